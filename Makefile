@@ -1,0 +1,81 @@
+# Set-up, tests and benchmarks. All that is needed first is make and Python 3.11, 3.12 or 3.13; `make help` lists the targets.
+
+# PYTHON=/path/to/python make ...   builds the environment with that interpreter.
+# PYTEST_ARGS=... make test         replaces the options below: PYTEST_ARGS="-x -k prove", say.
+# SLOW=1 make test                  runs the slow tests too.
+# TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
+VENV           ?= .venv
+PYTEST_ARGS    ?= -q -n 2
+BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
+VERIFY_ARGS    ?=
+TORCH_PIP_ARGS ?=
+
+# The first of these that really runs: a version manager's placeholder may be on the path and start nothing.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	if $$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+PIP    = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+ifeq ($(SLOW),1)
+MARKS := -m ""
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup verify test test-all pytest lint ruff mypy format bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## set up .venv with every framework (once, and again when the requirements change)
+
+verify: $(STAMP)  ## recover what each installed framework's operations do, and compare them with the catalogue
+	@$(BIN)/layoutbridge verify $(VERIFY_ARGS)
+
+test: lint pytest  ## ruff, mypy and the default tests
+
+test-all:  ## the same with the slow tests
+	@$(MAKE) --no-print-directory test SLOW=1
+
+pytest: $(STAMP)  ## the tests alone
+	@$(BIN)/python -m pytest $(MARKS) $(PYTEST_ARGS)
+
+lint: ruff mypy  ## ruff and mypy
+
+ruff: $(STAMP)
+	@$(BIN)/ruff check .
+
+mypy: $(STAMP)
+	@$(BIN)/mypy
+
+format: $(STAMP)  ## put imports in order and mend what ruff can mend by itself
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## benchmarks, one process, nothing beside it
+	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist --benchmark-only $(BENCH_ARGS)
+
+clean:  ## remove the environment, caches and build outputs
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(BIN)/python -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
+		python="$(PYTHON)"; \
+		if [ -z "$$python" ] || ! "$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
+			echo "layoutbridge needs Python 3.11 or newer; this does not run or is older: $${python:-python3.11, python3.12, python3.13, python3}" >&2; \
+			echo "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+			exit 1; \
+		fi; \
+		echo "[1/3] $(VENV): a new environment with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) || { \
+			echo "$$python cannot make an environment: its venv module is missing (on Debian, the package python3-venv)." >&2; \
+			exit 1; }; \
+	else \
+		echo "[1/3] $(VENV): kept"; \
+	fi
+	@echo "[2/3] torch, first and pinned, so that nothing below brings another build of it"
+	@$(PIP) $(TORCH_PIP_ARGS) torch
+	@echo "[3/3] TensorFlow, ONNX and the rest: a minute or more"
+	@$(PIP) --editable '.[all,dev]'
+	@touch $@

@@ -1,0 +1,87 @@
+"""layoutbridge: what reorg, space-to-depth, pixel-unshuffle and Focus really do, in every framework.
+
+>>> import layoutbridge as lb
+>>> reorg = lb.op("darknet_reorg", stride=2)
+>>> reorg.out_shape((64, 26, 26))
+(256, 13, 13)
+>>> verdict = lb.prove(reorg, lb.op("space_to_depth", stride=2))
+>>> verdict.equal
+False
+>>> print(verdict.counterexample)
+input [4, 2, 2]: the result's element [1, 0, 0] comes from input [0, 1, 0] in the first and from [1, 0, 0] in the second
+
+Frameworks are imported when they are used, so this import is light and works with none of them installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from layoutbridge.algebra.factorization import Factorization, factorize
+    from layoutbridge.algebra.proof import Counterexample, Proof, prove
+    from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.errors import LayoutBridgeError
+    from layoutbridge.frameworks import emit, export
+    from layoutbridge.identification import Identification, identify
+    from layoutbridge.operations import CatalogEntry, catalog, op, register, unregister
+    from layoutbridge.verification import Verification, verify
+
+_HOMES = {
+    "Factorization": "algebra.factorization",
+    "factorize": "algebra.factorization",
+    "Counterexample": "algebra.proof",
+    "Proof": "algebra.proof",
+    "prove": "algebra.proof",
+    "Rearrangement": "algebra.rearrangement",
+    "CatalogEntry": "operations",
+    "catalog": "operations",
+    "op": "operations",
+    "register": "operations",
+    "unregister": "operations",
+    "LayoutBridgeError": "errors",
+    "emit": "frameworks",
+    "export": "frameworks",
+    "Identification": "identification",
+    "identify": "identification",
+    "Verification": "verification",
+    "verify": "verification",
+}
+
+__all__ = [
+    "CatalogEntry",
+    "Counterexample",
+    "Factorization",
+    "Identification",
+    "LayoutBridgeError",
+    "Proof",
+    "Rearrangement",
+    "Verification",
+    "__version__",
+    "catalog",
+    "emit",
+    "export",
+    "factorize",
+    "identify",
+    "op",
+    "prove",
+    "register",
+    "unregister",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'layoutbridge' has no attribute {name!r}")
+    value = getattr(import_module(f"layoutbridge.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

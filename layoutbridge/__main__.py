@@ -1,0 +1,5 @@
+"""`python -m layoutbridge`."""
+
+from layoutbridge.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,243 @@
+"""From any table of positions back to digits, in linear time, or the reason why there are none.
+
+A digit permutation's table grows evenly from index 0: by its innermost stride until the innermost digit
+overflows. Reading the first break gives that digit; every break after it, one digit further out, the next.
+A handful of strided looks at the table find all digits; one pass compares the table with what they say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from layoutbridge.algebra.digits import DigitStep
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.sizes import Domain, Size
+from layoutbridge.algebra.table import Digits, gather_table
+from layoutbridge.errors import UnusableInputError
+
+Problem = Literal["out of range", "repeats", "not mixed-radix"]
+_SHOWN = 8
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Factorization:
+    """What a table is. `digits` are (size, stride) pairs, outermost first, in the order of writing.
+
+    `problem` is None for a digit permutation; "out of range", "repeats" (some positions are read twice, others
+    dropped) or "not mixed-radix" (a permutation, but no digits make it). `positions` are the first offending
+    indices of the table (for repeats, those that read the first repeated position), `lost` the first input
+    positions that nothing reads.
+    """
+
+    size: int
+    digits: Digits | None
+    problem: Problem | None
+    reason: str
+    positions: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether every position is read exactly once (digits or not)."""
+        return self.problem in (None, "not mixed-radix")
+
+    @property
+    def rearrangement(self) -> Rearrangement | None:
+        """The table as a rearrangement of a flat array of this size, where it has digits."""
+        if self.digits is None:
+            return None
+        by_source = sorted(range(len(self.digits)), key=lambda k: -self.digits[k][1])  # type: ignore[index]
+        step = DigitStep(
+            tuple(Size.constant(self.digits[k][0]) for k in by_source),
+            tuple(by_source.index(k) for k in range(len(self.digits))),
+        )
+        flat = (Size.constant(self.size),)
+        return Rearrangement._from_parts(("n",), flat, flat, [step], Domain(1, fixed=((0, self.size),)))
+
+    @property
+    def pattern(self) -> str | None:
+        """The digits as a pattern over the flat array."""
+        made = self.rearrangement
+        return None if made is None else made.pattern
+
+    def explain(self) -> str:
+        """The verdict in a sentence or two, with the first offending positions."""
+        return self.reason
+
+
+def factorize(table: ArrayLike) -> Factorization:
+    """Find the digits of `table`, any integer array with `out.ravel()[i] == x.ravel()[table.ravel()[i]]`.
+
+    Raises `UnusableInputError` for a table that is empty or does not hold integers.
+
+    >>> factorize([0, 2, 4, 1, 3, 5]).digits
+    ((2, 1), (3, 2))
+    >>> factorize([0, 1, 1, 3]).reason
+    'position 1 is read twice, at 1 and 2; nothing reads 2 (1 of 4 positions lost)'
+    """
+    flat = _as_flat_integers(table)
+    digits = _candidate_digits(flat)
+    if digits is not None and _agrees(flat, digits):
+        return Factorization(flat.size, digits, None, _digits_sentence(digits))
+    return _why_not(flat)
+
+
+def _as_flat_integers(table: ArrayLike) -> NDArray[np.integer[Any]]:
+    try:
+        array = np.asarray(table)
+    except ValueError as error:
+        raise UnusableInputError(f"the table is not an array of integers: {error}") from None
+    if array.size == 0:
+        raise UnusableInputError("the table is empty")
+    if array.dtype.kind not in "iu":
+        raise UnusableInputError(f"a table holds integers (positions), not {array.dtype}: convert it first")
+    return array.reshape(-1)
+
+
+def _candidate_digits(flat: NDArray[Any]) -> Digits | None:
+    """The only digits that the table could have, or None where a few looks show that it has none."""
+    total = flat.size
+    if int(flat[0]) != 0:
+        return None
+    digits: list[tuple[int, int]] = []
+    done = 1
+    while done < total:
+        coarse = flat[::done]
+        stride = int(coarse[1])
+        if stride < 1:
+            return None
+        size = _even_run(coarse, stride)
+        if (total // done) % size:
+            return None
+        digits.append((size, stride))
+        done *= size
+    digits.reverse()
+    expected = 1
+    for size, stride in sorted(digits, key=lambda digit: digit[1]):
+        if stride != expected:
+            return None
+        expected *= size
+    return tuple(digits)
+
+
+def _even_run(values: NDArray[Any], stride: int) -> int:
+    """How many leading values are 0, stride, 2 * stride, ...; at least 2."""
+    start, length = 0, 64
+    while start < values.size - 1:
+        part = values[start : start + length + 1]
+        uneven = part[1:] - part[:-1] != stride
+        if uneven.any():
+            return start + int(np.argmax(uneven)) + 1
+        start += part.size - 1
+        length = min(2 * length, _CHUNK)
+    return int(values.size)
+
+
+def _agrees(flat: NDArray[Any], digits: Digits) -> bool:
+    expected = gather_table(digits)
+    return all(
+        np.array_equal(flat[start : start + _CHUNK], expected[start : start + _CHUNK])
+        for start in range(0, flat.size, _CHUNK)
+    )
+
+
+def _digits_sentence(digits: Digits) -> str:
+    if len(digits) <= 1:
+        return "every element stays in its place"
+    listed = ", ".join(f"{size} (stride {stride})" for size, stride in digits)
+    return f"a permutation of {len(digits)} digits, written outermost first: {listed}"
+
+
+def _why_not(flat: NDArray[np.integer[Any]]) -> Factorization:
+    total = flat.size
+    if int(flat.min()) < 0 or int(flat.max()) >= total:
+        outside = np.flatnonzero((flat < 0) | (flat >= total))
+        first = int(outside[0])
+        count = f"{outside.size} such {'entry' if outside.size == 1 else 'entries'}"
+        reason = f"entry {first} is {int(flat[first])}, outside 0 to {total - 1}; {count}"
+        return Factorization(total, None, "out of range", reason, _first_few(outside))
+    last_reader: NDArray[Any] = np.full(total, -1, np.int32 if total < 2**31 else np.int64)
+    last_reader[flat] = np.arange(total, dtype=last_reader.dtype)
+    lost = np.flatnonzero(last_reader < 0)
+    if lost.size:
+        first = _first_superseded(flat, last_reader)
+        value = int(flat[first])
+        readers = np.flatnonzero(flat == value)
+        times = "twice" if readers.size == 2 else f"{readers.size} times"
+        some = ", ".join(str(int(k)) for k in lost[:_SHOWN]) + (", ..." if lost.size > _SHOWN else "")
+        reason = (
+            f"position {value} is read {times}, at {first} and {int(readers[1])}; "
+            f"nothing reads {some} ({lost.size} of {total} positions lost)"
+        )
+        return Factorization(total, None, "repeats", reason, _first_few(readers), _first_few(lost))
+    broken = _first_unfitting(flat)
+    reason = (
+        f"every position is read once, but no digits make this order: entry {broken} is {int(flat[broken])}, "
+        f"where digits that fit the entries before it cannot lead"
+    )
+    return Factorization(total, None, "not mixed-radix", reason, (broken,))
+
+
+def _first_unfitting(flat: NDArray[Any]) -> int:
+    """The first entry at which no digits agree with a permutation's entries up to there; there is one.
+
+    Entries before a digit's first step tell its size, that step its stride; each must leave room for the others.
+    """
+    total = int(flat.size)
+    if int(flat[0]) != 0:
+        return 0
+    known: list[tuple[int, int]] = []  # (stride, size) of the digits read so far
+    done = 1
+    while True:
+        stride = int(flat[done])
+        if not _leave_room([*known, (stride, 1)], total):
+            return done
+        uneven = _first_uneven(flat, done, stride)
+        size, inside = divmod(uneven, done)
+        if inside or not _leave_room([*known, (stride, size)], total):
+            return uneven
+        known.append((stride, size))
+        done = uneven
+
+
+def _leave_room(known: list[tuple[int, int]], total: int) -> bool:
+    """Whether digits (stride, size) fit into one permutation of `total` positions, with others between them."""
+    reached = 1
+    for stride, size in sorted(known):
+        if stride % reached:
+            return False
+        reached = stride * size
+    return total % reached == 0
+
+
+def _first_uneven(flat: NDArray[Any], done: int, stride: int) -> int:
+    """The first entry that is not the first `done` entries again, each time `stride` further; there is one."""
+    rows = flat.reshape(-1, done)
+    start, length = 0, max(1, 64 // done)
+    while True:
+        part = rows[start : start + length]
+        wrong = (part != rows[0] + np.arange(start, start + len(part))[:, None] * stride).reshape(-1)
+        if wrong.any():
+            return start * done + int(np.argmax(wrong))
+        start += len(part)
+        length = min(2 * length, max(1, _CHUNK // done))
+
+
+def _first_superseded(flat: NDArray[Any], last_reader: NDArray[Any]) -> int:
+    """The first index whose position is read again further on; there is one."""
+    start = 0
+    while True:
+        part = flat[start : start + _CHUNK]
+        again = last_reader[part] != np.arange(start, start + part.size)
+        if again.any():
+            return start + int(np.argmax(again))
+        start += part.size
+
+
+def _first_few(positions: NDArray[Any]) -> tuple[int, ...]:
+    return tuple(int(k) for k in positions[:_SHOWN])

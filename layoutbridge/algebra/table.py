@@ -1,0 +1,111 @@
+"""Concrete digits: the gather table of one step at known sizes, and its first position of difference.
+
+At known sizes a normalized step is a tuple of (size, stride) pairs in the order of writing, outermost first:
+the element written at index i = (d0, d1, ...) in mixed radix is read at d0 * stride0 + d1 * stride1 + ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.errors import ShapeError
+
+Digits = tuple[tuple[int, int], ...]
+_INNER_ENTRIES = 4096  # the part of a table that is computed once and added to: 32 KiB, stays in the first cache
+
+
+def gather_table(digits: Digits) -> NDArray[np.int64]:
+    """The int64 table t with `out.ravel()[i] == x.ravel()[t[i]]`, in one pass of additions.
+
+    >>> gather_table(((2, 1), (3, 2))).tolist()
+    [0, 2, 4, 1, 3, 5]
+    """
+    total = prod(size for size, _ in digits)
+    try:
+        if total * 8 > _memory():  # the system may promise more than it has
+            raise MemoryError
+        table = np.empty(total, np.int64)
+    except (MemoryError, ValueError):
+        raise ShapeError(f"a table of {total} entries needs {total * 8 / 2**30:.1f} GiB of memory") from None
+    split = len(digits)
+    inner = np.zeros(1, np.int64)
+    while split and inner.size * digits[split - 1][0] <= _INNER_ENTRIES:
+        split -= 1
+        inner = _outer_sum(digits[split], inner)
+    if not split:
+        table[:] = inner
+        return table
+    # the next digit is cut into blocks, so that every addition covers a long row
+    size, stride = digits[split - 1]
+    rows = table.reshape(-1, size * inner.size)
+    outer = _all_sums(digits[: split - 1])[:, None, None]
+    block = max(1, _INNER_ENTRIES // inner.size)
+    full, rest = divmod(size, block)
+    row = _outer_sum((min(block, size), stride), inner)
+    if full:
+        starts = np.arange(full, dtype=np.int64)[:, None] * (block * stride)
+        np.add(outer + starts, row, out=rows[:, : full * row.size].reshape(-1, full, row.size))
+    if rest:
+        last = row[: rest * inner.size] + full * block * stride
+        np.add(outer[:, 0], last, out=rows[:, full * row.size :])
+    return table
+
+
+@cache
+def _memory() -> int:
+    """The machine's memory in bytes, or what no table exceeds where it is not told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 2**63
+
+
+def _outer_sum(digit: tuple[int, int], inner: NDArray[np.int64]) -> NDArray[np.int64]:
+    size, stride = digit
+    return np.add.outer(np.arange(size, dtype=np.int64) * stride, inner).reshape(-1)
+
+
+def _all_sums(digits: Digits) -> NDArray[np.int64]:
+    sums = np.zeros(1, np.int64)
+    for digit in reversed(digits):
+        sums = _outer_sum(digit, sums)
+    return sums
+
+
+def first_difference(left: Digits, right: Digits) -> int | None:
+    """The smallest index at which two normalized steps read different positions, or None where they are equal.
+
+    Needs no table: equal inner digits are skipped, and the first unequal pair tells the index.
+    """
+    index = 1
+    for a, b in zip(reversed(left), reversed(right), strict=False):
+        if a[1] != b[1]:
+            return index
+        if a[0] != b[0]:
+            return index * min(a[0], b[0])
+        index *= a[0]
+    return None
+
+
+def read_position(digits: Digits, index: int) -> int:
+    """The source position that a step reads for the element written at `index`."""
+    position = 0
+    for size, stride in reversed(digits):
+        index, digit = divmod(index, size)
+        position += digit * stride
+    return position
+
+
+def unravel(index: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The coordinates of flat `index` in a row-major array of `shape` (any size, also beyond int64)."""
+    coordinates: list[int] = []
+    for length in reversed(shape):
+        index, coordinate = divmod(index, length)
+        coordinates.append(coordinate)
+    return tuple(reversed(coordinates))

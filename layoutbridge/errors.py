@@ -1,0 +1,45 @@
+"""Every error that layoutbridge raises on purpose, under one base class.
+
+The message always carries the offending numbers and what to do about them; the command line prints it as
+one line and exits with code 2.
+"""
+
+
+class LayoutBridgeError(Exception):
+    """Base class: the call, or what it was given, is unusable."""
+
+
+class PatternError(LayoutBridgeError, ValueError):
+    """A pattern cannot be read, or does not describe a permutation."""
+
+
+class ParameterError(LayoutBridgeError, ValueError):
+    """A parameter (stride, groups, opset, ...) is unknown to its owner or out of range."""
+
+
+class ShapeError(LayoutBridgeError, ValueError):
+    """A shape, size or dtype that the operation does not accept."""
+
+
+class UnknownNameError(LayoutBridgeError, LookupError):
+    """A name that nothing is registered under; the message lists the nearest ones."""
+
+
+class UnusableInputError(LayoutBridgeError, ValueError):
+    """A file, table or callable that cannot be read, found or run."""
+
+
+class MissingFrameworkError(LayoutBridgeError, ImportError):
+    """A framework that the call needs is not installed; the message names the extra that brings it."""
+
+
+class UnsupportedError(LayoutBridgeError, ValueError):
+    """A framework has no way to do what was asked at this dtype, layout or version."""
+
+
+class CfgError(LayoutBridgeError, ValueError):
+    """A Darknet cfg file that cannot be read or built; the message names the file and the line."""
+
+
+class WeightsError(LayoutBridgeError, ValueError):
+    """A Darknet weights file that does not fit its network; the message carries the counts and the layer."""
