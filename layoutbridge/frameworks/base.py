@@ -1,0 +1,68 @@
+"""What verification needs from a framework: things that it can run, described alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.errors import MissingFrameworkError
+
+Layout = Literal["NCHW", "NHWC"]
+DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
+FLOAT_NAMES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """One operation of a framework, ready to run on NumPy arrays.
+
+    `run(x)` takes an array [N, C, H, W] (or [N, H, W, C], by `layout`) of one of the dtypes in `DTYPE_NAMES`
+    (bfloat16 as ml_dtypes has it) and returns the framework's result as an array; `gradient(x, upstream)` returns
+    the gradient with respect to x, and is None where the framework differentiates nothing here. Both may raise
+    whatever the framework raises: verification reports it. `entry` is the catalogue entry that an emitted graph
+    was made from, or that bears a native op's name; None where the catalogue has no such name.
+    `unavailable` says why it cannot run at all in this installation.
+    """
+
+    framework: str
+    version: str
+    op: str
+    entry: str | None
+    emitted: bool
+    layout: Layout
+    run: Callable[[NDArray[Any]], NDArray[Any]]
+    gradient: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]] | None = None
+    differentiable_dtypes: tuple[str, ...] = FLOAT_NAMES
+    unavailable: str | None = None
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype called `name`; bfloat16 comes from ml_dtypes (`MissingFrameworkError` without it)."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    if find_spec("ml_dtypes") is None:
+        raise MissingFrameworkError("bfloat16 arrays need ml_dtypes: pip install 'layoutbridge[onnx]'")
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def installed_version(*distributions: str) -> str | None:
+    """The version of the first of `distributions` that is installed, or None."""
+    for distribution in distributions:
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def missing(framework: str, extra: str) -> MissingFrameworkError:
+    """The error for a framework that is not there, with the extra that brings it."""
+    return MissingFrameworkError(f"{framework} is not installed: pip install 'layoutbridge[{extra}]'")

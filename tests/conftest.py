@@ -1,0 +1,81 @@
+"""What every test may use: the tables of the real Darknet, quiet frameworks, repeatable examples."""
+
+import os
+
+# Before any framework is imported, here and in the programs that tests start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+
+# A run is the same every time in CI; at a desk, new examples are drawn and failing ones remembered.
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# A module of the package named after one of these has examples that need it.
+FRAMEWORK_OF = {
+    "torch": "torch",
+    "tensorflow": "tensorflow",
+    "keras": "tensorflow",
+    "keras_layer": "tensorflow",
+    "torch_module": "torch",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "numba": "numba",
+    "figures": "matplotlib",
+}
+
+
+@cache
+def load_golden_cases() -> tuple[dict[str, Any], ...]:
+    """Read every case of the real reorg layers, each with its table (see fixtures/README.md)."""
+    cases = json.loads((FIXTURES / "darknet_reorg_tables.json").read_text())
+    with np.load(FIXTURES / "darknet_reorg_tables.npz") as tables:
+        for case in cases:
+            table = tables[case["key"]].astype(np.int64)
+            table.flags.writeable = False  # shared between tests
+            case |= {
+                "in_shape": tuple(case["in_shape"]),
+                "out_shape": tuple(case["out_shape"]),
+                "table": table,
+            }
+    return tuple(cases)
+
+
+def describe_case(case: dict[str, Any]) -> str:
+    """A case in a test's name: fork, layer, direction, sizes."""
+    layer = case["layer"] + "-reverse" * case["reverse"] + "-gradient" * case["gradient"]
+    shape = "x".join(map(str, (case["batch"], *case["in_shape"])))
+    return f"{case['key']}-{case['fork']}-{layer}-{shape}-s{case['stride']}"
+
+
+@pytest.fixture(scope="session")
+def golden_cases() -> list[dict[str, Any]]:
+    """All cases of the real Darknet: ``key, fork, layer, reverse, gradient, batch, stride, in_shape,
+    out_shape, bijective`` and ``table``, a flat, read-only int64 array over the whole batch."""
+    return [dict(case) for case in load_golden_cases()]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for ``golden_case`` runs once for each case."""
+    if "golden_case" in metafunc.fixturenames:
+        metafunc.parametrize("golden_case", load_golden_cases(), ids=describe_case)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the examples of a framework's own modules where that framework is not installed."""
+    for item in items:
+        framework = FRAMEWORK_OF.get(item.path.stem)
+        if isinstance(item, pytest.DoctestItem) and framework and not importlib.util.find_spec(framework):
+            item.add_marker(pytest.mark.skip(reason=f"{framework} is not installed"))
