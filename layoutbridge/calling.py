@@ -1,0 +1,108 @@
+"""Calling anything with a NumPy array: plain callables, torch modules, Keras layers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError
+
+ArrayFunction = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def as_array_function(target: Callable[..., Any]) -> tuple[ArrayFunction, np.dtype[Any]]:
+    """`target` as a function of float32 arrays, and that dtype (an ONNX model's function says its own).
+
+    A torch `nn.Module` is called in evaluation mode with a torch tensor, a Keras layer with a TensorFlow one, all
+    else with a NumPy array; where a plain function does not take that, with the tensors of those two frameworks
+    that its program has imported. The function raises `UnusableInputError` with the callable's own message.
+    """
+    dtype = np.dtype(getattr(target, "input_dtype", "float32"))
+    torch, tensorflow = sys.modules.get("torch"), sys.modules.get("tensorflow")
+    if torch is not None and isinstance(target, torch.nn.Module):
+        return _guarded(lambda x: _call_torch(torch, target, x)), dtype
+    if tensorflow is not None and isinstance(target, _keras_layer_class()):
+        return _guarded(lambda x: _call_tensorflow(tensorflow, target, x)), dtype
+    attempts: list[Callable[[NDArray[Any]], Any]] = [target]
+    if torch is not None:
+        attempts.append(lambda x: _call_torch(torch, target, x))
+    if tensorflow is not None:
+        attempts.append(lambda x: _call_tensorflow(tensorflow, target, x))
+    return _first_that_works(attempts), dtype
+
+
+def _keras_layer_class() -> type:
+    keras = sys.modules.get("keras")
+    return keras.layers.Layer if keras is not None else type(None)
+
+
+def _call_torch(torch: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
+    if isinstance(target, torch.nn.Module):
+        target.eval()
+    with torch.no_grad():
+        return target(torch.from_numpy(x.copy()))
+
+
+def _call_tensorflow(tensorflow: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
+    return target(tensorflow.constant(x))
+
+
+def _first_that_works(attempts: list[Callable[[NDArray[Any]], Any]]) -> ArrayFunction:
+    """Try the attempts on the first call; the one that works is kept. The first one's error is the one told."""
+    kept: list[ArrayFunction] = []
+
+    def call(x: NDArray[Any]) -> NDArray[Any]:
+        if kept:
+            return kept[0](x)
+        errors: list[Exception] = []
+        for attempt in attempts:
+            function = _guarded(attempt)
+            try:
+                result = function(x)
+            except LayoutBridgeError as error:
+                errors.append(error)
+                continue
+            kept.append(function)
+            return result
+        raise errors[0]
+
+    return call
+
+
+def _guarded(function: Callable[[NDArray[Any]], Any]) -> ArrayFunction:
+    def call(x: NDArray[Any]) -> NDArray[Any]:
+        try:
+            result = function(x)
+        except LayoutBridgeError:
+            raise
+        except Exception as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            message = f": {lines[0][:300]}" if lines else ""
+            raise UnusableInputError(f"the callable raised {type(error).__name__}{message}") from error
+        return _as_array(result)
+
+    return call
+
+
+def _as_array(result: Any) -> NDArray[Any]:
+    if isinstance(result, tuple | list):
+        if len(result) != 1:
+            raise UnusableInputError(f"the callable returned {len(result)} results; one array is wanted")
+        result = result[0]
+    if result is None:
+        raise UnusableInputError("the callable returned nothing; one array is wanted")
+    if hasattr(result, "detach"):
+        result = result.detach().cpu()
+    try:
+        array = np.asarray(result)
+    except Exception as error:
+        raise UnusableInputError(
+            f"the callable returned {type(result).__name__}, which NumPy cannot read: {error}"
+        ) from None
+    if array.dtype == object:
+        raise UnusableInputError(f"the callable returned {type(result).__name__}; an array of numbers is wanted")
+    return array

@@ -1,0 +1,147 @@
+"""What does a black box do to positions? Recovered exactly, whatever the dtype.
+
+Every element of the input is given a code that says where it stands: its flat position, written in as many
+passes as the dtype needs (one for float32; two for uint8 beyond 255 elements; one a bit for bool). The codes in
+the result then are the gather table. Further passes with shuffled, negative and arbitrary values tell a fixed
+movement of elements from one that depends on the values, on their sign, or changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.algebra.table import unravel
+
+Behaviour = Literal["moves elements", "depends on values", "depends on sign", "changes values", "changes shape"]
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+_EXACT_INTEGERS = {"float64": 2**53, "float32": 2**24, "float16": 2**11, "bfloat16": 2**8}
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a black box did at one shape and dtype.
+
+    `table` is the int64 gather table over its flat input, None where elements are not merely moved; it need be
+    no permutation: positions may be missing or repeated. `detail` is one sentence on what else it does.
+    """
+
+    behaviour: Behaviour
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    table: NDArray[np.int64] | None
+    detail: str = ""
+
+
+def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered:
+    """Recover what `run` does to an array of `shape` and `dtype`; whatever `run` raises passes through.
+
+    >>> found = recover(lambda x: x.T, (2, 3), np.dtype(np.uint8))
+    >>> found.table.tolist()
+    [0, 3, 1, 4, 2, 5]
+    >>> recover(lambda x: np.maximum(x, 0), (2, 3), np.dtype(np.float32)).behaviour
+    'depends on sign'
+    """
+    total = prod(shape)
+    base = _codes(dtype)
+    table: NDArray[np.int64] | None = None
+    positions, weight = np.arange(total), 1
+    out_shape: tuple[int, ...] | None = None
+    while weight < total or table is None:
+        codes = positions // weight % base
+        result = np.asarray(run(_encoded(codes, dtype).reshape(shape)))
+        if out_shape not in (None, result.shape):
+            return Recovered("changes shape", shape, result.shape, None, "the result's shape depends on the values")
+        out_shape = result.shape
+        found = _decoded(result, dtype, base)
+        if isinstance(found, str):
+            return Recovered("changes values", shape, out_shape, None, found)
+        table = found * weight if table is None else table + found * weight
+        weight *= base
+    assert table is not None and out_shape is not None
+    if table.size and int(table.max()) >= total:
+        place = list(unravel(int(table.argmax()), out_shape))
+        return Recovered("changes values", shape, out_shape, None, f"the value at {place} was in no input element")
+    return _checked(run, shape, dtype, base, table, out_shape)
+
+
+def _checked(
+    run: Run,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    base: int,
+    table: NDArray[np.int64],
+    out_shape: tuple[int, ...],
+) -> Recovered:
+    """Repeat with values that tell nothing of the position; compare with what the table says."""
+    random = np.random.default_rng(prod(shape))
+    probes: tuple[tuple[Behaviour, NDArray[Any], str], ...] = (
+        ("depends on values", _encoded(random.integers(0, base, prod(shape)), dtype), "in another order of values"),
+        ("depends on sign", _negative(random, prod(shape), dtype), "with negative values"),
+        ("changes values", _arbitrary(random, prod(shape), dtype), "with arbitrary values"),
+    )
+    for behaviour, values, condition in probes:
+        result = np.asarray(run(values.reshape(shape)))
+        if result.shape != out_shape:
+            return Recovered("changes shape", shape, result.shape, None, f"the result's shape differs {condition}")
+        expected = values.take(table)
+        different = np.flatnonzero(result.reshape(-1) != expected)
+        if different.size:
+            index = int(different[0])
+            source = list(unravel(int(table[index]), shape))
+            detail = (
+                f"{condition}, the input's {expected[index]} at {source} arrives as "
+                f"{result.reshape(-1)[index]} at {list(unravel(index, out_shape))}"
+            )
+            changes = behaviour == "depends on values" and not np.isin(result, values).all()
+            return Recovered("changes values" if changes else behaviour, shape, out_shape, None, detail)
+    return Recovered("moves elements", shape, out_shape, table)
+
+
+def _codes(dtype: np.dtype[Any]) -> int:
+    """How many different codes one pass can carry in `dtype`; code 0 is not the value 0 but for bool."""
+    if dtype.kind == "b":
+        return 2
+    if dtype.kind in "iu":
+        return min(int(np.iinfo(dtype).max), 2**31)
+    return _EXACT_INTEGERS.get(dtype.name, 2**8)
+
+
+def _encoded(codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return codes.astype(dtype) if dtype.kind == "b" else (codes + 1).astype(dtype)
+
+
+def _decoded(result: NDArray[Any], dtype: np.dtype[Any], base: int) -> NDArray[np.int64] | str:
+    """The codes in a result, or what is wrong with a value that is none."""
+    flat = result.reshape(-1)
+    if flat.dtype.kind not in "biuf" and flat.dtype.name != "bfloat16":
+        return f"the result holds {flat.dtype}, not numbers"
+    numbers = flat.astype(np.float64) if flat.dtype.kind not in "biu" else flat
+    lowest = 0 if dtype.kind == "b" else 1
+    wrong = ~((numbers >= lowest) & (numbers < base + lowest))
+    if numbers.dtype.kind == "f":
+        wrong |= numbers != np.floor(numbers)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        return f"the result holds {flat[index]} at {list(unravel(index, result.shape))}, which no input element held"
+    return numbers.astype(np.int64) - lowest
+
+
+def _negative(random: np.random.Generator, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind in "bu":
+        return _arbitrary(random, count, dtype)
+    return (-random.integers(1, 120, count)).astype(dtype)
+
+
+def _arbitrary(random: np.random.Generator, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "b":
+        return random.integers(0, 2, count).astype(bool)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return random.integers(limits.min, limits.max, count, dtype=dtype, endpoint=True)
+    return (random.standard_normal(count) * 10.0 ** random.integers(-3, 4, count)).astype(dtype)

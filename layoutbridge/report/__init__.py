@@ -1,0 +1,1 @@
+"""What people read: terminal tables and files of tables. Takes results, computes nothing."""

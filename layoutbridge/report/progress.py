@@ -1,0 +1,30 @@
+"""Progress on a terminal while work goes on; silent where nobody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+@contextmanager
+def framework_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each framework, fed by calls `(framework, done, total)`; nothing is drawn off a terminal."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(framework: str, done: int, total: int) -> None:
+            if framework not in tasks:
+                tasks[framework] = bars.add_task(framework, total=total, state="loading")
+            state = "done" if done == total else f"stride {done + 1} of {total}"
+            bars.update(tasks[framework], completed=done, total=total, state=state)
+
+        yield advance

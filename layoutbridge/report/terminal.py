@@ -1,0 +1,203 @@
+"""Results as tables and sentences on a terminal, with rich."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from math import prod
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from layoutbridge.algebra.proof import Proof
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.identification import Identification
+from layoutbridge.matrix import NativeOp, native_matrix, same_maps
+from layoutbridge.operations import CatalogEntry
+from layoutbridge.report.tables import first_entries
+from layoutbridge.verification import Row, Verification
+
+_OPS_NAMED = 3
+_FINDINGS_SHOWN = 20
+_PARTICULARS = re.compile(r"b?float\d+|u?int\d+|bool|DT_\w+|\d+")
+
+
+def show_catalog(console: Console, entries: Iterable[CatalogEntry]) -> None:
+    """One line an entry: name, parameters, pattern, what it is."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "takes", "pattern", "the same map as"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "takes"))
+    for entry in entries:
+        takes = ", ".join(f"{name}={default}" for name, default in entry.parameters.items())
+        table.add_row(f"[cyan]{entry.name}[/]", takes, escape(entry.pattern), escape(entry.equals))
+    console.print(table)
+
+
+def show_entry(console: Console, entry: CatalogEntry) -> None:
+    """All that the catalogue says of one entry."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    lines = {
+        "name": entry.name,
+        "what it does": entry.summary,
+        "takes": ", ".join(f"{name} (default {default})" for name, default in entry.parameters.items()) or "nothing",
+        "pattern": entry.pattern,
+        "defined by": entry.provenance,
+        "also known as": ", ".join(entry.also_known_as) or "-",
+        "equals": entry.equals or "-",
+    }
+    for heading, text in lines.items():
+        table.add_row(heading, escape(text))
+    console.print(table)
+
+
+def show_table(console: Console, operation: Rearrangement, shape: tuple[int, ...]) -> None:
+    """The first entries of a gather table, with the places that they mean."""
+    out_shape = operation.out_shape(shape)
+    console.print(f"[bold]{escape(operation.label)}[/]  {list(shape)} -> {list(out_shape)}", highlight=False)
+    if operation.name:
+        console.print(escape(operation.pattern), highlight=False)
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("result", "at", "reads", "from"):
+        rows.add_column(heading, justify="right")
+    entries = first_entries(operation, shape)
+    for index, place, position, source in entries:
+        rows.add_row(str(index), str(list(place)), f"[cyan]{position}[/]", str(list(source)))
+    console.print(rows)
+    total = prod(out_shape)
+    if total > len(entries):
+        console.print(f"[dim]... {total - len(entries)} more: -o FILE or --format writes them all[/]", highlight=False)
+
+
+def show_proof(console: Console, names: tuple[str, str], verdict: Proof) -> None:
+    """The verdict, then the argument."""
+    if verdict.equal and verdict.for_all_sizes:
+        head = "[bold green]equal for all sizes[/]"
+    elif verdict.equal:
+        head = "[bold yellow]no difference found, not proved[/]"
+    else:
+        head = "[bold red]not equal[/]"
+    console.print(f"{escape(names[0])}  and  {escape(names[1])}: {head}", highlight=False)
+    console.print(escape(verdict.explain()), highlight=False)
+
+
+def show_identification(console: Console, target: str, found: Identification) -> None:
+    """Names first, then the reasons."""
+    if found.names:
+        head = f"[bold green]{', '.join(found.names)}[/]"
+    elif found.is_permutation:
+        head = "[bold yellow]a permutation without a name[/]"
+    else:
+        head = "[bold red]no permutation[/]"
+    console.print(f"{escape(target)}: {head}", highlight=False)
+    console.print(escape(found.explain()), highlight=False)
+
+
+def show_verification(console: Console, result: Verification) -> None:
+    """The matrix of native ops against catalogue names, the emitted graphs, what could not run, the verdict."""
+    native = native_matrix(result.rows)
+    emitted = [row for row in result.rows if row.emitted]
+    if native:
+        _show_matrix(console, native)
+    if emitted:
+        _show_emitted(console, emitted)
+    _show_not_run(console, result.rows)
+    _show_verdict(console, result)
+
+
+def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
+    """Marks for every map of the catalogue, numbered, and the nearest misunderstanding of each op."""
+    groups = same_maps()
+    marks = {"same": "[bold green]=[/]", "other elements": "[red]x[/]", "other shape": "[dim].[/]"}
+    console.print(
+        f"[bold]Native ops[/]: {marks['same']} the same map, {marks['other elements']} other elements in that shape, "
+        f"{marks['other shape']} another shape",
+        highlight=False,
+    )
+    legend = Table(box=None, pad_edge=False, show_header=False)
+    for number, group in enumerate(groups, 1):
+        legend.add_row(f"[bold]{number}[/]", ", ".join(f"[cyan]{name}[/]" for name in group))
+    console.print(legend)
+    console.print()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("op", "in", "layout"):
+        table.add_column(heading, no_wrap=True)
+    for number in range(1, len(groups) + 1):
+        table.add_column(str(number), justify="center")
+    table.add_column("differs by the smallest example", overflow="fold")
+    for native in ops:
+        row = [marks[native.relations[group[0]]] for group in groups]
+        table.add_row(escape(native.op), native.version, native.layout, *row, escape(_nearest(native)))
+    console.print(table)
+    console.print()
+
+
+def _nearest(native: NativeOp) -> str:
+    """The first entry that gives the same shape and other elements: what the op is taken for."""
+    for name, example in native.examples.items():
+        if example.position is not None and example.reads is not None:
+            here, there = example.reads
+            return f"{name} at {list(example.shape)}: {list(example.position)} is {list(here)}, not {list(there)}"
+    return ""
+
+
+def _show_emitted(console: Console, rows: Sequence[Row]) -> None:
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.version, row.layout), []).append(row)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("emitted graphs in", "layout"):
+        table.add_column(heading)
+    for heading in ("entries", "runs", "match", "differ", "not run"):
+        table.add_column(heading, justify="right")
+    for (version, layout), own in groups.items():
+        matching, differing = (sum(row.status == status for row in own) for status in ("matches", "differs"))
+        differ = f"[bold red]{differing}[/]" if differing else "0"
+        rest = str(len(own) - matching - differing)
+        entries = str(len({row.entry for row in own}))
+        table.add_row(escape(version), layout, entries, str(len(own)), f"[green]{matching}[/]", differ, rest)
+    console.print(table)
+    console.print()
+
+
+def _show_not_run(console: Console, rows: Sequence[Row]) -> None:
+    """Refusals, those that differ only in their numbers and dtypes together."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.status in ("unavailable", "unsupported"):
+            place = row.framework if row.op == "*" else f"{row.version} {row.layout}"
+            groups.setdefault((place, _PARTICULARS.sub("#", row.detail)), []).append(row)
+    if not groups:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("did not run in", "what", "dtypes", "why (the first of each kind)"):
+        table.add_column(heading, overflow="fold")
+    every = {row.dtype for row in rows if row.dtype != "*"}
+    for (place, _), refused in groups.items():
+        ops = {"everything" if r.op == "*" else f"emitted {r.entry}" if r.emitted else r.op for r in refused}
+        what = ", ".join(sorted(ops)) if len(ops) <= _OPS_NAMED else f"{len(ops)} ops"
+        dtypes = {row.dtype for row in refused}
+        shown = "all" if "*" in dtypes or dtypes >= every else ", ".join(sorted(dtypes))
+        table.add_row(escape(place), escape(what), shown, escape(refused[0].detail))
+    console.print(table)
+    console.print()
+
+
+def _show_verdict(console: Console, result: Verification) -> None:
+    for row in result.findings[:_FINDINGS_SHOWN]:
+        verb = "differs" if row.status == "differs" else "fails"
+        where = (
+            f"{row.op} in {row.version} {row.layout} {list(row.shape)} stride {row.stride} {row.dtype} {row.direction}"
+        )
+        console.print(f"[bold red]{verb}[/] {escape(where)}: {escape(row.detail)}", highlight=False)
+    ran = sum(row.status in ("matches", "differs") for row in result.rows)
+    if result.ok:
+        rest = len(result.rows) - ran
+        aside = f"; {rest} could not run, for the reasons above" if rest else ""
+        console.print(
+            f"[bold green]all hold[/]: {ran} runs, each permutation recovered exactly{aside}", highlight=False
+        )
+    else:
+        console.print(f"[bold red]{len(result.findings)} findings[/] in {len(result.rows)} runs", highlight=False)

@@ -1,0 +1,80 @@
+"""Files appear whole or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.files import whole_file
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_folder_can_be_written(tmp_path):
+    with whole_file(tmp_path / "model") as temporary:
+        temporary.mkdir()
+        (temporary / "part").write_text("x")
+    assert (tmp_path / "model" / "part").read_text() == "x"
+
+
+def test_the_permissions_are_those_of_any_new_file(tmp_path):
+    with whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize("path", ["no/such/folder/a", "", ".", "..", "/"])
+def test_places_that_cannot_be_written(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnusableInputError), whole_file(path) as temporary:
+        temporary.write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_way_is_left_alone(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "precious").write_text("x")
+    with pytest.raises(UnusableInputError), whole_file(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    with pytest.raises(UnusableInputError), whole_file(tmp_path / "a") as temporary:
+        temporary.mkdir()
+        (temporary / "other").write_text("y")
+    assert (tmp_path / "a" / "precious").read_text() == "x"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_export_leaves_no_half_file(tmp_path, number):
+    script = (
+        "import sys, time\nfrom layoutbridge.files import whole_file\n"
+        f"with whole_file({str(tmp_path / 'a.bin')!r}) as temporary:\n"
+        "    with temporary.open('wb') as file:\n        file.write(b'half')\n        file.flush()\n"
+        "        print('writing', flush=True)\n        time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
+    )
+    assert process.stdout.readline() == b"writing\n"
+    time.sleep(0.05)
+    os.kill(process.pid, number)
+    process.wait()
+    assert not (tmp_path / "a.bin").exists()
