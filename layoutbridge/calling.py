@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,11 @@ def as_array_function(target: Callable[..., Any]) -> tuple[ArrayFunction, np.dty
         return _guarded(lambda x: _call_torch(torch, target, x)), dtype
     if tensorflow is not None and isinstance(target, _keras_layer_class()):
         return _guarded(lambda x: _call_tensorflow(tensorflow, target, x)), dtype
-    attempts: list[Callable[[NDArray[Any]], Any]] = [target]
+    attempts: list[tuple[str, Callable[[NDArray[Any]], Any]]] = [("a NumPy array", target)]
     if torch is not None:
-        attempts.append(lambda x: _call_torch(torch, target, x))
+        attempts.append(("a torch tensor", lambda x: _call_torch(torch, target, x)))
     if tensorflow is not None:
-        attempts.append(lambda x: _call_tensorflow(tensorflow, target, x))
+        attempts.append(("a TensorFlow tensor", lambda x: _call_tensorflow(tensorflow, target, x)))
     return _first_that_works(attempts), dtype
 
 
@@ -51,24 +51,24 @@ def _call_tensorflow(tensorflow: Any, target: Callable[..., Any], x: NDArray[Any
     return target(tensorflow.constant(x))
 
 
-def _first_that_works(attempts: list[Callable[[NDArray[Any]], Any]]) -> ArrayFunction:
-    """Try the attempts on the first call; the one that works is kept. The first one's error is the one told."""
+def _first_that_works(attempts: Sequence[tuple[str, Callable[[NDArray[Any]], Any]]]) -> ArrayFunction:
+    """Try the attempts on the first call; the one that works is kept. If none does, each one's error is told."""
     kept: list[ArrayFunction] = []
 
     def call(x: NDArray[Any]) -> NDArray[Any]:
         if kept:
             return kept[0](x)
-        errors: list[Exception] = []
-        for attempt in attempts:
+        errors: list[str] = []
+        for argument, attempt in attempts:
             function = _guarded(attempt)
             try:
                 result = function(x)
             except LayoutBridgeError as error:
-                errors.append(error)
+                errors.append(f"with {argument} {error}" if len(attempts) > 1 else str(error))
                 continue
             kept.append(function)
             return result
-        raise errors[0]
+        raise UnusableInputError("; ".join(errors))
 
     return call
 

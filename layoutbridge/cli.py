@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -227,7 +229,7 @@ def export(
         _refuse_option("--data-format", to, Target.keras)
         options["data_format"] = data_format
     lengths = None if shape is None else _open_shape(shape)
-    write(operation, to.value, output, shape=lengths, **options)  # type: ignore[arg-type]
+    write(operation, to.value, output, shape=lengths, **options)
     _errors_console().print(f"wrote {output}: {operation.label} for {to.value}", highlight=False, markup=False)
 
 
@@ -355,8 +357,14 @@ def _fail(message: str) -> int:
     return 2
 
 
+def _terminated(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Unusable input becomes one line on stderr and code 2."""
+    with suppress(ValueError):  # only the main thread may say what a signal does
+        signal.signal(signal.SIGTERM, _terminated)  # so that half-written files are taken away
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()

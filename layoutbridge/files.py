@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -16,8 +17,9 @@ from layoutbridge.errors import UnusableInputError
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` only when the block succeeds.
 
-    The block may create a file or a folder there. Nothing is left behind when it fails, and a process killed
-    inside the block leaves `path` as it was. Raises `UnusableInputError` where the folder cannot be written.
+    The block may create a file or a folder there. Nothing is left behind when it fails. A process killed outright
+    inside the block leaves `path` as it was, and a hidden folder that the next writer of `path` removes. Raises
+    `UnusableInputError` where the folder cannot be written.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -29,8 +31,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.name in ("", ".."):
         raise UnusableInputError(f"'{path}' is no file name: say where to write")
+    _sweep(target)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".part", dir=target.parent))
     except OSError as error:
         raise UnusableInputError(f"cannot write into '{target.parent}': {error.strerror or error}") from None
     try:
@@ -39,6 +42,26 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _take_place(temporary, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what processes that were killed while writing `target` left beside it."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        writer = left.name.removeprefix(f".{target.name}.").split(".")[0]
+        if writer.isdigit() and not _is_running(int(writer)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere the question itself would end the process
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's, or not for us to tell
+    return True
 
 
 def _take_place(temporary: Path, target: Path) -> None:

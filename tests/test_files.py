@@ -78,3 +78,23 @@ def test_a_killed_export_leaves_no_half_file(tmp_path, number):
     os.kill(process.pid, number)
     process.wait()
     assert not (tmp_path / "a.bin").exists()
+    with whole_file(tmp_path / "a.bin") as temporary:
+        temporary.write_bytes(b"whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_terminated_command_cleans_up(tmp_path):
+    script = (
+        "import sys, time\nfrom layoutbridge import cli, files\n"
+        "real = files._take_place\n"
+        "def slow(*places):\n    print('writing', flush=True)\n    time.sleep(60)\n    real(*places)\n"
+        "files._take_place = slow\n"
+        f"sys.exit(cli.main(['table', 'focus', '--shape', '3,4,4', '-o', {str(tmp_path / 'a.npy')!r}]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
+    )
+    assert process.stdout.readline() == b"writing\n"
+    process.terminate()
+    assert process.wait() == 143
+    assert list(tmp_path.iterdir()) == []

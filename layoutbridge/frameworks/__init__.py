@@ -32,7 +32,12 @@ class Framework(Protocol):
         """`op` as the framework's users expect it."""
 
     def save(
-        self, op: Rearrangement, path: str | os.PathLike[str], *, shape: Sequence[int] | None = None, **options: Any
+        self,
+        op: Rearrangement,
+        path: str | os.PathLike[str],
+        *,
+        shape: Sequence[int | None] | None = None,
+        **options: Any,
     ) -> None:
         """Write `op` to a file, whole or not at all."""
 
@@ -61,11 +66,12 @@ def export(
     framework: str,
     path: str | os.PathLike[str],
     *,
-    shape: Sequence[int] | None = None,
+    shape: Sequence[int | None] | None = None,
     **options: Any,
 ) -> None:
     """Write `op` to `path` as `framework` stores models, whole or not at all.
 
-    `shape` is the input's, with its batch axis. Raises as `emit` does, and `ShapeError` for one that does not fit.
+    `shape` is the input's, [N, C, H, W]; None leaves an axis open where the framework can. Raises as `emit` does,
+    and `ShapeError` for a shape that does not fit.
     """
     framework_module(framework).save(op, path, shape=shape, **options)

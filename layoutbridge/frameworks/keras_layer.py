@@ -22,9 +22,9 @@ import tensorflow as tf
 from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size, whole_conditions
-from layoutbridge.catalog import catalog
-from layoutbridge.catalog import op as catalog_op
 from layoutbridge.errors import LayoutBridgeError, ParameterError, ShapeError
+from layoutbridge.operations import catalog
+from layoutbridge.operations import op as catalog_op
 
 DATA_FORMATS = ("channels_last", "channels_first")
 _TO_FIRST = Rearrangement("H W C -> C H W")
@@ -110,7 +110,7 @@ class Rearrange(keras.layers.Layer):
 def in_layout(op: Rearrangement, data_format: str) -> Rearrangement:
     """What `op` does to tensors held in `data_format`; raises `ParameterError` for a format there is not.
 
-    >>> from layoutbridge.catalog import op
+    >>> from layoutbridge.operations import op
     >>> in_layout(op("space_to_depth"), "channels_last").out_shape((4, 6, 3))
     (2, 3, 12)
     """
@@ -247,7 +247,7 @@ def rearrange(op: Rearrangement, x: tf.Tensor) -> tf.Tensor:
 def recipe(op: Rearrangement, domain: Domain, lengths: Lengths) -> Recipe:
     """How to run `op` on tensors of these lengths. `domain` is its own: equal rearrangements may accept other shapes.
 
-    >>> from layoutbridge.catalog import op
+    >>> from layoutbridge.operations import op
     >>> reorg = in_layout(op("darknet_reorg"), "channels_last")
     >>> [len(recipe(reorg, reorg.domain, (None, h, 26, 64)).moves) for h in (26, 28)]
     [3, 1]

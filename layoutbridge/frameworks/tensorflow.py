@@ -48,7 +48,7 @@ def emit(op: Rearrangement, *, data_format: str = "channels_last") -> keras.Laye
     rearrangement. Raises `ParameterError` for another `data_format`, `MissingFrameworkError` without TensorFlow and
     `UnsupportedError` where Keras runs on another backend; the layer raises `ShapeError` for a shape that does not fit.
 
-    >>> from layoutbridge.catalog import op
+    >>> from layoutbridge.operations import op
     >>> layer = emit(op("darknet_reorg", stride=2))
     >>> layer.compute_output_shape((None, 26, 26, 64))
     (None, 13, 13, 256)
@@ -84,7 +84,7 @@ def save(
     `data_format`, `ShapeError` for a shape that does not fit, and what `emit` raises.
 
     >>> import tempfile
-    >>> from layoutbridge.catalog import op
+    >>> from layoutbridge.operations import op
     >>> path = os.path.join(tempfile.mkdtemp(), "reorg")
     >>> save(op("darknet_reorg"), path, shape=(1, 64, 26, 26))
     >>> import tensorflow

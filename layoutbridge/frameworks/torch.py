@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def emit(op: Rearrangement) -> torch.nn.Module:
     The module raises `ShapeError` for a shape that does not fit, `emit` `MissingFrameworkError` without PyTorch.
 
     >>> import torch
-    >>> from layoutbridge.catalog import op
+    >>> from layoutbridge.operations import op
     >>> module = emit(op("pixel_unshuffle", stride=2))
     >>> module
     Rearrange(pixel_unshuffle, stride=2, 'c (h p:s) (w q:s) -> (c p q) h w, s=2')
@@ -52,20 +53,19 @@ def save(
     op: Rearrangement,
     path: str | os.PathLike[str],
     *,
-    shape: Sequence[int] | None = None,
+    shape: Sequence[int | None] | None = None,
     dtype: str = "float32",
-    dynamic: Sequence[str] = (),
 ) -> None:
     """Write `op` as an exported program (.pt2), whole or not at all; `torch.export.load` reads it.
 
-    The program takes tensors of `shape` and `dtype`; the axes named in `dynamic`, such as `("N", "H")`, may have
-    any length there that `op` accepts (the batch axis is "N"). Raises `ParameterError` without a shape, or for
-    an unknown axis or dtype, `ShapeError` for a shape that does not fit, and `MissingFrameworkError`.
+    The program takes tensors of `shape` and `dtype`; an axis given as None may have any length that `op` accepts.
+    Raises `ParameterError` without a shape or for an unknown dtype, `ShapeError` for a shape that does not fit,
+    and `MissingFrameworkError`.
 
     >>> import tempfile, torch
-    >>> from layoutbridge.catalog import op
+    >>> from layoutbridge.operations import op
     >>> path = os.path.join(tempfile.mkdtemp(), "reorg.pt2")
-    >>> save(op("darknet_reorg"), path, shape=(1, 64, 26, 26), dynamic=("N", "H"))
+    >>> save(op("darknet_reorg"), path, shape=(None, 64, None, 26))
     >>> torch.export.load(path).module()(torch.zeros(3, 64, 52, 26)).shape
     torch.Size([3, 256, 26, 13])
     """
@@ -73,22 +73,19 @@ def save(
     import torch
 
     if shape is None:
-        raise ParameterError("an exported program is for one shape: give shape (--shape 1,64,26,26)")
+        raise ParameterError("an exported program needs a shape: give shape (--shape 1,64,26,26, or N,64,H,W)")
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype):
         raise ParameterError(f"PyTorch has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
-    lengths = list(op.bind(shape).in_shape)
-    axes = _axis_names(op, len(lengths))
+    divisors = [1, *(op.domain.divisor(axis) for axis in range(op.rank))][-len(shape) :]
+    # an open axis is traced at twice the least length: the exporter takes a length of 1 for a constant
+    traced = [2 * least if length is None else length for least, length in zip_longest(divisors, shape, fillvalue=1)]
+    lengths = op.bind(traced).in_shape
     dimensions: dict[int, Any] = {}
-    for name in dynamic:
-        if name not in axes:
-            raise ParameterError(f"{op.label} has no axis {name!r} at shape {tuple(lengths)}; it has {', '.join(axes)}")
-        axis = axes.index(name)
-        divisor = op.domain.divisor(axis - len(axes) + op.rank) if axis >= len(axes) - op.rank else 1
-        dimension = torch.export.Dim(name if divisor == 1 else f"{name}_by_{divisor}")
-        dimensions[axis] = dimension if divisor == 1 else divisor * dimension
-        if lengths[axis] == divisor:  # the exporter takes a length of 1 for a constant
-            lengths[axis] *= 2
+    for axis, (length, divisor) in enumerate(zip(shape, divisors, strict=True)):
+        if length is None:
+            dimension = torch.export.Dim(f"length_{axis}")
+            dimensions[axis] = dimension if divisor == 1 else divisor * dimension
     example = torch.zeros(lengths, dtype=kind)
     with _every_length_alike():
         program = torch.export.export(emit(op), (example,), dynamic_shapes=(dimensions,), strict=False)
@@ -151,11 +148,6 @@ def to_numpy(x: torch.Tensor) -> NDArray[Any]:
     if x.dtype is torch.bfloat16:
         return x.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
     return x.numpy()
-
-
-def _axis_names(op: Rearrangement, rank: int) -> tuple[str, ...]:
-    batch = "N" if "N" not in op.axes else "batch"
-    return op.axes if rank == op.rank else (batch, *op.axes)
 
 
 def _every_length_alike() -> AbstractContextManager[object]:

@@ -19,6 +19,8 @@ from layoutbridge.report.tables import first_entries
 from layoutbridge.verification import Row, Verification
 
 _OPS_NAMED = 3
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARKS = {"same": "[bold green]=[/]", "other elements": "[red]x[/]", "other shape": "[dim].[/]"}
 _FINDINGS_SHOWN = 20
 _PARTICULARS = re.compile(r"b?float\d+|u?int\d+|bool|DT_\w+|\d+")
 
@@ -108,38 +110,43 @@ def show_verification(console: Console, result: Verification) -> None:
 
 
 def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
-    """Marks for every map of the catalogue, numbered, and the nearest misunderstanding of each op."""
-    groups = same_maps()
-    marks = {"same": "[bold green]=[/]", "other elements": "[red]x[/]", "other shape": "[dim].[/]"}
+    """A mark for every map of the catalogue, lettered, and how each map differs from the one it is taken for."""
+    groups = same_maps()[: len(_LETTERS)]
+    letters = _LETTERS[: len(groups)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("native op", overflow="fold")
+    table.add_column("in", overflow="fold")
+    table.add_column("layout", no_wrap=True)
+    table.add_column(" ".join(letters), no_wrap=True)
+    for native in ops:
+        marks = " ".join(_MARKS[native.relations[group[0]]] for group in groups)
+        table.add_row(escape(native.op), escape(native.version), native.layout, marks)
+    console.print(table)
     console.print(
-        f"[bold]Native ops[/]: {marks['same']} the same map, {marks['other elements']} other elements in that shape, "
-        f"{marks['other shape']} another shape",
+        f"{_MARKS['same']} the same map at every size, {_MARKS['other elements']} other elements in the same shape, "
+        f"{_MARKS['other shape']} another shape",
         highlight=False,
     )
     legend = Table(box=None, pad_edge=False, show_header=False)
-    for number, group in enumerate(groups, 1):
-        legend.add_row(f"[bold]{number}[/]", ", ".join(f"[cyan]{name}[/]" for name in group))
+    legend.add_column(no_wrap=True)
+    legend.add_column(overflow="fold")
+    for letter, group in zip(letters, groups, strict=True):
+        legend.add_row(f"[bold]{letter}[/]", ", ".join(f"[cyan]{name}[/]" for name in group))
     console.print(legend)
-    console.print()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("op", "in", "layout"):
-        table.add_column(heading, no_wrap=True)
-    for number in range(1, len(groups) + 1):
-        table.add_column(str(number), justify="center")
-    table.add_column("differs by the smallest example", overflow="fold")
-    for native in ops:
-        row = [marks[native.relations[group[0]]] for group in groups]
-        table.add_row(escape(native.op), native.version, native.layout, *row, escape(_nearest(native)))
-    console.print(table)
+    for line in dict.fromkeys(filter(None, map(_nearest, ops))):
+        console.print(line, highlight=False)
     console.print()
 
 
 def _nearest(native: NativeOp) -> str:
-    """The first entry that gives the same shape and other elements: what the op is taken for."""
+    """How the op differs from the first entry that gives the same shape and other elements: what it is taken for."""
     for name, example in native.examples.items():
         if example.position is not None and example.reads is not None:
-            here, there = example.reads
-            return f"{name} at {list(example.shape)}: {list(example.position)} is {list(here)}, not {list(there)}"
+            here, there = (list(read) for read in example.reads)
+            return escape(
+                f"{' = '.join(native.names)} is not {name}: of an input {list(example.shape)}, the result's "
+                f"{list(example.position)} is {here}, not {there}"
+            )
     return ""
 
 
@@ -171,17 +178,16 @@ def _show_not_run(console: Console, rows: Sequence[Row]) -> None:
             groups.setdefault((place, _PARTICULARS.sub("#", row.detail)), []).append(row)
     if not groups:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("did not run in", "what", "dtypes", "why (the first of each kind)"):
-        table.add_column(heading, overflow="fold")
     every = {row.dtype for row in rows if row.dtype != "*"}
+    console.print("[bold]did not run[/]")
     for (place, _), refused in groups.items():
         ops = {"everything" if r.op == "*" else f"emitted {r.entry}" if r.emitted else r.op for r in refused}
         what = ", ".join(sorted(ops)) if len(ops) <= _OPS_NAMED else f"{len(ops)} ops"
         dtypes = {row.dtype for row in refused}
-        shown = "all" if "*" in dtypes or dtypes >= every else ", ".join(sorted(dtypes))
-        table.add_row(escape(place), escape(what), shown, escape(refused[0].detail))
-    console.print(table)
+        shown = "" if "*" in dtypes or dtypes >= every else f" ({', '.join(sorted(dtypes))})"
+        console.print(
+            f"- {escape(place)}: [bold]{escape(what)}[/]{shown}: {escape(refused[0].detail)}", highlight=False
+        )
     console.print()
 
 
