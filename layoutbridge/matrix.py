@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from layoutbridge.algebra.proof import Counterexample, prove
@@ -70,7 +69,6 @@ def _compared(names: tuple[str, ...]) -> tuple[dict[str, Relation], dict[str, Co
     return relations, examples
 
 
-@lru_cache(maxsize=1024)
 def _related(name: str, other: str) -> tuple[Relation, Counterexample | None]:
     verdict = prove(op(name), op(other))
     if verdict.equal:

@@ -122,7 +122,7 @@ _BUILTIN = (
         "C H W | h:H w:W c:C -> c h w | C H W",
         "Darknet's [reorg] flatten=1 reverse=1 at stride 1: the inverse of flatten under the same label",
         "Darknet, reorg_layer.c and blas.c (flatten)",
-        equals="nhwc_to_nchw under another shape",
+        equals="nhwc_to_nchw of the input seen as [H, W, C]; the inverse of darknet_flatten",
     ),
     CatalogEntry(
         "space_to_depth",

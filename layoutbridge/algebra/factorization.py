@@ -156,25 +156,25 @@ def _digits_sentence(digits: Digits) -> str:
 def _why_not(flat: NDArray[np.integer[Any]]) -> Factorization:
     total = flat.size
     if int(flat.min()) < 0 or int(flat.max()) >= total:
-        outside = np.flatnonzero((flat < 0) | (flat >= total))
-        first = int(outside[0])
-        count = f"{outside.size} such {'entry' if outside.size == 1 else 'entries'}"
-        reason = f"entry {first} is {int(flat[first])}, outside 0 to {total - 1}; {count}"
-        return Factorization(total, None, "out of range", reason, _first_few(outside))
+        outside, count = _where((flat < 0) | (flat >= total))
+        first = outside[0]
+        entries = f"{count} such {'entry' if count == 1 else 'entries'}"
+        reason = f"entry {first} is {int(flat[first])}, outside 0 to {total - 1}; {entries}"
+        return Factorization(total, None, "out of range", reason, outside)
     last_reader: NDArray[Any] = np.full(total, -1, np.int32 if total < 2**31 else np.int64)
     last_reader[flat] = np.arange(total, dtype=last_reader.dtype)
-    lost = np.flatnonzero(last_reader < 0)
-    if lost.size:
+    lost, lost_count = _where(last_reader < 0)
+    if lost:
         first = _first_superseded(flat, last_reader)
         value = int(flat[first])
-        readers = np.flatnonzero(flat == value)
-        times = "twice" if readers.size == 2 else f"{readers.size} times"
-        some = ", ".join(str(int(k)) for k in lost[:_SHOWN]) + (", ..." if lost.size > _SHOWN else "")
+        readers, count = _where(flat == value)
+        times = "twice" if count == 2 else f"{count} times"
+        some = ", ".join(map(str, lost)) + (", ..." if lost_count > _SHOWN else "")
         reason = (
-            f"position {value} is read {times}, at {first} and {int(readers[1])}; "
-            f"nothing reads {some} ({lost.size} of {total} positions lost)"
+            f"position {value} is read {times}, at {first} and {readers[1]}; "
+            f"nothing reads {some} ({lost_count} of {total} positions lost)"
         )
-        return Factorization(total, None, "repeats", reason, _first_few(readers), _first_few(lost))
+        return Factorization(total, None, "repeats", reason, readers, lost)
     broken = _first_unfitting(flat)
     reason = (
         f"every position is read once, but no digits make this order: entry {broken} is {int(flat[broken])}, "
@@ -239,5 +239,12 @@ def _first_superseded(flat: NDArray[Any], last_reader: NDArray[Any]) -> int:
         start += part.size
 
 
-def _first_few(positions: NDArray[Any]) -> tuple[int, ...]:
-    return tuple(int(k) for k in positions[:_SHOWN])
+def _where(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
+    """The first few positions at which `mask` is true, and how many there are."""
+    count = int(np.count_nonzero(mask))
+    found: list[int] = []
+    for start in range(0, mask.size, _CHUNK):
+        if len(found) >= min(count, _SHOWN):
+            break
+        found += (start + np.flatnonzero(mask[start : start + _CHUNK])[:_SHOWN]).tolist()
+    return tuple(found[:_SHOWN]), count

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.digits import DigitStep, reduce_chain, same_map
 from layoutbridge.algebra.rearrangement import BoundRearrangement, Rearrangement, bind_unchecked, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
-from layoutbridge.algebra.table import first_difference, gather_table, read_position, unravel
+from layoutbridge.algebra.table import first_difference, gather_table, unravel
 from layoutbridge.errors import PatternError
 
-_SHAPES_LISTED = 100_000
+_SHAPES_LISTED = 40_000
 _CHAIN_SHAPES_TRIED = 1_000  # of chains without common digits, which are compared element by element
 _TABLE_ENTRIES = 1 << 16  # up to this size all elements, and beyond it
 _PROBES = 512  # that many, drawn evenly
@@ -227,7 +227,7 @@ def _difference_at(a: BoundRearrangement, b: BoundRearrangement) -> tuple[Counte
     index, is_certain = _different_index(a, b)
     if index is None:
         return None, is_certain
-    reads = tuple(unravel(_read(bound, index), bound.in_shape) for bound in (a, b))
+    reads = tuple(unravel(bound.read_position(index), bound.in_shape) for bound in (a, b))
     return Counterexample(a.in_shape, shapes, unravel(index, a.out_shape), (reads[0], reads[1])), is_certain
 
 
@@ -238,7 +238,7 @@ def _different_index(a: BoundRearrangement, b: BoundRearrangement) -> tuple[int 
     if total > _TABLE_ENTRIES:
         draw = Random(total).randrange  # repeatable: one verdict for one pair
         probes = (draw(total) for _ in range(_PROBES))
-        return next((index for index in probes if _read(a, index) != _read(b, index)), None), False
+        return next((index for index in probes if a.read_position(index) != b.read_position(index)), None), False
     different = np.flatnonzero(_all_reads(a) != _all_reads(b))
     return (int(different[0]) if different.size else None), True
 
@@ -248,9 +248,3 @@ def _all_reads(bound: BoundRearrangement) -> NDArray[np.int64]:
     for digits in bound.steps:
         positions = positions.take(gather_table(digits))
     return positions
-
-
-def _read(bound: BoundRearrangement, index: int) -> int:
-    for digits in reversed(bound.steps):
-        index = read_position(digits, index)
-    return index

@@ -20,7 +20,7 @@ from layoutbridge.errors import PatternError, ShapeError
 
 Refusal = Callable[[tuple[int, ...]], str | None]
 Copier = Callable[..., NDArray[Any]]
-_COPIERS_KEPT = 256
+_SHAPES_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class Rearrangement:
     True
 
     Two rearrangements are equal, and hash alike, when they move every element alike into the same shape for
-    all sizes, however they were written. `prove` says why, or where they differ.
+    all sizes, however they were written; which shapes they refuse is not compared. `prove` says why, or where
+    they differ.
     """
 
     axes: tuple[str, ...]  # names of the input's axes, the batch axis not among them
@@ -89,6 +90,7 @@ class Rearrangement:
     parameters: tuple[tuple[str, int], ...]  # what the catalogue entry was built with
     source_pattern: str | None
     _refusal: Refusal | None
+    _bound: dict[tuple[int, ...], BoundRearrangement]  # at the shapes met so far
     _copiers: dict[tuple[tuple[int, ...], np.dtype[Any]], tuple[Copier, tuple[int, ...]]]
 
     def __init__(self, pattern: str, /, **lengths: int) -> None:
@@ -103,6 +105,7 @@ class Rearrangement:
             parameters=(),
             source_pattern=_with_lengths(pattern, lengths),
             _refusal=None,
+            _bound={},
             _copiers={},
         )
 
@@ -126,6 +129,7 @@ class Rearrangement:
             parameters=(),
             source_pattern=None,
             _refusal=None,
+            _bound={},
             _copiers={},
         )
         return made
@@ -138,7 +142,7 @@ class Rearrangement:
         `refusal(shape)` may add to the error for a shape that does not fit: what the original code does there.
         """
         made = type(self).__new__(type(self))
-        made.__dict__.update(self.__getstate__(), name=name, parameters=parameters, _refusal=refusal, _copiers={})
+        made.__setstate__({**self.__getstate__(), "name": name, "parameters": parameters, "_refusal": refusal})
         return made
 
     def __setattr__(self, attribute: str, value: object) -> None:
@@ -148,10 +152,11 @@ class Rearrangement:
         raise AttributeError(f"a Rearrangement is immutable: {attribute} cannot be deleted")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k in Rearrangement.__annotations__ and k != "_copiers"}
+        caches = ("_bound", "_copiers")
+        return {k: v for k, v in self.__dict__.items() if k in Rearrangement.__annotations__ and k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _copiers={})
+        self.__dict__.update(state, _bound={}, _copiers={})
 
     # ------------------------------------------------------------------ what it is
 
@@ -205,7 +210,16 @@ class Rearrangement:
 
         Raises `ShapeError` for a shape that does not fit, with the axis and the number that it must divide by.
         """
-        return bind_unchecked(self, _checked_shape(self, shape))
+        lengths = _whole_lengths(self, shape)
+        try:
+            return self._bound[lengths]
+        except KeyError:
+            pass
+        _check_shape(self, lengths)
+        if len(self._bound) >= _SHAPES_KEPT:
+            self._bound.clear()
+        self._bound[lengths] = bound = bind_unchecked(self, lengths)
+        return bound
 
     def out_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of the result for an input of `shape`; raises `ShapeError` as `bind` does."""
@@ -279,7 +293,9 @@ class Rearrangement:
                     f"axis {axis} has length {held.format(self.axes)} after the first "
                     f"and must be {wanted} for the second"
                 )
-            fixed[held.single_axis] = int(wanted / held.coefficient)
+            length = int(wanted / held.coefficient)
+            if fixed.setdefault(held.single_axis, length) != length:
+                raise ShapeError(f"no shape fits both: {self.axes[held.single_axis]} would be two lengths at once")
         pinned = {axis: Size.constant(length) for axis, length in fixed.items()}
         substitution = {axis: size.substitute(pinned) for axis, size in substitution.items()}
         sizes = [s.substitute(pinned) for s in self.domain.whole]
@@ -309,7 +325,7 @@ class Rearrangement:
             copier = _chained(
                 [build_copier(shapes[k], x.dtype, digits, shapes[k + 1]) for k, digits in enumerate(bound.steps)]
             )
-        if len(self._copiers) >= _COPIERS_KEPT:
+        if len(self._copiers) >= _SHAPES_KEPT:
             self._copiers.clear()
         self._copiers[x.shape, x.dtype] = copier, bound.out_shape
         return copier, bound.out_shape
@@ -344,14 +360,18 @@ def _with_lengths(pattern: str, lengths: dict[str, int]) -> str:
 # ---------------------------------------------------------------------- evaluation at a shape
 
 
-def _checked_shape(op: Rearrangement, shape: Sequence[int]) -> tuple[int, ...]:
-    label = op.label
+def _whole_lengths(op: Rearrangement, shape: Sequence[int]) -> tuple[int, ...]:
     try:
-        lengths = tuple(operator.index(length) for length in shape)
+        given = tuple(shape)
+        if bool not in map(type, given):
+            return tuple(map(operator.index, given))
     except TypeError:
-        raise ShapeError(f"{label}: a shape is a list of whole numbers, not {shown(shape)}") from None
-    if any(isinstance(length, bool) for length in shape):
-        raise ShapeError(f"{label}: a shape is a list of whole numbers, not {shown(shape)}")
+        pass
+    raise ShapeError(f"{op.label}: a shape is a list of whole numbers, not {shown(shape)}")
+
+
+def _check_shape(op: Rearrangement, lengths: tuple[int, ...]) -> None:
+    label = op.label
     if len(lengths) not in (op.rank, op.rank + 1):
         wanted = f"[{', '.join(op.axes)}]"
         raise ShapeError(
@@ -368,7 +388,6 @@ def _checked_shape(op: Rearrangement, shape: Sequence[int]) -> tuple[int, ...]:
     if complaint is not None:
         more = op._refusal(item) if op._refusal is not None else None
         raise ShapeError(f"{label} does not take shape {lengths}: {complaint}{'; ' + more if more else ''}")
-    return lengths
 
 
 def _complaint(op: Rearrangement, item: tuple[int, ...]) -> str | None:
@@ -424,7 +443,7 @@ def with_batch_axis(op: Rearrangement, rank: int) -> Rearrangement:
     )
     in_shape = (batch, *(size.substitute(moved) for size in op.in_shape))
     result = (batch, *(size.substitute(moved) for size in op.result_shape))
-    name = "N" if "N" not in op.axes else "batch"
+    name = distinct_names([*op.axes, "N" if "N" not in op.axes else "batch"])[-1]
     return Rearrangement._from_parts((name, *op.axes), in_shape, result, steps, domain)
 
 

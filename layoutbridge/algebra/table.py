@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 
 import numpy as np
@@ -19,6 +19,9 @@ from layoutbridge.errors import ShapeError
 Digits = tuple[tuple[int, int], ...]
 _INNER_ENTRIES = 4096  # the part of a table that is computed once and added to: 32 KiB, stays in the first cache
 
+_KEPT_ENTRIES = 1 << 15  # a table up to this size is kept and copied: making it is mostly the cost of calls
+_TABLES_KEPT = 32
+
 
 def gather_table(digits: Digits) -> NDArray[np.int64]:
     """The int64 table t with `out.ravel()[i] == x.ravel()[t[i]]`, in one pass of additions.
@@ -27,6 +30,15 @@ def gather_table(digits: Digits) -> NDArray[np.int64]:
     [0, 2, 4, 1, 3, 5]
     """
     total = prod(size for size, _ in digits)
+    return _kept_table(digits).copy() if total <= _KEPT_ENTRIES else _new_table(digits, total)
+
+
+@lru_cache(maxsize=_TABLES_KEPT)
+def _kept_table(digits: Digits) -> NDArray[np.int64]:
+    return _new_table(digits, prod(size for size, _ in digits))
+
+
+def _new_table(digits: Digits, total: int) -> NDArray[np.int64]:
     try:
         if total * 8 > _memory():  # the system may promise more than it has
             raise MemoryError
