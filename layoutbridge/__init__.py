@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from layoutbridge import darknet
     from layoutbridge.algebra.factorization import Factorization, factorize
     from layoutbridge.algebra.proof import Counterexample, Proof, prove
     from layoutbridge.algebra.rearrangement import Rearrangement
@@ -62,6 +63,7 @@ __all__ = [
     "Verification",
     "__version__",
     "catalog",
+    "darknet",
     "emit",
     "export",
     "factorize",
@@ -75,6 +77,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "darknet":
+        return import_module("layoutbridge.darknet")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'layoutbridge' has no attribute {name!r}")

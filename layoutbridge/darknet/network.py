@@ -1,0 +1,192 @@
+"""`DarknetNetwork`: a cfg with its weights, to run, save and describe; and `load`, which makes one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.build import build_network
+from layoutbridge.darknet.cfg import check_flavor, read_cfg
+from layoutbridge.darknet.model import Layer, Network, Shape
+from layoutbridge.darknet.weights import Arrays, Progress, Weights, read_weights, write_weights
+from layoutbridge.errors import ShapeError, UnknownNameError, WeightsError
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """One layer in Darknet's table; what a kind does not have is None. `flops` counts a multiply-add as two."""
+
+    index: int
+    kind: str
+    filters: int | None
+    size: tuple[int, int] | None
+    stride: tuple[int, int] | None
+    in_shape: Shape
+    out_shape: Shape
+    inputs: tuple[int, ...]
+    parameters: int
+    flops: int
+
+
+class DarknetNetwork:
+    """A Darknet network: its structure (`network`) and, where a weights file was given, its parameters.
+
+    `warnings` are one line each: what Darknet would have read differently, options that nothing uses, floats left over.
+    """
+
+    def __init__(self, network: Network, weights: Weights | None = None) -> None:
+        self.network = network
+        self.weights = weights
+
+    def __repr__(self) -> str:
+        held = "" if self.weights is not None else ", no weights"
+        return f"<DarknetNetwork {self.network.source}: {len(self.network.layers)} layers{held}>"
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        return self.network.layers
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was noticed while reading, one line each."""
+        return self.network.warnings + (self.weights.warnings if self.weights is not None else ())
+
+    @property
+    def parameters(self) -> Arrays:
+        """(layer index, name) to float32 array, read-only; `WeightsError` where no weights were given."""
+        return self._held().arrays
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write a .weights file: byte for byte what was read, the header with it."""
+        write_weights(self._held(), path)
+
+    @overload
+    def run(self, x: NDArray[Any], framework: str = ..., every_layer: Literal[False] = ...) -> NDArray[Any]: ...
+
+    @overload
+    def run(self, x: NDArray[Any], framework: str = ..., *, every_layer: Literal[True]) -> list[NDArray[Any]]: ...
+
+    @overload
+    def run(self, x: NDArray[Any], framework: str, every_layer: bool) -> NDArray[Any] | list[NDArray[Any]]: ...
+
+    def run(
+        self, x: NDArray[Any], framework: str = "reference", every_layer: bool = False
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """The output for `x` [N, C, H, W]: [N, C, H, W], or [N, K] where Darknet's layer is flat.
+
+        With `every_layer` a list, one array a layer. "reference" computes in float64 and returns float64. Raises
+        `ShapeError` for an `x` that does not fit, `UnknownNameError` for a framework that is not known.
+        """
+        runner = _RUNNERS.get(framework)
+        if runner is None:
+            raise UnknownNameError(f"no framework is called {framework!r}; there is {', '.join(_RUNNERS)}")
+        outputs = runner(self, self._checked(x), every_layer)
+        return outputs if every_layer else outputs[-1]
+
+    def summary(self) -> tuple[SummaryRow, ...]:
+        """One row a layer, for Darknet's familiar table."""
+        return tuple(summary_row(layer) for layer in self.network.layers)
+
+    def _held(self) -> Weights:
+        if self.weights is None:
+            raise WeightsError(f"{self.network.source} was loaded without weights: give load its weights file too")
+        return self.weights
+
+    def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
+        array = np.asarray(x)
+        if array.shape[1:] != self.network.in_shape or array.ndim == 0 or array.shape[0] < 1:
+            wanted = ", ".join(map(str, self.network.in_shape))
+            raise ShapeError(f"the input must be [N, {wanted}], not {list(array.shape)}")
+        if array.dtype.kind not in "fiu":
+            raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
+        return array
+
+
+def load(
+    cfg: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    flavor: str = "alexey",
+    size: tuple[int, int] | None = None,
+    upto: int | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> DarknetNetwork:
+    """The network of a cfg file and its weights file.
+
+    `flavor` is "alexey" (Darknet's main fork) or "pjreddie" (the original); `size` (width, height) overrides
+    the input's; `upto` keeps the first so many layers, for backbone files; `strict` makes weights that are too long an
+    error; `progress(done, total)` hears of floats read. Raises `CfgError`, `WeightsError` and `ParameterError`.
+    """
+    checked = check_flavor(flavor)
+    sections, warnings = read_cfg(cfg, flavor=checked)
+    folder = str(Path(cfg).parent)
+    network = build_network(sections, flavor=checked, size=size, upto=upto, warnings=warnings, folder=folder)
+    if weights is None:
+        return DarknetNetwork(network)
+    return DarknetNetwork(network, read_weights(network, weights, strict=strict, progress=progress))
+
+
+def _run_reference(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.reference import forward
+
+    return forward(net.network, net.parameters, x, every_layer=every_layer)
+
+
+_RUNNERS: dict[str, Callable[[DarknetNetwork, NDArray[Any], bool], list[NDArray[Any]]]] = {
+    "reference": _run_reference,
+}
+
+
+def summary_row(layer: Layer) -> SummaryRow:
+    """What Darknet's table says of a layer."""
+    settings = layer.settings
+    filters = layer.out_shape[0] if layer.kind in ("connected", "implicit") else settings.get("filters")
+    side = settings.get("size") if layer.kind != "lrn" else None
+    stride_x, stride_y = (settings.get(key, settings.get("stride")) for key in ("stride_x", "stride_y"))
+    return SummaryRow(
+        layer.index,
+        layer.kind,
+        filters,
+        None if side is None else (side, side),
+        None if stride_x is None or stride_y is None else (stride_x, stride_y),
+        layer.in_shapes[0] if layer.in_shapes else (),
+        layer.out_shape,
+        layer.inputs,
+        layer.parameter_count,
+        count_flops(layer),
+    )
+
+
+def count_flops(layer: Layer) -> int:
+    """Operations for one picture, as Darknet's BFLOPs count them; connected, local and deconvolutional layers too."""
+    settings, out = layer.settings, layer.out_shape
+    values = int(np.prod(out, dtype=object))
+    weights = next((p.size for p in layer.parameters if p.name == "weights"), 0)
+    if layer.kind == "convolutional":
+        height, width = _unblurred(layer)
+        return 2 * weights * height * width
+    if layer.kind in ("connected", "local"):
+        return 2 * weights
+    if layer.kind == "deconvolutional":
+        return 2 * weights * layer.in_shape[1] * layer.in_shape[2]
+    if layer.kind in ("maxpool", "local_avgpool") and not settings.get("depth"):
+        return int(settings["size"]) ** 2 * values
+    if layer.kind == "shortcut":
+        return values * (len(layer.inputs) - 1) * (2 if weights else 1)
+    return 0
+
+
+def _unblurred(layer: Layer) -> tuple[int, int]:
+    """Height and width of a convolution's result before the blur that antialiasing adds."""
+    if not layer.settings["antialiasing"]:
+        return layer.out_shape[1], layer.out_shape[2]
+    reach = 2 * (layer.settings["padding"] // layer.settings["dilation"]) - layer.settings["size"] + 1
+    return layer.in_shape[1] + reach, layer.in_shape[2] + reach

@@ -1,0 +1,122 @@
+"""convolutional, deconvolutional, connected, local: im2col and matrix products.
+
+Definition: gemm.c, im2col.c, col2im.c and the layers' own files.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from layoutbridge.darknet.reference.activating import activate
+from layoutbridge.darknet.reference.values import Array, Given, normalize
+
+_COLUMNS_BYTES = 64 << 20  # of one matrix of windows
+
+
+def convolutional(given: Given) -> Array:
+    """Correlate, batch norm or biases, activation; then the blur where antialiasing asks for it."""
+    strides = given["stride_y"], given["stride_x"]
+    weights = given.parameters["weights"]
+    y = correlate(given.x, weights, strides, given["padding"], given["dilation"], given["groups"])
+    return blur(given, activate(given["activation"], _normalized(given, y)))
+
+
+def correlate(
+    x: Array, weights: Array, strides: tuple[int, int], padding: int, dilation: int = 1, groups: int = 1
+) -> Array:
+    """x [N, C, H, W] with weights [F, C/groups, k, k], `padding` zeros on each side."""
+    filters, per_group, size, _ = weights.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding))) if padding else x
+    windows = _windows(padded, size, strides, dilation)
+    batch, channels, _, _, rows, columns = windows.shape
+    out = np.empty((batch, filters, rows, columns), x.dtype)
+    if per_group == 1 and filters == channels:
+        return _depthwise(windows, weights[:, 0], out)
+    each = filters // groups
+    matrices = weights.reshape(groups, each, per_group * size * size)
+    at_once = max(1, _COLUMNS_BYTES // (per_group * size * size * columns * x.itemsize))
+    for n in range(batch):
+        for group in range(groups):
+            part = windows[n, group * per_group : (group + 1) * per_group]
+            target = out[n, group * each : (group + 1) * each]
+            for row in range(0, rows, at_once):
+                taken = part[..., row : row + at_once, :]
+                matrix = taken.reshape(per_group * size * size, -1)
+                target[:, row : row + at_once] = (matrices[group] @ matrix).reshape(each, -1, columns)
+    return out
+
+
+def _windows(x: Array, size: int, strides: tuple[int, int], dilation: int) -> Array:
+    """A view [N, C, k, k, rows, columns] of the places that each window sees."""
+    batch, channels, height, width = x.shape
+    reach = dilation * (size - 1) + 1
+    rows, columns = (height - reach) // strides[0] + 1, (width - reach) // strides[1] + 1
+    n, c, h, w = x.strides
+    return as_strided(
+        x,
+        (batch, channels, size, size, rows, columns),
+        (n, c, h * dilation, w * dilation, h * strides[0], w * strides[1]),
+        writeable=False,
+    )
+
+
+def _depthwise(windows: Array, weights: Array, out: Array) -> Array:
+    out[:] = 0
+    for i in range(weights.shape[1]):
+        for j in range(weights.shape[2]):
+            out += windows[:, :, i, j] * weights[:, i, j].reshape(-1, 1, 1)
+    return out
+
+
+def blur(given: Given, x: Array) -> Array:
+    """The fixed depthwise blur behind an antialiased layer: 1 2 1 in both directions over 16, or the mean of 2 × 2."""
+    if not given["antialiasing"]:
+        return x
+    line = np.array([1, 1] if given["antialiasing"] == 2 else [1, 2, 1], x.dtype)
+    kernel = np.outer(line, line) / line.sum() ** 2
+    weights = np.broadcast_to(kernel, (x.shape[1], 1, *kernel.shape))
+    strides = given["blur_stride_y"], given["blur_stride_x"]
+    return correlate(x, weights, strides, 0 if given["antialiasing"] == 2 else 1, groups=x.shape[1])
+
+
+def deconvolutional(given: Given) -> Array:
+    """Weights [C, F, k, k] transposed times the input, every product added at its place, the padding cut off."""
+    x, weights = given.x, given.parameters["weights"]
+    stride, padding = given["stride"], given["padding"]
+    batch, _, height, width = x.shape
+    _, filters, size, _ = weights.shape
+    full = np.zeros((batch, filters, (height - 1) * stride + size, (width - 1) * stride + size), x.dtype)
+    products = np.einsum("cfij,nchw->nfijhw", weights, x, optimize=True)
+    for i in range(size):
+        for j in range(size):
+            ends = i + (height - 1) * stride + 1, j + (width - 1) * stride + 1
+            full[:, :, i : ends[0] : stride, j : ends[1] : stride] += products[:, :, i, j]
+    rows, columns = full.shape[2] - padding, full.shape[3] - padding
+    y = full[:, :, padding:rows, padding:columns]
+    return activate(given["activation"], _normalized(given, y))
+
+
+def connected(given: Given) -> Array:
+    """Weights [output, inputs] times all values of the input."""
+    flat = given.x.reshape(given.batch, -1)
+    y = flat @ given.parameters["weights"].T
+    return activate(given["activation"], _normalized(given, y.reshape(given.batch, -1, 1, 1)))
+
+
+def local(given: Given) -> Array:
+    """As a convolution with its own weights [places, F, C·k·k] at every place."""
+    padding, stride = given["padding"], given["stride"]
+    padded = np.pad(given.x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = _windows(padded, given["size"], (stride, stride), 1)
+    batch, rows, columns = given.batch, windows.shape[4], windows.shape[5]
+    matrix = windows.reshape(batch, -1, rows * columns)
+    y = np.einsum("pfk,nkp->nfp", given.parameters["weights"], matrix, optimize=True)
+    return activate(given["activation"], y.reshape(batch, -1, rows, columns) + given.parameters["biases"])
+
+
+def _normalized(given: Given, y: Array) -> Array:
+    if given["batch_normalize"]:
+        return normalize(given, y)
+    biased: Array = y + given.parameters["biases"].reshape(-1, 1, 1)
+    return biased

@@ -1,0 +1,65 @@
+"""What a layer's rule is given, and the arithmetic that several rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.model import Flavor, Layer
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A layer, its inputs and its parameters in the dtype of the computation."""
+
+    layer: Layer
+    inputs: tuple[Array, ...]
+    parameters: Mapping[str, Array]
+    flavor: Flavor
+    batch: int
+
+    @property
+    def x(self) -> Array:
+        """The first input."""
+        return self.inputs[0]
+
+    def __getitem__(self, key: str) -> Any:
+        """A setting of the layer."""
+        return self.layer.settings[key]
+
+
+def normalize(given: Given, x: Array) -> Array:
+    """Batch norm with the stored statistics: the forks differ in where the epsilon stands.
+
+    Definition: blas.c, normalize_cpu of either fork, then scale_bias and add_bias.
+    """
+    values = given.parameters
+    variances = values["variances"]
+    divisor = np.sqrt(variances) + 0.000001 if given.flavor == "pjreddie" else np.sqrt(variances + 0.00001)
+    along = (-1,) + (1,) * (x.ndim - 2)
+    factor = (values["scales"] / divisor).reshape(along)
+    shifted: Array = (x - values["means"].reshape(along)) * factor + values["biases"].reshape(along)
+    return shifted
+
+
+def logistic(x: Array) -> Array:
+    """1/(1 + exp(−x)), without overflow on either side."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, small) / (1 + small)
+
+
+def softmax(x: Array, temperature: float = 1.0, axis: int = -1) -> Array:
+    """exp(x/t) over its sum along `axis`, the largest taken off first."""
+    shifted = (
+        np.exp((x - x.max(axis=axis, keepdims=True)) / temperature)
+        if temperature > 0
+        else np.exp(x / temperature - (x / temperature).max(axis=axis, keepdims=True))
+    )
+    result: Array = shifted / shifted.sum(axis=axis, keepdims=True)
+    return result
