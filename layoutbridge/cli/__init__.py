@@ -1,0 +1,52 @@
+"""The command line: parses, calls, prints. What the commands do lives elsewhere, and is imported when it is used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import typer
+
+from layoutbridge.cli import export_command, operation_commands
+from layoutbridge.cli.application import app
+from layoutbridge.errors import LayoutBridgeError
+
+__all__ = ["app", "export_command", "main", "operation_commands"]
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"layoutbridge: {' '.join(message.split())}\n")
+    return 2
+
+
+def _terminated(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Unusable input becomes one line on stderr and code 2."""
+    with suppress(ValueError):  # only the main thread may say what a signal does
+        signal.signal(signal.SIGTERM, _terminated)  # so that half-written files are taken away
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except LayoutBridgeError as error:
+        return _fail(str(error))
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.stdout.write(str(error) + "\n")
+            return 0
+        return _fail(f"{error.format_message()} (layoutbridge --help tells more)")
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}")
+    except BrokenPipeError:
+        # the reader of a pipe left: nothing to tell, and nothing to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0

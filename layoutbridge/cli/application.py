@@ -1,0 +1,30 @@
+"""The typer application that the commands join."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from layoutbridge.cli.printing import print_text
+
+app = typer.Typer(
+    name="layoutbridge",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What reorg, space-to-depth, pixel-unshuffle and Focus really do, in every framework.",
+    epilog="Exit codes: 0 all holds, 1 a finding, 2 the call or its input is unusable.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that stand before any command."""
+    if version:
+        from layoutbridge import __version__
+
+        print_text(f"layoutbridge {__version__}")
+        raise typer.Exit()

@@ -1,0 +1,99 @@
+"""What the commands take: words to shapes, numbers, operations; and the arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from layoutbridge.errors import ParameterError
+
+if TYPE_CHECKING:
+    from layoutbridge.algebra.rearrangement import Rearrangement
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Catalogue names that begin so."""
+    from layoutbridge.operations import catalog
+
+    return [name for name in catalog() if name.startswith(incomplete)]
+
+
+def _complete_list(values: tuple[str, ...], incomplete: str) -> list[str]:
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + value for value in values if value.startswith(last)]
+
+
+def complete_names(incomplete: str) -> list[str]:
+    """A comma list of catalogue names, its last one completed."""
+    from layoutbridge.operations import catalog
+
+    return _complete_list(tuple(catalog()), incomplete)
+
+
+def complete_frameworks(incomplete: str) -> list[str]:
+    """A comma list of frameworks, its last one completed."""
+    return _complete_list(("numpy", "torch", "tensorflow", "onnx"), incomplete)
+
+
+Name = Annotated[str, typer.Argument(help="A catalogue name, or a pattern in quotes.", autocompletion=complete_name)]
+Stride = Annotated[str | None, typer.Option(help="Stride, or block size. [default: 2]", show_default=False)]
+Groups = Annotated[str | None, typer.Option(help="Groups of channel_shuffle. [default: 2]", show_default=False)]
+Shape = Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W: 1,64,26,26")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def operation_named(name: str, stride: str | None, groups: str | None, *, strict: bool = True) -> Rearrangement:
+    """The catalogue entry or pattern called `name`; without `strict`, parameters that it does not take are left out."""
+    from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.operations import entry, op
+
+    given = {key: whole(value, f"--{key}") for key, value in (("stride", stride), ("groups", groups)) if value}
+    if "->" in name or " " in name.strip():
+        if given and strict:
+            raise ParameterError(f"a pattern takes no --{next(iter(given))}: write lengths behind it, as in '..., s=2'")
+        return Rearrangement(name)
+    if not strict:
+        given = {key: value for key, value in given.items() if key in entry(name).parameters}
+    return op(name, **given)
+
+
+def refuse_unused(values: dict[str, str | None], names: tuple[str, ...]) -> None:
+    """Refuse a parameter that none of the entries takes."""
+    from layoutbridge.operations import entry
+
+    for key, value in values.items():
+        if value is not None and not any("->" not in name and key in entry(name).parameters for name in names):
+            raise ParameterError(f"neither {names[0]} nor {names[1]} takes --{key}")
+
+
+def whole(text: str, what: str) -> int:
+    """A number from 1 to 2^63 - 1; `what` names it in the error."""
+    from layoutbridge.algebra.pattern import LARGEST
+
+    try:
+        number = int(text.strip()) if len(text) < 64 else LARGEST + 1
+    except ValueError:
+        raise ParameterError(f"{what} must be a whole number, not '{text[:80]}'") from None
+    if not 1 <= number <= LARGEST:
+        raise ParameterError(f"{what} must be between 1 and 2^63 - 1, not {text[:80]}")
+    return number
+
+
+def whole_shape(text: str) -> tuple[int, ...]:
+    """`1,64,26,26` or `1x64x26x26` as lengths."""
+    return tuple(whole(part, f"every length in --shape {text[:80]}") for part in text.replace("x", ",").split(","))
+
+
+def open_shape(text: str) -> tuple[int | None, ...]:
+    """A shape in which a name or a question mark leaves an axis open (None)."""
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(
+        None if part.isidentifier() or part == "?" else whole(part, f"every length in --shape {text[:80]}")
+        for part in parts
+    )
+
+
+def listed(text: str | None) -> list[str] | None:
+    """The words between commas, or None for nothing."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

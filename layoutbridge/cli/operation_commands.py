@@ -1,0 +1,187 @@
+"""Commands on operations: verify, table, prove, identify, list."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from layoutbridge.cli.application import app
+from layoutbridge.cli.arguments import (
+    AsJson,
+    Groups,
+    Name,
+    Shape,
+    Stride,
+    complete_frameworks,
+    complete_name,
+    complete_names,
+    listed,
+    operation_named,
+    refuse_unused,
+    whole_shape,
+)
+from layoutbridge.cli.printing import console, errors_console, print_json, print_text
+from layoutbridge.errors import ParameterError
+
+
+class TableFormat(StrEnum):
+    """How a table is written."""
+
+    npy = "npy"
+    csv = "csv"
+    json = "json"
+    c = "c"
+
+
+@app.command()
+def verify(
+    frameworks: Annotated[
+        str | None,
+        typer.Option(
+            help="Some of numpy,torch,tensorflow,onnx. [default: all]",
+            autocompletion=complete_frameworks,
+            show_default=False,
+        ),
+    ] = None,
+    ops: Annotated[
+        str | None,
+        typer.Option(
+            help="Catalogue names, with commas. [default: all]", autocompletion=complete_names, show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run every framework's ops and every emitted graph, and say which catalogue names each matches."""
+    from layoutbridge.report.progress import framework_progress
+    from layoutbridge.report.terminal import show_verification
+    from layoutbridge.verification import verify as run_verification
+
+    with framework_progress(errors_console()) as progress:
+        result = run_verification(listed(frameworks), listed(ops), progress=progress)
+    if as_json:
+        print_text(result.to_json())
+    else:
+        show_verification(console(), result)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def table(
+    name: Name,
+    shape: Shape,
+    stride: Stride = None,
+    groups: Groups = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
+    form: Annotated[
+        TableFormat | None, typer.Option("--format", help="[default: by the file's ending]", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print or write a gather table: which input position each place of the result reads."""
+    from layoutbridge.files import whole_file
+    from layoutbridge.report.tables import format_of, table_bytes
+    from layoutbridge.report.terminal import show_table
+
+    operation, lengths = operation_named(name, stride, groups), whole_shape(shape)
+    chosen = form.value if form else "json" if as_json else format_of(output) if output else None
+    if output is None and chosen is None:
+        show_table(console(), operation, lengths)
+        return
+    if chosen is None:
+        raise ParameterError(f"'{output}' tells no format: end it in .npy, .csv, .json or .c, or give --format")
+    content = table_bytes(operation, lengths, chosen)
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    with whole_file(output) as temporary:
+        temporary.write_bytes(content)
+
+
+@app.command()
+def prove(
+    first: Name,
+    second: Name,
+    stride: Stride = None,
+    groups: Groups = None,
+    as_json: AsJson = False,
+) -> None:
+    """Are two operations the same map for all sizes? If not, the smallest example that differs."""
+    from dataclasses import asdict
+
+    from layoutbridge.algebra.proof import prove as settle
+    from layoutbridge.report.terminal import show_proof
+
+    names = (first, second)
+    refuse_unused({"stride": stride, "groups": groups}, names)
+    operations = [operation_named(name, stride, groups, strict=False) for name in names]
+    verdict = settle(*operations)
+    if as_json:
+        example = asdict(verdict.counterexample) if verdict.counterexample else None
+        print_json(
+            {"first": operations[0].label, "second": operations[1].label, "equal": verdict.equal,
+             "for_all_sizes": verdict.for_all_sizes, "counterexample": example, "argument": verdict.argument}
+        )  # fmt: skip
+    else:
+        show_proof(console(), (operations[0].label, operations[1].label), verdict)
+    if not verdict.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def identify(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A table (.npy, .csv, .json), an ONNX model, module:callable or file.py:callable, "
+            "with plain arguments where a class wants them: 'ports.py:Reorg(2)'."
+        ),
+    ],
+    shape: Annotated[str | None, typer.Option(help="The input's shape, [N,]C,H,W; not needed for a table.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the permutation behind a callable, a model or a table.
+
+    module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
+    """
+    from layoutbridge.identification import identify as name_it
+    from layoutbridge.report.terminal import show_identification
+
+    found = name_it(target, None if shape is None else whole_shape(shape))
+    if as_json:
+        print_json(
+            {"target": target, "names": found.names, "parameters": dict(found.parameters), "pattern": found.pattern,
+             "is_permutation": found.is_permutation, "kind": found.kind, "layout": found.layout,
+             "in_shape": found.in_shape, "out_shape": found.out_shape, "explanation": found.explain()}
+        )  # fmt: skip
+    else:
+        show_identification(console(), target, found)
+    if not found.names:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_operations(
+    name: Annotated[str | None, typer.Argument(help="All about one entry.", autocompletion=complete_name)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The catalogue: every operation, its pattern, what it equals and where its definition comes from."""
+    from layoutbridge.operations import catalog, entry
+    from layoutbridge.report.terminal import show_catalog, show_entry
+
+    entries = list(catalog().values()) if name is None else [entry(name)]
+    if as_json:
+        print_json(
+            [
+                {"name": e.name, "pattern": e.pattern, "parameters": dict(e.parameters), "summary": e.summary,
+                 "provenance": e.provenance, "also_known_as": e.also_known_as, "equals": e.equals}
+                for e in entries
+            ]
+        )  # fmt: skip
+    elif name is None:
+        show_catalog(console(), entries)
+    else:
+        show_entry(console(), entries[0])

@@ -1,0 +1,35 @@
+"""Where the commands print: standard output for answers, standard error for the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console() -> Console:
+    """For answers; in a pipe, which has no width, wide enough to leave lines whole."""
+    from rich.console import Console
+
+    # a pipe has no width: leave lines whole instead of folding them at a guess
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def errors_console() -> Console:
+    """For progress and remarks."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_text(text: str) -> None:
+    """One line of an answer."""
+    sys.stdout.write(text + "\n")
+
+
+def print_json(value: object) -> None:
+    """An answer for machines."""
+    print_text(json.dumps(value, indent=2, ensure_ascii=False))
