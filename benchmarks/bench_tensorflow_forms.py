@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from layoutbridge.catalog import op
+
 from layoutbridge.frameworks import emit
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from layoutbridge.catalog import op
+
 from layoutbridge.frameworks import emit
 
 torch: Any = pytest.importorskip("torch", reason="torch is not installed")

@@ -18,6 +18,7 @@ from layoutbridge.algebra.sizes import Domain, Size, product, whole_conditions
 from layoutbridge.algebra.table import Digits, gather_table, read_position
 from layoutbridge.errors import PatternError, ShapeError
 
+_ndarray = np.ndarray  # looked up on every call
 Refusal = Callable[[tuple[int, ...]], str | None]
 Copier = Callable[..., NDArray[Any]]
 _SHAPES_KEPT = 256
@@ -243,7 +244,7 @@ class Rearrangement:
 
         Returns a new C-contiguous array, or `out`. Raises `ShapeError` for a shape or an `out` that does not fit.
         """
-        if x.__class__ is not np.ndarray:
+        if x.__class__ is not _ndarray:
             x = _plain_array(x)
         try:
             copier, out_shape = self._copiers[x.shape, x.dtype]
@@ -251,7 +252,7 @@ class Rearrangement:
             copier, out_shape = self._new_copier(x)
         if out is None:
             return copier(x)
-        if not isinstance(out, np.ndarray) or out.dtype != x.dtype or out.shape != out_shape or not out.flags.writeable:
+        if not isinstance(out, _ndarray) or out.dtype != x.dtype or out.shape != out_shape or not out.flags.writeable:
             raise _out_error(out, x, out_shape)
         return copier(x, out)
 

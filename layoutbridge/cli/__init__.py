@@ -9,15 +9,16 @@ from contextlib import suppress
 
 import typer
 
-from layoutbridge.cli import export_command, operation_commands
+from layoutbridge.cli import export_command, network_commands, operation_commands
 from layoutbridge.cli.application import app
+from layoutbridge.cli.printing import remark
 from layoutbridge.errors import LayoutBridgeError
 
-__all__ = ["app", "export_command", "main", "operation_commands"]
+__all__ = ["app", "export_command", "main", "network_commands", "operation_commands"]
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(f"layoutbridge: {' '.join(message.split())}\n")
+    remark(message)
     return 2
 
 

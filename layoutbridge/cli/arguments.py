@@ -10,6 +10,7 @@ from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.darknet.network import DarknetNetwork
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -40,6 +41,10 @@ Name = Annotated[str, typer.Argument(help="A catalogue name, or a pattern in quo
 Stride = Annotated[str | None, typer.Option(help="Stride, or block size. [default: 2]", show_default=False)]
 Groups = Annotated[str | None, typer.Option(help="Groups of channel_shuffle. [default: 2]", show_default=False)]
 Shape = Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W: 1,64,26,26")]
+Flavor = Annotated[str, typer.Option(help="Which Darknet: alexey (the main fork) or pjreddie (the original).")]
+Size = Annotated[str | None, typer.Option(help="Override the input size: WIDTHxHEIGHT.")]
+Upto = Annotated[str | None, typer.Option(help="Keep the first so many layers, for a backbone's weights.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Weights that are too long are an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -97,3 +102,53 @@ def open_shape(text: str) -> tuple[int | None, ...]:
 def listed(text: str | None) -> list[str] | None:
     """The words between commas, or None for nothing."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def share(text: str, what: str, *, most: float | None = 1.0) -> float:
+    """A number from 0 to `most` (without limit for None); `what` names it in the error."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ParameterError(f"{what} must be a number, not '{text[:80]}'") from None
+    if not 0 <= number <= (float("inf") if most is None else most) or number == float("inf"):
+        raise ParameterError(
+            f"{what} must be {'at least 0' if most is None else f'from 0 to {most:g}'}, not {text[:80]}"
+        )
+    return number
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """`416x416` as width and height."""
+    parts = text.lower().split("x")
+    if len(parts) != 2:
+        raise ParameterError(f"--size must be WIDTHxHEIGHT, such as 416x416, not '{text[:80]}'")
+    return whole(parts[0], "the width in --size"), whole(parts[1], "the height in --size")
+
+
+def loaded_network(
+    cfg: str,
+    weights: str | None,
+    *,
+    flavor: str,
+    size: str | None,
+    upto: str | None,
+    strict: bool = False,
+) -> DarknetNetwork:
+    """The network in these files; its warnings go to standard error, and so does progress on long files."""
+    from layoutbridge.cli.printing import errors_console, remark
+    from layoutbridge.darknet import load
+    from layoutbridge.report.progress import byte_progress
+
+    with byte_progress(errors_console(), "reading") as progress:
+        net = load(
+            cfg,
+            weights,
+            flavor=flavor,
+            size=None if size is None else picture_size(size),
+            upto=None if upto is None else whole(upto, "--upto"),
+            strict=strict,
+            progress=progress,
+        )
+    for warning in net.warnings:
+        remark(f"warning: {warning}")
+    return net

@@ -25,6 +25,11 @@ def errors_console() -> Console:
     return Console(stderr=True)
 
 
+def remark(text: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"layoutbridge: {' '.join(text.split())}\n")
+
+
 def print_text(text: str) -> None:
     """One line of an answer."""
     sys.stdout.write(text + "\n")

@@ -18,7 +18,7 @@ from layoutbridge.copying.plan import Digits, with_out_strides
 SIZE, EXTENT, SOURCE, OUT, VISIT, REST = range(6)
 
 BLOCK_BYTES = 384 << 10  # a block's source and its place in the output stay in a second-level cache together
-STREAM_BYTES = 8 << 20  # such an array leaves the caches anyway,
+STREAM_BYTES = 12 << 20  # such an array leaves the caches anyway,
 STREAM_RUN_BYTES = 2048  # and such runs are long enough to be written past them
 _LANES = 16  # blocks end on whole vectors where they can
 _VECTOR_WAYS = (2, 3)  # (de)interleaving kernels exist for these

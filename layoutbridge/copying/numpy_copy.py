@@ -28,7 +28,9 @@ _GATHER_COST = 0.47  # an element of take()
 _GATHER_SAVES = 450.0  # take() needs neither views nor a second array
 _GATHER_LIMIT = 8192  # elements: a larger table costs more memory than it saves time
 _GATHER_ITEMSIZES = (1, 2, 4, 8, 16)  # take() moves other sizes with one memmove an element
-_ROW_BYTES = 256  # shorter rows cost take() more than they cost a transposed copy
+_ROW_BYTES = 256  # shorter rows cost take() more than they cost a transposed copy,
+_SHORT_ROW_BYTES = 64  # but for arrays so small that the call is what costs
+_SHORT_ROWS_LIMIT = 64 << 10  # bytes
 _ROWS_LIMIT = 2 << 20  # bytes: beyond the caches a transposed copy is as quick to call and kinder to memory
 _UNROLL_LIMIT = 16  # slices: beyond this Python's share shows
 
@@ -114,7 +116,9 @@ def _gather_copier(elements: int, digits: Digits, out_shape: Shape) -> Copier:
 def _whole_rows(digits: Digits, dtype: np.dtype[Any], out_shape: Shape) -> int:
     """How many of the output's last axes make up the innermost digit, if that is one run on both sides, else 0."""
     run, stride = digits[-1]
-    if stride != 1 or run * dtype.itemsize < _ROW_BYTES or dtype.hasobject:
+    total = prod(out_shape) * dtype.itemsize
+    least = _SHORT_ROW_BYTES if total <= _SHORT_ROWS_LIMIT else _ROW_BYTES
+    if stride != 1 or run * dtype.itemsize < least or dtype.hasobject:
         return 0
     covered = 1
     for axes, size in enumerate(reversed(out_shape), 1):

@@ -6,7 +6,22 @@
 ('4_reorg', (32, 4, 6), 'darknet_reorg')
 """
 
+from layoutbridge.darknet.detection import Detection, Detections, Detector, detect, draw, read_names
 from layoutbridge.darknet.model import Layer, Network, Parameter, Section
 from layoutbridge.darknet.network import DarknetNetwork, SummaryRow, load
 
-__all__ = ["DarknetNetwork", "Layer", "Network", "Parameter", "Section", "SummaryRow", "load"]
+__all__ = [
+    "DarknetNetwork",
+    "Detection",
+    "Detections",
+    "Detector",
+    "Layer",
+    "Network",
+    "Parameter",
+    "Section",
+    "SummaryRow",
+    "detect",
+    "draw",
+    "load",
+    "read_names",
+]

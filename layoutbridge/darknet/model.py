@@ -15,11 +15,13 @@ deconvolutional    filters, size, stride, padding (cropped from each side), batc
 connected          output, batch_normalize, activation
 local              filters, size, stride, padding, activation; weights [H·W, filters, C·size·size] of the output's
                    H·W places in rows; biases of the output's shape
-maxpool            size, stride_x, stride_y, padding_top, padding_left, padding_bottom, padding_right (never the
-                   maximum; bottom and right may be negative: rows that no window reaches); depth (bool) with
-                   out_channels: the maximum over channels g, g + out_channels, ... instead of a window;
-                   antialiasing, blur_stride_x, blur_stride_y as above
-local_avgpool      size, stride_x, stride_y, padding_* as for maxpool: the mean of the places inside the picture
+maxpool            size, stride_x, stride_y, padding (the cfg's, both sides together) and what comes of it:
+                   padding_top, padding_left, padding_bottom, padding_right (never the maximum; bottom and right may
+                   be negative: rows that no window reaches); depth (bool) with out_channels: the maximum over
+                   channels g, g + out_channels, ... instead of a window; antialiasing, blur_stride_x, blur_stride_y
+                   as above
+local_avgpool      size, stride_x, stride_y, padding, padding_* as for maxpool: the mean of the places inside the
+                   picture
 avgpool            nothing: the mean of each channel
 route              layers (indices), groups, group_id: part group_id of each input's channels, concatenated
 shortcut           layers (all inputs, the previous layer first); mode "sum", "scaled" or "second_order"; activation.
@@ -54,7 +56,8 @@ region             classes, coords, num, anchors (tuple of floats, w and h in tu
 yolo               classes, num (boxes of this head), total, mask, anchors, new_coords (bool), scale_x_y, entries,
                    logistic (as for region); then x and y (entries 0 and 1) become scale_x_y·v − (scale_x_y − 1) / 2;
                    nms_kind, beta_nms
-Gaussian_yolo      the same, with entries x, σx, y, σy, w, σw, h, σh, objectness, classes; x and y are 0 and 2
+Gaussian_yolo      the same and yolo_point (the point that x and y are of: center, left_top, right_bottom); entries
+                   x, σx, y, σy, w, σw, h, σh, objectness, classes; x and y are 0 and 2
 detection          classes, coords, num, side, softmax (bool: over each place's classes), sqrt
 
 batch_normalize: scales·(x − means)/d + biases, where d = sqrt(variances) + 0.000001 under flavor "pjreddie" and

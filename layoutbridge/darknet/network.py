@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from layoutbridge.darknet.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.model import Layer, Network, Shape
 from layoutbridge.darknet.weights import Arrays, Progress, Weights, read_weights, write_weights
 from layoutbridge.errors import ShapeError, UnknownNameError, WeightsError
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.onnx_export import OnnxExport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,15 @@ class DarknetNetwork:
     `warnings` are one line each: what Darknet would have read differently, options that nothing uses, floats left over.
     """
 
-    def __init__(self, network: Network, weights: Weights | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        weights: Weights | None = None,
+        sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    ) -> None:
         self.network = network
         self.weights = weights
+        self.sources = dict(sources or {})  # "cfg" and "weights": the files it was read from
 
     def __repr__(self) -> str:
         held = "" if self.weights is not None else ", no weights"
@@ -81,7 +90,8 @@ class DarknetNetwork:
     ) -> NDArray[Any] | list[NDArray[Any]]:
         """The output for `x` [N, C, H, W]: [N, C, H, W], or [N, K] where Darknet's layer is flat.
 
-        With `every_layer` a list, one array a layer. "reference" computes in float64 and returns float64. Raises
+        With `every_layer` a list, one array a layer. "onnx" runs the exported model in
+        onnxruntime, float32; "reference" computes in float64 and returns float64. Raises
         `ShapeError` for an `x` that does not fit, `UnknownNameError` for a framework that is not known.
         """
         runner = _RUNNERS.get(framework)
@@ -89,6 +99,16 @@ class DarknetNetwork:
             raise UnknownNameError(f"no framework is called {framework!r}; there is {', '.join(_RUNNERS)}")
         outputs = runner(self, self._checked(x), every_layer)
         return outputs if every_layer else outputs[-1]
+
+    def to_onnx(self, path: str | os.PathLike[str], **options: Any) -> OnnxExport:
+        """Write the network as an ONNX model, whole or not at all; `options` are those of `onnx_export.write_onnx`:
+        head, opset, batch, dynamic_size, keep_batch_norm, external_data, names, every_layer, nms, progress.
+
+        Raises as `write_onnx` does: `UnsupportedError`, `ParameterError`, `MissingFrameworkError`.
+        """
+        from layoutbridge.darknet.onnx_export import write_onnx
+
+        return write_onnx(self.network, self.parameters, path, sources=self.sources, **options)
 
     def summary(self) -> tuple[SummaryRow, ...]:
         """One row a layer, for Darknet's familiar table."""
@@ -130,8 +150,9 @@ def load(
     folder = str(Path(cfg).parent)
     network = build_network(sections, flavor=checked, size=size, upto=upto, warnings=warnings, folder=folder)
     if weights is None:
-        return DarknetNetwork(network)
-    return DarknetNetwork(network, read_weights(network, weights, strict=strict, progress=progress))
+        return DarknetNetwork(network, sources={"cfg": cfg})
+    held = read_weights(network, weights, strict=strict, progress=progress)
+    return DarknetNetwork(network, held, {"cfg": cfg, "weights": weights})
 
 
 def _run_reference(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
@@ -140,8 +161,15 @@ def _run_reference(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> l
     return forward(net.network, net.parameters, x, every_layer=every_layer)
 
 
+def _run_onnx(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.onnx_export import run_onnx
+
+    return list(run_onnx(net.network, net.parameters, x, every_layer))
+
+
 _RUNNERS: dict[str, Callable[[DarknetNetwork, NDArray[Any], bool], list[NDArray[Any]]]] = {
     "reference": _run_reference,
+    "onnx": _run_onnx,
 }
 
 

@@ -28,3 +28,23 @@ def framework_progress(console: Console) -> Iterator[Callable[[str, int, int], N
             bars.update(tasks[framework], completed=done, total=total, state=state)
 
         yield advance
+
+
+@contextmanager
+def byte_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """One bar fed by calls `(done, total)`; nothing is drawn off a terminal, or before the first call."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: list[TaskID] = []
+
+        def advance(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(bars.add_task(what, total=total))
+            bars.update(tasks[0], completed=done, total=total)
+
+        yield advance

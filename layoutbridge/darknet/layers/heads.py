@@ -75,11 +75,18 @@ def yolo(place: Place) -> Layer:
 def gaussian_yolo(place: Place) -> Layer:
     """[Gaussian_yolo], the fork's: a mean and a spread for each of x, y, w, h."""
     scale = place.options.number("scale_x_y", 1.0)
-    return _yolo(place, 8, ((0, 2), (2, 4), (5, 6), (7, 8), (8, -1)), False, scale)
+    point = place.options.text("yolo_point", "center")
+    logistic = ((0, 2), (2, 4), (5, 6), (7, 8), (8, -1))
+    return _yolo(place, 8, logistic, False, scale, yolo_point=point)
 
 
 def _yolo(
-    place: Place, coords: int, logistic: tuple[tuple[int, int], ...], new_coords: bool, scale_x_y: float
+    place: Place,
+    coords: int,
+    logistic: tuple[tuple[int, int], ...],
+    new_coords: bool,
+    scale_x_y: float,
+    **more: object,
 ) -> Layer:
     options = place.options
     classes = _count(place, "classes", 20)
@@ -109,6 +116,7 @@ def _yolo(
         logistic=tuple((first, entries if end < 0 else end) for first, end in logistic),
         nms_kind=nms,
         beta_nms=beta,
+        **more,
     )
 
 

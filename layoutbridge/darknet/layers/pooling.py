@@ -41,6 +41,7 @@ def maxpool(place: Place) -> Layer:
         size=size,
         stride_x=stride_x,
         stride_y=stride_y,
+        padding=padding,
         **edges,
         depth=depth,
         out_channels=shape[0],
@@ -60,7 +61,7 @@ def local_avgpool(place: Place) -> Layer:
     size = options.integer("size", stride, least=1)
     padding = options.integer("padding", size - 1, least=0)
     shape, edges = _windows(place, size, stride_x, stride_y, padding)
-    return place.layer(shape, size=size, stride_x=stride_x, stride_y=stride_y, **edges)
+    return place.layer(shape, size=size, stride_x=stride_x, stride_y=stride_y, padding=padding, **edges)
 
 
 def _windows(

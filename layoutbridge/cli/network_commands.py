@@ -1,0 +1,91 @@
+"""Commands on whole Darknet networks: summary, check, detect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from layoutbridge.cli.application import app
+from layoutbridge.cli.arguments import AsJson, Flavor, Size, Strict, Upto, loaded_network, share
+from layoutbridge.cli.printing import console, print_json, print_text, remark
+
+Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
+
+
+@app.command()
+def summary(cfg: Cfg, flavor: Flavor = "alexey", size: Size = None, upto: Upto = None, as_json: AsJson = False) -> None:
+    """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs."""
+    from dataclasses import asdict
+
+    from layoutbridge.report.networks import show_summary
+
+    net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto)
+    if as_json:
+        print_json([asdict(row) for row in net.summary()])
+    else:
+        show_summary(console(), net)
+
+
+@app.command()
+def check(
+    cfg: Cfg,
+    weights: Annotated[str, typer.Argument(help="Its .weights file.")],
+    flavor: Flavor = "alexey",
+    size: Size = None,
+    upto: Upto = None,
+    strict: Strict = False,
+    tolerance: Annotated[str, typer.Option(help="Allowed share of a layer's largest value.")] = "5e-5",
+    every_layer: Annotated[
+        bool, typer.Option("--every-layer", help="Print every layer, not only the telling ones.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the exported network with a float64 reference, layer by layer, on one random input."""
+    from layoutbridge.darknet.check import check_onnx
+    from layoutbridge.report.networks import show_check
+
+    net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict)
+    result = check_onnx(net.network, net.parameters, tolerance=share(tolerance, "--tolerance", most=None))
+    if as_json:
+        print_text(result.to_json())
+    else:
+        show_check(console(), result, every_layer=every_layer)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def detect(
+    model: Annotated[str, typer.Argument(help="An ONNX model exported with --head boxes.")],
+    picture: Annotated[str, typer.Argument(help="A picture: PNG, JPEG, WebP, BMP, ...")],
+    names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Where to save the drawing.")] = None,
+    threshold: Annotated[str, typer.Option(help="Least score of a detection.")] = "0.25",
+    nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
+    letterbox: Annotated[
+        bool | None,
+        typer.Option("--letterbox/--stretch", help="How the picture is fitted. [default: as the network says]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find objects in a picture with an exported network, and draw them."""
+    from layoutbridge.darknet.detection import detect as find
+    from layoutbridge.darknet.detection import draw, read_names
+    from layoutbridge.report.networks import show_detections
+
+    found = find(
+        model,
+        picture,
+        names=None if names is None else read_names(names),
+        threshold=share(threshold, "--threshold"),
+        nms=share(nms, "--nms"),
+        letterbox=letterbox,
+    )
+    if output is not None:
+        draw(picture, found, output)
+        remark(f"wrote {output}: {len(found)} {'detection' if len(found) == 1 else 'detections'} drawn")
+    if as_json:
+        print_text(found.to_json(indent=2))
+    else:
+        show_detections(console(), found)

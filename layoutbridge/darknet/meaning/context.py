@@ -1,0 +1,70 @@
+"""What a layer's meaning is written from: the layer, its inputs in the target, its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Generic
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from layoutbridge.darknet.model import Layer, Network
+from layoutbridge.targets.primitives import LazyArray, Target, V
+
+Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be chosen: batch norm as a layer of its own; sizes of input that are not the cfg's."""
+
+    keep_batch_norm: bool = False
+    open_size: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Generic[V]):
+    """One layer to be written: its `inputs` stand in the order of `layer.inputs`."""
+
+    target: Target[V]
+    network: Network
+    layer: Layer
+    inputs: tuple[V, ...]
+    arrays: Arrays
+    options: Options = Options()
+
+    @property
+    def x(self) -> V:
+        """The first input."""
+        return self.inputs[0]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The layer's settings."""
+        return self.layer.settings
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """The parameter `name`, in its shape; mostly a view of the weights file."""
+        return self.arrays[self.layer.index, name]
+
+    def lazy(self, name: str) -> LazyArray:
+        """The parameter `name` to be read when it is written; one that is another layer's bears that layer's name."""
+        owner = next((p.shared_with for p in self.layer.parameters if p.name == name), None)
+        layer = self.layer if owner is None else self.network.layers[owner]
+        return LazyArray.of(f"{layer.name}/{name}", self.array(name))
+
+    def constant(self, name: str, values: ArrayLike) -> LazyArray:
+        """A constant of the layer's own."""
+        return LazyArray.of(f"{self.layer.name}/{name}", values)
+
+    def flat(self, x: V) -> V:
+        """x as a vector."""
+        return self.target.reshape(x, (prod(x.shape),))
+
+
+def first_axis(target: Target[V], x: V, start: int, stop: int) -> V:
+    """Entries start to stop (excluded) of x's first axis: channels, or values of a vector."""
+    rest = x.shape[1:]
+    return target.slice(x, (start, *(0 for _ in rest)), (stop, *rest))

@@ -1,0 +1,87 @@
+"""The layers that end a detector, as Darknet's own output holds them: region, yolo, Gaussian_yolo, detection.
+
+Definition: region_layer.c, yolo_layer.c, gaussian_yolo_layer.c, detection_layer.c of both forks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+
+from layoutbridge.darknet.meaning.context import Context
+from layoutbridge.darknet.meaning.pointwise import grouped_softmax
+from layoutbridge.operations import op
+from layoutbridge.targets.primitives import Target, V
+
+Mark = str  # what is done to an entry of a box: "", "sigmoid", "softmax" or "scaled"
+
+
+def region(place: Context[V]) -> V:
+    """[region]: logistics and softmax over entries of each box; the fork's result lies channels last."""
+    target, settings = place.target, place.settings
+    marks = [""] * settings["entries"]
+    for first, end in settings["logistic"]:
+        marks[first:end] = ["sigmoid"] * (end - first)
+    if settings["softmax_entries"] is not None:
+        first, end = settings["softmax_entries"]
+        marks[first:end] = ["softmax"] * (end - first)
+    tree = settings["tree"]
+
+    def classes(x: V) -> V:
+        return target.softmax(x, 0) if tree is None else grouped_softmax(target, x, tree.sizes)
+
+    x = _by_entries(target, place.x, marks * settings["num"], settings["entries"], {"softmax": classes})
+    return target.rearrange(x, op("darknet_flatten")) if settings["channels_last"] else x
+
+
+def yolo(place: Context[V]) -> V:
+    """[yolo]: logistics; then x and y are spread around their middle by scale_x_y."""
+    return _yolo(place, (0, 1))
+
+
+def gaussian_yolo(place: Context[V]) -> V:
+    """[Gaussian_yolo]: the same, with a spread behind each of x, y, w, h."""
+    return _yolo(place, (0, 2))
+
+
+def detection(place: Context[V]) -> V:
+    """[detection]: a softmax over the classes of each place, which lie first."""
+    target, settings = place.target, place.settings
+    x = place.flat(place.x)
+    if not settings["softmax"]:
+        return x
+    places, classes = settings["side"] ** 2, settings["classes"]
+    scores, rest = target.split(x, (places * classes, x.shape[0] - places * classes))
+    shares = target.softmax(target.reshape(scores, (places, classes)), 1)
+    return target.concat([target.reshape(shares, scores.shape), rest])
+
+
+def _yolo(place: Context[V], positions: tuple[int, int]) -> V:
+    target, settings, scale = place.target, place.settings, place.settings["scale_x_y"]
+    marks = [""] * settings["entries"]
+    for first, end in settings["logistic"]:
+        marks[first:end] = ["sigmoid"] * (end - first)
+    inner: Callable[[V], V] = lambda x: x  # noqa: E731
+    if scale != 1:
+        before = {marks[k] for k in positions}
+        for k in positions:
+            marks[k] = "scaled"
+        if before == {"sigmoid"}:
+            inner = lambda x: target.activation(x, "sigmoid")  # noqa: E731
+
+    def spread(x: V) -> V:
+        return target.add(target.multiply(inner(x), scale), -0.5 * (scale - 1))
+
+    return _by_entries(target, place.x, marks * settings["num"], settings["entries"], {"scaled": spread})
+
+
+def _by_entries(target: Target[V], x: V, marks: list[Mark], entries: int, functions: dict[Mark, Callable[[V], V]]) -> V:
+    """x with each channel treated by its mark; neighbouring channels of one mark are treated together.
+
+    A function of `functions` gets the channels of one box; the logistic may get those of several.
+    """
+    known = {"": lambda part: part, "sigmoid": lambda part: target.activation(part, "sigmoid"), **functions}
+    keys = [(mark, k // entries if mark in functions else -1) for k, mark in enumerate(marks)]
+    runs = [(key[0], len(list(same))) for key, same in groupby(keys)]
+    parts = target.split(x, [count for _, count in runs])
+    return target.concat([known[mark](part) for part, (mark, _) in zip(parts, runs, strict=True)])

@@ -1,0 +1,78 @@
+"""Batch norm: folded into the weights before it, or kept. Definition: batchnorm_layer.c and blas.c (normalize_cpu).
+
+Both forks compute scales·(x − means)/d + biases, with d = sqrt(v) + 0.000001 in the original and sqrt(v + 0.00001) in
+its main fork. Folded, in float64 and rounded once: weights·(scales/d), and biases − means·(scales/d). Kept, a
+framework's layer divides by sqrt(variances + epsilon): the fork's d is that with epsilon 0.00001; the original's is
+that of the variances d² and epsilon 0, since sqrt(d²) = d.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning.context import Context
+from layoutbridge.targets.primitives import LazyArray, V
+
+_ORIGINAL_EPSILON, _FORK_EPSILON = 0.000001, 0.00001
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Batch norm as a factor and a shift for each channel, float64 [C]."""
+
+    factor: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
+def fold_of(place: Context[V]) -> Fold:
+    """The layer's batch norm as factor·x + shift."""
+    scales, means, variances, biases = (
+        place.array(name).astype(np.float64) for name in ("scales", "means", "variances", "biases")
+    )
+    factor = scales / divisor(variances, place.network.flavor)
+    return Fold(factor, biases - means * factor)
+
+
+def divisor(variances: NDArray[np.float64], flavor: str) -> NDArray[np.float64]:
+    """What Darknet divides by."""
+    if flavor == "pjreddie":
+        return np.sqrt(variances) + _ORIGINAL_EPSILON
+    return np.sqrt(variances + _FORK_EPSILON)
+
+
+def folded(weights: NDArray[np.float32], factor: NDArray[np.float64], name: str, axis: int = 0) -> LazyArray:
+    """`weights` times the factor of each entry of axis 0 or 1, computed in float64 when it is read, rounded once."""
+    ones = (1,) * (weights.ndim - 1 - axis)
+
+    def rows(start: int, stop: int) -> NDArray[np.float32]:
+        factors = (factor[start:stop] if axis == 0 else factor).reshape(-1, *ones)
+        part = weights[start:stop]
+        out = np.empty(part.shape, np.float32)
+        np.multiply(part, factors, out=out, casting="unsafe", dtype=np.float64)
+        return out
+
+    return LazyArray(name, weights.shape, rows)
+
+
+def kept(place: Context[V], x: V) -> V:
+    """The target's own batch norm of x, equal to Darknet's."""
+    variances, epsilon = place.lazy("variances"), _FORK_EPSILON
+    if place.network.flavor == "pjreddie":
+        squared = divisor(place.array("variances").astype(np.float64), "pjreddie") ** 2
+        variances, epsilon = place.constant("squared_divisors", squared), 0.0
+    return place.target.batch_norm(
+        x, place.lazy("scales"), place.lazy("biases"), place.lazy("means"), variances, epsilon=epsilon
+    )
+
+
+def batchnorm(place: Context[V]) -> V:
+    """[batchnorm]: a factor and a shift for each channel."""
+    if place.options.keep_batch_norm:
+        return kept(place, place.x)
+    fold = fold_of(place)
+    target, one_place = place.target, (-1, 1, 1)
+    scaled = target.multiply(place.x, target.constant(place.constant("factor", fold.factor.reshape(one_place))))
+    return target.add(scaled, target.constant(place.constant("shift", fold.shift.reshape(one_place))))

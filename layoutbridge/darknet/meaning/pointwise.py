@@ -1,0 +1,118 @@
+"""The layers that keep their input's shape, and those that only view or move it.
+
+Definition: activation_layer.c, dropout_layer.c, cost_layer.c, normalization_layer.c, l2norm_layer.c, softmax_layer.c,
+logistic_layer.c, reorg_layer.c, reorg_old_layer.c; the permutations of reorg stand in the catalogue.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning.activations import activate
+from layoutbridge.darknet.meaning.context import Context
+from layoutbridge.operations import entry, op
+from layoutbridge.targets.primitives import Target, V
+
+
+def activation(place: Context[V]) -> V:
+    """[activation]."""
+    return activate(place.target, place.x, place.settings["activation"])
+
+
+def unchanged(place: Context[V]) -> V:
+    """[dropout] and [empty]."""
+    return place.x
+
+
+def cost(place: Context[V]) -> V:
+    """[cost]: the input, flat."""
+    return place.flat(place.x)
+
+
+def reorg(place: Context[V]) -> V:
+    """[reorg] and [reorg3d]: a permutation of the catalogue under the layer's own shape; or zeros behind, `extra`."""
+    target, name = place.target, place.settings["operation"]
+    if name is None:
+        return target.pad(place.flat(place.x), (0,), (place.settings["extra"],))
+    parameters = {"stride": place.settings["stride"]} if "stride" in entry(name).parameters else {}
+    return target.reshape(target.rearrange(place.x, op(name, **parameters)), place.layer.out_shape)
+
+
+def lrn(place: Context[V]) -> V:
+    """[lrn]: x·(kappa + alpha·M·x²)^(−beta); M, fixed, is what Darknet's running window sums for each channel."""
+    target, settings = place.target, place.settings
+    channels = place.x.shape[0]
+    window = settings["alpha"] * running_window(channels, settings["size"])
+    sums = target.conv2d(
+        target.multiply(place.x, place.x),
+        place.constant("window", window.reshape(channels, channels, 1, 1)),
+        place.constant("kappa", np.full(channels, settings["kappa"])),
+    )
+    return target.multiply(place.x, target.power(sums, -settings["beta"]))
+
+
+def running_window(channels: int, size: int) -> NDArray[np.float64]:
+    """Which channels' squares each channel's sum holds, [C, C]: from the C code's recurrence.
+
+    The first sum holds channels 0 to size//2 − 1. Each next one drops the channel (size − 1)//2 + 1 before its own
+    and adds the one size//2 behind it, so channel size//2 is never added, yet dropped.
+
+    >>> running_window(4, 3).tolist()
+    [[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0], [0.0, -1.0, 1.0, 1.0]]
+    """
+    sums = np.zeros((channels, channels))
+    sums[0, : size // 2] = 1
+    for channel in range(1, channels):
+        sums[channel] = sums[channel - 1]
+        dropped, added = channel - (size - 1) // 2 - 1, channel + size // 2
+        if dropped >= 0:
+            sums[channel, dropped] -= 1
+        if added < channels:
+            sums[channel, added] += 1
+    return sums
+
+
+def l2norm(place: Context[V]) -> V:
+    """[l2norm]: x over the root of the sum of squares over the channels."""
+    target = place.target
+    squares = target.reduce_sum(target.multiply(place.x, place.x), 0)
+    return target.divide(place.x, target.activation(squares, "sqrt"))
+
+
+def logistic(place: Context[V]) -> V:
+    """[logistic]."""
+    return place.target.activation(place.x, "sigmoid")
+
+
+def softmax(place: Context[V]) -> V:
+    """[softmax]: over equal groups of the flat input, or over a tree's groups; x over the temperature first."""
+    target, settings = place.target, place.settings
+    x = place.flat(place.x)
+    if settings["temperature"] != 1:
+        x = target.divide(x, settings["temperature"])
+    if settings["tree"] is not None:
+        return grouped_softmax(target, x, settings["tree"].sizes)
+    groups = settings["groups"]
+    if groups == 1:
+        return target.softmax(x, 0)
+    total = x.shape[0]
+    return target.reshape(target.softmax(target.reshape(x, (groups, total // groups)), 1), (total,))
+
+
+def grouped_softmax(target: Target[V], x: V, sizes: tuple[int, ...]) -> V:
+    """A softmax over each of the groups of these sizes along axis 0. Neighbours of one size are done together."""
+    runs = [(size, len(list(same))) for size, same in groupby(sizes)]
+    lengths = [size * count for size, count in runs]
+    if list(accumulate(lengths))[-1] != x.shape[0]:
+        raise ValueError(f"groups of {sum(lengths)} values do not fit {x.shape[0]}")
+    rest = x.shape[1:]
+    done = []
+    for part, (size, count) in zip(target.split(x, lengths), runs, strict=True):
+        if count == 1:
+            done.append(target.softmax(part, 0))
+        else:
+            done.append(target.reshape(target.softmax(target.reshape(part, (count, size, *rest)), 1), part.shape))
+    return target.concat(done)

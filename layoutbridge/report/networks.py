@@ -1,0 +1,131 @@
+"""Whole networks on a terminal: Darknet's table, the check of every layer, detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.check import Check, LayerCheck
+    from layoutbridge.darknet.detection import Detections
+    from layoutbridge.darknet.network import DarknetNetwork, SummaryRow
+
+_OVER_SHOWN = 10
+
+
+def show_summary(console: Console, net: DarknetNetwork) -> None:
+    """One line a layer, then the sums."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer")
+    for heading in ("filters", "size/stride", "input", "output", "parameters", "BFLOPs"):
+        table.add_column(heading, justify="right")
+    rows = net.summary()
+    for row in rows:
+        table.add_row(
+            f"{row.index:>3} [cyan]{row.kind}[/]",
+            "" if row.filters is None else str(row.filters),
+            _window(row),
+            _inputs(row),
+            _shape(row.out_shape),
+            f"{row.parameters:,}" if row.parameters else "",
+            f"{row.flops / 1e9:.3f}" if row.flops else "",
+        )
+    console.print(table)
+    console.print(
+        f"{len(rows)} layers, {sum(row.parameters for row in rows):,} parameters, "
+        f"{sum(row.flops for row in rows) / 1e9:.3f} BFLOPs at {net.network.width} x {net.network.height}, "
+        f"flavor {net.network.flavor}",
+        highlight=False,
+    )
+
+
+def _window(row: SummaryRow) -> str:
+    if row.size is None and row.stride is None:
+        return ""
+    size = "" if row.size is None else f"{row.size[0]} x {row.size[1]}"
+    if row.stride is None:
+        return size
+    across, down = row.stride
+    return f"{size}/{across}" if across == down else f"{size}/{across} x {down}"
+
+
+def _inputs(row: SummaryRow) -> str:
+    """The input's shape, or which layers it reads where that is not just the one before."""
+    if row.inputs == (row.index - 1,):
+        return _shape(row.in_shape)
+    return " ".join("input" if index < 0 else str(index) for index in row.inputs)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    """Darknet's own order: width x height x channels."""
+    return " x ".join(map(str, reversed(shape)))
+
+
+def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
+    """The first layer that diverges and the worst; all rows where asked for."""
+    over = [row for row in result.rows if not row.ok]
+    rows = result.rows if every_layer else over[:_OVER_SHOWN]
+    if rows:
+        console.print(_check_table(rows, result.first_over))
+        if len(over) > len(rows):
+            console.print(f"[dim]... {len(over) - len(rows)} more over the tolerance[/]", highlight=False)
+    worst = result.worst
+    if worst is not None:
+        console.print(f"worst: {escape(worst.name)} (cfg line {worst.line}), {worst.deviation:.1e}", highlight=False)
+    if result.ok:
+        console.print(
+            f"[bold green]equal[/]: {len(result.rows)} layers within {result.tolerance:g} of their largest value, "
+            f"{result.framework} against float64",
+            highlight=False,
+        )
+        return
+    first = result.first_over
+    assert first is not None
+    console.print(
+        f"[bold red]diverges[/] first at {escape(first.name)} (cfg line {first.line}): {first.deviation:.1e} of its "
+        f"largest value, tolerance {result.tolerance:g}",
+        highlight=False,
+    )
+    if all(row.rounding is not None and row.deviation <= 2 * row.rounding for row in over):
+        console.print(
+            "float32 rounding alone moves these layers as far: the reference in float32 strays by "
+            f"{max(row.rounding or 0 for row in over):.1e}",
+            highlight=False,
+        )
+
+
+def _check_table(rows: Sequence[LayerCheck], first: LayerCheck | None) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer")
+    for heading in ("shape", "largest", "deviation", "float32 itself"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        mark = "[bold red]" if row is first else "[red]" if not row.ok else ""
+        table.add_row(
+            f"{mark}{escape(row.name)}{'[/]' if mark else ''}",
+            str(list(row.shape)),
+            f"{row.largest:.4g}",
+            f"{mark}{row.deviation:.1e}{'[/]' if mark else ''}",
+            "" if row.rounding is None else f"{row.rounding:.1e}",
+        )
+    return table
+
+
+def show_detections(console: Console, found: Detections) -> None:
+    """One line a detection, the surest first."""
+    width, height = found.picture_size
+    if not found:
+        console.print(f"nothing found in the picture of {width} x {height}", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what")
+    for heading in ("score", "left", "top", "width", "height"):
+        table.add_column(heading, justify="right")
+    for item in sorted(found, key=lambda item: -item.score):
+        numbers = (item.left, item.top, item.width, item.height)
+        table.add_row(f"[cyan]{escape(item.label)}[/]", f"{item.score:.3f}", *(f"{number:.1f}" for number in numbers))
+    console.print(table)

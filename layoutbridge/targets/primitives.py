@@ -1,0 +1,204 @@
+"""What a network's layers are written in: a small set of operations that every framework has.
+
+A layer's meaning is one function over a `Target`; a target implements the operations below once. Shapes are those
+of one picture, (C, H, W) or (K,) or any other rank: the batch is implied, and a target may hold its values in
+another order (channels last) as long as the shapes and axes that it is told mean these. Values are float32.
+
+Parameters come as `LazyArray`: name and shape at once, the numbers when they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from layoutbridge.algebra.rearrangement import Rearrangement
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]  # of rows and of columns
+Padding = tuple[int, int, int, int]  # top, left, bottom, right
+Function = Literal[
+    "sigmoid",  # 1/(1 + exp(−x))
+    "tanh",
+    "relu",  # max(x, 0)
+    "leaky_relu",  # x, or slope·x below 0
+    "elu",  # x, or alpha·(exp(x) − 1) below 0
+    "selu",  # gamma·x, or gamma·alpha·(exp(x) − 1) below 0
+    "clip",  # x within low and high
+    "swish",  # x·sigmoid(x)
+    "mish",  # x·tanh(log(1 + exp(x)))
+    "exp",
+    "sqrt",
+    "floor",
+]
+_CHUNK = 1 << 20  # values: 4 MB, which stay in the cache between being made and being written
+
+
+class Value(Protocol):
+    """A tensor in a target."""
+
+    @property
+    def shape(self) -> Shape:
+        """Its shape without the batch axis."""
+
+
+V = TypeVar("V", bound=Value)
+
+
+@dataclass(frozen=True, slots=True)
+class LazyArray:
+    """A float32 array that is read when it is needed, whole or a few entries of its first axis at a time.
+
+    `name` says which one it is in the whole network, as in `27_convolutional/weights`: the same name is the same array.
+    `rows(start, stop)` returns entries start to stop (excluded) of axis 0, float32 [stop − start, *shape[1:]].
+
+    >>> lazy = LazyArray.of("biases", [1.0, 2.0, 3.0])
+    >>> lazy.shape, lazy.read().tolist(), [chunk.tolist() for chunk in lazy.chunks(2)]
+    ((3,), [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0]])
+    """
+
+    name: str
+    shape: Shape
+    rows: Callable[[int, int], NDArray[np.float32]]
+
+    @staticmethod
+    def of(name: str, values: ArrayLike) -> LazyArray:
+        """One that is there already, rounded to float32; a memory-mapped float32 array is not read by this."""
+        array = np.asarray(values, np.float32)
+        return LazyArray(name, array.shape, lambda start, stop: array[start:stop])
+
+    @property
+    def size(self) -> int:
+        """How many values it has."""
+        return prod(self.shape)
+
+    def read(self) -> NDArray[np.float32]:
+        """All of it, float32 of `shape`."""
+        return self.rows(0, self.shape[0])
+
+    def chunks(self, most: int = _CHUNK) -> Iterator[NDArray[np.float32]]:
+        """Its entries in order, some `most` values at a time, at least one entry of axis 0."""
+        step = max(most // max(prod(self.shape[1:]), 1), 1)
+        for start in range(0, self.shape[0], step):
+            yield self.rows(start, min(start + step, self.shape[0]))
+
+    def reshaped(self, *shape: int) -> LazyArray:
+        """The same values as `shape`, which keeps the first axis or has a 1 before it."""
+        if shape[0] == self.shape[0]:
+            return LazyArray(self.name, shape, lambda a, b: self.rows(a, b).reshape(b - a, *shape[1:]))
+        return LazyArray(self.name, shape, lambda a, b: self.read().reshape(shape)[a:b])
+
+
+class Target(Protocol[V]):
+    """The primitives. `V` is the target's own kind of value. All raise `UnsupportedError` for what a target lacks."""
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Within it, what is made bears names that begin with `name`, as in `27_reorg/SpaceToDepth`."""
+
+    def constant(self, array: LazyArray) -> V:
+        """A value of the array's shape, the same for every picture of the batch."""
+
+    # ------------------------------------------------------------------ with weights
+
+    def conv2d(
+        self,
+        x: V,
+        weights: LazyArray,
+        bias: LazyArray | None = None,
+        *,
+        stride: Pair = (1, 1),
+        padding: Padding = (0, 0, 0, 0),
+        dilation: Pair = (1, 1),
+        groups: int = 1,
+    ) -> V:
+        """Cross-correlation of x (C, H, W) with weights [filters, C/groups, rows, columns]; bias [filters]."""
+
+    def conv_transpose2d(
+        self, x: V, weights: LazyArray, bias: LazyArray | None = None, *, stride: Pair, padding: Padding
+    ) -> V:
+        """The transpose of a convolution: weights [C, filters, rows, columns]; `padding` is cut from the result."""
+
+    def dense(self, x: V, weights: LazyArray, bias: LazyArray | None = None) -> V:
+        """weights [outputs, inputs] times x (inputs,), plus bias [outputs]: (outputs,)."""
+
+    def locally_connected(
+        self, x: V, weights: LazyArray, bias: LazyArray, *, size: Pair, stride: Pair, padding: Padding
+    ) -> V:
+        """A convolution with its own filters at every place of the output.
+
+        weights [H·W, filters, C·rows·columns] of the output's places in rows; bias [filters, H, W].
+        """
+
+    def batch_norm(
+        self, x: V, scales: LazyArray, biases: LazyArray, means: LazyArray, variances: LazyArray, *, epsilon: float
+    ) -> V:
+        """scales·(x − means)/sqrt(variances + epsilon) + biases, each [C], as the target's own layer."""
+
+    # ------------------------------------------------------------------ windows and places
+
+    def max_pool(self, x: V, *, size: Pair, stride: Pair, padding: Padding) -> V:
+        """The maximum of each window inside the picture: padding is never the maximum."""
+
+    def average_pool(self, x: V, *, size: Pair, stride: Pair, padding: Padding) -> V:
+        """The mean of those places of each window that lie inside the picture."""
+
+    def global_average(self, x: V) -> V:
+        """The mean of each channel: (C, 1, 1)."""
+
+    def upsample(self, x: V, factor: int) -> V:
+        """Each place of (C, H, W) factor × factor times (nearest)."""
+
+    # ------------------------------------------------------------------ moving and joining
+
+    def concat(self, values: Sequence[V], axis: int = 0) -> V:
+        """The values one after another along `axis`."""
+
+    def split(self, x: V, sizes: Sequence[int], axis: int = 0) -> list[V]:
+        """x cut along `axis` into parts of these lengths."""
+
+    def slice(self, x: V, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int] | None = None) -> V:
+        """x[starts[0]:stops[0]:steps[0], starts[1]:...] over every axis; no negative numbers."""
+
+    def pad(self, x: V, before: Sequence[int], after: Sequence[int]) -> V:
+        """Zeros before and after, along every axis."""
+
+    def reshape(self, x: V, shape: Shape) -> V:
+        """x, in its row-major order, as `shape`."""
+
+    def rearrange(self, x: V, operation: Rearrangement) -> V:
+        """`operation` applied to each picture; its own shape is the result's."""
+
+    # ------------------------------------------------------------------ numbers
+
+    def activation(self, x: V, function: Function, **numbers: float) -> V:
+        """`function` of every element; slope, alpha, gamma, low and high as `Function` names them."""
+
+    def add(self, a: V, b: V | float) -> V:
+        """a + b; lengths of 1 are repeated, as in NumPy, and ranks are equal."""
+
+    def multiply(self, a: V, b: V | float) -> V:
+        """a·b, as `add`."""
+
+    def divide(self, a: V, b: V | float) -> V:
+        """a/b, as `add`."""
+
+    def maximum(self, a: V, b: V) -> V:
+        """The larger of both, as `add`."""
+
+    def power(self, x: V, exponent: float) -> V:
+        """x to a constant power."""
+
+    def softmax(self, x: V, axis: int) -> V:
+        """exp(x)/Σ exp(x) along `axis`."""
+
+    def reduce_sum(self, x: V, axis: int) -> V:
+        """The sum along `axis`, which stays with length 1."""
+
+    def reduce_max(self, x: V, axis: int) -> V:
+        """The maximum along `axis`, which stays with length 1."""
