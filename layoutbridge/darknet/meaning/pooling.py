@@ -10,7 +10,6 @@ import numpy as np
 
 from layoutbridge.darknet.meaning.context import Context, first_axis
 from layoutbridge.darknet.meaning.parametric import blurred
-from layoutbridge.errors import UnsupportedError
 from layoutbridge.targets.primitives import Padding, V
 
 
@@ -83,29 +82,5 @@ def _padding(place: Context[V]) -> Padding:
     top, left = settings["padding_top"], settings["padding_left"]
     if not place.options.open_size:
         return top, left, max(settings["padding_bottom"], 0), max(settings["padding_right"], 0)
-    padding = whole_padding(place)
+    padding = settings["padding"]
     return top, left, padding - top, padding - left
-
-
-def whole_padding(place: Context[V]) -> int:
-    """The padding at both ends together: size − 1 unless that does not give the layer's own output shape.
-
-    Of a padding of p, p//2 is at the top; the bottom says more only where windows reach there.
-    """
-    settings = place.settings
-    size, top = settings["size"], settings["padding_top"]
-
-    def fits(padding: int) -> bool:
-        rows = (place.layer.in_shape[1] + padding - size) // settings["stride_y"] + 1
-        columns = (place.layer.in_shape[2] + padding - size) // settings["stride_x"] + 1
-        unblurred = place.layer.out_shape if not settings.get("antialiasing") else (0, rows, columns)
-        return padding // 2 == top and (rows, columns) == unblurred[1:]
-
-    if "padding" in settings:
-        return int(settings["padding"])
-    if fits(size - 1):
-        return int(size - 1)
-    possible = [padding for padding in (2 * top, 2 * top + 1) if fits(padding)]
-    if len(possible) != 1:
-        raise UnsupportedError(f"the size cannot be left open: {place.layer.name} pads at a fixed size only")
-    return possible[0]
