@@ -112,7 +112,7 @@ def read_cfg(path: str | os.PathLike[str], *, flavor: Flavor = "alexey") -> tupl
                 raise CfgError(f"{file.name} has {size:,} bytes, a cfg file at most {LARGEST_CFG:,}: is it one?")
             data = opened.read(size + 1) if file.is_file() else opened.read(LARGEST_CFG + 1)  # a pipe has no size
     except (OSError, ValueError) as error:
-        raise CfgError(f"cannot read the cfg file {shown(str(path))}: {_reason(error)}") from None
+        raise CfgError(f"cannot read the cfg file {str(path)!r}: {_reason(error)}") from None
     if len(data) > LARGEST_CFG:
         raise CfgError(f"{file.name} has more than {LARGEST_CFG:,} bytes, too many for a cfg file")
     return parse_cfg(_as_text(data, file.name), source=file.name, flavor=flavor)

@@ -1,0 +1,118 @@
+"""Whole networks on the command line: summary, check, export and detect."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layoutbridge.cli import main
+
+NETS = Path(__file__).resolve().parent.parent / "fixtures" / "nets"
+CFG, WEIGHTS = (str(NETS / "alexey" / "yolo_head" / name) for name in ("net.cfg", "net.weights"))
+PASSTHROUGH = tuple(str(NETS / "pjreddie" / "passthrough" / name) for name in ("net.cfg", "net.weights"))
+
+
+def run(capfd, *arguments):
+    code = main(list(arguments))
+    captured = capfd.readouterr()
+    return code, captured.out, captured.err
+
+
+def refused(capfd, *arguments):
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (2, ""), (code, out, err)
+    assert err.startswith("layoutbridge: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def test_summary(capfd):
+    code, out, _ = run(capfd, "summary", PASSTHROUGH[0], "--flavor", "pjreddie")
+    assert code == 0
+    assert "4 reorg" in out
+    assert "6 x 4 x 32" in out
+    assert "9 layers" in out
+    rows = json.loads(run(capfd, "summary", PASSTHROUGH[0], "--size", "48x32", "--json")[1])
+    assert rows[4]["out_shape"] == [32, 8, 12]
+    assert len(json.loads(run(capfd, "summary", PASSTHROUGH[0], "--upto", "3", "--json")[1])) == 3
+
+
+def test_check(capfd):
+    pytest.importorskip("onnxruntime")
+    code, out, _ = run(capfd, "check", *PASSTHROUGH, "--flavor", "pjreddie")
+    assert (code, "equal" in out, "worst" in out) == (0, True, True)
+    code, out, _ = run(capfd, "check", *PASSTHROUGH, "--tolerance", "0", "--every-layer")
+    assert (code, "diverges" in out) == (1, True)
+    record = json.loads(run(capfd, "check", *PASSTHROUGH, "--tolerance", "1e-30", "--json")[1])
+    assert record["ok"] is False
+    assert record["first_over"] == next(row["name"] for row in record["rows"] if not row["ok"])
+
+
+def test_export_and_detect(capfd, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("onnxruntime")
+    model, names, drawing = tmp_path / "model.onnx", tmp_path / "some names.txt", tmp_path / "out.png"
+    names.write_text("cat\ndog\nhorse\nbird\n")
+    arguments = ["export", CFG, WEIGHTS, "--to", "onnx", "--head", "boxes", "--names", str(names), "-o", str(model)]
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (0, "")
+    assert "boxes [N, " in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "some names.txt"]
+    picture = tmp_path / "picture.png"
+    image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(picture)
+    code, out, _ = run(capfd, "detect", str(model), str(picture), "--threshold", "0.05", "-o", str(drawing), "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert drawing.is_file()
+    assert {item["label"] for item in found["detections"]} <= {"cat", "dog", "horse", "bird"}
+    code, out, _ = run(capfd, "detect", str(model), str(picture), "--threshold", "1")
+    assert (code, "nothing found" in out) == (0, True)
+    assert "is no picture" in refused(capfd, "detect", str(model), str(names))
+    assert "threshold" in refused(capfd, "detect", str(model), str(picture), "--threshold", "2")
+    assert "no model" in refused(capfd, "detect", str(tmp_path / "none.onnx"), str(picture))
+
+
+def test_the_export_is_the_network(capfd, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "net.onnx"
+    arguments = ("export", *PASSTHROUGH, "--flavor", "pjreddie", "--to", "onnx", "--every-layer", "-o", str(path))
+    assert run(capfd, *arguments)[0] == 0
+    held = np.load(Path(PASSTHROUGH[0]).parent / "outputs.npz")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    reorg = session.run(["4_reorg"], {"input": held["input"][None]})[0][0]
+    assert np.abs(reorg - held["layer04"]).max() <= 1e-5 * np.abs(held["layer04"]).max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([CFG, "--to", "onnx"], "needs its weights"),
+        ([CFG, WEIGHTS, "--to", "torch"], "--to onnx"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--stride", "2"], "--stride is for an operation"),
+        (["focus", "--to", "onnx", "--head", "boxes"], "--head is for a network"),
+        (["focus", WEIGHTS, "--to", "onnx"], "WEIGHTS is for a network"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--head", "box"], "'box'"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--flavor", "joseph"], "'joseph'"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--opset", "3"], "opset"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--size", "416"], "WIDTHxHEIGHT"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--batch", "0"], "--batch"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--nms"], "nms needs boxes"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--names", "none.txt"], "none.txt"),
+        ([CFG, CFG, "--to", "onnx"], "net.cfg"),
+        (["none.cfg", WEIGHTS, "--to", "onnx"], "none.cfg"),
+        ([WEIGHTS + ".cfg", WEIGHTS, "--to", "onnx"], "net.weights.cfg"),
+    ],
+)
+def test_unusable_exports(capfd, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(capfd, "export", *arguments, "-o", "out.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_line_of_the_cfg_is_told(capfd, tmp_path):
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[convolutional]\nfilters=4\nsize=3\nactivation=swoosh\n")
+    assert "line 9" in refused(capfd, "summary", str(cfg))
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[gru]\noutput=4\n")
+    assert "line 6" in refused(capfd, "summary", str(cfg))
