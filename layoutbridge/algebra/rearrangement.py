@@ -93,6 +93,7 @@ class Rearrangement:
     _refusal: Refusal | None
     _bound: dict[tuple[int, ...], BoundRearrangement]  # at the shapes met so far
     _copiers: dict[tuple[tuple[int, ...], np.dtype[Any]], tuple[Copier, tuple[int, ...]]]
+    _latest: tuple[tuple[int, ...], np.dtype[Any] | None, Copier, tuple[int, ...]]
 
     def __init__(self, pattern: str, /, **lengths: int) -> None:
         parsed = parse_pattern(pattern, lengths)
@@ -106,8 +107,7 @@ class Rearrangement:
             parameters=(),
             source_pattern=_with_lengths(pattern, lengths),
             _refusal=None,
-            _bound={},
-            _copiers={},
+            **_empty_caches(),
         )
 
     @classmethod
@@ -130,8 +130,7 @@ class Rearrangement:
             parameters=(),
             source_pattern=None,
             _refusal=None,
-            _bound={},
-            _copiers={},
+            **_empty_caches(),
         )
         return made
 
@@ -153,11 +152,11 @@ class Rearrangement:
         raise AttributeError(f"a Rearrangement is immutable: {attribute} cannot be deleted")
 
     def __getstate__(self) -> dict[str, Any]:
-        caches = ("_bound", "_copiers")
+        caches = _empty_caches()
         return {k: v for k, v in self.__dict__.items() if k in Rearrangement.__annotations__ and k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _bound={}, _copiers={})
+        self.__dict__.update(state, **_empty_caches())
 
     # ------------------------------------------------------------------ what it is
 
@@ -244,12 +243,11 @@ class Rearrangement:
 
         Returns a new C-contiguous array, or `out`. Raises `ShapeError` for a shape or an `out` that does not fit.
         """
-        if x.__class__ is not _ndarray:
+        shape, dtype, copier, out_shape = self._latest  # a call like the one before skips every other look-up
+        if x.__class__ is not _ndarray or x.dtype is not dtype or x.shape != shape:
             x = _plain_array(x)
-        try:
-            copier, out_shape = self._copiers[x.shape, x.dtype]
-        except KeyError:
-            copier, out_shape = self._new_copier(x)
+            copier, out_shape = self._copiers.get((x.shape, x.dtype)) or self._new_copier(x)
+            self.__dict__["_latest"] = x.shape, x.dtype, copier, out_shape
         if out is None:
             return copier(x)
         if not isinstance(out, _ndarray) or out.dtype != x.dtype or out.shape != out_shape or not out.flags.writeable:
@@ -352,6 +350,11 @@ def _out_error(out: object, x: NDArray[Any], shape: tuple[int, ...]) -> ShapeErr
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         held += " (read-only)"
     return ShapeError(f"out must be a writable NumPy array {x.dtype}{list(shape)}, not {held}")
+
+
+def _empty_caches() -> dict[str, Any]:
+    """What a rearrangement remembers between calls: nothing yet."""
+    return {"_bound": {}, "_copiers": {}, "_latest": ((), None, None, ())}
 
 
 def _with_lengths(pattern: str, lengths: dict[str, int]) -> str:

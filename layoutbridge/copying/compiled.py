@@ -15,6 +15,8 @@ from layoutbridge.copying.plan import Digits, Shape
 
 LOAD_BYTES = 4 << 20  # importing numba costs about a second: only an array of this size brings it in
 USE_BYTES = 128 << 10  # once it is there it pays from this size on
+RESIDENT_BYTES = 2 << 20  # and from this size on where NumPy's copy stays in the nearest cache:
+RESIDENT_BLOCK_BYTES = 32 << 10  # blocks of this size, whole in the source and in the output
 PIECE_BYTES = 512 << 10  # less work than this is not worth waking a thread for
 _PIECES_A_WORKER = 4
 
@@ -36,9 +38,22 @@ def worth_compiling(elements: int, dtype: np.dtype[Any], digits: Digits) -> bool
     size = elements * dtype.itemsize
     if len(digits) < 2 or size < min(USE_BYTES, LOAD_BYTES) or dtype.hasobject:
         return False
+    block = digits[0][1] * dtype.itemsize
+    if (
+        size < min(RESIDENT_BYTES, LOAD_BYTES)
+        and digits[-1][1] > 1
+        and block <= RESIDENT_BLOCK_BYTES
+        and _leads(digits)
+    ):
+        return False
     run, stride = digits[-1]
     long_runs = stride == 1 and run * dtype.itemsize >= blocks.STREAM_RUN_BYTES
     return not long_runs or size >= blocks.STREAM_BYTES  # in the caches memmove is all that such runs need
+
+
+def _leads(digits: Digits) -> bool:
+    """Whether the outermost digit is the same on both sides, so that the copy goes block by block."""
+    return all(stride < digits[0][1] for _, stride in digits[1:])
 
 
 def build_compiled_copier(
