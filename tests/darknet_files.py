@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
 
 from layoutbridge.darknet.build import build_network
 from layoutbridge.darknet.cfg import check_flavor, parse_cfg
@@ -49,3 +53,31 @@ def load_synthesizer() -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def zoo_networks(quick: int) -> list[Any]:
+    """The zoo's folders as test parameters: the `quick` smallest in the default set, the others slow."""
+    manifests = sorted(ZOO.glob("*/*/manifest.json"))
+    sizes = {path: sum(part["count"] for part in json.loads(path.read_text())["segments"]) for path in manifests}
+    default = set(sorted(manifests, key=lambda path: sizes[path])[:quick])
+    found = [
+        pytest.param(
+            path.parent,
+            id=f"{path.parent.parent.name}/{path.parent.name}",
+            marks=() if path in default else pytest.mark.slow,
+        )
+        for path in manifests
+    ]
+    return found or [pytest.param(None, marks=pytest.mark.skip(reason=WHERE_ZOO))]
+
+
+def deviation_table(request: pytest.FixtureRequest, title: str) -> Iterator[list[tuple[str, float, str]]]:
+    """A list for tests to fill, printed when all are done: network, worst deviation, its layer."""
+    rows: list[tuple[str, float, str]] = []
+    yield rows
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    if rows and capture is not None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{title}, as a share of the layer's largest value")
+            for name, deviation, layer in sorted(rows):
+                print(f"  {name:42} {deviation:8.1e}  {layer}")

@@ -10,25 +10,9 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.cli import main
+from tests.command_line import refused, run
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def run(capfd, *arguments):
-    """Exit code, stdout and stderr of the command line, in this process."""
-    code = main(list(arguments))
-    captured = capfd.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(capfd, *arguments):
-    """The one line of an unusable call: exit code 2, nothing on stdout."""
-    code, out, err = run(capfd, *arguments)
-    assert (code, out) == (2, ""), (code, out, err)
-    assert err.startswith("layoutbridge: ")
-    assert err.count("\n") == 1, err
-    return err
 
 
 def test_both_entry_points_run():

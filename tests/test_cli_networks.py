@@ -6,25 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layoutbridge.cli import main
+from tests.command_line import refused, run
 
 NETS = Path(__file__).resolve().parent.parent / "fixtures" / "nets"
 CFG, WEIGHTS = (str(NETS / "alexey" / "yolo_head" / name) for name in ("net.cfg", "net.weights"))
 PASSTHROUGH = tuple(str(NETS / "pjreddie" / "passthrough" / name) for name in ("net.cfg", "net.weights"))
-
-
-def run(capfd, *arguments):
-    code = main(list(arguments))
-    captured = capfd.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(capfd, *arguments):
-    code, out, err = run(capfd, *arguments)
-    assert (code, out) == (2, ""), (code, out, err)
-    assert err.startswith("layoutbridge: ")
-    assert err.count("\n") == 1, err
-    return err
 
 
 def test_summary(capfd):

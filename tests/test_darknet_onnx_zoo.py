@@ -7,7 +7,7 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.reference import forward
-from tests.darknet_files import WHERE_ZOO, ZOO, load_synthesizer
+from tests.darknet_files import deviation_table, load_synthesizer, zoo_networks
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -18,29 +18,12 @@ TOLERANCE = 5e-5  # of a layer's largest value
 DEFAULT = 10  # so many networks, those with the fewest parameters, run in the default set
 
 
-def networks():
-    manifests = sorted(ZOO.glob("*/*/manifest.json"))
-    sizes = {path: sum(part["count"] for part in json.loads(path.read_text())["segments"]) for path in manifests}
-    default = set(sorted(manifests, key=lambda path: sizes[path])[:DEFAULT])
-    for path in manifests:
-        name = f"{path.parent.parent.name}/{path.parent.name}"
-        yield pytest.param(path.parent, id=name, marks=() if path in default else pytest.mark.slow)
-
-
-NETWORKS = list(networks()) or [pytest.param(None, marks=pytest.mark.skip(reason=WHERE_ZOO))]
+NETWORKS = zoo_networks(DEFAULT)
 
 
 @pytest.fixture(scope="module")
 def table(request):
-    """Filled by the tests; printed when all are done, worst layer by network."""
-    rows = []
-    yield rows
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    if rows and capture is not None:
-        with capture.global_and_fixture_disabled():
-            print("\nONNX: largest deviation from Darknet's float32, as a share of the layer's largest value")
-            for name, deviation, layer in sorted(rows):
-                print(f"  {name:42} {deviation:8.1e}  {layer}")
+    yield from deviation_table(request, "ONNX: largest deviation from Darknet's float32")
 
 
 def sampled(output):
