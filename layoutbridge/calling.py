@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,18 @@ from layoutbridge.errors import LayoutBridgeError, UnusableInputError
 ArrayFunction = Callable[[NDArray[Any]], NDArray[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class TypedCallable:
+    """A function of arrays that takes one dtype, as an ONNX model's does."""
+
+    function: Callable[[NDArray[Any]], Any]
+    dtype: str
+
+    def __call__(self, x: NDArray[Any]) -> Any:
+        """The function's result."""
+        return self.function(x)
+
+
 def as_array_function(target: Callable[..., Any]) -> tuple[ArrayFunction, np.dtype[Any]]:
     """`target` as a function of float32 arrays, and that dtype (an ONNX model's function says its own).
 
@@ -21,7 +34,9 @@ def as_array_function(target: Callable[..., Any]) -> tuple[ArrayFunction, np.dty
     else with a NumPy array; where a plain function does not take that, with the tensors of those two frameworks
     that its program has imported. The function raises `UnusableInputError` with the callable's own message.
     """
-    dtype = np.dtype(getattr(target, "input_dtype", "float32"))
+    dtype = np.dtype("float32")
+    if isinstance(target, TypedCallable):
+        return _guarded(target.function), np.dtype(target.dtype)
     torch, tensorflow = sys.modules.get("torch"), sys.modules.get("tensorflow")
     if torch is not None and isinstance(target, torch.nn.Module):
         return _guarded(lambda x: _call_torch(torch, target, x)), dtype
@@ -41,10 +56,15 @@ def _keras_layer_class() -> type:
 
 
 def _call_torch(torch: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
-    if isinstance(target, torch.nn.Module):
-        target.eval()
-    with torch.no_grad():
-        return target(torch.from_numpy(x.copy()))
+    modes = [(part, part.training) for part in target.modules()] if isinstance(target, torch.nn.Module) else []
+    try:
+        for part, _ in modes:
+            part.training = False
+        with torch.no_grad():
+            return target(torch.from_numpy(x.copy()))
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _call_tensorflow(tensorflow: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
@@ -77,22 +97,27 @@ def _guarded(function: Callable[[NDArray[Any]], Any]) -> ArrayFunction:
     def call(x: NDArray[Any]) -> NDArray[Any]:
         try:
             result = function(x)
-        except LayoutBridgeError:
+        except (LayoutBridgeError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            message = f": {lines[0][:300]}" if lines else ""
-            raise UnusableInputError(f"the callable raised {type(error).__name__}{message}") from error
+        except BaseException as error:  # sys.exit among them: somebody else's code ends here
+            raise UnusableInputError(f"the callable raised {told(error)}") from error
         return _as_array(result)
 
     return call
 
 
+def told(error: BaseException) -> str:
+    """An exception's class and the first line of what it says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
 def _as_array(result: Any) -> NDArray[Any]:
-    if isinstance(result, tuple | list):
-        if len(result) != 1:
+    if isinstance(result, tuple | list) and any(hasattr(part, "shape") for part in result):
+        arrays = [part for part in result if part is not None]
+        if len(arrays) != 1:
             raise UnusableInputError(f"the callable returned {len(result)} results; one array is wanted")
-        result = result[0]
+        result = arrays[0]
     if result is None:
         raise UnusableInputError("the callable returned nothing; one array is wanted")
     if hasattr(result, "detach"):

@@ -29,7 +29,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ('all of it', 1)
     """
     target = Path(path)
-    if target.name in ("", ".."):
+    if target.is_symlink():
+        target = target.resolve()  # the link stays, what it leads to is replaced
+    if target.name in ("", "..", "-"):
         raise UnusableInputError(f"'{path}' is no file name: say where to write")
     _sweep(target)
     try:
@@ -39,7 +41,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         temporary = folder / target.name  # same name, for writers that choose a format or inner names by it
         yield temporary
-        _take_place(temporary, target)
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.write_bytes(temporary.read_bytes())  # a pipe or a device is written to, not replaced
+        else:
+            _take_place(temporary, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -73,6 +78,8 @@ def _take_place(temporary: Path, target: Path) -> None:
         else:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
+            if target.is_file():
+                temporary.chmod(target.stat().st_mode)
             temporary.replace(target)
     except OSError as error:
         raise UnusableInputError(f"cannot write '{target}': {error.strerror or error}") from None

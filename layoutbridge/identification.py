@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.digits import DigitStep
-from layoutbridge.algebra.factorization import Factorization, factorize
+from layoutbridge.algebra.factorization import Factorization, factorize, table_array
 from layoutbridge.algebra.pattern import LARGEST, whole_number
 from layoutbridge.algebra.proof import prove
 from layoutbridge.algebra.rearrangement import Rearrangement
@@ -108,14 +108,14 @@ def identify(target: object, shape: Sequence[int] | None = None) -> Identificati
     if callable(target):
         return _from_callable(target, _checked_shape(shape, "a callable"))
     table: Any = target
-    array = np.asarray(table)
+    array = table_array(table)
     in_shape = (array.size,) if shape is None else _checked_shape(shape, "a table")
     return _from_table(array, in_shape, array.shape if array.ndim > 1 else None)
 
 
 def _checked_shape(shape: Sequence[int] | None, what: str) -> tuple[int, ...]:
     if shape is None:
-        raise ParameterError(f"{what} is identified at one shape: give it, for example shape=(1, 64, 26, 26)")
+        raise ParameterError(f"{what} is identified at one shape: give shape=(1, 64, 26, 26), or --shape 1,64,26,26")
     try:
         lengths = tuple(whole_number(length, f"every length in shape {tuple(shape)}") for length in shape)
     except TypeError:
@@ -190,8 +190,6 @@ def _no_permutation(
 ) -> Identification:
     """An answer for a table that drops, repeats or leaves the tensor."""
     flat, total = table.reshape(-1), prod(shape)
-    if flat.dtype.kind not in "iu" or flat.size == 0:
-        factorize(flat)  # raises: not a table
     if found is not None and found.problem == "out of range":
         return Identification(
             "drops or repeats", shape, out_shape, (), None, "NCHW", f"no permutation: {found.reason}", flat

@@ -10,6 +10,9 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.calling import TypedCallable, told
 from layoutbridge.errors import UnusableInputError
 
 _TABLE_SUFFIXES = (".npy", ".csv", ".json")
@@ -36,9 +40,7 @@ def load_target(text: str | os.PathLike[str]) -> Any:
     if suffix == ".onnx":
         from layoutbridge.frameworks.onnx import load_callable
 
-        function, dtype = load_callable(name)
-        function.input_dtype = dtype  # type: ignore[attr-defined]
-        return function
+        return TypedCallable(*load_callable(name))
     place, colon, attribute = _split_place(name)
     if not colon or not attribute or not place:
         raise UnusableInputError(
@@ -115,40 +117,69 @@ def _run_file(path: str) -> ModuleType:
         raise UnusableInputError(f"'{path}' cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(Path(path).stem, module)  # dataclasses and pickling in the file look it up
-    folder = str(Path(path).resolve().parent)
-    sys.path.insert(0, folder)  # as `python file.py` does, for the imports of its neighbours
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise UnusableInputError(f"running '{path}' raised {_told(error)}") from error
-    finally:
-        sys.path.remove(folder)
+    _quiet_tensorflow(path)
+    with _imports_from(Path(path).resolve().parent):  # as `python file.py` does, for its neighbours
+        try:
+            spec.loader.exec_module(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise UnusableInputError(f"running '{path}' raised {told(error)}") from error
     return module
 
 
-def _import_module(name: str) -> ModuleType:
+def _quiet_tensorflow(path: str) -> None:
+    """Import TensorFlow for a file that will: its start-up notes, a dozen lines, are kept off the terminal there."""
+    text = Path(path).read_bytes()
+    if (b"tensorflow" in text or b"keras" in text) and "tensorflow" not in sys.modules:
+        from layoutbridge.frameworks.tensorflow import load_keras
+
+        with suppress(Exception):  # without it the file says itself what it lacks
+            load_keras()
+
+
+@contextmanager
+def _imports_from(folder: Path) -> Iterator[None]:
+    place = str(folder)
+    sys.path.insert(0, place)
     try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
-        raise UnusableInputError(f"importing '{name}' raised {_told(error)}") from error
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.path.remove(place)
+
+
+def _import_module(name: str) -> ModuleType:
+    with _imports_from(Path.cwd()):
+        try:
+            return importlib.import_module(name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise UnusableInputError(f"importing '{name}' raised {told(error)}") from error
 
 
 def _attribute(module: ModuleType, place: str, text: str) -> Any:
     name, _, _ = text.partition("(")
     value: Any = module
     for part in name.strip().split("."):
-        if not hasattr(value, part):
-            held = ", ".join(sorted(key for key in vars(module) if not key.startswith("_")))[:200]
-            raise UnusableInputError(f"'{place}' has no '{name}'" + (f"; it has {held}" if value is module else ""))
-        value = getattr(value, part)
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            near = get_close_matches(part, dir(value), n=3) or [key for key in vars(module) if not key.startswith("_")]
+            raise UnusableInputError(f"'{place}' has no '{name}'; it has {', '.join(near[:8])}") from None
+        except Exception as error:  # a property, or a module's own __getattr__
+            raise UnusableInputError(f"'{name}' in '{place}' raised {told(error)}") from error
     positional, named = _arguments(text)
     if isinstance(value, type) or "(" in text:
         try:
             value = value(*positional, **named)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise UnusableInputError(
                 f"{name}({', '.join([*map(repr, positional), *(f'{k}={v!r}' for k, v in named.items())])}) raised "
-                f"{_told(error)}; arguments may be written behind it: '{place}:{name}(2)'"
+                f"{told(error)}; arguments may be written behind it: '{place}:{name}(2)'"
             ) from error
     if not callable(value):
         raise UnusableInputError(f"'{name}' in '{place}' is {type(value).__name__}, not a callable")
@@ -169,8 +200,3 @@ def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
         raise UnusableInputError(
             f"'{text}' is not a callable with plain values as arguments, such as Reorg(2)"
         ) from None
-
-
-def _told(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -17,7 +17,7 @@ class Match:
     """A catalogue name that fits, with the parameters at which it does."""
 
     name: str
-    parameters: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def op(self) -> Rearrangement:

@@ -54,7 +54,7 @@ def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered
     out_shape: tuple[int, ...] | None = None
     while weight < total or table is None:
         codes = positions // weight % base
-        result = np.asarray(run(_encoded(codes, dtype).reshape(shape)))
+        result = _observed(run, _encoded(codes, dtype).reshape(shape))
         if out_shape not in (None, result.shape):
             return Recovered("changes shape", shape, result.shape, None, "the result's shape depends on the values")
         out_shape = result.shape
@@ -86,7 +86,7 @@ def _checked(
         ("changes values", _arbitrary(random, prod(shape), dtype), "with arbitrary values"),
     )
     for behaviour, values, condition in probes:
-        result = np.asarray(run(values.reshape(shape)))
+        result = _observed(run, values.reshape(shape))
         if result.shape != out_shape:
             return Recovered("changes shape", shape, result.shape, None, f"the result's shape differs {condition}")
         expected = values.take(table)
@@ -101,6 +101,11 @@ def _checked(
             changes = behaviour == "depends on values" and not np.isin(result, values).all()
             return Recovered("changes values" if changes else behaviour, shape, out_shape, None, detail)
     return Recovered("moves elements", shape, out_shape, table)
+
+
+def _observed(run: Run, x: NDArray[Any]) -> NDArray[Any]:
+    """The result as it is now: the box may work in place, and may use its result's memory again."""
+    return np.array(run(x.copy()))
 
 
 def _codes(dtype: np.dtype[Any]) -> int:

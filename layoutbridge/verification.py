@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import unravel
-from layoutbridge.errors import LayoutBridgeError, ParameterError
+from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError
 from layoutbridge.frameworks import FRAMEWORKS, Framework, framework_module
 from layoutbridge.frameworks.base import DTYPE_NAMES, Layout, Runnable, numpy_dtype
 from layoutbridge.matrix import native_matrix
@@ -117,8 +117,9 @@ def verify(
     >>> verdict.ok, {row.status for row in verdict.rows}
     (True, {'matches'})
     """
-    wanted = list(catalog()) if ops is None else [entry(name).name for name in _as_names(ops)]
-    modules = [(name, framework_module(name)) for name in (FRAMEWORKS if frameworks is None else _as_names(frameworks))]
+    wanted = list(catalog()) if ops is None else [entry(name).name for name in _as_names(ops, "ops")]
+    chosen = FRAMEWORKS if frameworks is None else _as_names(frameworks, "frameworks")
+    modules = [(name, framework_module(name)) for name in chosen]
     for dtype in dtypes:
         if dtype not in DTYPE_NAMES:
             raise ParameterError(f"no dtype {dtype!r} is verified; there are {', '.join(DTYPE_NAMES)}")
@@ -130,8 +131,11 @@ def verify(
     return Verification(tuple(rows))
 
 
-def _as_names(names: Sequence[str]) -> Sequence[str]:
-    return [names] if isinstance(names, str) else names
+def _as_names(names: Sequence[str], what: str) -> Sequence[str]:
+    """The names, each once; `ParameterError` where there are none."""
+    if not isinstance(names, str | Sequence | set) or not names:
+        raise ParameterError(f"{what} must name at least one, or be left out for all, not {names!r}")
+    return list(dict.fromkeys([names] if isinstance(names, str) else names))
 
 
 def _framework_rows(
@@ -173,9 +177,22 @@ def _runnable_rows(runnable: Runnable, stride: int, dtypes: Sequence[str]) -> It
     inverse = reference.inverse()
     for shape in shapes_for(reference):
         for dtype in dtypes:
+            try:
+                numpy_dtype(dtype)
+            except MissingFrameworkError as error:
+                yield _unmade_row(runnable, shape, stride, dtype, str(error))
+                continue
             yield _forward_row(runnable, reference, shape, stride, dtype)
             if runnable.gradient is not None and dtype in runnable.differentiable_dtypes and not runnable.unavailable:
                 yield _backward_row(runnable, reference, inverse, shape, stride, dtype)
+
+
+def _unmade_row(runnable: Runnable, shape: tuple[int, ...], stride: int, dtype: str, reason: str) -> Row:
+    """The row of a dtype that NumPy lacks here."""
+    return Row(
+        runnable.framework, runnable.version, runnable.op, runnable.emitted, runnable.layout,
+        shape, stride, dtype, "forward", (), "unavailable", reason, runnable.entry,
+    )  # fmt: skip
 
 
 def shapes_for(reference: Rearrangement) -> Iterable[tuple[int, ...]]:

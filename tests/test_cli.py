@@ -139,6 +139,8 @@ def test_verify(capfd):
     code, out, _ = run(capfd, "verify", "--frameworks", "numpy", "--ops", "focus,darknet_reorg", "--json")
     assert (code, json.loads(out)["ok"]) == (0, True)
     assert "'jax'" in refused(capfd, "verify", "--frameworks", "numpy,jax")
+    assert "at least one" in refused(capfd, "verify", "--frameworks", "")
+    assert "at least one" in refused(capfd, "verify", "--ops", ",")
     assert "darknet_reorg" in refused(capfd, "verify", "--frameworks", "numpy", "--ops", "darknet_reorgg")
 
 
@@ -182,6 +184,10 @@ def test_a_table_too_large_for_memory(capfd, tmp_path):
         (["focus", "--stride", "0"], "--stride must be between 1"),
         (["focus", "--stride", "two"], "not 'two'"),
         (["focus", "--stride", "1e3"], "not '1e3'"),
+        (["focus", "--stride", ""], "not ''"),
+        (["focus", "--stride", "1_0"], "not '1_0'"),
+        (["focus", "-o", "table.npy", "--json"], "--json prints"),
+        (["focus", "-o", "-"], "tells no format"),
         (["focus", "--groups", "2"], "does not take groups"),
         (["channel_shuffle", "--stride", "2"], "does not take stride"),
         (["c (h p (w q) -> c h w"], "nested"),
@@ -213,6 +219,28 @@ def test_a_reader_that_leaves_ends_the_command_quietly():
     command = f"{sys.executable} cli.py table space_to_depth --shape 64,256,256 --format csv | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_other_ways_to_lose_the_output():
+    for command, code in (("list > /dev/full", 2), ("table focus --shape 4,4,4 --format csv > /dev/full", 2),
+                          ("list | true", 0), ("list >&-", 0)):  # fmt: skip
+        script = f"set -o pipefail; {sys.executable} cli.py {command}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (command, done)
+
+
+def test_what_a_callable_prints_is_no_part_of_the_answer(capfd, tmp_path):
+    path = tmp_path / "zero.py"
+    path.write_text("print('loading')\ndef zero(x):\n    print('called')\n    return x.transpose(0, 2, 3, 1)\n")
+    code, out, _ = run(capfd, "identify", f"{path}:zero", "--shape", "1,2,3,4", "--json")
+    assert (code, json.loads(out)["names"]) == (0, ["nchw_to_nhwc"])
+    assert "zero.py:zero:" in run(capfd, "identify", f"{path}:zero", "--shape", "1,2,3,4")[1]
+
+
+def test_modules_of_the_current_folder(capfd, tmp_path, monkeypatch):
+    (tmp_path / "ports_of_this_folder.py").write_text("def port(x):\n    return x.transpose(0, 2, 3, 1)\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(capfd, "identify", "ports_of_this_folder:port", "--shape", "1,2,3,4")[0] == 0
 
 
 def test_completion_knows_the_names():

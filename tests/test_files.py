@@ -28,6 +28,24 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     assert path.read_bytes() == b"new"
 
 
+def test_links_pipes_and_modes_are_kept(tmp_path):
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    with whole_file(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o600
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    with whole_file(pipe) as temporary:
+        temporary.write_text("through")
+    assert reader.communicate()[0] == b"through"
+    assert pipe.is_fifo()
+
+
 def test_a_folder_can_be_written(tmp_path):
     with whole_file(tmp_path / "model") as temporary:
         temporary.mkdir()

@@ -94,6 +94,45 @@ def test_torch_modules_get_tensors_and_plain_torch_functions_are_understood():
     assert "pixel_shuffle" in lb.identify(dropout, SHAPE).names
 
 
+def test_a_module_keeps_its_mode():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.PixelShuffle(2).eval()).train()
+    module[1].eval()
+    lb.identify(module, SHAPE)
+    assert [part.training for part in module.modules()] == [True, True, False]
+
+
+def test_callables_that_work_in_place():
+    def flip_channels(x):
+        x[:] = x[:, ::-1].copy()
+        return x
+
+    def rectified_layout(x):
+        np.maximum(x, 0, out=x)
+        return x.transpose(0, 2, 3, 1)
+
+    buffer = np.empty((1, 24, 36, 64), np.float32)
+
+    def same_memory(x):
+        buffer[:] = x.transpose(0, 2, 3, 1)
+        x[:] = 0
+        return buffer
+
+    assert lb.identify(flip_channels, SHAPE).is_permutation
+    assert lb.identify(rectified_layout, SHAPE).kind == "depends on sign"
+    assert lb.identify(same_memory, SHAPE).names == ("nchw_to_nhwc",)
+
+
+def test_lists_are_arrays_too():
+    assert lb.identify(lambda x: x.transpose(0, 2, 3, 1).tolist(), (1, 2, 3, 4)).names == ("nchw_to_nhwc",)
+    assert lb.identify(lambda x: x.transpose(0, 2, 3, 1).tolist(), (2, 2, 3, 4)).names == ("nchw_to_nhwc",)
+    assert lb.identify(lambda x: [x.transpose(0, 2, 3, 1)], (2, 2, 3, 4)).names == ("nchw_to_nhwc",)
+
+
+def test_dropping_everything_is_an_answer():
+    assert "drops 24 of 24" in lb.identify(lambda x: x[:0], (1, 2, 3, 4)).explain()
+
+
 def test_keras_layers_get_tensorflow_tensors():
     keras = pytest.importorskip("keras")
     found = lb.identify(keras.layers.Permute((2, 3, 1)), SHAPE)
@@ -169,11 +208,17 @@ def test_callables_in_files(tmp_path):
         "def fails(x):\n    raise ValueError('first line\\nsecond line')\n"
         "def nothing(x):\n    pass\n"
         "def two(x):\n    return x, x\n"
+        "def leaves(x):\n    raise SystemExit(3)\n"
+        "class Leaves:\n    def __init__(self):\n        raise SystemExit(5)\n"
+        "class Property:\n    @property\n    def bad(self):\n        raise ValueError('bad property')\n"
+        "held = Property()\n"
+        "class Odd:\n    input_dtype = object()\n    def __call__(self, x):\n        return x.transpose(0, 2, 3, 1)\n"
     )
     place = str(tmp_path / "ports.py")
     assert "space_to_depth" in lb.identify(f"{place}:Reorg", SHAPE).names
     assert lb.identify(f"{place}:Reorg(3)", (1, 4, 6, 9)).parameters == {"stride": 3}
     assert lb.identify(f"{place}:Reorg(stride=4, order='row')", SHAPE).parameters == {"stride": 4}
+    assert lb.identify(f"{place}:Odd", SHAPE).names == ("nchw_to_nhwc",)
     assert lb.identify(f"{place}:Holder.inner", (1, 4, 6, 9)).parameters == {"stride": 3}
     for attribute, says in {
         "Missing": "has no 'Missing'",
@@ -182,6 +227,9 @@ def test_callables_in_files(tmp_path):
         "fails": "raised ValueError: first line$",
         "nothing": "returned nothing",
         "two": "returned 2 results",
+        "leaves": "raised SystemExit: 3",
+        "Leaves": "raised SystemExit: 5",
+        "held.bad": "raised ValueError: bad property",
         "Reorg(open('x'))": "plain values",
         "Reorg(2": "plain values",
     }.items():

@@ -485,3 +485,13 @@ def test_importing_the_module_imports_no_framework():
     program = "import sys, layoutbridge.frameworks.tensorflow as f; f.installed(); print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_some_lengths_may_be_left_open(tmp_path):
+    path = tmp_path / "open.keras"
+    export(op("darknet_reorg"), "tensorflow", path, shape=(None, 64, None, 26))
+    model = keras.saving.load_model(path, custom_objects=framework.custom_objects())
+    assert model.input_shape == (None, None, 26, 64)
+    with pytest.raises(ShapeError, match=r"shape \(\?, 63, \?, 26\)"):
+        export(op("darknet_reorg"), "tensorflow", tmp_path / "bad.keras", shape=(None, 63, None, 26))
+    assert [place.name for place in tmp_path.iterdir()] == ["open.keras"]

@@ -134,6 +134,15 @@ def test_an_emitted_graph_that_never_runs_is_a_finding(monkeypatch):
         assert lb.verify(frameworks=("numpy",), strides=(2,), dtypes=("int8", "uint8")).ok is ok
 
 
+def test_a_dtype_that_is_not_there_is_a_row(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    monkeypatch.setattr("layoutbridge.frameworks.base.find_spec", lambda name: None)
+    verdict = lb.verify(frameworks=("numpy",), ops=("focus",), strides=(2,), dtypes=("uint8", "bfloat16"))
+    assert verdict.ok
+    assert {(row.dtype, row.status) for row in verdict.rows} == {("uint8", "matches"), ("bfloat16", "unavailable")}
+    assert "layoutbridge[onnx]" in next(row.detail for row in verdict.rows if row.dtype == "bfloat16")
+
+
 def test_json_says_the_same():
     verdict = lb.verify(frameworks=("numpy",), ops=("focus", "darknet_reorg"), strides=(2,), dtypes=("float32",))
     record = json.loads(verdict.to_json())
@@ -164,6 +173,10 @@ def test_json_says_the_same():
         {"strides": (0,)},
         {"strides": (1.5,)},
         {"dtypes": ("float8",)},
+        {"frameworks": ()},
+        {"frameworks": ""},
+        {"ops": ()},
+        {"frameworks": 3},
     ],
 )
 def test_unusable_calls(call):

@@ -80,14 +80,15 @@ def factorize(table: ArrayLike) -> Factorization:
     >>> factorize([0, 1, 1, 3]).reason
     'position 1 is read twice, at 1 and 2; nothing reads 2 (1 of 4 positions lost)'
     """
-    flat = _as_flat_integers(table)
+    flat = table_array(table).reshape(-1)
     digits = _candidate_digits(flat)
     if digits is not None and _agrees(flat, digits):
         return Factorization(flat.size, digits, None, _digits_sentence(digits))
     return _why_not(flat)
 
 
-def _as_flat_integers(table: ArrayLike) -> NDArray[np.integer[Any]]:
+def table_array(table: ArrayLike) -> NDArray[np.integer[Any]]:
+    """`table` as an array of integers in its own shape; `UnusableInputError` where it is empty or holds none."""
     try:
         array = np.asarray(table)
     except ValueError as error:
@@ -96,7 +97,7 @@ def _as_flat_integers(table: ArrayLike) -> NDArray[np.integer[Any]]:
         raise UnusableInputError("the table is empty")
     if array.dtype.kind not in "iu":
         raise UnusableInputError(f"a table holds integers (positions), not {array.dtype}: convert it first")
-    return array.reshape(-1)
+    return array
 
 
 def _candidate_digits(flat: NDArray[Any]) -> Digits | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import typer
 
@@ -26,10 +28,16 @@ def _terminated(number: int, _: object) -> None:
     raise SystemExit(128 + number)
 
 
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Unusable input becomes one line on stderr and code 2."""
     with suppress(ValueError):  # only the main thread may say what a signal does
         signal.signal(signal.SIGTERM, _terminated)  # so that half-written files are taken away
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -48,6 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"not enough memory: {error}")
     except BrokenPipeError:
         # the reader of a pipe left: nothing to tell, and nothing to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise
+        _drop_output()
+        return _fail(f"cannot write the answer: {error.strerror}")
     return code if isinstance(code, int) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,8 +39,8 @@ def complete_frameworks(incomplete: str) -> list[str]:
 
 
 Name = Annotated[str, typer.Argument(help="A catalogue name, or a pattern in quotes.", autocompletion=complete_name)]
-Stride = Annotated[str | None, typer.Option(help="Stride, or block size. [default: 2]", show_default=False)]
-Groups = Annotated[str | None, typer.Option(help="Groups of channel_shuffle. [default: 2]", show_default=False)]
+Stride = Annotated[str | None, typer.Option(help="Stride, or block size. (default: 2)", show_default=False)]
+Groups = Annotated[str | None, typer.Option(help="Groups of channel_shuffle. (default: 2)", show_default=False)]
 Shape = Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W: 1,64,26,26")]
 Flavor = Annotated[str, typer.Option(help="Which Darknet: alexey (the main fork) or pjreddie (the original).")]
 Size = Annotated[str | None, typer.Option(help="Override the input size: WIDTHxHEIGHT.")]
@@ -53,7 +54,9 @@ def operation_named(name: str, stride: str | None, groups: str | None, *, strict
     from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.operations import entry, op
 
-    given = {key: whole(value, f"--{key}") for key, value in (("stride", stride), ("groups", groups)) if value}
+    given = {
+        key: whole(value, f"--{key}") for key, value in (("stride", stride), ("groups", groups)) if value is not None
+    }
     if "->" in name or " " in name.strip():
         if given and strict:
             raise ParameterError(f"a pattern takes no --{next(iter(given))}: write lengths behind it, as in '..., s=2'")
@@ -76,10 +79,9 @@ def whole(text: str, what: str) -> int:
     """A number from 1 to 2^63 - 1; `what` names it in the error."""
     from layoutbridge.algebra.pattern import LARGEST
 
-    try:
-        number = int(text.strip()) if len(text) < 64 else LARGEST + 1
-    except ValueError:
-        raise ParameterError(f"{what} must be a whole number, not '{text[:80]}'") from None
+    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+        raise ParameterError(f"{what} must be a whole number, not '{text[:80]}'")
+    number = int(text) if len(text) < 64 else LARGEST + 1
     if not 1 <= number <= LARGEST:
         raise ParameterError(f"{what} must be between 1 and 2^63 - 1, not {text[:80]}")
     return number
@@ -92,16 +94,21 @@ def whole_shape(text: str) -> tuple[int, ...]:
 
 def open_shape(text: str) -> tuple[int | None, ...]:
     """A shape in which a name or a question mark leaves an axis open (None)."""
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in (text if "," in text else text.replace("x", ",")).split(",")]
     return tuple(
         None if part.isidentifier() or part == "?" else whole(part, f"every length in --shape {text[:80]}")
         for part in parts
     )
 
 
-def listed(text: str | None) -> list[str] | None:
-    """The words between commas, or None for nothing."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+def listed(text: str | None, what: str) -> list[str] | None:
+    """The words between commas, or None for nothing; `ParameterError` for commas alone."""
+    if text is None:
+        return None
+    words = [part.strip() for part in text.split(",") if part.strip()]
+    if not words:
+        raise ParameterError(f"{what} must name at least one, or be left out for all")
+    return words
 
 
 def share(text: str, what: str, *, most: float | None = 1.0) -> float:

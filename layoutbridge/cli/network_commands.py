@@ -65,7 +65,7 @@ def detect(
     nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
     letterbox: Annotated[
         bool | None,
-        typer.Option("--letterbox/--stretch", help="How the picture is fitted. [default: as the network says]"),
+        typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

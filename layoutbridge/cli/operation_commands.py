@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def verify(
     frameworks: Annotated[
         str | None,
         typer.Option(
-            help="Some of numpy,torch,tensorflow,onnx. [default: all]",
+            help="Some of numpy,torch,tensorflow,onnx. (default: all)",
             autocompletion=complete_frameworks,
             show_default=False,
         ),
@@ -49,7 +50,7 @@ def verify(
     ops: Annotated[
         str | None,
         typer.Option(
-            help="Catalogue names, with commas. [default: all]", autocompletion=complete_names, show_default=False
+            help="Catalogue names, with commas. (default: all)", autocompletion=complete_names, show_default=False
         ),
     ] = None,
     as_json: AsJson = False,
@@ -60,7 +61,7 @@ def verify(
     from layoutbridge.verification import verify as run_verification
 
     with framework_progress(errors_console()) as progress:
-        result = run_verification(listed(frameworks), listed(ops), progress=progress)
+        result = run_verification(listed(frameworks, "--frameworks"), listed(ops, "--ops"), progress=progress)
     if as_json:
         print_text(result.to_json())
     else:
@@ -77,7 +78,7 @@ def table(
     groups: Groups = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
     form: Annotated[
-        TableFormat | None, typer.Option("--format", help="[default: by the file's ending]", show_default=False)
+        TableFormat | None, typer.Option("--format", help="(default: by the file's ending)", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -87,6 +88,8 @@ def table(
     from layoutbridge.report.terminal import show_table
 
     operation, lengths = operation_named(name, stride, groups), whole_shape(shape)
+    if as_json and (form is not None or output is not None):
+        raise ParameterError("--json prints; to write a file, name it .json or give --format json")
     chosen = form.value if form else "json" if as_json else format_of(output) if output else None
     if output is None and chosen is None:
         show_table(console(), operation, lengths)
@@ -94,10 +97,10 @@ def table(
     if chosen is None:
         raise ParameterError(f"'{output}' tells no format: end it in .npy, .csv, .json or .c, or give --format")
     content = table_bytes(operation, lengths, chosen)
-    if output is None:
+    if output in (None, "-"):
         sys.stdout.buffer.write(content)
         return
-    with whole_file(output) as temporary:
+    with whole_file(str(output)) as temporary:
         temporary.write_bytes(content)
 
 
@@ -150,7 +153,8 @@ def identify(
     from layoutbridge.identification import identify as name_it
     from layoutbridge.report.terminal import show_identification
 
-    found = name_it(target, None if shape is None else whole_shape(shape))
+    with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
+        found = name_it(target, None if shape is None else whole_shape(shape))
     if as_json:
         print_json(
             {"target": target, "names": found.names, "parameters": dict(found.parameters), "pattern": found.pattern,

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 def console() -> Console:
     """For answers; in a pipe, which has no width, wide enough to leave lines whole."""
-    from rich.console import Console
+    from layoutbridge.report.pipes import PipeConsole
 
     # a pipe has no width: leave lines whole instead of folding them at a guess
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return PipeConsole(emoji=False) if sys.stdout.isatty() else PipeConsole(width=200, emoji=False)
 
 
 def errors_console() -> Console:
     """For progress and remarks."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, emoji=False)
 
 
 def remark(text: str) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import Layout, Runnable, installed_version, missing
+from layoutbridge.frameworks.base import Layout, Runnable, installed_version, missing, open_lengths
 
 if TYPE_CHECKING:
     import keras
@@ -73,15 +73,15 @@ def save(
     op: Rearrangement,
     path: str | os.PathLike[str],
     *,
-    shape: Sequence[int] | None = None,
+    shape: Sequence[int | None] | None = None,
     data_format: str = "channels_last",
     dtype: str = "float32",
 ) -> None:
     """Write a model of this one layer, whole or not at all: a file where `path` ends in .keras, else a SavedModel.
 
-    `shape` is that of the entry's input, [N, C, H, W] whatever the `data_format`; the model takes any N. Without a
-    shape all lengths stay open. Raises `ParameterError` for a path with another ending, an unknown dtype or
-    `data_format`, `ShapeError` for a shape that does not fit, and what `emit` raises.
+    `shape` is that of the entry's input, [N, C, H, W] whatever the `data_format`, None for a length left open; the
+    model takes any N. Without a shape all lengths stay open. Raises `ParameterError` for a path with another ending,
+    an unknown dtype or `data_format`, `ShapeError` for a shape that does not fit, and what `emit` raises.
 
     >>> import tempfile
     >>> from layoutbridge.operations import op
@@ -109,7 +109,7 @@ def save(
             _export(model, temporary)
 
 
-def _open_lengths(op: Rearrangement, shape: Sequence[int] | None, data_format: str) -> tuple[int | None, ...]:
+def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_format: str) -> tuple[int | None, ...]:
     """One item's lengths in the layer's own layout, from the entry's shape with or without its batch axis."""
     from layoutbridge.frameworks.keras_layer import has_data_format
 
@@ -118,7 +118,7 @@ def _open_lengths(op: Rearrangement, shape: Sequence[int] | None, data_format: s
         fixed = dict(op.domain.fixed)
         lengths = tuple(fixed.get(axis) for axis in range(op.rank))
     else:
-        lengths = op.bind(shape).in_shape[-op.rank :]
+        lengths = open_lengths(op, shape)[-op.rank :]
     if data_format == "channels_last" and has_data_format(op):
         channels, height, width = lengths
         return height, width, channels

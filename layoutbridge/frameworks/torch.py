@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, missing, numpy_dtype
+from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, missing, numpy_dtype, open_lengths
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +78,9 @@ def save(
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype):
         raise ParameterError(f"PyTorch has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
+    if Path(path).suffix != ".pt2":
+        raise ParameterError(f"'{path}' must end in .pt2, the ending of exported programs")
+    open_lengths(op, shape)
     divisors = [1, *(op.domain.divisor(axis) for axis in range(op.rank))][-len(shape) :]
     # an open axis is traced at twice the least length: the exporter takes a length of 1 for a constant
     traced = [2 * least if length is None else length for least, length in zip_longest(divisors, shape, fillvalue=1)]
