@@ -185,7 +185,7 @@ _BUILTIN = (
         "YOLOv5 up to release 5.0 (Focus); YOLOX; Swin Transformer's patch merging",
         _STRIDE,
         ("Focus", "Swin patch merging"),
-        "space_to_depth with the two middle blocks swapped",
+        "space_to_depth with p and q swapped: at stride 2 its two middle blocks",
     ),
     CatalogEntry(
         "focus_row_major",

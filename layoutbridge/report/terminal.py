@@ -28,7 +28,7 @@ _PARTICULARS = re.compile(r"b?float\d+|u?int\d+|bool|DT_\w+|\d+")
 def show_catalog(console: Console, entries: Iterable[CatalogEntry]) -> None:
     """One line an entry: name, parameters, pattern, what it is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "takes", "pattern", "the same map as"):
+    for heading in ("name", "takes", "pattern", "how it relates to others"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "takes"))
     for entry in entries:
         takes = ", ".join(f"{name}={default}" for name, default in entry.parameters.items())
@@ -199,7 +199,9 @@ def _show_verdict(console: Console, result: Verification) -> None:
         )
         console.print(f"[bold red]{verb}[/] {escape(where)}: {escape(row.detail)}", highlight=False)
     ran = sum(row.status in ("matches", "differs") for row in result.rows)
-    if result.ok:
+    if result.ok and not ran:
+        console.print("[bold yellow]nothing ran[/]: see the reasons above", highlight=False)
+    elif result.ok:
         rest = len(result.rows) - ran
         aside = f"; {rest} could not run, for the reasons above" if rest else ""
         console.print(
