@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHOWN = 6
-_LARGEST_TABLE = 1 << 24
+_LARGEST_TABLE = 1 << 18  # elements: a larger shape is refused without the list
 
 
 def literal_reorg_table(shape: tuple[int, int, int], stride: int) -> NDArray[np.int64]:

@@ -6,11 +6,19 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from layoutbridge.errors import UnusableInputError
+
+
+def refuse_overwriting(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise `UnusableInputError` where writing `path` would destroy one of `inputs`, by whatever name it goes."""
+    for source in inputs:
+        same = Path(path).resolve() == Path(source).resolve()
+        if same or (Path(path).exists() and Path(source).exists() and os.path.samefile(path, source)):
+            raise UnusableInputError(f"'{path}' would overwrite the input '{source}': write to another file")
 
 
 @contextmanager

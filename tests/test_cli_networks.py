@@ -17,7 +17,8 @@ def test_summary(capfd):
     code, out, _ = run(capfd, "summary", PASSTHROUGH[0], "--flavor", "pjreddie")
     assert code == 0
     assert "4 reorg" in out
-    assert "6 x 4 x 32" in out
+    assert "6x4x32" in out
+    assert max(map(len, out.splitlines()[:-1])) <= 80
     assert "9 layers" in out
     rows = json.loads(run(capfd, "summary", PASSTHROUGH[0], "--size", "48x32", "--json")[1])
     assert rows[4]["out_shape"] == [32, 8, 12]
@@ -94,6 +95,34 @@ def test_unusable_exports(capfd, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
     assert says in refused(capfd, "export", *arguments, "-o", "out.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_are_never_overwritten(capfd, tmp_path):
+    cfg, weights = tmp_path / "net.cfg", tmp_path / "x.onnx.data"
+    cfg.write_bytes(Path(CFG).read_bytes())
+    weights.write_bytes(Path(WEIGHTS).read_bytes())
+    (tmp_path / "link.onnx").symlink_to(weights)
+    for output, more in (
+        (cfg, ()),
+        (weights, ()),
+        (tmp_path / "link.onnx", ()),
+        (tmp_path / "x.onnx", ("--external-data",)),
+    ):
+        error = refused(capfd, "export", str(cfg), str(weights), "--to", "onnx", "-o", str(output), *more)
+        assert "would overwrite the input" in error
+    assert (cfg.read_bytes(), weights.read_bytes()) == (Path(CFG).read_bytes(), Path(WEIGHTS).read_bytes())
+    assert "overwrite" in refused(capfd, "detect", str(cfg), str(weights), "-o", str(weights))
+
+
+def test_pictures_that_do_not_fit_together_are_told_of(capfd, tmp_path):
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text(
+        "[net]\nwidth=33\nheight=33\nchannels=3\n[maxpool]\nsize=2\nstride=2\n[upsample]\nstride=2\n"
+        "[route]\nlayers=-1,-2\n[convolutional]\nsize=1\n"
+    )
+    error = refused(capfd, "summary", str(cfg))
+    assert "line 12" in error
+    assert "[route] at line 10" in error
 
 
 def test_the_line_of_the_cfg_is_told(capfd, tmp_path):

@@ -35,7 +35,9 @@ def _drop_output() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Unusable input becomes one line on stderr and code 2."""
     with suppress(ValueError):  # only the main thread may say what a signal does
-        signal.signal(signal.SIGTERM, _terminated)  # so that half-written files are taken away
+        for ending in ("SIGTERM", "SIGHUP"):  # so that half-written files are taken away
+            if hasattr(signal, ending):
+                signal.signal(getattr(signal, ending), _terminated)
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
     try:

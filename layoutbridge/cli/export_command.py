@@ -43,7 +43,7 @@ def export(
     *,
     to: Annotated[Target, typer.Option("--to", help="onnx (.onnx), torch (.pt2), keras (.keras or a folder).")],
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
-    opset: Annotated[str | None, _option("ONNX opset. (default: 17)", "For onnx")] = None,
+    opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx")] = None,
     shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
     stride: Annotated[str | None, _option("Stride, or block size. (default: 2)", _OPERATION)] = None,
     groups: Annotated[str | None, _option("Groups of channel_shuffle. (default: 2)", _OPERATION)] = None,
@@ -81,8 +81,11 @@ def export(
     _refuse_given(for_operations, "is for an operation, not for a network")
     if to != Target.onnx:
         raise UnsupportedError(f"whole networks are written as ONNX, not as {to.value}: give --to onnx")
+    from layoutbridge.files import refuse_overwriting
+
     if weights is None:
         raise ParameterError(f"the network '{name}' needs its weights: layoutbridge export {name} FILE.weights ...")
+    refuse_overwriting(output, [name, weights])
     net = loaded_network(name, weights, flavor=flavor or "alexey", size=size, upto=upto, strict=strict)
     _export_network(
         net,
@@ -123,9 +126,11 @@ def _export_operation(name: str, to: Target, output: str, opset: int | None, giv
 
 def _export_network(net: Any, output: str, names: str | None, **options: Any) -> None:
     from layoutbridge.darknet.detection import read_names
+    from layoutbridge.files import refuse_overwriting
     from layoutbridge.report.progress import byte_progress
 
     if names is not None:
+        refuse_overwriting(output, [names])
         options["names"] = read_names(names)
     with byte_progress(errors_console(), "writing") as progress:
         made = net.to_onnx(output, progress=progress, **options)

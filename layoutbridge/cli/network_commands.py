@@ -72,8 +72,11 @@ def detect(
     """Find objects in a picture with an exported network, and draw them."""
     from layoutbridge.darknet.detection import detect as find
     from layoutbridge.darknet.detection import draw, read_names
+    from layoutbridge.files import refuse_overwriting
     from layoutbridge.report.networks import show_detections
 
+    if output is not None:
+        refuse_overwriting(output, [model, picture, *([] if names is None else [names])])
     found = find(
         model,
         picture,

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from layoutbridge.darknet.model import FLAVORS, Flavor, Option, Section
-from layoutbridge.errors import CfgError, ParameterError
+from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError
 
 LARGEST_CFG = 4 << 20  # bytes; the largest cfg of either fork has some fifty thousand
-MOST_SECTIONS = 100_000
+MOST_SECTIONS = 10_000
 _SHOWN = 40
 _SPACES = str.maketrans("", "", " \t\r\n")
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\x1a\x1b")
@@ -111,6 +111,8 @@ def read_cfg(path: str | os.PathLike[str], *, flavor: Flavor = "alexey") -> tupl
             if size > LARGEST_CFG:
                 raise CfgError(f"{file.name} has {size:,} bytes, a cfg file at most {LARGEST_CFG:,}: is it one?")
             data = opened.read(size + 1) if file.is_file() else opened.read(LARGEST_CFG + 1)  # a pipe has no size
+    except LayoutBridgeError:
+        raise
     except (OSError, ValueError) as error:
         raise CfgError(f"cannot read the cfg file {str(path)!r}: {_reason(error)}") from None
     if len(data) > LARGEST_CFG:

@@ -16,9 +16,13 @@ from layoutbridge.darknet.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.model import Layer, Network, Shape
 from layoutbridge.darknet.weights import Arrays, Progress, Weights, read_weights, write_weights
 from layoutbridge.errors import ShapeError, UnknownNameError, WeightsError
+from layoutbridge.files import refuse_overwriting
 
 if TYPE_CHECKING:
+    import torch
+
     from layoutbridge.darknet.onnx_export import OnnxExport
+    from layoutbridge.darknet.torch_network import DarknetModule
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,8 @@ class DarknetNetwork:
     ) -> NDArray[Any] | list[NDArray[Any]]:
         """The output for `x` [N, C, H, W]: [N, C, H, W], or [N, K] where Darknet's layer is flat.
 
-        With `every_layer` a list, one array a layer. "onnx" runs the exported model in
-        onnxruntime, float32; "reference" computes in float64 and returns float64. Raises
+        With `every_layer` a list, one array a layer. "onnx" runs the exported model in onnxruntime and "torch" the
+        module of `to_torch`, float32; "reference" computes in float64 and returns float64. Raises
         `ShapeError` for an `x` that does not fit, `UnknownNameError` for a framework that is not known.
         """
         runner = _RUNNERS.get(framework)
@@ -108,7 +112,29 @@ class DarknetNetwork:
         """
         from layoutbridge.darknet.onnx_export import write_onnx
 
+        for written in (path, f"{os.fspath(path)}.data"):
+            refuse_overwriting(written, self.sources.values())
         return write_onnx(self.network, self.parameters, path, sources=self.sources, **options)
+
+    def to_torch(self) -> DarknetModule:
+        """The network as a trainable `nn.Module` with copies of the weights: see `torch_network.DarknetModule`.
+
+        Raises `WeightsError` without weights, `UnsupportedError`, `MissingFrameworkError`.
+        """
+        from layoutbridge.darknet.torch_export import to_module
+
+        return to_module(self.network, self._held())
+
+    def from_torch(self, module: torch.nn.Module) -> DarknetNetwork:
+        """The same network with copies of the weights of `module`, which `to_torch` made.
+
+        Raises `ParameterError` for another kind of module, `WeightsError` where parameters do not fit or are no
+        finite numbers.
+        """
+        from layoutbridge.darknet.torch_export import weights_of
+
+        sources = {kind: path for kind, path in self.sources.items() if kind != "weights"}
+        return DarknetNetwork(self.network, weights_of(self.network, module), sources)
 
     def summary(self) -> tuple[SummaryRow, ...]:
         """One row a layer, for Darknet's familiar table."""
@@ -167,9 +193,16 @@ def _run_onnx(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[N
     return list(run_onnx(net.network, net.parameters, x, every_layer))
 
 
+def _run_torch(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.torch_export import run_torch
+
+    return list(run_torch(net.network, net.parameters, x, every_layer))
+
+
 _RUNNERS: dict[str, Callable[[DarknetNetwork, NDArray[Any], bool], list[NDArray[Any]]]] = {
     "reference": _run_reference,
     "onnx": _run_onnx,
+    "torch": _run_torch,
 }
 
 

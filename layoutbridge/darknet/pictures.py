@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from colorsys import hsv_to_rgb
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -241,14 +242,14 @@ def draw_marks(image: Image, marks: Sequence[Mark]) -> Image:
     An image whose longer side has under 240 pixels is enlarged by a whole factor first.
     """
     from PIL import Image as images
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     factor = max(-(-_SMALLEST_SIDE // max(image.size)), 1) if max(image.size) < _SMALLEST_SIDE else 1
     drawn = image.resize((image.width * factor, image.height * factor), images.Resampling.NEAREST)
     pen = ImageDraw.Draw(drawn)
     scale = (drawn.width * drawn.height) ** 0.5
     font_size = max(round(scale * 0.022), _SMALLEST_FONT)
-    font = ImageFont.load_default(font_size)
+    font = _font(font_size)
     line = max(round(scale * 0.004), 2)
     ordered = sorted(marks, key=lambda mark: -mark.width * mark.height)
     corners = [_corners(mark, factor, drawn.size, line) for mark in ordered]
@@ -327,6 +328,20 @@ def _share(one: Rectangle, other: Rectangle) -> float:
 def _hidden(place: Rectangle, boxes: Sequence[Rectangle]) -> float:
     """How many boxes a label would hide, small parts of large ones not counted."""
     return sum(share for share in (_share(place, box) for box in boxes) if share > _HIDDEN_FROM)
+
+
+def _font(size: int) -> Any:
+    """DejaVu Sans where the system or matplotlib has it: it knows most alphabets, and Pillow's own ASCII alone."""
+    from PIL import ImageFont
+
+    with suppress(OSError):
+        return ImageFont.truetype("DejaVuSans.ttf", size)
+    matplotlib = find_spec("matplotlib")
+    if matplotlib is not None and matplotlib.origin is not None:
+        with suppress(OSError):
+            folder = os.path.dirname(matplotlib.origin)
+            return ImageFont.truetype(os.path.join(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"), size)
+    return ImageFont.load_default(size)
 
 
 def _shortened(text: str, font: Any, most: float) -> str:

@@ -20,9 +20,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.cfg import shown
 from layoutbridge.darknet.model import Flavor, Layer, Network, Parameter
-from layoutbridge.errors import WeightsError
+from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import whole_file
 
 Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
@@ -129,13 +128,18 @@ def write_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
 def _map(file: Path) -> NDArray[np.uint8]:
     try:
         if not file.is_file():
-            raise WeightsError(f"cannot read the weights {shown(str(file))}: there is no such file")
+            problem = (
+                "it is a folder" if file.is_dir() else "it is no regular file" if file.exists() else "no such file"
+            )
+            raise WeightsError(f"cannot read the weights {str(file)!r}: {problem}")
         if file.stat().st_size == 0:
             raise WeightsError(f"{file.name} is empty")
         return np.asarray(np.memmap(file, np.uint8, "r"))
+    except LayoutBridgeError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"cannot read the weights {shown(str(file))}: {reason}") from None
+        raise WeightsError(f"cannot read the weights {str(file)!r}: {reason}") from None
 
 
 def _too_short(network: Network, source: str, available: int, needed: int) -> WeightsError:

@@ -91,7 +91,7 @@ def save(
             dimension = torch.export.Dim(f"length_{axis}")
             dimensions[axis] = dimension if divisor == 1 else divisor * dimension
     example = torch.zeros(lengths, dtype=kind)
-    with _every_length_alike():
+    with every_length_alike():
         program = torch.export.export(emit(op), (example,), dynamic_shapes=(dimensions,), strict=False)
     with whole_file(path) as temporary:
         torch.export.save(program, temporary)
@@ -154,7 +154,7 @@ def to_numpy(x: torch.Tensor) -> NDArray[Any]:
     return x.numpy()
 
 
-def _every_length_alike() -> AbstractContextManager[object]:
+def every_length_alike() -> AbstractContextManager[object]:
     """Keeps the exporter from excluding dynamic lengths of 1, as `torch.onnx.export` does, where PyTorch can."""
     from torch.fx.experimental import _config
 

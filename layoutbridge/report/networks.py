@@ -15,18 +15,22 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.network import DarknetNetwork, SummaryRow
 
 _OVER_SHOWN = 10
+_SHORT = {"convolutional": "conv", "deconvolutional": "deconv", "scale_channels": "scale"}  # as Darknet's table has it
 
 
 def show_summary(console: Console, net: DarknetNetwork) -> None:
-    """One line a layer, then the sums."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("layer")
-    for heading in ("filters", "size/stride", "input", "output", "parameters", "BFLOPs"):
-        table.add_column(heading, justify="right")
+    """One line a layer, narrow enough for 80 columns, then the sums."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("layer", no_wrap=True)
+    table.add_column("filters", justify="right", no_wrap=True)
+    table.add_column("size", no_wrap=True)
+    table.add_column("input", justify="right", overflow="ellipsis", no_wrap=True, max_width=18)
+    for heading in ("output", "parameters", "BFLOPs"):
+        table.add_column(heading, justify="right", no_wrap=True)
     rows = net.summary()
     for row in rows:
         table.add_row(
-            f"{row.index:>3} [cyan]{row.kind}[/]",
+            f"{row.index:>3} [cyan]{_SHORT.get(row.kind, row.kind)}[/]",
             "" if row.filters is None else str(row.filters),
             _window(row),
             _inputs(row),
@@ -46,11 +50,11 @@ def show_summary(console: Console, net: DarknetNetwork) -> None:
 def _window(row: SummaryRow) -> str:
     if row.size is None and row.stride is None:
         return ""
-    size = "" if row.size is None else f"{row.size[0]} x {row.size[1]}"
+    size = "" if row.size is None else f"{row.size[0]}x{row.size[1]}"
     if row.stride is None:
         return size
     across, down = row.stride
-    return f"{size}/{across}" if across == down else f"{size}/{across} x {down}"
+    return f"{size}/{across}" if across == down else f"{size}/{across}x{down}"
 
 
 def _inputs(row: SummaryRow) -> str:
@@ -62,7 +66,7 @@ def _inputs(row: SummaryRow) -> str:
 
 def _shape(shape: tuple[int, ...]) -> str:
     """Darknet's own order: width x height x channels."""
-    return " x ".join(map(str, reversed(shape)))
+    return "x".join(map(str, reversed(shape)))
 
 
 def show_check(console: Console, result: Check, *, every_layer: bool) -> None:

@@ -50,8 +50,16 @@ class Place:
     def as_image(self, shape: Shape, of: str = "its input") -> tuple[int, int, int]:
         """`shape` as (C, H, W), or an error that says what is flat."""
         if len(shape) != 3:
-            raise self.error(f"needs a picture [C, H, W], and {of} is flat: {describe(shape)}")
+            raise self.error(f"needs a picture [C, H, W], and {of} is flat: {describe(shape)}{self._why_flat()}")
         return shape[0], shape[1], shape[2]
+
+    def _why_flat(self) -> str:
+        """Where the layer before is a route of pictures that do not fit, what does not, and what to do."""
+        before = self.layers[-1] if self.layers else None
+        if before is None or before.kind != "route" or len(before.in_shapes) < 2:
+            return ""
+        sizes = " and ".join(map(describe, before.in_shapes))
+        return f"; the [route] at line {before.line} joins {sizes}: choose an input size that makes them fit"
 
     def reference(self, value: int, key: str) -> int:
         """A layer named by `from` or `layers`: negative ones count back from this one.
