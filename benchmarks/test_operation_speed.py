@@ -28,15 +28,21 @@ def operation(name, stride):
     return lb.op(name, **dict.fromkeys(lb.catalog()[name].parameters, stride))
 
 
-def in_turns(functions, seconds):
-    """The median time of each function, called one after the other until the time is over."""
+def in_turns(functions, seconds, block=8):
+    """The median time of each function, in blocks of calls by turns until the time is over.
+
+    Between blocks there is a pause: torch's threads spin on for some milliseconds after a copy, and would take a core
+    away from what is measured next.
+    """
     times = [[] for _ in functions]
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 7:
+    while time.perf_counter() < end or len(times[0]) < 3 * block:
         for function, own in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            own.append(time.perf_counter() - start)
+            time.sleep(0.02 if block > 1 else 0)
+            for _ in range(block):
+                start = time.perf_counter()
+                function()
+                own.append(time.perf_counter() - start)
     return [statistics.median(own) for own in times]
 
 
@@ -98,7 +104,7 @@ def test_small_against_the_best_of_three(benchmark, name, stride, shape):
         slices,
     )
     assert all(np.array_equal(rival(), op(x)) for rival in rivals)
-    *others, ours = in_turns((*rivals, lambda: op(x)), 0.15)
+    *others, ours = in_turns((*rivals, lambda: op(x)), 0.15, block=1)
     ROWS.append((f"small {op.label} {list(shape)}", min(others) / ours))
     benchmark.extra_info["ratio"] = min(others) / ours
     benchmark.pedantic(op, (x,), rounds=3)
