@@ -1,14 +1,15 @@
 """The `nn.Module` behind `emit` for PyTorch; `layoutbridge.frameworks.torch` imports it when it is needed.
 
-Each step of a rearrangement is view, permute, clone. That beats `pixel_unshuffle`, `pixel_shuffle` and
-concatenated slices (`benchmarks/bench_torch_forms.py`); `channel_shuffle` is ahead only on the smallest tensors,
-and on channels-last ones, whose strides it keeps.
+PyTorch's own `pixel_unshuffle`, `pixel_shuffle` and `channel_shuffle` stand where they are the very map. Everything
+else is view, permute, clone, step by step: that beats them between views, and concatenated slices
+(`benchmarks/bench_torch_forms.py`).
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ShapeError
 from layoutbridge.frameworks.forms import form_of
+from layoutbridge.operations import catalog
+from layoutbridge.operations import op as catalog_op
 
 _SHAPES_KEPT = 256
 # Lengths under a tracer are not ints but stand for them, and take part in the same arithmetic.
@@ -76,6 +79,9 @@ class Rearrange(torch.nn.Module):
         self._steps = _steps_of(op, batched)
         self._result = _lengths(batched.result_shape)
         self._whole = tuple((_length(size), size.format(batched.axes)) for size in batched.domain.whole)
+        self._native = _native_of(op)
+        # a tracer takes channel_shuffle for one that excludes lengths of 1
+        self._native_traces = self._native is not None and self._native.args[0] is not functional.channel_shuffle
         self._known: dict[tuple[int, ...], Views] = {}
 
     def extra_repr(self) -> str:
@@ -93,6 +99,8 @@ class Rearrange(torch.nn.Module):
         except TypeError:  # a length that stands for any number has no hash
             return self._forward_traced(x)
         views, result = known or self._checked_views(x)
+        if self._native is not None and x.dim() > self.op.rank:
+            return self._native(x).contiguous()
         for view, order in views:
             x = x.reshape(view).permute(order).clone(memory_format=torch.contiguous_format)
         return x.view(result)
@@ -104,6 +112,8 @@ class Rearrange(torch.nn.Module):
         """
         batched = self._batched(x)
         self._check_traced(batched)
+        if self._native is not None and self._native_traces and x.dim() > self.op.rank and not _is_recorded():
+            return self._native(x).contiguous()
         views, result = self._views(batched, x.dim())
         # ONNX Runtime's DepthToSpace takes half the time of Transpose, but is not there for every dtype
         use_native = x.dtype is torch.float32 and torch.onnx.is_in_onnx_export()
@@ -149,6 +159,31 @@ class Rearrange(torch.nn.Module):
             over, under = size.parts(batched)
             if over % under != 0:
                 raise ShapeError(f"{self.op.label} does not take this shape: {text} must be a whole number")
+
+
+def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
+    """PyTorch's own function for a batched input, where one is this very map and moves something."""
+    functions = {
+        "pixel_unshuffle": functional.pixel_unshuffle,
+        "pixel_shuffle": functional.pixel_shuffle,
+        "channel_shuffle": functional.channel_shuffle,
+    }
+    digits = {int(size.coefficient) for step in op.steps for size in step.sizes if size.is_constant}
+    for name, function in functions.items():
+        parameter = next(iter(catalog()[name].parameters))
+        for value in digits:
+            if op == catalog_op(name, **{parameter: value}):
+                return partial(_call_native, function, value)
+    return None
+
+
+def _call_native(function: Callable[..., torch.Tensor], value: int, x: torch.Tensor) -> torch.Tensor:
+    return function(x, value)
+
+
+def _is_recorded() -> bool:
+    """Whether an exporter to ONNX or a JIT trace is looking, which know the plain form better."""
+    return torch.onnx.is_in_onnx_export() or _in_jit_trace()
 
 
 def _in_jit_trace() -> bool:
