@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layoutbridge.frameworks.onnx_sessions import highest_loadable_opset
 from tests.command_line import refused, run
 
 NETS = Path(__file__).resolve().parent.parent / "fixtures" / "nets"
@@ -95,6 +96,15 @@ def test_unusable_exports(capfd, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
     assert says in refused(capfd, "export", *arguments, "-o", "out.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_opset_beyond_onnxruntime_is_warned_of(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    arguments = ("export", *PASSTHROUGH, "--to", "onnx", "-o", str(tmp_path / "net.onnx"))
+    assert "warning" not in run(capfd, *arguments, "--opset", "20")[2]
+    code, _, err = run(capfd, *arguments, "--opset", "28")
+    assert code == 0
+    assert ("warning: onnxruntime" in err) is (highest_loadable_opset() < 28)
 
 
 def test_inputs_are_never_overwritten(capfd, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from layoutbridge.cli.arguments import (
 from layoutbridge.cli.printing import errors_console, remark
 from layoutbridge.errors import ParameterError, UnsupportedError
 
+_LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads
 _OPERATION, _NETWORK = "For an operation", "For a network"
 
 
@@ -74,6 +76,7 @@ def export(
     opset_number = None if opset is None else whole(opset, "--opset")
     if opset_number is not None and to != Target.onnx:
         raise ParameterError(f"--opset is for --to onnx, not --to {to.value}")
+    _warn_of_opset(opset_number)
     if not name.lower().endswith(".cfg"):
         _refuse_given(for_networks, f"is for a network, and {name!r} is none (its name must end in .cfg)")
         _export_operation(name, to, output, opset_number, for_operations)
@@ -100,6 +103,20 @@ def export(
         every_layer=every_layer,
         **({} if opset_number is None else {"opset": opset_number}),
     )
+
+
+def _warn_of_opset(opset: int | None) -> None:
+    """Say where the installed onnxruntime would not load the model; other runtimes may."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    if opset is None or opset <= _LOADED_EVERYWHERE:
+        return
+    from layoutbridge.frameworks.onnx_sessions import highest_loadable_opset
+
+    with suppress(ImportError, PackageNotFoundError):
+        installed, highest = version("onnxruntime"), highest_loadable_opset()
+        if opset > highest:
+            remark(f"warning: onnxruntime {installed} loads at most opset {highest}, and this model has {opset}")
 
 
 def _refuse_given(options: dict[str, Any], reason: str) -> None:
