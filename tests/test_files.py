@@ -83,7 +83,8 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_export_leaves_no_half_file(tmp_path, number):
     script = (
-        "import sys, time\nfrom layoutbridge.files import whole_file\n"
+        "import signal, sys, time\nfrom layoutbridge.files import whole_file\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent in the background has it ignored
         f"with whole_file({str(tmp_path / 'a.bin')!r}) as temporary:\n"
         "    with temporary.open('wb') as file:\n        file.write(b'half')\n        file.flush()\n"
         "        print('writing', flush=True)\n        time.sleep(60)\n"
