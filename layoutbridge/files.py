@@ -80,7 +80,9 @@ def _is_running(process: int) -> bool:
 def _take_place(temporary: Path, target: Path) -> None:
     try:
         if temporary.is_dir():
-            if target.is_dir() and not any(target.iterdir()):
+            if target.is_dir():
+                if any(target.iterdir()):
+                    raise UnusableInputError(f"the folder '{target}' is not empty: remove it, or name another")
                 target.rmdir()
             temporary.rename(target)
         else:

@@ -11,10 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from layoutbridge.darknet import load
 from layoutbridge.darknet.build import build_network
 from layoutbridge.darknet.cfg import check_flavor, parse_cfg
+from layoutbridge.darknet.check import Check, check_runners
+from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.model import Network
+from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.runners import Runner
 
 ROOT = Path(__file__).resolve().parent.parent
 NETS = ROOT / "fixtures" / "nets"
@@ -23,6 +29,7 @@ ZOO = SHARED / "zoo"
 WHERE_ZOO = f"the zoo networks (cfg files of the forks, not copied here) are not at {ZOO}"
 
 GOLDEN = sorted(f"{path.parent.name}/{path.name}" for path in NETS.glob("*/*") if path.is_dir())
+MOVING = ("reorg", "reorg3d", "route", "dropout", "empty")
 HEADER = struct.pack("<3iQ", 0, 2, 5, 12345)
 
 
@@ -41,6 +48,51 @@ def random_weights(network: Network, seed: int = 0) -> bytes:
             values = rng.uniform(-0.5, 0.5, parameter.stored)
             parts.append(np.abs(values) + 0.5 if parameter.name == "variances" else values)
     return HEADER + (np.concatenate(parts) if parts else np.empty(0)).astype("<f4").tobytes()
+
+
+def read(name: str) -> tuple[DarknetNetwork, NDArray[np.float32], list[NDArray[np.float32]]]:
+    """The recorded network `name`, its input [C, H, W], and what the real Darknet's layers gave."""
+    folder = NETS / name
+    net = load(folder / "net.cfg", folder / "net.weights", flavor=name.split("/", maxsplit=1)[0], strict=True)
+    with np.load(folder / "outputs.npz") as recorded:
+        return net, recorded["input"], [recorded[f"layer{k:02d}"] for k in range(len(recorded.files) - 1)]
+
+
+def moving_layers() -> Iterator[Any]:
+    """The recorded networks' layers that only move elements, as test parameters: name and index."""
+    for name in GOLDEN:
+        found = [line.strip("[]\n ") for line in (NETS / name / "net.cfg").read_text().split("\n") if "[" in line][1:]
+        for index, kind in enumerate(found):
+            if kind in MOVING:
+                yield pytest.param(name, index, id=f"{name}-{index}_{kind}")
+
+
+def made(text: str, folder: Path, flavor: str = "alexey", seed: int = 0, **options) -> DarknetNetwork:
+    """A network of a cfg's text with random weights, its files in `folder`."""
+    (folder / "net.cfg").write_text(text)
+    network = built(text, flavor, **{"folder": str(folder)} | options)
+    (folder / "net.weights").write_bytes(random_weights(network, seed))
+    return load(folder / "net.cfg", folder / "net.weights", flavor=flavor, strict=True, **options)
+
+
+def real_network(folder: Path, weights: Path) -> tuple[DarknetNetwork, NDArray[np.float32]]:
+    """A zoo network with its weights, rebuilt at `weights`, and its input [1, C, H, W]."""
+    synthesizer, manifest = load_synthesizer(), json.loads((folder / "manifest.json").read_text())
+    synthesizer.write_weights(manifest, weights)
+    net = load(folder / "net.cfg", weights, flavor=folder.parent.name, strict=True)
+    return net, synthesizer.network_input(manifest)[None]
+
+
+def check_onnx(network: Network, parameters: Arrays, *, tolerance: float = 5e-5, **options: Any) -> Check:
+    """The check of the ONNX model alone; `options` are those of `check_runners` or of `run_onnx`."""
+    own = {key: options.pop(key) for key in ("x", "seed", "batch") if key in options}
+
+    def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        from layoutbridge.darknet.onnx_export import run_onnx
+
+        return list(run_onnx(network, parameters, x, every_layer, **options))
+
+    return check_runners(network, parameters, {"onnx": Runner(run, "onnxruntime")}, tolerance=tolerance, **own)
 
 
 def load_synthesizer() -> ModuleType:

@@ -17,7 +17,7 @@ from layoutbridge.errors import (
     UnsupportedError,
     UnusableInputError,
 )
-from tests.darknet_files import GOLDEN, NETS, ROOT, built, random_weights
+from tests.darknet_files import GOLDEN, NETS, ROOT, made
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -36,12 +36,6 @@ SMALL = (
 def golden(name, **options):
     folder = NETS / name
     return load(folder / "net.cfg", folder / "net.weights", flavor=name.split("/")[0], **options)
-
-
-def made(text, tmp_path, flavor="alexey", **options):
-    (tmp_path / "net.cfg").write_text(text)
-    (tmp_path / "net.weights").write_bytes(random_weights(built(text, flavor, **options)))
-    return load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor, **options)
 
 
 def metadata(path):

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from layoutbridge.darknet import load
 from layoutbridge.darknet.model import Network
 from layoutbridge.operations import op
-from tests.darknet_files import GOLDEN, NETS, built
+from tests.darknet_files import GOLDEN, built, moving_layers, read
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -16,14 +15,6 @@ pytest.importorskip("onnxruntime")
 from layoutbridge.darknet.onnx_export import run_model, run_onnx, write_onnx  # noqa: E402
 
 TOLERANCE = 1e-5  # of a layer's largest value
-MOVING = ("reorg", "reorg3d", "route", "dropout", "empty")
-
-
-def read(name):
-    folder = NETS / name
-    net = load(folder / "net.cfg", folder / "net.weights", flavor=name.split("/")[0], strict=True)
-    with np.load(folder / "outputs.npz") as recorded:
-        return net, recorded["input"], [recorded[f"layer{k:02d}"] for k in range(len(recorded.files) - 1)]
 
 
 def assert_darknets(net, outputs, recorded):
@@ -62,14 +53,6 @@ def test_the_same_under_every_option(name, options):
     net, x, recorded = read(name)
     x = np.stack([x] * options.get("batch", 1))
     assert_darknets(net, run_onnx(net.network, net.parameters, x, every_layer=True, **options), recorded)
-
-
-def moving_layers():
-    for name in GOLDEN:
-        kinds = [line.strip("[]\n ") for line in (NETS / name / "net.cfg").read_text().split("\n") if "[" in line][1:]
-        for index, kind in enumerate(kinds):
-            if kind in MOVING:
-                yield pytest.param(name, index, id=f"{name}-{index}_{kind}")
 
 
 @pytest.mark.parametrize(("name", "index"), list(moving_layers()))

@@ -8,12 +8,11 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.darknet.activations import ACTIVATIONS, ORIGINAL_ACTIVATIONS
 from layoutbridge.errors import ParameterError, ShapeError
-from tests.darknet_files import NETS, built, random_weights
+from tests.darknet_files import NETS, check_onnx, made
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from layoutbridge.darknet.check import check_onnx
 
 NET = "[net]\nwidth=12\nheight=8\nchannels=6\n"
 CONV = "[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=linear\n"
@@ -69,12 +68,6 @@ CASES = [
     for name, (text, where) in LAYERS.items()
     for flavor in ({"both": ("alexey", "pjreddie"), "": ()}.get(where, (where,)))
 ]
-
-
-def made(text, tmp_path, flavor):
-    (tmp_path / "net.cfg").write_text(text)
-    (tmp_path / "net.weights").write_bytes(random_weights(built(text, flavor, folder=str(tmp_path))))
-    return load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)
 
 
 @pytest.mark.parametrize(("text", "flavor"), CASES)

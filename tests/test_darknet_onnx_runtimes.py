@@ -1,6 +1,5 @@
 """The same ONNX files in OpenVINO and in OpenCV 5, which dropped its own Darknet importer: equal to onnxruntime."""
 
-import json
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
-from tests.darknet_files import GOLDEN, NETS, WHERE_ZOO, ZOO, load_synthesizer
+from tests.darknet_files import GOLDEN, NETS, WHERE_ZOO, ZOO, real_network
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -100,9 +99,6 @@ def test_real_networks(name, run, tmp_path):
     folder = ZOO / name
     if not folder.is_dir():
         pytest.skip(WHERE_ZOO)
-    synthesizer = load_synthesizer()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    synthesizer.write_weights(manifest, tmp_path / "net.weights")
-    net = load(folder / "net.cfg", tmp_path / "net.weights", flavor=name.split("/")[0])
+    net, x = real_network(folder, tmp_path / "net.weights")
     write_onnx(net.network, net.parameters, tmp_path / "net.onnx")
-    assert_same(run, tmp_path / "net.onnx", synthesizer.network_input(manifest)[None])
+    assert_same(run, tmp_path / "net.onnx", x)

@@ -1,13 +1,10 @@
 """The ONNX models of real networks, run in onnxruntime, against fingerprints of what the real Darknet computed."""
 
-import json
-
 import numpy as np
 import pytest
 
-from layoutbridge.darknet import load
 from layoutbridge.darknet.reference import forward
-from tests.darknet_files import deviation_table, load_synthesizer, zoo_networks
+from tests.darknet_files import deviation_table, real_network, zoo_networks
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -39,13 +36,9 @@ def deviation(output, samples, stats):
 
 @pytest.mark.parametrize("folder", NETWORKS)
 def test_every_layer_of_a_real_network(folder, tmp_path, table):
-    synthesizer = load_synthesizer()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    synthesizer.write_weights(manifest, tmp_path / "net.weights")
-    net = load(folder / "net.cfg", tmp_path / "net.weights", flavor=folder.parent.name)
+    net, x = real_network(folder, tmp_path / "net.weights")
     with np.load(folder / "fingerprint.npz") as recorded:
         sizes, stats, samples = (recorded[key] for key in ("sizes", "stats", "samples"))
-    x = synthesizer.network_input(manifest)[None]
     outputs = run_onnx(net.network, net.parameters, x, every_layer=True)
     assert [output.size for output in outputs] == list(sizes)
     compared = [layer for layer in net.layers if layer.kind != "cost"]

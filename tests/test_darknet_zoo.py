@@ -1,13 +1,10 @@
 """Real networks at reduced sizes, against fingerprints of what the real Darknet computed for them."""
 
-import json
-
 import numpy as np
 import pytest
 
-from layoutbridge.darknet import load
 from layoutbridge.darknet.reference import forward
-from tests.darknet_files import deviation_table, load_synthesizer, zoo_networks
+from tests.darknet_files import deviation_table, real_network, zoo_networks
 
 TOLERANCE = 5e-5  # of a layer's largest value
 QUICK = 22  # so many networks, those with the fewest parameters, run in the default set
@@ -32,16 +29,12 @@ def deviation(output, samples, stats):
 
 @pytest.mark.parametrize("folder", NETWORKS)
 def test_every_layer_of_a_real_network(folder, tmp_path, table):
-    synthesizer = load_synthesizer()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    synthesizer.write_weights(manifest, tmp_path / "net.weights")
-    net = load(folder / "net.cfg", tmp_path / "net.weights", flavor=folder.parent.name, strict=True)
+    net, x = real_network(folder, tmp_path / "net.weights")
     with np.load(folder / "fingerprint.npz") as recorded:
         sizes, shapes, stats, samples = (recorded[key] for key in ("sizes", "chw", "stats", "samples"))
     assert [layer.out_shape if len(layer.out_shape) == 3 else (0, 0, 0) for layer in net.layers] == [
         tuple(shape) for shape in shapes
     ]
-    x = synthesizer.network_input(manifest)[None]
     outputs = net.run(x, every_layer=True)
     assert [output.size for output in outputs] == list(sizes)
     compared = [layer for layer in net.layers if layer.kind != "cost"]

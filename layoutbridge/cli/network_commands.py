@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import AsJson, Flavor, Size, Strict, Upto, loaded_network, share
-from layoutbridge.cli.printing import console, print_json, print_text, remark
+from layoutbridge.cli.arguments import AsJson, Flavor, Size, Strict, Upto, listed, loaded_network, share
+from layoutbridge.cli.printing import console, errors_console, print_json, print_text, remark
 
 Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
 
@@ -35,18 +35,37 @@ def check(
     size: Size = None,
     upto: Upto = None,
     strict: Strict = False,
-    tolerance: Annotated[str, typer.Option(help="Allowed share of a layer's largest value.")] = "5e-5",
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma list of onnx, torch, keras, tflite, ncnn. (default: what is installed)", show_default=False
+        ),
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Check the float16 form of the ONNX model, too.")] = False,
+    winograd: Annotated[bool, typer.Option("--winograd", help="Check its Winograd form, too.")] = False,
+    tolerance: Annotated[
+        str | None,
+        typer.Option(
+            help="Allowed share of a layer's largest value. (default: 5e-5; Winograd and ncnn 1e-4, half 2e-2)",
+            show_default=False,
+        ),
+    ] = None,
     every_layer: Annotated[
-        bool, typer.Option("--every-layer", help="Print every layer, not only the telling ones.")
-    ] = False,
+        bool, typer.Option("--every-layer/--brief", help="Print every layer, or only those over the tolerance.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the exported network with a float64 reference, layer by layer, on one random input."""
-    from layoutbridge.darknet.check import check_onnx
+    """Compare the network in every target with a float64 reference, layer by layer, on one random input."""
+    from layoutbridge.darknet.check import check_network
     from layoutbridge.report.networks import show_check
+    from layoutbridge.report.progress import step_progress
 
+    named = listed(targets, "--targets")
+    forms = [*(["onnx-half"] if half else []), *(["onnx-winograd"] if winograd else [])]
+    allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
     net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict)
-    result = check_onnx(net.network, net.parameters, tolerance=share(tolerance, "--tolerance", most=None))
+    with step_progress(errors_console(), "checking") as progress:
+        result = check_network(net.network, net.parameters, named, forms=forms, tolerance=allowed, progress=progress)
     if as_json:
         print_text(result.to_json())
     else:

@@ -1,13 +1,15 @@
-"""Whether an exported network computes what Darknet does: layer by layer against a float64 reference.
+"""Whether ported networks compute what Darknet does: layer by layer, target by target, against a float64 reference.
 
-The model is written, run in onnxruntime on a random input, and compared with `darknet.reference`, which shares no
-code with it. A layer's deviation is the largest difference of its output as a share of the layer's largest value.
+Each target is built, run on a random input, and compared with `darknet.reference`, which shares no code with any
+of them. A layer's deviation is the largest difference of its output as a share of the layer's largest value.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,34 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.model import Network
-from layoutbridge.darknet.onnx_export import run_onnx
 from layoutbridge.darknet.reference import forward
-from layoutbridge.errors import ParameterError, ShapeError
+from layoutbridge.darknet.runners import ALIASES, TARGETS, Runner, runner_named
+from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnsupportedError
 
-TOLERANCE = 5e-5
+
+@dataclass(frozen=True, slots=True)
+class TargetCheck:
+    """One target: `status` is "equal", "differs", "missing" (not installed) or "unsupported"; `detail` says why.
+
+    `tolerance` is what its layers are held to; `first_over` and `worst` are indices of layers.
+    """
+
+    name: str
+    version: str | None
+    tolerance: float
+    status: str
+    detail: str = ""
+    first_over: int | None = None
+    worst: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCheck:
-    """One layer: `deviation` as a share of `largest`, the reference's largest magnitude; `line` is the cfg's.
+    """One layer: its `deviations` by target, as shares of `largest`, the reference's largest magnitude.
 
     `rounding` is how far the reference itself strays when it computes in float32, as the same share; measured where
-    a layer is over the tolerance, else None. A deviation of about that size is float32's, not an error of the export.
+    a float32 target is over its tolerance, else None. A deviation of about that size is float32's, not an error of
+    the port. `over` names the targets that are over their tolerance; `line` is the cfg's.
     """
 
     index: int
@@ -35,30 +52,34 @@ class LayerCheck:
     line: int
     shape: tuple[int, ...]
     largest: float
-    deviation: float
-    ok: bool
+    deviations: Mapping[str, float]
+    over: tuple[str, ...]
     rounding: float | None = None
+
+    @property
+    def deviation(self) -> float:
+        """The largest of all targets'."""
+        return max(self.deviations.values(), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The comparison of every layer, in order."""
+    """The comparison of every layer with every target, in order."""
 
     source: str
     flavor: str
-    framework: str
-    tolerance: float
+    targets: tuple[TargetCheck, ...]
     rows: tuple[LayerCheck, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every layer is within the tolerance."""
-        return all(row.ok for row in self.rows)
+        """Whether every target that ran is within its tolerance at every layer."""
+        return all(target.status != "differs" for target in self.targets)
 
     @property
     def first_over(self) -> LayerCheck | None:
-        """The first layer over the tolerance."""
-        return next((row for row in self.rows if not row.ok), None)
+        """The first layer at which a target is over its tolerance."""
+        return next((row for row in self.rows if row.over), None)
 
     @property
     def worst(self) -> LayerCheck | None:
@@ -72,51 +93,135 @@ class Check:
             "first_over": None if self.first_over is None else self.first_over.name,
             "worst": None if self.worst is None else self.worst.name,
         }
-        for row in record["rows"]:
-            for key in ("largest", "deviation", "rounding"):
-                row[key] = row[key] if row[key] is None or np.isfinite(row[key]) else None
+        for target in record["targets"]:
+            for key in ("first_over", "worst"):
+                target[key] = None if target[key] is None else self.rows[target[key]].name
+        for row, layer in zip(record["rows"], self.rows, strict=True):
+            row["deviations"] = {name: _finite(held) for name, held in layer.deviations.items()}
+            row |= {"deviation": _finite(layer.deviation), "ok": not layer.over, "largest": _finite(layer.largest)}
+            row["rounding"] = None if layer.rounding is None else _finite(layer.rounding)
         return json.dumps(record)
 
 
-def check_onnx(
+def check_network(
     network: Network,
     parameters: Arrays,
+    targets: Sequence[str] | None = None,
     *,
-    tolerance: float = TOLERANCE,
+    forms: Sequence[str] = (),
+    **options: Any,
+) -> Check:
+    """Compare `network` in each of `targets`, then in `forms`, with the reference; `options` as `check_runners`.
+
+    Both are names of `darknet.runners`; None stands for all targets that are installed, and leaves out the others.
+    Raises as `check_runners` does, and `UnknownNameError`.
+    """
+    only_installed = targets is None
+    names = dict.fromkeys(ALIASES.get(name, name) for name in [*(TARGETS if targets is None else targets), *forms])
+    runners = {name: runner_named(name) for name in names}
+    return check_runners(network, parameters, runners, only_installed=only_installed, **options)
+
+
+def check_runners(
+    network: Network,
+    parameters: Arrays,
+    runners: Mapping[str, Runner],
+    *,
+    only_installed: bool = False,
+    tolerance: float | None = None,
     x: NDArray[Any] | None = None,
     seed: int = 0,
     batch: int = 1,
-    **options: Any,
+    progress: Callable[[str], None] | None = None,
 ) -> Check:
-    """Compare the ONNX model of `network` with the reference on `x` [N, C, H, W], or on a random input.
+    """Compare what each of `runners` computes with the reference on `x` [N, C, H, W], or on a random input.
 
-    The random input is uniform in 0..1, of `batch` pictures, from `seed`. `options` are those of `run_onnx`. Raises
-    as `run_onnx` does, `ShapeError` for an `x` that does not fit, and `ParameterError` for an unusable tolerance.
+    `tolerance` replaces each runner's own. The random input is uniform in 0..1, of `batch` pictures, from `seed`.
+    `progress` hears what runs next. Raises `MissingFrameworkError` for what is not installed (with `only_installed`
+    where nothing is), `UnsupportedError` where no target can express the network, `ShapeError` for an `x`
+    that does not fit and `ParameterError` for unusable numbers.
     """
-    if not 0 <= tolerance < float("inf"):
+    if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise ParameterError(f"the tolerance is a share of a layer's largest value, at least 0, not {tolerance}")
+    x = _input(network, x, seed, batch)
+    report = progress or (lambda _: None)
+    report("the reference in float64")
+    wanted = forward(network, parameters, x)
+    largest = [_largest(values) for values in wanted]
+    made: list[TargetCheck] = []
+    deviations: dict[str, list[float]] = {}
+    for name, runner in runners.items():
+        allowed = runner.tolerance if tolerance is None else tolerance
+        report(name)
+        try:
+            found = runner.run(network, parameters, x, True)
+        except MissingFrameworkError as error:
+            if not only_installed:
+                raise
+            made.append(TargetCheck(name, None, allowed, "missing", str(error)))
+            continue
+        except UnsupportedError as error:
+            made.append(TargetCheck(name, _version(runner.package), allowed, "unsupported", str(error)))
+            continue
+        held = [_deviation(*three) for three in zip(found, wanted, largest, strict=True)]
+        deviations[name] = held
+        made.append(_judged(name, _version(runner.package), allowed, held))
+    if not deviations:
+        kind = UnsupportedError if any(target.status == "unsupported" for target in made) else MissingFrameworkError
+        raise kind("; ".join(dict.fromkeys(target.detail for target in made)))
+    tolerances = {target.name: target.tolerance for target in made}
+    over = [
+        tuple(name for name, held in deviations.items() if not held[index] <= tolerances[name])
+        for index in range(len(wanted))
+    ]
+    rounding: dict[int, float] = {}
+    if any(over):
+        report("the reference in float32")
+        rounded = forward(network, parameters, x, dtype=np.float32)
+        rounding = {k: _deviation(rounded[k], wanted[k], largest[k]) for k, names in enumerate(over) if names}
+    rows = tuple(
+        LayerCheck(
+            layer.index,
+            layer.name,
+            layer.line,
+            layer.out_shape,
+            size,
+            {name: held[layer.index] for name, held in deviations.items()},
+            over[layer.index],
+            rounding.get(layer.index),
+        )
+        for layer, size in zip(network.layers, largest, strict=True)
+    )
+    return Check(network.source, network.flavor, tuple(made), rows)
+
+
+def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> NDArray[Any]:
     if x is None:
         if batch < 1:
             raise ParameterError(f"the batch must be at least 1, not {batch}")
-        x = np.random.default_rng(seed).random((batch, *network.in_shape), np.float32)
+        return np.random.default_rng(seed).random((batch, *network.in_shape), np.float32)
     if x.shape[1:] != network.in_shape:
         raise ShapeError(f"the input must be [N, {', '.join(map(str, network.in_shape))}], not {list(x.shape)}")
-    found = run_onnx(network, parameters, x, True, **options)
-    wanted = forward(network, parameters, x)
-    largest = [_largest(values) for values in wanted]
-    deviations = [_deviation(*three) for three in zip(found, wanted, largest, strict=True)]
-    rounding: list[float | None] = [None] * len(wanted)
-    if any(not deviation <= tolerance for deviation in deviations):
-        rounded = forward(network, parameters, x, dtype=np.float32)
-        rounding = [
-            None if held <= tolerance else _deviation(*three)
-            for held, three in zip(deviations, zip(rounded, wanted, largest, strict=True), strict=True)
-        ]
-    rows = tuple(
-        LayerCheck(layer.index, layer.name, layer.line, layer.out_shape, size, held, held <= tolerance, stray)
-        for layer, size, held, stray in zip(network.layers, largest, deviations, rounding, strict=True)
+    return x
+
+
+def _judged(name: str, installed: str | None, tolerance: float, deviations: list[float]) -> TargetCheck:
+    first = next((k for k, held in enumerate(deviations) if not held <= tolerance), None)
+    worst = max(range(len(deviations)), key=lambda k: deviations[k], default=None)
+    return TargetCheck(
+        name, installed, tolerance, "equal" if first is None else "differs", first_over=first, worst=worst
     )
-    return Check(network.source, network.flavor, "onnx", tolerance, rows)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # another distribution of the same package
+        return None
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _largest(values: NDArray[np.float64]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.build import build_network
 from layoutbridge.darknet.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.model import Layer, Network, Shape
+from layoutbridge.darknet.runners import runner_named
 from layoutbridge.darknet.weights import Arrays, Progress, Weights, read_weights, write_weights
-from layoutbridge.errors import ShapeError, UnknownNameError, WeightsError
+from layoutbridge.errors import ShapeError, WeightsError
 from layoutbridge.files import refuse_overwriting
 
 if TYPE_CHECKING:
+    import keras
     import torch
 
+    from layoutbridge.darknet.ncnn_export import NcnnExport
     from layoutbridge.darknet.onnx_export import OnnxExport
     from layoutbridge.darknet.torch_network import DarknetModule
 
@@ -94,14 +97,13 @@ class DarknetNetwork:
     ) -> NDArray[Any] | list[NDArray[Any]]:
         """The output for `x` [N, C, H, W]: [N, C, H, W], or [N, K] where Darknet's layer is flat.
 
-        With `every_layer` a list, one array a layer. "onnx" runs the exported model in onnxruntime and "torch" the
-        module of `to_torch`, float32; "reference" computes in float64 and returns float64. Raises
-        `ShapeError` for an `x` that does not fit, `UnknownNameError` for a framework that is not known.
+        With `every_layer` a list, one array a layer. "onnx" runs the exported model in onnxruntime, "torch" the module
+        of `to_torch`, "tensorflow" (or "keras") the model of `to_keras`, "tflite" and "ncnn" the exported files in
+        LiteRT and ncnn, all in float32; "onnx-half" and "onnx-winograd" are forms of the ONNX model; "reference"
+        computes in float64 and returns float64. Raises `ShapeError` for an `x` that does not fit, `UnknownNameError`
+        for a framework that is not known, `MissingFrameworkError`, and `UnsupportedError` for what it cannot express.
         """
-        runner = _RUNNERS.get(framework)
-        if runner is None:
-            raise UnknownNameError(f"no framework is called {framework!r}; there is {', '.join(_RUNNERS)}")
-        outputs = runner(self, self._checked(x), every_layer)
+        outputs = runner_named(framework).run(self.network, self.parameters, self._checked(x), every_layer)
         return outputs if every_layer else outputs[-1]
 
     def to_onnx(self, path: str | os.PathLike[str], **options: Any) -> OnnxExport:
@@ -116,14 +118,40 @@ class DarknetNetwork:
             refuse_overwriting(written, self.sources.values())
         return write_onnx(self.network, self.parameters, path, sources=self.sources, **options)
 
-    def to_torch(self) -> DarknetModule:
+    def to_ncnn(self, path: str | os.PathLike[str], **options: Any) -> NcnnExport:
+        """Write the network in ncnn's two files, `path` (.param) and the .bin beside it, whole or not at all; `options`
+        are those of `ncnn_export.write_ncnn`: head, every_layer, progress.
+
+        Raises as `write_ncnn` does: `UnsupportedError`, `ParameterError`, `UnknownNameError`, `UnusableInputError`.
+        """
+        from layoutbridge.darknet.ncnn_export import write_ncnn
+        from layoutbridge.targets.ncnn_writer import bin_beside
+
+        for written in (path, bin_beside(path)):
+            refuse_overwriting(written, self.sources.values())
+        return write_ncnn(self.network, self.parameters, path, **options)
+
+    def to_torch(self, head: str | None = None) -> DarknetModule:
         """The network as a trainable `nn.Module` with copies of the weights: see `torch_network.DarknetModule`.
 
-        Raises `WeightsError` without weights, `UnsupportedError`, `MissingFrameworkError`.
+        It returns the last layer's output; with a `head` ("darknet", "raw", "boxes", "yolov5", "yolov8") what that
+        consists of, as `to_onnx` does: several are a tuple. Raises `WeightsError` without weights, `UnknownNameError`
+        for a head, `UnsupportedError`, `MissingFrameworkError`.
         """
         from layoutbridge.darknet.torch_export import to_module
 
-        return to_module(self.network, self._held())
+        return to_module(self.network, self._held(), head)
+
+    def to_keras(
+        self, data_format: str = "channels_last", head: str = "darknet", every_layer: bool = False
+    ) -> keras.Model:
+        """The network as a trainable, functional Keras model with copies of the weights: see `keras_export.to_model`.
+
+        Raises as `to_model` does, and `WeightsError` without weights.
+        """
+        from layoutbridge.darknet.keras_export import to_model
+
+        return to_model(self.network, self.parameters, data_format=data_format, head=head, every_layer=every_layer)
 
     def from_torch(self, module: torch.nn.Module) -> DarknetNetwork:
         """The same network with copies of the weights of `module`, which `to_torch` made.
@@ -179,31 +207,6 @@ def load(
         return DarknetNetwork(network, sources={"cfg": cfg})
     held = read_weights(network, weights, strict=strict, progress=progress)
     return DarknetNetwork(network, held, {"cfg": cfg, "weights": weights})
-
-
-def _run_reference(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-    from layoutbridge.darknet.reference import forward
-
-    return forward(net.network, net.parameters, x, every_layer=every_layer)
-
-
-def _run_onnx(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-    from layoutbridge.darknet.onnx_export import run_onnx
-
-    return list(run_onnx(net.network, net.parameters, x, every_layer))
-
-
-def _run_torch(net: DarknetNetwork, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-    from layoutbridge.darknet.torch_export import run_torch
-
-    return list(run_torch(net.network, net.parameters, x, every_layer))
-
-
-_RUNNERS: dict[str, Callable[[DarknetNetwork, NDArray[Any], bool], list[NDArray[Any]]]] = {
-    "reference": _run_reference,
-    "onnx": _run_onnx,
-    "torch": _run_torch,
-}
 
 
 def summary_row(layer: Layer) -> SummaryRow:

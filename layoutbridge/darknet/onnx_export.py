@@ -6,16 +6,15 @@ Darknet's numbers, as in `27_reorg`, nodes their layer's name and the operator's
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +22,22 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.boxes import HEAD_KINDS, head_rules
 from layoutbridge.darknet.meaning import Arrays, Options, write_layers
 from layoutbridge.darknet.model import Layer, Network
-from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, UnusableInputError
+from layoutbridge.darknet.outputs import INPUT, check_head, output_layers, output_name
+from layoutbridge.darknet.precision import activation_in_float32, whole_in_float32
+from layoutbridge.darknet.provenance import file_sha256, origin
+from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.frameworks.base import missing
+from layoutbridge.targets.onnx_forms import forms_for
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
     from layoutbridge.targets.onnx_graph import Initializer
     from layoutbridge.targets.onnx_target import OnnxTarget, OnnxValue
     from layoutbridge.targets.onnx_writer import Progress
 
-Head = Literal["darknet", "raw", "boxes", "yolov5", "yolov8"]
-HEADS: tuple[Head, ...] = get_args(Head)
 DEFAULT_OPSET = 17
-_ENDINGS = ("softmax", "logistic", "cost", "dropout")  # what may stand behind a classifier's raw scores
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
 _FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 
 
@@ -44,7 +45,8 @@ _FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 class OnnxExport:
     """What was written: the model, the file of its weights where they lie apart, the outputs' names and shapes.
 
-    Shapes are those of one picture; None is a length that is left open.
+    Shapes are those of one picture; None is a length that is left open. `warnings` are one line each. `winograd` says
+    what that form costs where it was asked for.
     """
 
     path: Path
@@ -52,6 +54,20 @@ class OnnxExport:
     outputs: Mapping[str, tuple[int | None, ...]]
     opset: int
     ir_version: int
+    warnings: tuple[str, ...] = ()
+    winograd: WinogradUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradUse:
+    """How many of the network's `convolutions` are in Winograd's form, and what their weights take beyond the file's.
+
+    `extra_bytes` are those of the transformed weights that a runtime makes when it loads the model, less the file's.
+    """
+
+    layers: int
+    convolutions: int
+    extra_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ class _Built:
     model: ModelProto
     initializers: list[Initializer]
     outputs: Mapping[str, tuple[int | None, ...]]
+    warnings: tuple[str, ...]
+    winograd: WinogradUse | None
 
 
 def write_onnx(
@@ -71,6 +89,9 @@ def write_onnx(
     batch: int | None = None,
     dynamic_size: bool = False,
     keep_batch_norm: bool = False,
+    half: bool = False,
+    winograd: bool = False,
+    runtime: str | None = None,
     external_data: bool = False,
     names: Sequence[str] | None = None,
     every_layer: bool = False,
@@ -83,10 +104,17 @@ def write_onnx(
     `head`: "darknet" gives what each detection layer (else the last layer) outputs, "raw" its input, "boxes", "yolov5"
     and "yolov8" one tensor of boxes (`darknet.heads`), to which `nms` adds ONNX's own suppression. `opset` goes from 13
     on. `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
-    `keep_batch_norm` keeps it as nodes instead of folding it. `external_data` puts the weights into `<path>.data`, as
-    is always done over 2 GB. `names` are the classes' names; `every_layer` adds all layers' outputs, in order, behind
-    the head's. `sources` maps "cfg" and "weights" to files whose SHA-256 the metadata shall hold. `progress` gets the
-    bytes of weights written and in all.
+    `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
+    (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
+    normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
+    (`darknet.precision`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
+    `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`targets.onnx_winograd`), at the cost
+    of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
+    `dynamic_size`. `runtime` ("onnxruntime", "openvino", "opencv") chooses the forms that are fastest there
+    (`targets.onnx_forms`).
+    `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
+    `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
+    whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
 
     Peak memory is that of the mapped weights and some megabytes. Raises `UnsupportedError` for what cannot be
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
@@ -101,6 +129,9 @@ def write_onnx(
         batch=batch,
         dynamic_size=dynamic_size,
         keep_batch_norm=keep_batch_norm,
+        half=half,
+        winograd=winograd,
+        runtime=runtime,
         every_layer=every_layer,
         nms=nms,
     )
@@ -116,7 +147,9 @@ def write_onnx(
             metadata=metadata,
             progress=progress,
         )
-    return OnnxExport(Path(path), data_path, built.outputs, opset, built.model.ir_version)
+    return OnnxExport(
+        Path(path), data_path, built.outputs, opset, built.model.ir_version, built.warnings, built.winograd
+    )
 
 
 def run_onnx(
@@ -125,8 +158,8 @@ def run_onnx(
     """The outputs of all layers for x [N, C, H, W] (or [N, K]) in onnxruntime; of the last layer alone by default.
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. `options` are those of `write_onnx`
-    that do not change what is computed (opset, keep_batch_norm, external_data). Raises as `write_onnx` does, and
-    `MissingFrameworkError` without onnxruntime.
+    that keep the outputs' meaning (opset, keep_batch_norm, half, winograd, runtime, external_data). Raises as
+    `write_onnx` does, and `MissingFrameworkError` without onnxruntime.
     """
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "model.onnx"
@@ -171,11 +204,16 @@ def _build(
     batch: int | None,
     dynamic_size: bool,
     keep_batch_norm: bool,
+    half: bool,
+    winograd: bool,
+    runtime: str | None,
     every_layer: bool,
     nms: bool,
 ) -> _Built:
-    if head not in HEADS:
-        raise UnknownNameError(f"no head is called {head!r}; there is {', '.join(HEADS)}")
+    check_head(head)
+    forms = forms_for(runtime)
+    if winograd and half:
+        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
     if nms and head in ("darknet", "raw"):
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
     try:
@@ -183,7 +221,9 @@ def _build(
     except ImportError:
         raise missing("onnx", "onnx") from None
 
-    target = OnnxTarget(network.in_shape, opset=opset, batch=batch, open_size=dynamic_size)
+    target = OnnxTarget(
+        network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd
+    )
 
     written: dict[str, OnnxValue] = {}
 
@@ -199,7 +239,7 @@ def _build(
     outputs = _head_outputs(target, network, values, written, head, nms)
     if every_layer:
         outputs |= written
-    return _assemble(target, network, values, outputs)
+    return _assemble(target, network, values, outputs, half)
 
 
 def _head_outputs(
@@ -219,36 +259,29 @@ def _head_outputs(
         if kept is not None:
             outputs["nms"] = target.named(kept, "nms")
         return outputs
-    last = len(network.layers) - 1
-    chosen = [layer.index for layer in network.layers if layer.kind in HEAD_KINDS] or [last]
-    if head == "raw":
-        chosen = [_before(network, index) for index in chosen]
     outputs = {}
-    for index in dict.fromkeys(chosen):
-        value = target.input if index < 0 else values[index]
-        name = "input_copy" if index < 0 else network.layers[index].name
+    for index in output_layers(network, head):
+        value = target.input if index == INPUT else values[index]
+        name = output_name(network, index)
         outputs[name] = written[name] if name in written else target.named(value, name)
     return outputs
 
 
-def _before(network: Network, index: int) -> int:
-    """The layer whose output is the raw input of the head `index`; of a network without a head, its own last one."""
-    layer = network.layers[index]
-    if layer.kind in HEAD_KINDS:
-        return layer.inputs[0]
-    while index >= 0 and network.layers[index].kind in _ENDINGS:
-        index = network.layers[index].inputs[0]
-    return index
-
-
 def _assemble(
-    target: OnnxTarget, network: Network, values: Sequence[OnnxValue], outputs: Mapping[str, OnnxValue]
+    target: OnnxTarget, network: Network, values: Sequence[OnnxValue], outputs: Mapping[str, OnnxValue], half: bool
 ) -> _Built:
     from onnx import TensorProto, helper
 
     from layoutbridge import __version__
+    from layoutbridge.targets.onnx_half import in_half
 
     nodes, initializers = target.graph.needed_for(outputs)
+    types: Mapping[str, int] = {}
+    warnings: tuple[str, ...] = ()
+    if half:
+        converted = in_half(nodes, initializers, [target.input.name], outputs, _stays_in_float32(network))
+        nodes, initializers, types = converted.nodes, converted.initializers, converted.types
+        warnings = tuple(_unfit_warnings(network, converted.unfit))
     batch = "N" if target.batch is None else target.batch
 
     def describe(name: str, value: OnnxValue) -> ValueInfoProto:
@@ -259,7 +292,8 @@ def _assemble(
             (words[axis - 1] if name == "input" else None) if axis in value.open else length
             for axis, length in enumerate(value.shape)
         ]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *lengths])
+        kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
+        return helper.make_tensor_value_info(name, kind, [batch, *lengths])
 
     made = {name for node in nodes for name in node.output}
     inner = {target.name_of(value): value for value in values if value.batched}
@@ -283,22 +317,45 @@ def _assemble(
         name: tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
         for name, value in outputs.items()
     }
-    return _Built(model, initializers, shapes)
+    return _Built(model, initializers, shapes, warnings, _winograd_use(target, network) if target.winograd else None)
+
+
+def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
+    convolutions = sum(layer.kind == "convolutional" for layer in network.layers)
+    held = {weights: extra for (_, weights), extra in target.in_winograd.items()}  # shared ones are held once
+    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()))
+
+
+def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
+    """Whether a node of the network's graph is computed in float32 where the others are in float16."""
+    from layoutbridge.targets.onnx_half import scope_of
+
+    layers = {layer.name: layer for layer in network.layers}
+
+    def stays(node: NodeProto) -> bool:
+        layer = layers.get(scope_of(node))  # None for what decodes boxes, which stands behind the layers
+        if layer is None or whole_in_float32(layer) or node.op_type == "BatchNormalization":
+            return True
+        return activation_in_float32(layer) and node.op_type not in _PRODUCTS
+
+    return stays
+
+
+def _unfit_warnings(network: Network, unfit: Mapping[str, tuple[str, float]]) -> Iterator[str]:
+    for layer in network.layers:
+        if layer.name in unfit:
+            name, largest = unfit[layer.name]
+            yield (
+                f"{network.source}, line {layer.line}: {layer.name} stays in float32: '{name}' reaches {largest:.3g}, "
+                "which float16 (6.1e-05 to 65504) cannot hold"
+            )
 
 
 # ---------------------------------------------------------------------- metadata
 
 
 def _metadata(network: Network, head: str, names: Sequence[str] | None) -> dict[str, str | Future[str]]:
-    from layoutbridge import __version__
-
-    metadata: dict[str, str | Future[str]] = {
-        "layoutbridge_version": __version__,
-        "source": network.source,
-        "flavor": network.flavor,
-        "head": head,
-        "input_range": "0..1",
-    }
+    metadata: dict[str, str | Future[str]] = {**origin(network), "head": head, "input_range": "0..1"}
     if len(network.in_shape) == 3:
         metadata |= {"input_layout": "NCHW"} | ({"input_color_order": "RGB"} if network.channels == 3 else {})
     if names is not None:
@@ -310,15 +367,7 @@ def _metadata(network: Network, head: str, names: Sequence[str] | None) -> dict[
 
 
 def _hashes(pool: ThreadPoolExecutor, sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | Future[str]]:
-    return {f"{kind}_sha256": pool.submit(_sha256, Path(path)) for kind, path in sources.items()}
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{path}': {error.strerror or error}") from None
+    return {f"{kind}_sha256": pool.submit(file_sha256, path) for kind, path in sources.items()}
 
 
 def _check_names(network: Network, names: Sequence[str] | None) -> None:

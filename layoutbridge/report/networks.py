@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from layoutbridge.darknet.check import Check, LayerCheck
+    from layoutbridge.darknet.check import Check, LayerCheck, TargetCheck
     from layoutbridge.darknet.detection import Detections
     from layoutbridge.darknet.network import DarknetNetwork, SummaryRow
 
@@ -70,31 +70,34 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
-    """The first layer that diverges and the worst; all rows where asked for."""
-    over = [row for row in result.rows if not row.ok]
+    """A table of layers and targets, the first layer to diverge marked; then a line for each target, and the verdict.
+
+    Without `every_layer` only layers over the tolerance are listed.
+    """
+    over = [row for row in result.rows if row.over]
     rows = result.rows if every_layer else over[:_OVER_SHOWN]
     if rows:
-        console.print(_check_table(rows, result.first_over))
-        if len(over) > len(rows):
+        console.print(_check_table(rows, result))
+        if not every_layer and len(over) > len(rows):
             console.print(f"[dim]... {len(over) - len(rows)} more over the tolerance[/]", highlight=False)
-    worst = result.worst
-    if worst is not None:
-        console.print(f"worst: {escape(worst.name)} (cfg line {worst.line}), {worst.deviation:.1e}", highlight=False)
+    for target in result.targets:
+        console.print(_target_line(target, result), highlight=False)
     if result.ok:
+        checked = sum(target.status == "equal" for target in result.targets)
+        held = "the target holds" if checked == 1 else f"{checked} targets hold"
         console.print(
-            f"[bold green]equal[/]: {len(result.rows)} layers within {result.tolerance:g} of their largest value, "
-            f"{result.framework} against float64",
+            f"[bold green]equal[/]: {held} all {len(result.rows)} layers against the reference in float64",
             highlight=False,
         )
         return
     first = result.first_over
     assert first is not None
     console.print(
-        f"[bold red]diverges[/] first at {escape(first.name)} (cfg line {first.line}): {first.deviation:.1e} of its "
-        f"largest value, tolerance {result.tolerance:g}",
+        f"[bold red]diverges[/] first at {escape(first.name)} (cfg line {first.line}), in {', '.join(first.over)}: "
+        f"{max(first.deviations[name] for name in first.over):.1e} of its largest value",
         highlight=False,
     )
-    if all(row.rounding is not None and row.deviation <= 2 * row.rounding for row in over):
+    if all(row.rounding is not None and row.deviations[name] <= 2 * row.rounding for row in over for name in row.over):
         console.print(
             "float32 rounding alone moves these layers as far: the reference in float32 strays by "
             f"{max(row.rounding or 0 for row in over):.1e}",
@@ -102,20 +105,37 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
         )
 
 
-def _check_table(rows: Sequence[LayerCheck], first: LayerCheck | None) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("layer")
-    for heading in ("shape", "largest", "deviation", "float32 itself"):
-        table.add_column(heading, justify="right")
+def _target_line(target: TargetCheck, result: Check) -> str:
+    name = f"{target.name} {target.version}" if target.version else target.name
+    if target.status == "missing":
+        return f"[dim]{escape(target.name)}: {escape(target.detail)}[/]"
+    if target.status == "unsupported":
+        return f"[yellow]{escape(name)}[/]: cannot express this network: {escape(target.detail)}"
+    assert target.worst is not None
+    worst = result.rows[target.worst]
+    mark = "green" if target.status == "equal" else "red"
+    return (
+        f"[{mark}]{escape(name)}[/]: worst {worst.deviations[target.name]:.1e} at {escape(worst.name)} "
+        f"(cfg line {worst.line}), tolerance {target.tolerance:g}"
+    )
+
+
+def _check_table(rows: Sequence[LayerCheck], result: Check) -> Table:
+    names = [target.name for target in result.targets if target.worst is not None]
+    with_rounding = any(row.rounding is not None for row in rows)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="fold")
+    for heading in ["largest", *names, *(["float32"] if with_rounding else [])]:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        mark = "[bold red]" if row is first else "[red]" if not row.ok else ""
-        table.add_row(
-            f"{mark}{escape(row.name)}{'[/]' if mark else ''}",
-            str(list(row.shape)),
-            f"{row.largest:.4g}",
-            f"{mark}{row.deviation:.1e}{'[/]' if mark else ''}",
-            "" if row.rounding is None else f"{row.rounding:.1e}",
-        )
+        first = row is result.first_over
+        mark = "[bold red]" if first else "[red]" if row.over else ""
+        told = {name: f"{held:.1e}" for name, held in row.deviations.items()}
+        cells = [f"[bold red]{told[name]}[/]" if name in row.over else told[name] for name in names]
+        if with_rounding:
+            cells.append("" if row.rounding is None else f"[dim]{row.rounding:.1e}[/]")
+        label = f"{escape(row.name)}{' <- first' if first else ''}"
+        table.add_row(f"{mark}{label}{'[/]' if mark else ''}", f"{row.largest:.3g}", *cells)
     return table
 
 

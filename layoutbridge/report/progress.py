@@ -48,3 +48,12 @@ def byte_progress(console: Console, what: str) -> Iterator[Callable[[int, int], 
             bars.update(tasks[0], completed=done, total=total)
 
         yield advance
+
+
+@contextmanager
+def step_progress(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+    """One line that tells the present step, fed by calls `(step)`; nothing is drawn off a terminal."""
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda step: bars.update(task, description=f"{what}: {step}")

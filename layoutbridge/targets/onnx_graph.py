@@ -3,65 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from onnx import NodeProto, TensorProto, helper
 
 from layoutbridge.targets.primitives import LazyArray, Shape
+from layoutbridge.targets.scopes import Scopes
 
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 
 
 @dataclass(frozen=True, slots=True)
 class Initializer:
-    """A tensor that the file will hold: `chunks()` gives its bytes, little-endian, one piece after another."""
+    """A tensor that the file will hold; `values(dtype=...)` gives its numbers in order, in arrays of that dtype."""
 
     name: str
     shape: Shape
     elem_type: int
-    chunks: Callable[[], Iterable[Any]]
+    values: Callable[..., Iterable[NDArray[Any]]]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of its numbers in the file, little-endian."""
+        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem_type)).newbyteorder("<")
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the pieces have together."""
-        return prod(self.shape) * (8 if self.elem_type == TensorProto.INT64 else 4)
+        """How many bytes it has."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def chunks(self) -> Iterator[Any]:
+        """Its bytes, one piece after another."""
+        for part in self.values(dtype=self.dtype):
+            yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
 
 
-class Graph:
+class Graph(Scopes):
     """Nodes and initializers in the order in which they were asked for."""
 
     def __init__(self, opset: int) -> None:
+        super().__init__()
         self.opset = opset
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, Initializer] = {}
-        self._scopes: list[str] = []
-        self._taken: dict[str, int] = {}
         self._made_once: dict[object, str] = {}
         self._renamed: dict[str, str] = {}
-
-    @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Names of what is made within it begin with `name`."""
-        self._scopes.append(name)
-        try:
-            yield
-        finally:
-            self._scopes.pop()
-
-    @property
-    def where(self) -> str:
-        """The present scope, as in `27_reorg`."""
-        return "/".join(self._scopes)
-
-    def unique(self, name: str) -> str:
-        """`name` under the present scope, with a number behind it from the second time on."""
-        whole = f"{self.where}/{name}" if self._scopes else name
-        count = self._taken[whole] = self._taken.get(whole, 0) + 1
-        return whole if count == 1 else f"{whole}_{count}"
 
     # ------------------------------------------------------------------ nodes
 
@@ -102,7 +93,7 @@ class Graph:
             return name
         if held is not None:
             name = self.unique(f"{name}_{'x'.join(map(str, shape))}")
-        self.initializers[name] = Initializer(name, shape, TensorProto.FLOAT, lambda: _float_chunks(array))
+        self.initializers[name] = Initializer(name, shape, TensorProto.FLOAT, array.chunks)
         return name
 
     def integers(self, numbers: Sequence[int]) -> str:
@@ -118,14 +109,14 @@ class Graph:
         """An initializer that somebody else made, with raw data or int64 data."""
         from onnx import numpy_helper
 
-        data = numpy_helper.to_array(tensor).tobytes()
-        self.initializers[tensor.name] = Initializer(tensor.name, tuple(tensor.dims), tensor.data_type, lambda: (data,))
+        values = partial(_whole, numpy_helper.to_array(tensor))
+        self.initializers[tensor.name] = Initializer(tensor.name, tuple(tensor.dims), tensor.data_type, values)
 
     def _constant(self, key: object, values: Any, elem_type: int) -> str:
         if key not in self._made_once:
             name = f"constants/{len(self._made_once) + 1}"
             self._made_once[key] = name
-            self.initializers[name] = Initializer(name, values.shape, elem_type, lambda: (values.tobytes(),))
+            self.initializers[name] = Initializer(name, values.shape, elem_type, partial(_whole, values))
         return self._made_once[key]
 
     # ------------------------------------------------------------------ the end
@@ -151,6 +142,5 @@ class Graph:
         return nodes[::-1], [held for name, held in self.initializers.items() if name in wanted]
 
 
-def _float_chunks(array: LazyArray) -> Iterator[Any]:
-    for chunk in array.chunks():
-        yield np.ascontiguousarray(chunk, "<f4").reshape(-1).view(np.uint8).data
+def _whole(values: NDArray[Any], dtype: DTypeLike) -> tuple[NDArray[Any]]:
+    return (values.astype(dtype, copy=False),)

@@ -19,8 +19,10 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.onnx_graph import GraphBuilder
 from layoutbridge.frameworks.onnx_plan import plan
+from layoutbridge.targets.onnx_forms import PLAIN, Forms
 from layoutbridge.targets.onnx_graph import Graph
-from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape
+from layoutbridge.targets.onnx_winograd import extra_bytes, pays, winograd_conv2d
+from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape, windows
 
 LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
 DEFAULT_OPSET = 17  # loaded by every onnxruntime from 1.12 on, by OpenVINO and by OpenCV 5
@@ -55,10 +57,21 @@ class OnnxValue:
 
 
 class OnnxTarget:
-    """Implements `layoutbridge.targets.primitives.Target`; `graph` holds what was made."""
+    """Implements `layoutbridge.targets.primitives.Target`; `graph` holds what was made.
+
+    With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the first scope and the
+    name of the weights, with the bytes that a runtime holds beyond those of the file.
+    """
 
     def __init__(
-        self, in_shape: Shape, *, opset: int = DEFAULT_OPSET, batch: int | None = None, open_size: bool = False
+        self,
+        in_shape: Shape,
+        *,
+        opset: int = DEFAULT_OPSET,
+        batch: int | None = None,
+        open_size: bool = False,
+        forms: Forms = PLAIN,
+        winograd: bool = False,
     ) -> None:
         highest = onnx.defs.onnx_opset_version()
         if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
@@ -68,8 +81,13 @@ class OnnxTarget:
             raise ParameterError(f"the batch is a number of at least 1, or None to leave it open, not {batch!r}")
         if open_size and len(in_shape) != 3:
             raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
+        if winograd and open_size:
+            raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
         self.graph = Graph(opset)
         self.batch = batch
+        self.forms = forms
+        self.winograd = winograd
+        self.in_winograd: dict[tuple[str, str], int] = {}
         self.input = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
         self._viewed: dict[str, OnnxValue] = {}  # a view's name: what it is a view of
         self._names: dict[str, str] = {}
@@ -114,12 +132,18 @@ class OnnxTarget:
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> OnnxValue:
-        """Conv."""
+        """Conv, or Winograd's form of it."""
         size = (weights.shape[2], weights.shape[3])
+        reach = (dilation[0] * (size[0] - 1) + 1, dilation[1] * (size[1] - 1) + 1)
+        shape = (weights.shape[0], *windows(x.shape, reach, stride, padding))
+        suited = self.winograd and stride == dilation == (1, 1) and groups == 1
+        if suited and pays(weights.shape, shape, self.batch or 1):
+            self.in_winograd[self.graph.where, weights.name] = extra_bytes(weights.shape)
+            tensor = self._with_batch(x).name
+            return OnnxValue(winograd_conv2d(self.graph, tensor, x.shape, weights, bias, padding), shape)
         attributes = _window(size, stride, padding) | {"group": groups, "dilations": list(dilation)}
         name = self.graph.add("Conv", self._weighted(x, weights, bias), **attributes)
-        reach = (dilation[0] * (size[0] - 1) + 1, dilation[1] * (size[1] - 1) + 1)
-        return OnnxValue(name, (weights.shape[0], *_windows(x.shape, reach, stride, padding)), x.open)
+        return OnnxValue(name, shape, x.open)
 
     def conv_transpose2d(
         self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None, *, stride: Pair, padding: Padding
@@ -143,7 +167,7 @@ class OnnxTarget:
         """The windows as columns, by a Conv that copies; then one matrix a place, the batch in the columns."""
         self._closed(x, "has weights for each place")
         add, channels, area = self.graph.add, x.shape[0], prod(size)
-        rows, columns = _windows(x.shape, size, stride, padding)
+        rows, columns = windows(x.shape, size, stride, padding)
         copying = np.tile(np.eye(area, dtype=np.float32).reshape(area, 1, *size), (channels, 1, 1, 1))
         gather = LazyArray.of(f"constants/windows_{channels}x{size[0]}x{size[1]}", copying)
         seen = self.conv2d(x, gather, stride=stride, padding=padding, groups=channels)
@@ -287,6 +311,11 @@ class OnnxTarget:
             name = add("Clip", [x.name, self.graph.number(numbers["low"]), self.graph.number(numbers["high"])])
         elif function == "swish":
             name = add("Mul", [x.name, add("Sigmoid", [x.name])])
+        elif function == "mish" and self.forms.mish_by_exp:  # right at both ends, where exp is 0 or infinite
+            power = add("Exp", [x.name])
+            ratio = add("Mul", [power, add("Add", [power, self.graph.number(2.0)])])
+            below = add("Add", [add("Div", [self.graph.number(2.0), ratio]), self.graph.number(1.0)])
+            name = add("Div", [x.name, below])
         elif function == "mish":  # the operator itself exists from opset 18 on, and has no kernel everywhere
             name = add("Mul", [x.name, add("Tanh", [add("Softplus", [x.name])])])
         else:
@@ -364,7 +393,7 @@ class OnnxTarget:
         self, operator: str, x: OnnxValue, size: Pair, stride: Pair, padding: Padding, **attributes: int
     ) -> OnnxValue:
         name = self.graph.add(operator, [self._with_batch(x).name], **_window(size, stride, padding), **attributes)
-        return OnnxValue(name, (x.shape[0], *_windows(x.shape, size, stride, padding)), x.open)
+        return OnnxValue(name, (x.shape[0], *windows(x.shape, size, stride, padding)), x.open)
 
     def _binary(self, operator: str, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
         if not isinstance(b, OnnxValue):
@@ -428,10 +457,3 @@ class OnnxTarget:
 
 def _window(size: Pair, stride: Pair, padding: Padding) -> dict[str, Any]:
     return {"kernel_shape": list(size), "strides": list(stride), "pads": list(padding)}
-
-
-def _windows(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> tuple[int, int]:
-    """How many windows fit down and across."""
-    down = (shape[1] + padding[0] + padding[2] - size[0]) // stride[0] + 1
-    across = (shape[2] + padding[1] + padding[3] - size[1]) // stride[1] + 1
-    return down, across

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 
@@ -56,7 +56,8 @@ class LazyArray:
     """A float32 array that is read when it is needed, whole or a few entries of its first axis at a time.
 
     `name` says which one it is in the whole network, as in `27_convolutional/weights`: the same name is the same array.
-    `rows(start, stop)` returns entries start to stop (excluded) of axis 0, float32 [stop − start, *shape[1:]].
+    `rows(start, stop)` returns entries start to stop (excluded) of axis 0, float32 [stop − start, *shape[1:]];
+    `unrounded`, where they were computed in float64, the same before they were rounded.
 
     >>> lazy = LazyArray.of("biases", [1.0, 2.0, 3.0])
     >>> lazy.shape, lazy.read().tolist(), [chunk.tolist() for chunk in lazy.chunks(2)]
@@ -66,12 +67,15 @@ class LazyArray:
     name: str
     shape: Shape
     rows: Callable[[int, int], NDArray[np.float32]]
+    unrounded: Callable[[int, int], NDArray[np.float64]] | None = field(default=None, kw_only=True)
 
     @staticmethod
     def of(name: str, values: ArrayLike) -> LazyArray:
         """One that is there already, rounded to float32; a memory-mapped float32 array is not read by this."""
-        array = np.asarray(values, np.float32)
-        return LazyArray(name, array.shape, lambda start, stop: array[start:stop])
+        given = np.asarray(values)
+        array = np.asarray(given, np.float32)
+        unrounded = (lambda start, stop: given[start:stop]) if given.dtype == np.float64 else None
+        return LazyArray(name, array.shape, lambda start, stop: array[start:stop], unrounded=unrounded)
 
     @property
     def size(self) -> int:
@@ -82,11 +86,12 @@ class LazyArray:
         """All of it, float32 of `shape`."""
         return self.rows(0, self.shape[0])
 
-    def chunks(self, most: int = _CHUNK) -> Iterator[NDArray[np.float32]]:
-        """Its entries in order, some `most` values at a time, at least one entry of axis 0."""
+    def chunks(self, most: int = _CHUNK, dtype: DTypeLike = np.float32) -> Iterator[NDArray[Any]]:
+        """Its entries in order, some `most` values at a time, at least one entry of axis 0; rounded once to `dtype`."""
         step = max(most // max(prod(self.shape[1:]), 1), 1)
+        rows = self.rows if self.unrounded is None or np.dtype(dtype) == np.float32 else self.unrounded
         for start in range(0, self.shape[0], step):
-            yield self.rows(start, min(start + step, self.shape[0]))
+            yield rows(start, min(start + step, self.shape[0])).astype(dtype, copy=False)
 
     def reshaped(self, *shape: int) -> LazyArray:
         """The same values as `shape`, which keeps the first axis or has a 1 before it."""
@@ -202,3 +207,13 @@ class Target(Protocol[V]):
 
     def reduce_max(self, x: V, axis: int) -> V:
         """The maximum along `axis`, which stays with length 1."""
+
+
+def windows(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> Pair:
+    """How many windows fit down and across a picture (C, H, W), a window of dilated filters taken with its gaps.
+
+    >>> windows((3, 26, 13), (3, 3), (2, 1), (1, 1, 1, 1))
+    (13, 13)
+    """
+    down, across = ((shape[k + 1] + padding[k] + padding[k + 2] - size[k]) // stride[k] + 1 for k in (0, 1))
+    return down, across

@@ -58,17 +58,19 @@ def write_layers(
     *,
     options: Options = Options(),  # noqa: B008
     finish: Callable[[Layer, V], V] = lambda _, value: value,
+    context: type[Context[V]] = Context,
 ) -> list[V]:
     """The outputs of all layers for the input x, in order.
 
-    `finish(layer, value)` is called for each and may replace the value that later layers see. Raises
-    `UnsupportedError` for a kind without a meaning here, or what the target lacks, with the cfg's line.
+    `finish(layer, value)` is called for each and may replace the value that later layers see; `context` is what the
+    layers' meanings are given. Raises `UnsupportedError` for a kind without a meaning here, or what the target lacks,
+    with the cfg's line.
     """
     check_kinds(network.layers, network.source)
     values: list[V] = []
     for layer in network.layers:
         inputs = tuple(x if index < 0 else values[index] for index in layer.inputs)
-        place = Context(target, network, layer, inputs, arrays, options)
+        place = context(target, network, layer, inputs, arrays, options)
         try:
             with target.scope(layer.name):
                 value = MEANINGS[layer.kind](place)

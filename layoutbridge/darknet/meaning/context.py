@@ -53,7 +53,7 @@ class Context(Generic[V]):
         """The parameter `name` to be read when it is written; one that is another layer's bears that layer's name."""
         owner = next((p.shared_with for p in self.layer.parameters if p.name == name), None)
         layer = self.layer if owner is None else self.network.layers[owner]
-        return LazyArray.of(f"{layer.name}/{name}", self.array(name))
+        return LazyArray.of(f"{layer.name}/{name}", self.arrays[self.layer.index, name])
 
     def constant(self, name: str, values: ArrayLike) -> LazyArray:
         """A constant of the layer's own."""

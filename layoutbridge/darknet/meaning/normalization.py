@@ -9,9 +9,11 @@ that of the variances d² and epsilon 0, since sqrt(d²) = d.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.meaning.context import Context
 from layoutbridge.targets.primitives import LazyArray, V
@@ -47,14 +49,15 @@ def folded(weights: NDArray[np.float32], factor: NDArray[np.float64], name: str,
     """`weights` times the factor of each entry of axis 0 or 1, computed in float64 when it is read, rounded once."""
     ones = (1,) * (weights.ndim - 1 - axis)
 
-    def rows(start: int, stop: int) -> NDArray[np.float32]:
+    def products(start: int, stop: int, dtype: DTypeLike) -> NDArray[Any]:
         factors = (factor[start:stop] if axis == 0 else factor).reshape(-1, *ones)
         part = weights[start:stop]
-        out = np.empty(part.shape, np.float32)
+        out = np.empty(part.shape, dtype)
         np.multiply(part, factors, out=out, casting="unsafe", dtype=np.float64)
         return out
 
-    return LazyArray(name, weights.shape, rows)
+    rows, unrounded = (partial(products, dtype=dtype) for dtype in (np.float32, np.float64))
+    return LazyArray(name, weights.shape, rows, unrounded=unrounded)
 
 
 def kept(place: Context[V], x: V) -> V:

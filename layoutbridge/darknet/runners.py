@@ -1,0 +1,99 @@
+"""What runs a whole network: the float64 reference, and every target, by name.
+
+Each runner takes a network, its parameters and x [N, C, H, W] (or [N, K]), and returns the outputs as Darknet holds
+them: [N, C, H, W], or [N, K] where a layer is flat; of every layer, or of the last one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning import Arrays
+from layoutbridge.darknet.model import Network
+from layoutbridge.errors import UnknownNameError
+
+Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
+FLOAT32, WINOGRAD, FLOAT16 = 5e-5, 1e-4, 2e-2  # what a right port stays within, as shares of a layer's largest value
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How a target is run: `package` is the distribution whose version tells it, `tolerance` its arithmetic's."""
+
+    run: Run
+    package: str
+    tolerance: float = FLOAT32
+
+
+def runner_named(name: str) -> Runner:
+    """The one called `name`, or by an alias; raises `UnknownNameError` with the names there are.
+
+    >>> runner_named("tensorflow") is TARGETS["keras"]
+    True
+    """
+    known = ALIASES.get(name, name)
+    if known == "reference":
+        return REFERENCE
+    if known not in TARGETS and known not in FORMS:
+        raise UnknownNameError(
+            f"no framework is called {name!r}; there is {', '.join(['reference', *TARGETS, *FORMS])}"
+        )
+    return TARGETS[known] if known in TARGETS else FORMS[known]
+
+
+def _reference(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.reference import forward
+
+    return forward(network, parameters, x, every_layer=every_layer)
+
+
+def _onnx(**options: Any) -> Run:
+    def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        from layoutbridge.darknet.onnx_export import run_onnx
+
+        return list(run_onnx(network, parameters, x, every_layer, **options))
+
+    return run
+
+
+def _torch(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.torch_export import run_torch
+
+    return list(run_torch(network, parameters, x, every_layer))
+
+
+def _keras(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.keras_export import run_keras
+
+    return list(run_keras(network, parameters, x, every_layer))
+
+
+def _tflite(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.keras_export import run_litert
+
+    return list(run_litert(network, parameters, x, every_layer))
+
+
+def _ncnn(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    from layoutbridge.darknet.ncnn_export import run_ncnn
+
+    return list(run_ncnn(network, parameters, x, every_layer))
+
+
+REFERENCE = Runner(_reference, "numpy")
+TARGETS: dict[str, Runner] = {
+    "onnx": Runner(_onnx(), "onnxruntime"),
+    "torch": Runner(_torch, "torch"),
+    "keras": Runner(_keras, "tensorflow"),
+    "tflite": Runner(_tflite, "ai-edge-litert"),
+    "ncnn": Runner(_ncnn, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
+}
+FORMS: dict[str, Runner] = {
+    "onnx-half": Runner(_onnx(half=True), "onnxruntime", FLOAT16),
+    "onnx-winograd": Runner(_onnx(winograd=True), "onnxruntime", WINOGRAD),
+}
+ALIASES = {"tensorflow": "keras", "pytorch": "torch", "litert": "tflite"}
