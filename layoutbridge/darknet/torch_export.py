@@ -1,9 +1,12 @@
-"""A Darknet network in PyTorch: as an `nn.Module` to train or to run, and as an exported program in a file."""
+"""A Darknet network in PyTorch: an `nn.Module` to train or to run, an exported program and a state dict in files."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,28 +14,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays, check_kinds
-from layoutbridge.darknet.model import Network
+from layoutbridge.darknet.model import Network, Shape
+from layoutbridge.darknet.outputs import check_head
+from layoutbridge.darknet.provenance import file_sha256, origin
 from layoutbridge.darknet.weights import Weights
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks import torch as framework
-from layoutbridge.frameworks.base import missing
+from layoutbridge.frameworks.base import installed_version, missing
 
 if TYPE_CHECKING:
     import torch
 
     from layoutbridge.darknet.torch_network import DarknetModule
 
-METADATA = "layoutbridge.json"  # inside a .pt2: where it comes from
+METADATA = "layoutbridge.json"  # inside a .pt2: where it comes from, and its outputs' names
+PROGRAM, STATE_DICT = ".pt2", ".safetensors"
 _WRAPPERS = ("_orig_mod", "module")  # where torch.compile and the parallel wrappers keep what they wrap
 
 
-def to_module(network: Network, weights: Weights) -> DarknetModule:
+@dataclass(frozen=True, slots=True)
+class TorchExport:
+    """What was written: the program (or the state dict alone), the state dict's file, the program's outputs in order.
+
+    `state_path` is None where none was written. Shapes are those of one picture; a state dict alone has no outputs.
+    """
+
+    path: Path
+    state_path: Path | None
+    outputs: Mapping[str, Shape]
+
+
+def to_module(network: Network, weights: Weights, head: str | None = None) -> DarknetModule:
     """`network` with copies of its weights as an `nn.Module`: see `torch_network.DarknetModule`.
 
-    Raises `UnsupportedError` for a layer that cannot be expressed, with the cfg's line, and `MissingFrameworkError`.
+    With a `head` it returns what that consists of: see `torch_network.DarknetProgram`. Raises `UnsupportedError` for a
+    layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head, and `MissingFrameworkError`.
     """
-    return _module(network, weights.arrays, weights)
+    check_kinds(network.layers, network.source)
+    _require()
+    from layoutbridge.darknet.torch_network import DarknetModule, DarknetProgram
+
+    if head is None:
+        return DarknetModule(network, weights.arrays, weights.header, weights.trailing)
+    return DarknetProgram(network, weights.arrays, weights.header, weights.trailing, head=head)
 
 
 def run_torch(
@@ -42,9 +67,13 @@ def run_torch(
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `to_module` does.
     """
-    module = _module(network, parameters)
+    check_kinds(network.layers, network.source)
+    _require()
     import torch
 
+    from layoutbridge.darknet.torch_network import DarknetModule
+
+    module = DarknetModule(network, parameters)
     with torch.inference_mode():
         taken = framework.to_tensor(np.ascontiguousarray(x, np.float32))
         outputs = module(taken, every_layer=True) if every_layer else [module(taken)]
@@ -56,34 +85,90 @@ def write_torch(
     parameters: Arrays,
     path: str | os.PathLike[str],
     *,
+    head: str = "darknet",
     batch: int | None = None,
     every_layer: bool = False,
-) -> None:
-    """Write `network` to `path` as an exported program (.pt2), whole or not at all; `torch.export.load` reads it.
+    state_dict: bool = False,
+    sources: Mapping[str, str | os.PathLike[str]] | None = None,
+) -> TorchExport:
+    """Write `network` to `path`, whole or not at all: a program (.pt2), or a state dict alone (.safetensors).
 
-    The program takes `x`, float32 [N, C, H, W] of RGB in 0..1 (or [N, K]), and returns the last layer's output, or with
-    `every_layer` a list of all. `batch` None leaves N open. The file `layoutbridge.json` inside tells version, source
-    and flavor. Raises as `to_module` does, `ParameterError` for an unusable batch or another ending, and
-    `UnusableInputError` where the folder cannot be written.
+    The program, which `torch.export.load` reads, takes `x`, float32 [N, C, H, W] of RGB in 0..1 (or [N, K]), and
+    returns the outputs of `head` (`darknet.outputs`), with `every_layer` those of all layers too: one tensor, or a
+    tuple in the order of the export's `outputs`. `batch` None leaves N open. With `state_dict` the parameters follow
+    into `<stem>.safetensors` beside it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an
+    entry for each layer, those that share parameters too. Both files tell version, source, flavor and the SHA-256 of
+    `sources` ("cfg" and "weights" to paths). Reading a state dict's file runs no code.
+
+    Raises as `to_module` does, `UnknownNameError` for a head, `ParameterError` for an unusable batch or another ending,
+    `UnusableInputError` where the folder cannot be written, and `MissingFrameworkError` without safetensors.
     """
+    target = Path(path)
     if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise ParameterError(f"the batch is a number of at least 1, or None to leave it open, not {batch!r}")
-    if Path(path).suffix != ".pt2":
-        raise ParameterError(f"'{os.fspath(path)}' must end in .pt2, the ending of exported programs")
-    module = _module(network, parameters)
+    if target.suffix not in (PROGRAM, STATE_DICT):
+        raise ParameterError(
+            f"'{target}' must end in {PROGRAM}, the ending of exported programs, or {STATE_DICT}, that of state dicts"
+        )
+    check_head(head)
+    check_kinds(network.layers, network.source)
+    told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
+    if target.suffix == STATE_DICT:
+        _require_safetensors()
+        with whole_file(target) as temporary:
+            _write_state_dict(network, parameters, temporary, target, told)
+        return TorchExport(target, target, {})
+    _require()
+    state_path = target.with_suffix(STATE_DICT) if state_dict else None
+    if state_path is not None:
+        _require_safetensors()
     import torch
 
-    example = torch.zeros(batch or 2, *network.in_shape)  # the exporter takes an open length of 1 for a constant
+    from layoutbridge.darknet.torch_network import DarknetProgram
+
+    module = DarknetProgram(network, parameters, head=head, every_layer=every_layer)
+    outputs = module.output_shapes
+    program = _exported(module, network.in_shape, batch)
+    with ExitStack() as files:
+        temporary = files.enter_context(whole_file(target))
+        if state_path is not None:  # the last to be entered is the first to take its place
+            _write_state_dict(network, parameters, files.enter_context(whole_file(state_path)), state_path, told)
+        about = {**told, "head": head, "outputs": list(outputs)}
+        try:
+            torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
+        except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
+            raise UnusableInputError(f"cannot write '{target}': {error}") from None
+    return TorchExport(target, state_path, outputs)
+
+
+def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torch.export.ExportedProgram:
+    import torch
+
+    example = torch.zeros(batch or 2, *in_shape)  # the exporter takes an open length of 1 for a constant
     axes: dict[int, Any] = {} if batch is not None else {0: torch.export.Dim("batch")}
-    shapes: dict[str, Any] = {"x": axes} | ({"every_layer": None} if every_layer else {})
-    given = {"every_layer": True} if every_layer else {}
     with framework.every_length_alike():
-        program = torch.export.export(module, (example,), given, dynamic_shapes=shapes, strict=False)
+        return torch.export.export(module, (example,), dynamic_shapes={"x": axes}, strict=False)
+
+
+def _write_state_dict(
+    network: Network, parameters: Arrays, temporary: Path, target: Path, metadata: Mapping[str, str]
+) -> None:
+    """The parameters as they lie in the weights file: only those in another order there are copied."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    arrays = {
+        f"{layer.name}.{parameter.name}": np.ascontiguousarray(parameters[layer.index, parameter.name], np.float32)
+        for layer in network.layers
+        for parameter in layer.parameters
+    }
     try:
-        with whole_file(path) as temporary:
-            torch.export.save(program, temporary, extra_files={METADATA: json.dumps(_metadata(network))})
-    except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
-        raise UnusableInputError(f"cannot write '{os.fspath(path)}': {error}") from None
+        temporary.touch()
+        usual_mode = temporary.stat().st_mode
+        save_file(arrays, temporary, metadata=dict(metadata))
+        temporary.chmod(usual_mode)  # safetensors leaves it for its owner alone
+    except (OSError, SafetensorError) as error:
+        raise UnusableInputError(f"cannot write '{target}': {error}") from None
 
 
 def weights_of(network: Network, module: torch.nn.Module) -> Weights:
@@ -111,22 +196,13 @@ def weights_of(network: Network, module: torch.nn.Module) -> Weights:
     return module.to_weights()
 
 
-def _module(network: Network, parameters: Arrays, weights: Weights | None = None) -> DarknetModule:
-    check_kinds(network.layers, network.source)
-    _require()
-    from layoutbridge.darknet.torch_network import DarknetModule
-
-    if weights is None:
-        return DarknetModule(network, parameters)
-    return DarknetModule(network, parameters, weights.header, weights.trailing)
-
-
 def _require() -> None:
-    if framework.installed() is None:
-        raise missing("PyTorch", framework.EXTRA)
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise (missing("PyTorch", framework.EXTRA) if error.name == "torch" else error) from None
 
 
-def _metadata(network: Network) -> dict[str, str]:
-    from layoutbridge import __version__
-
-    return {"layoutbridge_version": __version__, "source": network.source, "flavor": network.flavor}
+def _require_safetensors() -> None:
+    if installed_version("safetensors") is None:
+        raise missing("safetensors", framework.EXTRA)

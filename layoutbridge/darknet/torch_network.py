@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import MEANINGS, Arrays, Context, Options
 from layoutbridge.darknet.model import Layer, Network, Parameter
+from layoutbridge.darknet.outputs import INPUT, output_layers, output_name
 from layoutbridge.darknet.weights import Header, Weights, write_weights
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, WeightsError
 from layoutbridge.targets.primitives import LazyArray
@@ -131,7 +133,7 @@ class DarknetModule(torch.nn.Module):
             made.append(module)
             self.add_module(layer.name, module)
         self._sources = tuple(layer.inputs or (-1,) for layer in network.layers)
-        self._done = _last_uses(self._sources)
+        self._done = _last_uses(self._sources, kept=(len(self.names) - 1,))
 
     @property
     def layers(self) -> tuple[DarknetLayer, ...]:
@@ -149,6 +151,11 @@ class DarknetModule(torch.nn.Module):
 
         Raises `ShapeError` for an x that does not fit, `ParameterError` for one of whole numbers.
         """
+        values = self._run(x, keep_all=every_layer)
+        return values if every_layer else values[-1]
+
+    def _run(self, x: torch.Tensor, keep_all: bool) -> list[Any]:
+        """All layers' outputs for x; those that nothing reads any more are None but with `keep_all`."""
         if x.dim() != len(self.in_shape) + 1 or tuple(x.shape[1:]) != self.in_shape:
             raise ShapeError(f"the input must be [N, {', '.join(map(str, self.in_shape))}], not {list(x.shape)}")
         if not x.is_floating_point():
@@ -157,10 +164,10 @@ class DarknetModule(torch.nn.Module):
         for name, sources, done in zip(self.names, self._sources, self._done, strict=True):
             inputs = [x if source < 0 else values[source] for source in sources]
             values.append(getattr(self, name)(*inputs))
-            if not every_layer:
+            if not keep_all:
                 for index in done:
                     values[index] = None
-        return values if every_layer else values[-1]
+        return values
 
     def save_darknet(self, path: str | os.PathLike[str]) -> None:
         """Write a .weights file for the network's cfg, whole or not at all; untrained, byte for byte what was read.
@@ -196,9 +203,75 @@ class DarknetModule(torch.nn.Module):
         return Weights(self.header, arrays, tuple(stored), np.frombuffer(self.trailing, np.uint8))
 
 
-def _last_uses(sources: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-    """Which layers' outputs each layer is the last to read; the last layer's own is kept."""
-    last = {source: index for index, taken in enumerate(sources) for source in taken if source >= 0}
+class DarknetProgram(DarknetModule):
+    """A Darknet network that returns a head's outputs: one tensor, or a tuple where `output_shapes` has several.
+
+    `head` is one of `outputs.HEADS`; with `every_layer` all layers' outputs follow in order, each once.
+
+    >>> from layoutbridge.darknet.build import build_network
+    >>> from layoutbridge.darknet.cfg import parse_cfg
+    >>> cfg = "[net]\\nwidth=4\\nheight=4\\nchannels=8\\n[reorg]\\nstride=2\\n[softmax]\\n"
+    >>> sections, warnings = parse_cfg(cfg, source="net.cfg", flavor="alexey")
+    >>> network = build_network(sections, flavor="alexey", warnings=warnings)
+    >>> module = DarknetProgram(network, {}, head="raw", every_layer=True)
+    >>> module.output_shapes
+    {'0_reorg': (32, 2, 2), '1_softmax': (128,)}
+    >>> [tuple(output.shape) for output in module(torch.zeros(3, 8, 4, 4))]
+    [(3, 32, 2, 2), (3, 128)]
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        arrays: Arrays,
+        header: Header | None = None,
+        trailing: NDArray[np.uint8] | None = None,
+        *,
+        head: str = "darknet",
+        every_layer: bool = False,
+    ) -> None:
+        self._read = output_layers(network, head)
+        super().__init__(network, arrays, header, trailing)
+        self._done = _last_uses(self._sources, kept=self._read)
+        self._every_layer = every_layer
+        self.boxes = _boxes(network, self._read, head) if head in HEAD_LAYOUTS else None
+        shapes = {output_name(network, index): network.shape_of(index) for index in self._read}
+        if self.boxes is not None:
+            shapes = {head: self.boxes.shape}
+        if every_layer:
+            layers = {layer.name: layer.out_shape for layer in network.layers}
+            shapes = {name: shape for name, shape in shapes.items() if name not in layers} | layers
+        self.output_shapes = shapes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:  # type: ignore[override]
+        """The outputs for x [N, C, H, W] (or [N, K]), in the order of `output_shapes`; raises as `DarknetModule`."""
+        values = self._run(x, keep_all=self._every_layer)
+        chosen = [x if index == INPUT else values[index] for index in self._read]
+        if self.boxes is not None:
+            chosen = [self.boxes(*chosen)]
+        if self._every_layer:
+            extra = chosen if self.boxes is not None else [x] * (INPUT in self._read)
+            chosen = [*extra, *values]
+        return chosen[0] if len(chosen) == 1 else tuple(chosen)
+
+
+class _Boxes(ProgramModule):
+    """The boxes of all detection layers, from their outputs."""
+
+    def __init__(self, target: TorchTarget, value: TorchValue) -> None:
+        super().__init__(target.program, value.number)
+        self.shape = value.shape
+
+
+def _boxes(network: Network, heads: tuple[int, ...], kind: str) -> _Boxes:
+    target = TorchTarget([network.shape_of(index) for index in heads])
+    value, _ = append_head(target, network, dict(zip(heads, target.inputs, strict=True)), kind)
+    return _Boxes(target, target.with_batch(value))
+
+
+def _last_uses(sources: tuple[tuple[int, ...], ...], kept: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Which layers' outputs each layer is the last to read, but for those that are `kept` to the end."""
+    last = {source: index for index, taken in enumerate(sources) for source in taken if source not in (INPUT, *kept)}
     return tuple(tuple(k for k, at in last.items() if at == index) for index in range(len(sources)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from operator import getitem
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.frameworks.torch_module import Rearrange
-from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape
+from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape, windows
 from layoutbridge.targets.torch_derived import Held
 from layoutbridge.targets.torch_program import Program, Source
 
@@ -93,7 +94,7 @@ class TorchTarget:
         """conv2d."""
         x, sides = self._padded(x, padding)
         size = (dilation[0] * (weights.shape[2] - 1) + 1, dilation[1] * (weights.shape[3] - 1) + 1)
-        shape = (weights.shape[0], *_windows(x.shape, size, stride, sides))
+        shape = (weights.shape[0], *windows(x.shape, size, stride, (*sides, *sides)))
         options = {"stride": stride, "padding": sides, "dilation": dilation, "groups": groups}
         return self._weighted(functional.conv2d, x, weights, bias, shape, **options)
 
@@ -145,12 +146,12 @@ class TorchTarget:
         """max_pool2d."""
         x, sides = self._padded(x, padding, size, value=float("-inf"))
         number = self.program.record(torch.max_pool2d, x.number, rest=(size, stride, sides))
-        return replace(x, number=number, shape=(x.shape[0], *_windows(x.shape, size, stride, sides)))
+        return replace(x, number=number, shape=(x.shape[0], *windows(x.shape, size, stride, (*sides, *sides))))
 
     def average_pool(self, x: TorchValue, *, size: Pair, stride: Pair, padding: Padding) -> TorchValue:
         """avg_pool2d of the zero-padded picture, divided by what share of each window lies inside."""
         x, sides = self._padded(x, padding, size)
-        shape = (x.shape[0], *_windows(x.shape, size, stride, sides))
+        shape = (x.shape[0], *windows(x.shape, size, stride, (*sides, *sides)))
         if padding == (*sides, *sides):
             pooled = self.program.record(
                 functional.avg_pool2d, x.number, rest=(size, stride, sides), count_include_pad=False
@@ -339,6 +340,8 @@ def _sliced(x: torch.Tensor, ranges: tuple[tuple[int, int, int], ...]) -> torch.
 
 
 def _viewed(x: torch.Tensor, shape: Shape) -> torch.Tensor:
+    if torch.compiler.is_compiling() and x.stride(0) != prod(x.shape[1:]):
+        x = x.clone(memory_format=torch.contiguous_format)  # a part's view depends on whether the batch is 1
     return x.reshape(x.shape[0], *shape)
 
 
@@ -350,12 +353,6 @@ def _local(
     x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor, *, size: Pair, stride: Pair, padding: Pair
 ) -> torch.Tensor:
     """weights [places, filters, C·size] times the windows [N, C·size, places]."""
-    windows = functional.unfold(x, size, stride=stride, padding=padding)
-    product = torch.bmm(weights, windows.permute(2, 1, 0))  # [places, filters, N]
+    columns = functional.unfold(x, size, stride=stride, padding=padding)
+    product = torch.bmm(weights, columns.permute(2, 1, 0))  # [places, filters, N]
     return product.permute(2, 1, 0).reshape(x.shape[0], *bias.shape) + bias
-
-
-def _windows(shape: Shape, size: Pair, stride: Pair, padding: Pair) -> Pair:
-    """How many windows fit down and across."""
-    down, across = ((shape[k + 1] + 2 * padding[k] - size[k]) // stride[k] + 1 for k in (0, 1))
-    return down, across
