@@ -448,7 +448,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, capfd):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "notes.txt").write_text("mine")
-    with pytest.raises(UnusableInputError, match="cannot write"):
+    with pytest.raises(UnusableInputError, match="model' is not empty: remove it"):
         framework.save(op("focus"), tmp_path / "model")
     assert [path.name for path in tmp_path.rglob("*")] == ["model", "notes.txt"]
     framework.save(op("focus"), tmp_path / "fresh")

@@ -6,12 +6,14 @@ A layer's `data_format` says how its tensors are held. An entry of the catalogue
 entries `nchw_to_nhwc` and `nhwc_to_nchw` are the layout change itself and take the tensor as it is, under either.
 
 A `.keras` file names the layer's class, and Keras loads such a file only where the class is registered: call
-`custom_objects()` first. A SavedModel needs nothing but TensorFlow.
+`custom_objects()` first, or load it by `load_keras_file`. A SavedModel needs nothing but TensorFlow.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +21,19 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError
+from layoutbridge.errors import (
+    LayoutBridgeError,
+    MissingFrameworkError,
+    ParameterError,
+    UnsupportedError,
+    UnusableInputError,
+)
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Layout, Runnable, installed_version, missing, open_lengths
 
@@ -62,11 +71,54 @@ def emit(op: Rearrangement, *, data_format: str = "channels_last") -> keras.Laye
 
 
 def custom_objects() -> dict[str, type[keras.Layer]]:
-    """Register the layer's class, so that `keras.saving.load_model` finds it, and return it under its Keras name."""
+    """Register our layers, so that `keras.saving.load_model` finds them, and return them under their Keras names."""
     load_keras()
     from layoutbridge.frameworks.keras_layer import Rearrange
+    from layoutbridge.targets import keras_layers as layers
 
-    return {"layoutbridge>Rearrange": Rearrange}
+    return {f"layoutbridge>{layer.__name__}": layer for layer in (Rearrange, *layers.LAYERS)}
+
+
+def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
+    """The model in a .keras file, which may hold our layers.
+
+    Batch norm that was called with `training=False`, as in Darknet's networks, keeps its statistics in training too:
+    `keras.saving.load_model` leaves it to `fit` to override that. Raises `UnusableInputError` for what is no such file
+    or was written by a newer Keras than is installed.
+    """
+    keras = load_keras()
+    custom_objects()
+    from layoutbridge.targets.keras_layers import fix_called_statistics
+
+    if not Path(path).is_file():
+        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    try:
+        model = keras.saving.load_model(path)
+    except Exception as error:  # whatever reading another version's config runs into
+        written, installed_here = _keras_version_of(path), keras.__version__
+        if written is not None and _numbers(written) > _numbers(installed_here):
+            raise UnusableInputError(
+                f"'{os.fspath(path)}' was written by Keras {written}, and {installed_here} is installed, which cannot "
+                f"read it: install keras>={written}"
+            ) from None
+        first = str(error).strip().split("\n")[0][:300]
+        raise UnusableInputError(f"Keras {installed_here} cannot read '{os.fspath(path)}': {first}") from None
+    fix_called_statistics(model)
+    return model
+
+
+def _keras_version_of(path: str | os.PathLike[str]) -> str | None:
+    """What a .keras file says that it was written by; None where it says nothing."""
+    try:
+        with ZipFile(path) as file:
+            version = json.loads(file.read("metadata.json"))["keras_version"]
+    except (OSError, BadZipFile, KeyError, TypeError, ValueError):
+        return None
+    return version if isinstance(version, str) else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def save(
@@ -106,7 +158,7 @@ def save(
         if suffix:
             model.save(temporary)
         else:
-            _export(model, temporary)
+            export_saved_model(model, temporary)
 
 
 def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_format: str) -> tuple[int | None, ...]:
@@ -125,7 +177,8 @@ def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_fo
     return lengths
 
 
-def _export(model: keras.Model, path: Path) -> None:
+def export_saved_model(model: keras.Model, path: Path) -> None:
+    """Write `model` as a SavedModel folder, without TensorFlow's remarks."""
     import tensorflow as tf
 
     logger = tf.get_logger()
@@ -174,6 +227,13 @@ def _without_start_up_notes() -> Iterator[None]:
     if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
+    with quiet_stderr():
+        yield
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what C++ code writes to stderr off it, unless the block fails with an error of its own."""
     try:
         stderr = os.dup(2)
     except OSError:  # a process without stderr
@@ -183,6 +243,8 @@ def _without_start_up_notes() -> Iterator[None]:
         os.dup2(notes.fileno(), 2)
         try:
             yield
+        except LayoutBridgeError:  # whose text says it all
+            raise
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())

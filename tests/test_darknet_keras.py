@@ -1,0 +1,623 @@
+"""Darknet networks in Keras: outputs and gradients against the real Darknet, layers, transposes, training."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from layoutbridge.darknet import load
+from layoutbridge.darknet.boxes import HEAD_KINDS
+from layoutbridge.darknet.check import check_runners
+from layoutbridge.darknet.meaning import Context
+from layoutbridge.darknet.model import Network
+from layoutbridge.darknet.reference import forward
+from layoutbridge.darknet.runners import Runner
+from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, WeightsError
+from tests.darknet_files import (
+    GOLDEN,
+    NETS,
+    ROOT,
+    WHERE_ZOO,
+    ZOO,
+    load_synthesizer,
+    made,
+    moving_layers,
+    random_weights,
+    read,
+    real_network,
+    zoo_networks,
+)
+
+tf = pytest.importorskip("tensorflow")
+keras = pytest.importorskip("keras")
+
+from layoutbridge.darknet.keras_export import run_keras, transposes  # noqa: E402
+
+TOLERANCE = 1e-5  # of a layer's largest value
+ZOO_TOLERANCE = 5e-5
+FORMATS = ("channels_last", "channels_first")
+GRADIENTS = sorted(f"{path.parent.name}/{path.name}" for path in (ROOT / "fixtures" / "gradients").glob("*/*"))
+
+SMALL_V3 = """
+[net]
+width=32
+height=32
+channels=3
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+[convolutional]
+batch_normalize=1
+filters=4
+size=1
+stride=1
+pad=1
+activation=mish
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=1
+pad=1
+activation=leaky
+[shortcut]
+from=-3
+activation=linear
+[maxpool]
+size=2
+stride=1
+[maxpool]
+size=2
+stride=2
+[maxpool]
+stride=1
+size=5
+[route]
+layers=-1,-2
+[convolutional]
+filters=21
+size=1
+stride=1
+pad=1
+activation=linear
+[yolo]
+mask=0,1,2
+anchors=10,14, 23,27, 37,58, 81,82
+classes=2
+num=4
+scale_x_y=1.1
+[route]
+layers=-3
+groups=2
+group_id=1
+[upsample]
+stride=2
+[route]
+layers=-1,3
+[convolutional]
+filters=21
+size=1
+stride=1
+pad=1
+activation=linear
+[yolo]
+mask=0,1,2
+anchors=10,14, 23,27, 37,58, 81,82
+classes=2
+num=4
+"""
+SMALL_V2 = """
+[net]
+width=52
+height=52
+channels=3
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+filters=6
+size=1
+stride=1
+activation=leaky
+[route]
+layers=-3
+[reorg]
+stride=2
+[route]
+layers=-1,-3
+[convolutional]
+filters=35
+size=1
+stride=1
+pad=1
+activation=linear
+[region]
+anchors=1,2, 2,1, 3,3, 4,5, 6,6
+classes=2
+coords=4
+num=5
+softmax=1
+"""
+TRAINED = """
+[net]
+width=8
+height=8
+channels=3
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=1
+pad=1
+activation=leaky
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=1
+pad=1
+activation=leaky
+[shortcut]
+from=-2
+weights_type=per_channel
+weights_normalization=softmax
+activation=linear
+[reorg]
+stride=2
+[route]
+layers=-1
+[convolutional]
+filters=4
+size=1
+stride=1
+activation=linear
+"""
+
+
+def near(found, wanted, tolerance=TOLERANCE):
+    assert found.shape == wanted.shape
+    return np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
+
+
+def turned(x):
+    """[N, C, H, W] with channels last; a flat input as it is."""
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def operations(model):
+    """How often each operation stands in the traced graph, functions inside it too."""
+    lengths = (None, *model.inputs[0].shape[1:])
+    traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(lengths))
+    definition = traced.graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return Counter(node.op for node in nodes)
+
+
+# ---------------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_layer_is_darknets(name, data_format):
+    net, x, recorded = read(name)
+    outputs = run_keras(net.network, net.parameters, np.stack([x, x]), every_layer=True, data_format=data_format)
+    assert len(outputs) == len(recorded) == len(net.layers)
+    for layer, output, wanted in zip(net.layers, outputs, recorded, strict=True):
+        assert output.dtype == np.float32
+        assert output.shape == (2, *layer.out_shape), layer.name
+        for picture in output:
+            assert near(picture, wanted), layer.name
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
+@pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
+def test_drawn_networks(flavor, tmp_path):
+    from tests.test_darknet_onnx_random import buildable
+
+    def run(data_format):
+        return Runner(lambda *given: run_keras(*given, data_format=data_format), "tensorflow")
+
+    runners = {data_format: run(data_format) for data_format in FORMATS}
+    for number, (text, network) in enumerate(buildable(flavor, 60)):
+        (tmp_path / "net.cfg").write_text(text)
+        (tmp_path / "net.weights").write_bytes(random_weights(network))
+        net = load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)
+        for row in check_runners(net.network, net.parameters, runners, batch=1 + number % 3).rows:
+            assert not row.over or row.deviation <= 5 * row.rounding, f"{row}\n{text}"
+        assert_told(net.to_keras(every_layer=True))
+
+
+@pytest.mark.parametrize("name", ["alexey/residual", "pjreddie/classifier"])
+def test_the_last_layer_alone_by_either_name(name):
+    net, x, recorded = read(name)
+    for framework in ("keras", "tensorflow"):
+        assert near(net.run(x[None], framework=framework)[0], recorded[-1])
+
+
+@pytest.mark.parametrize("name", ["alexey/scale_channels", "alexey/yolo_scaled", "pjreddie/shortcut_alpha_beta"])
+def test_keras_own_default_layout_does_not_matter(name):
+    net, x, recorded = read(name)
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        (output,) = run_keras(net.network, net.parameters, x[None])
+    finally:
+        keras.config.set_image_data_format(before)
+    assert near(output[0], recorded[-1])
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize(("name", "index"), list(moving_layers()))
+def test_moving_layers_are_bit_for_bit(name, index, data_format):
+    """Each by itself, on Darknet's own output before it."""
+    net, x, recorded = read(name)
+    layer = net.layers[index]
+    sources = [x if k < 0 else recorded[k] for k in layer.inputs]
+    if len(sources) > 1:
+        found = run_route(sources, layer, data_format)
+    else:
+        alone = replace(layer, index=0, inputs=(-1,), parameters=())
+        network = Network(net.network.flavor, "alone.cfg", sources[0].shape, (alone,))
+        (found,) = run_keras(network, {}, sources[0][None], data_format=data_format)
+    np.testing.assert_array_equal(found[0].reshape(recorded[index].shape), recorded[index])
+
+
+def run_route(sources, layer, data_format):
+    """A route of several inputs, which the network's one input holds one after another."""
+    from layoutbridge.darknet.meaning.combining import route
+    from layoutbridge.targets.keras_target import KerasTarget
+
+    sizes = [source.size for source in sources]
+    target = KerasTarget((sum(sizes),), data_format)
+    parts = target.split(target.input, sizes)
+    inputs = tuple(target.reshape(part, source.shape) for part, source in zip(parts, sources, strict=True))
+    network = Network("alexey", "alone.cfg", (sum(sizes),), (layer,))
+    value = route(Context(target, network, layer, inputs, {}))
+    model = keras.Model(target.input.tensor, target.output(value, as_picture=False))
+    return model(np.concatenate([source.ravel() for source in sources])[None]).numpy()
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if "yolo" in name or "region" in name or "detection" in name])
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("head", ["darknet", "raw", "boxes", "yolov5", "yolov8"])
+def test_heads_are_those_of_onnx(name, data_format, head, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from layoutbridge.darknet.onnx_export import run_model
+
+    net, x, _ = read(name)
+    net.to_onnx(tmp_path / "net.onnx", head=head)
+    wanted = run_model(tmp_path / "net.onnx", x[None])
+    model = net.to_keras(data_format=data_format, head=head)
+    found = model(turned(x[None]) if data_format == "channels_last" else x[None])
+    found = [tensor.numpy() for tensor in (found if isinstance(found, list) else [found])]
+    assert len(found) == len(wanted)
+    for mine, theirs in zip(found, wanted, strict=True):
+        if mine.shape != theirs.shape:
+            lies_so = net.layers[-1].kind == "region" and net.layers[-1].settings["channels_last"] and head == "darknet"
+            mine = mine.reshape(theirs.shape) if lies_so else mine.transpose(0, 3, 1, 2)
+        assert near(mine, theirs)
+
+
+def test_several_heads_are_a_list_and_every_layer_follows(tmp_path):
+    net = made(SMALL_V3, tmp_path)
+    heads = [layer.name for layer in net.layers if layer.kind in HEAD_KINDS]
+    model = net.to_keras()
+    assert [tuple(tensor.shape) for tensor in model.outputs] == [(None, 8, 8, 21), (None, 16, 16, 21)]
+    assert [layer.name for layer in model.layers if layer.name in heads] == heads
+    x = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    every = net.to_keras(every_layer=True)(turned(x))
+    wanted = run_keras(net.network, net.parameters, x, every_layer=True)
+    assert len(every) == len(net.layers)
+    for tensor, array in zip(every, wanted, strict=True):
+        np.testing.assert_array_equal(tensor.numpy().transpose(0, 3, 1, 2), array)
+
+
+# ---------------------------------------------------------------------- layers
+
+
+def test_layers_are_keras_own_and_bear_darknets_names(tmp_path):
+    net = made(SMALL_V3, tmp_path)
+    model = net.to_keras()
+    kinds = {layer.name: type(layer).__name__ for layer in model.layers}
+    assert kinds["0_convolutional"] == "Conv2D"
+    assert kinds["0_convolutional_batch_norm"] == "BatchNormalization"
+    assert kinds["0_convolutional_leaky"] == "LeakyReLU"
+    assert kinds["0_convolutional_pad"] == "ZeroPadding2D"
+    assert kinds["3_shortcut"] == "Add"
+    assert kinds["4_maxpool"] == kinds["5_maxpool"] == "MaxPooling2D"
+    assert kinds["7_route"] == "Concatenate"
+    assert kinds["11_upsample"] == "UpSampling2D"
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    assert not any(isinstance(layer, keras.layers.Lambda) for layer in model.layers)
+    numbers = {int(re.match(r"\d+", name)[0]) for name in kinds if name != "input"}
+    assert numbers == set(range(len(net.layers)))
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "length", "padded"),
+    [(3, 1, 8, False), (1, 1, 8, False), (5, 1, 8, False), (3, 2, 9, False), (3, 2, 8, True), (6, 2, 8, False)],
+)
+def test_same_padding_only_where_it_is_the_same(size, stride, length, padded, tmp_path):
+    """TensorFlow pads an even length at stride 2 behind alone, Darknet on both sides."""
+    text = f"[net]\nwidth={length}\nheight={length}\nchannels=2\n"
+    text += f"[convolutional]\nfilters=3\nsize={size}\nstride={stride}\npad=1\nactivation=linear\n"
+    net = made(text, tmp_path)
+    model = net.to_keras()
+    assert any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in model.layers) == (
+        padded or (model.get_layer("0_convolutional").padding == "valid" and size > 1)
+    )
+    x = np.random.default_rng(0).random((2, 2, length, length), np.float32)
+    assert near(run_keras(net.network, net.parameters, x)[0], net.run(x).astype(np.float32))
+    if padded:
+        assert next(layer.padding for layer in model.layers if hasattr(layer, "padding")) == ((1, 0), (1, 0))
+
+
+@pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
+def test_parameters_can_be_trained_and_statistics_stay(flavor, tmp_path):
+    net = made(TRAINED if flavor == "alexey" else SMALL_V2, tmp_path, flavor)
+    model = net.to_keras()
+    wanted = sum(p.size for layer in net.layers for p in layer.parameters if p.name not in ("means", "variances"))
+    fixed = sum(p.size for layer in net.layers for p in layer.parameters if p.name in ("means", "variances"))
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == wanted
+    assert sum(int(np.prod(v.shape)) for v in model.non_trainable_variables) == fixed
+    before = [v.numpy() for v in model.non_trainable_variables]
+    x = np.random.default_rng(0).random((4, *model.inputs[0].shape[1:]), np.float32)
+    inferred = model(x, training=False).numpy()
+    with tf.GradientTape() as tape:
+        output = model(x, training=True)
+        loss = tf.reduce_sum(output * output)
+    np.testing.assert_array_equal(output.numpy(), inferred)
+    for gradient in tape.gradient(loss, model.trainable_variables):
+        assert gradient is not None
+        assert np.abs(gradient.numpy()).max() > 0
+    model.compile("sgd", "mse")
+    model.fit(x, np.zeros_like(inferred), epochs=1, verbose=0)
+    for variable, values in zip(model.non_trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), values)
+
+
+SHARED = """
+[net]
+width=8
+height=8
+channels=4
+[convolutional]
+batch_normalize=1
+filters=4
+size=3
+stride=1
+pad=1
+activation=leaky
+[convolutional]
+batch_normalize=1
+share_index=0
+filters=4
+size=3
+stride={}
+pad=1
+activation=relu
+"""
+
+
+def test_shared_parameters_are_one_layer(tmp_path):
+    net = made(SHARED.format(1), tmp_path)
+    model = net.to_keras()
+    wanted = sum(p.size for layer in net.layers for p in layer.parameters if p.shared_with is None)
+    assert model.count_params() == wanted
+    x = np.random.default_rng(0).random((2, 4, 8, 8), np.float32)
+    assert near(run_keras(net.network, net.parameters, x)[0], net.run(x).astype(np.float32))
+    with pytest.raises(UnsupportedError, match=r"line 13: 1_convolutional has the weights of another layer .0_conv"):
+        made(SHARED.format(2), tmp_path).to_keras()
+
+
+# ---------------------------------------------------------------------- transposes
+
+
+def assert_told(model):
+    assert operations(model)["Transpose"] == len(transposes(model))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("data_format", FORMATS)
+def test_every_transpose_is_told(name, data_format):
+    net, _, _ = read(name)
+    assert_told(net.to_keras(data_format=data_format))
+
+
+def test_none_in_a_network_like_yolov3_and_v4(tmp_path):
+    net = made(SMALL_V3, tmp_path)
+    for head in ("darknet", "raw", "boxes", "yolov5"):
+        model = net.to_keras(head=head)
+        assert transposes(model) == ()
+        assert operations(model)["Transpose"] == 0
+
+
+@pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
+def test_those_of_the_reorg_alone_in_a_network_like_yolov2(flavor, tmp_path):
+    net = made(SMALL_V2, tmp_path, flavor)
+    model = net.to_keras()
+    told = transposes(model)
+    assert_told(model)
+    assert told
+    assert {re.sub(r"_\d+$", "", each.layer) for each in told} == {"4_reorg_permuted"}
+    assert all("moves elements" in each.reason for each in told)
+
+
+def test_the_fewest_of_a_reorg(tmp_path):
+    """One where the height is a multiple of stride², else three: Darknet's order, the reorg, channels last."""
+    text = "[net]\nwidth=26\nheight={}\nchannels=64\n[reorg]\nstride=2\n"
+    for height, count in ((28, 1), (26, 3)):
+        model = made(text.format(height), tmp_path).to_keras()
+        assert len(transposes(model)) == operations(model)["Transpose"] == count
+
+
+def test_a_flatten_before_a_matrix_permutes_the_matrix(tmp_path):
+    text = "[net]\nwidth=5\nheight=4\nchannels=3\n[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=leaky\n"
+    text += "[dropout]\n[connected]\noutput=7\nactivation=leaky\n[softmax]\n"
+    net = made(text, tmp_path)
+    model = net.to_keras()
+    assert operations(model)["Transpose"] == 0
+    x = np.random.default_rng(0).random((2, 3, 4, 5), np.float32)
+    assert near(model(turned(x)).numpy(), net.run(x).astype(np.float32))
+
+
+# ---------------------------------------------------------------------- gradients and training
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_are_darknets(name, data_format):
+    folder = ROOT / "fixtures" / "gradients" / name
+    net = load(folder / "net.cfg", folder / "net.weights", flavor=name.split("/")[0], strict=True)
+    with np.load(folder / "gradients.npz") as recorded:
+        recorded = dict(recorded)
+    last = data_format == "channels_last"
+    picture = len(net.layers[-1].out_shape) == 3
+
+    def taken(x):
+        return turned(x[None]) if last else x[None]
+
+    model = net.to_keras(data_format=data_format)
+    x = tf.constant(taken(recorded["input"]))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        output = model(x, training=True)
+    upstream = recorded["output_gradient"]
+    assert near(output.numpy(), taken(recorded["output"]) if picture else recorded["output"][None])
+    upstream = taken(upstream) if picture else upstream[None]
+    variables = model.trainable_variables
+    input_gradient, *gradients = tape.gradient(output, [x, *variables], output_gradients=tf.constant(upstream))
+    assert near(input_gradient.numpy(), taken(recorded["input_gradient"]))
+    by_path = {variable.path: gradient.numpy() for variable, gradient in zip(variables, gradients, strict=True)}
+    compared = 0
+    for layer in net.layers:
+        for mine, theirs in (("kernel", "weight"), ("bias", "bias")):
+            key = f"layer{layer.index:02d}_{theirs}_gradient"
+            if key in recorded:
+                gradient = by_path[f"{layer.name}/{mine}"]
+                parameter = next(p for p in layer.parameters if p.name == {"kernel": "weights", "bias": "biases"}[mine])
+                assert near(as_darknets(gradient, parameter), recorded[key])
+                compared += 1
+    assert compared == sum(key.startswith("layer") for key in recorded)
+
+
+def as_darknets(gradient, parameter):
+    """A gradient of Keras' variable in the order of the weights file."""
+    values = gradient.transpose(3, 2, 0, 1) if gradient.ndim == 4 else gradient
+    values = values.reshape(parameter.shape)
+    return (values.reshape(len(values), -1).T if parameter.flipped else values).ravel()
+
+
+def test_a_step_of_training_is_pytorchs(tmp_path):
+    torch = pytest.importorskip("torch")
+    net = made(TRAINED, tmp_path)
+    module, model = net.to_torch().train(), net.to_keras()
+    rng = np.random.default_rng(0)
+    x, wanted = rng.random((4, 3, 8, 8), np.float32), rng.random((4, 4, 4, 4), np.float32)
+    rate = 0.1
+
+    optimizer = torch.optim.SGD(module.parameters(), lr=rate)
+    loss = ((module(torch.from_numpy(x)) - torch.from_numpy(wanted)) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    told = model.train_on_batch(turned(x), turned(wanted))
+    assert np.isclose(float(told), loss.item(), rtol=1e-5)
+
+    names = {"weights": "kernel", "biases": "bias"}
+    variables = {variable.path: variable.numpy() for variable in model.variables}
+    compared = 0
+    for layer, trained in zip(net.layers, module.layers, strict=True):
+        for parameter in layer.parameters:
+            theirs = getattr(trained, parameter.name).detach().numpy()
+            paths = {
+                f"{layer.name}/{names.get(parameter.name)}",
+                f"{layer.name}_weights/array" if parameter.name == "weights" else "",
+                f"{layer.name}_batch_norm/"
+                + {"scales": "gamma", "biases": "beta", "means": "moving_mean"}.get(
+                    parameter.name, "moving_variance" if parameter.name == "variances" else ""
+                ),
+            }
+            (path,) = paths & variables.keys()
+            mine = variables[path]
+            mine = mine.transpose(3, 2, 0, 1) if mine.ndim == 4 else mine
+            np.testing.assert_allclose(mine.reshape(theirs.shape), theirs, rtol=0, atol=1e-6, err_msg=path)
+            before = net.parameters[layer.index, parameter.name]
+            assert (parameter.name in ("means", "variances")) == np.array_equal(theirs, before), path
+            compared += 1
+    assert compared == len(model.variables)
+
+
+# ---------------------------------------------------------------------- real networks
+
+NO_TRANSPOSE = ("yolov3", "yolov4")
+
+
+@pytest.mark.parametrize("folder", zoo_networks(6))
+def test_real_networks_are_those_of_onnx(folder, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from layoutbridge.darknet.onnx_export import run_onnx
+
+    net, x = real_network(folder, tmp_path / "net.weights")
+    wanted = run_onnx(net.network, net.parameters, x, every_layer=True)
+    found = run_keras(net.network, net.parameters, x, every_layer=True)
+    stray = [layer.index for layer in net.layers if not near(found[layer.index], wanted[layer.index], ZOO_TOLERANCE)]
+    if stray:
+        # A logistic of values in the thousands: float32 itself strays as far, in whatever form it is computed.
+        exact, rounded = (forward(net.network, net.parameters, x, dtype=dtype) for dtype in (np.float64, np.float32))
+        for index in stray:
+            allowed = 8 * np.abs(rounded[index] - exact[index]).max()
+            assert allowed > ZOO_TOLERANCE * np.abs(exact[index]).max(), net.layers[index].name
+            assert np.abs(found[index] - exact[index]).max() <= allowed, net.layers[index].name
+    (tmp_path / "net.weights").unlink()  # up to 1.1 GB
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("alexey/yolov4-tiny"),
+        pytest.param("alexey/yolov3-tiny"),
+        pytest.param("alexey/yolov3", marks=pytest.mark.slow),
+        pytest.param("alexey/yolov4", marks=pytest.mark.slow),
+        pytest.param("pjreddie/yolov3", marks=pytest.mark.slow),
+    ],
+)
+def test_real_yolov3_and_v4_have_no_transpose(name, tmp_path):
+    folder = ZOO / name
+    if not folder.is_dir():
+        pytest.skip(WHERE_ZOO)
+    load_synthesizer().write_weights(json.loads((folder / "manifest.json").read_text()), tmp_path / "net.weights")
+    net = load(folder / "net.cfg", tmp_path / "net.weights", flavor=folder.parent.name)
+    model = net.to_keras()
+    assert transposes(model) == ()
+    assert operations(model)["Transpose"] == 0
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def test_what_is_refused(tmp_path):
+    net, x, _ = read("alexey/residual")
+    with pytest.raises(ParameterError, match="channels_last or channels_first, not 'NHWC'"):
+        net.to_keras(data_format="NHWC")
+    with pytest.raises(UnknownNameError, match="no head is called 'best'"):
+        net.to_keras(head="best")
+    with pytest.raises(WeightsError, match="without weights"):
+        load(NETS / "alexey/residual/net.cfg").to_keras()
+    with pytest.raises(ValueError, match=r"expected shape|incompatible"):
+        net.to_keras()(x[None, :, :-1])
