@@ -8,6 +8,7 @@ import pytest
 
 from layoutbridge.frameworks.onnx_sessions import highest_loadable_opset
 from tests.command_line import refused, run
+from tests.darknet_files import made
 
 NETS = Path(__file__).resolve().parent.parent / "fixtures" / "nets"
 CFG, WEIGHTS = (str(NETS / "alexey" / "yolo_head" / name) for name in ("net.cfg", "net.weights"))
@@ -73,10 +74,70 @@ def test_the_export_is_the_network(capfd, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "files", "says"),
+    [
+        (
+            ["--to", "torch", "-o", "net.pt2"],
+            ["net.pt2", "net.safetensors"],
+            "wrote net.pt2 and net.safetensors: output",
+        ),
+        (["--to", "torch", "-o", "net.safetensors"], ["net.safetensors"], "the state dict"),
+        (
+            ["--to", "ncnn", "-o", "net.param"],
+            ["net.bin", "net.param"],
+            "wrote net.param and net.bin: output 2_yolo [1,",
+        ),
+        (["--to", "keras", "-o", "net.keras"], ["net.keras"], "output 2_yolo [N, 8, 8, 27]"),
+        (["--to", "keras", "--data-format", "channels_first", "-o", "net.keras"], ["net.keras"], "[N, 27, 8, 8]"),
+        (["--to", "keras", "--head", "boxes", "-o", "net.keras"], ["net.keras"], "output boxes [N, 192, 9]"),
+        (["--to", "tflite", "-o", "net.tflite"], ["net.tflite"], "no transpose in it"),
+        (["--for", "litert", "--half", "-o", "net.tflite"], ["net.tflite"], "output 2_yolo [1, 8, 8, 27]"),
+        (["--for", "onnxruntime", "-o", "net.onnx"], ["net.onnx"], "output 2_yolo [N, 27, 8, 8]"),
+        (["--to", "onnx", "--half", "-o", "net.onnx"], ["net.onnx"], "output 2_yolo [N, 27, 8, 8]"),
+        (["--to", "onnx", "--winograd", "-o", "net.onnx"], ["net.onnx"], "in 0 of 2 convolutions: at these sizes"),
+    ],
+)
+def test_every_target_is_written(capfd, tmp_path, monkeypatch, arguments, files, says):
+    for package in ("torch", "tensorflow", "onnxruntime"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, "export", CFG, WEIGHTS, *arguments)
+    assert (code, out) == (0, ""), err
+    assert says in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+
+def test_winograd_tells_what_it_costs(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    text = "[net]\nwidth=52\nheight=52\nchannels=64\n" + 2 * "[convolutional]\nfilters=128\nsize=3\npad=1\n"
+    made(text, tmp_path)
+    files = (str(tmp_path / "net.cfg"), str(tmp_path / "net.weights"))
+    code, _, err = run(capfd, "export", *files, "--to", "onnx", "--winograd", "-o", str(tmp_path / "net.onnx"))
+    assert code == 0
+    weights = (64 * 128 + 128 * 128) * 4
+    assert f"Winograd's form in 2 of 2 convolutions: a session takes {(36 - 9) * weights / 1e6:.1f} MB more" in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([CFG, "--to", "onnx"], "needs its weights"),
-        ([CFG, WEIGHTS, "--to", "torch"], "--to onnx"),
+        ([CFG, WEIGHTS], "--to is needed"),
+        ([CFG, WEIGHTS, "--to", "torch"], "must end in .pt2"),
+        ([CFG, WEIGHTS, "--to", "ncnn"], "must end in .param"),
+        ([CFG, WEIGHTS, "--to", "tflite"], "must end in .tflite"),
+        ([CFG, WEIGHTS, "--to", "keras"], "must end in .keras"),
+        ([CFG, WEIGHTS, "--to", "torch", "--half"], "--half is for --to onnx or tflite"),
+        ([CFG, WEIGHTS, "--to", "keras", "--winograd"], "--winograd is for --to onnx"),
+        ([CFG, WEIGHTS, "--to", "ncnn", "--batch", "2"], "--batch is for --to onnx or torch or keras or tflite"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--data-format", "channels_last"], "--data-format is for --to keras"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--half", "--winograd"], "half"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--dynamic-size", "--winograd"], "size"),
+        ([CFG, WEIGHTS, "--for", "caffe"], "there is onnxruntime, openvino, opencv, litert"),
+        ([CFG, WEIGHTS, "--for", "litert"], "must end in .tflite"),
+        ([CFG, WEIGHTS, "--for", "litert", "--to", "onnx"], "--for litert is for --to tflite"),
+        ([CFG, WEIGHTS, "--for", "openvino", "--to", "torch"], "--for openvino is for --to onnx"),
+        (["focus", "--to", "ncnn"], "for onnx, torch or keras, not for ncnn"),
         ([CFG, WEIGHTS, "--to", "onnx", "--stride", "2"], "--stride is for an operation"),
         (["focus", "--to", "onnx", "--head", "boxes"], "--head is for a network"),
         (["focus", WEIGHTS, "--to", "onnx"], "WEIGHTS is for a network"),

@@ -11,16 +11,16 @@ import typer
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import (
     complete_name,
-    loaded_network,
     open_shape,
     operation_named,
     whole,
 )
-from layoutbridge.cli.printing import errors_console, remark
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.cli.network_export import RUNTIMES, export_network, refuse_unfit
+from layoutbridge.cli.printing import remark
+from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError
 
 _LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads
-_OPERATION, _NETWORK = "For an operation", "For a network"
+_OPERATION, _NETWORK, _ONNX_NETWORK = "For an operation", "For a network", "For a network, onnx alone"
 
 
 class Target(StrEnum):
@@ -29,6 +29,8 @@ class Target(StrEnum):
     onnx = "onnx"
     torch = "torch"
     keras = "keras"
+    tflite = "tflite"
+    ncnn = "ncnn"
 
 
 def _option(help_text: str, panel: str, *names: str) -> Any:
@@ -43,66 +45,80 @@ def export(
     ],
     weights: Annotated[str | None, typer.Argument(help="The network's .weights.")] = None,
     *,
-    to: Annotated[Target, typer.Option("--to", help="onnx (.onnx), torch (.pt2), keras (.keras or a folder).")],
+    to: Annotated[
+        Target | None,
+        typer.Option("--to", help="onnx, torch (.pt2), keras (.keras or a folder), tflite, ncnn (.param)."),
+    ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
     opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx")] = None,
+    data_format: Annotated[str | None, _option("channels_last (default) or channels_first", "For keras")] = None,
     shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
     stride: Annotated[str | None, _option("Stride, or block size. (default: 2)", _OPERATION)] = None,
     groups: Annotated[str | None, _option("Groups of channel_shuffle. (default: 2)", _OPERATION)] = None,
     dtype: Annotated[str | None, _option("The input's dtype. (default: float32)", _OPERATION)] = None,
-    data_format: Annotated[str | None, _option("For keras. (default: channels_last)", _OPERATION)] = None,
     flavor: Annotated[str | None, _option("alexey (the fork, default) or pjreddie (the original)", _NETWORK)] = None,
     head: Annotated[str | None, _option("darknet (default), raw, boxes, yolov5 or yolov8", _NETWORK)] = None,
-    nms: Annotated[bool, _option("Add ONNX's own suppression behind the boxes", _NETWORK, "--nms")] = False,
-    names: Annotated[str | None, _option("The classes' names, a text file, for the metadata", _NETWORK)] = None,
     size: Annotated[str | None, _option("Override the input size: WIDTHxHEIGHT", _NETWORK)] = None,
-    batch: Annotated[str | None, _option("Pictures at a time. (default: open)", _NETWORK)] = None,
-    dynamic_size: Annotated[bool, _option("Leave height and width open", _NETWORK, "--dynamic-size")] = False,
+    batch: Annotated[str | None, _option("Pictures at a time. (default: open; tflite 1)", _NETWORK)] = None,
     upto: Annotated[str | None, _option("Keep the first so many layers", _NETWORK)] = None,
-    keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _NETWORK, "--keep-batch-norm")] = False,
-    external_data: Annotated[bool, _option("Weights in a file of their own", _NETWORK, "--external-data")] = False,
     every_layer: Annotated[bool, _option("Every layer's output too", _NETWORK, "--every-layer")] = False,
     strict: Annotated[bool, _option("Weights that are too long are an error", _NETWORK, "--strict")] = False,
+    half: Annotated[bool, _option("float16; heads in float32. For onnx, tflite", _NETWORK, "--half")] = False,
+    runtime: Annotated[
+        str | None, _option("Fastest form for onnxruntime, openvino, opencv, litert", _NETWORK, "--for")
+    ] = None,
+    winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _ONNX_NETWORK, "--winograd")] = False,
+    nms: Annotated[bool, _option("Add ONNX's own suppression behind the boxes", _ONNX_NETWORK, "--nms")] = False,
+    names: Annotated[str | None, _option("The classes' names, a text file, for the metadata", _ONNX_NETWORK)] = None,
+    dynamic_size: Annotated[bool, _option("Leave height and width open", _ONNX_NETWORK, "--dynamic-size")] = False,
+    keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _ONNX_NETWORK, "--keep-batch-norm")] = False,
+    external_data: Annotated[bool, _option("Weights in a file of their own", _ONNX_NETWORK, "--external-data")] = False,
 ) -> None:
     """Write an operation, or a whole Darknet network, as a model of another framework."""
-    for_operations = {
-        "--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype, "--data-format": data_format,
-    }  # fmt: skip
+    for_operations = {"--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype}
     for_networks = {
-        "--flavor": flavor, "--head": head, "--nms": nms, "--names": names, "--size": size, "--batch": batch,
-        "--dynamic-size": dynamic_size, "--upto": upto, "--keep-batch-norm": keep_batch_norm,
-        "--external-data": external_data, "--every-layer": every_layer, "--strict": strict, "WEIGHTS": weights,
+        "--flavor": flavor, "--head": head, "--size": size, "--batch": batch, "--upto": upto,
+        "--every-layer": every_layer, "--strict": strict, "--half": half, "--for": runtime, "--winograd": winograd,
+        "--nms": nms, "--names": names, "--dynamic-size": dynamic_size, "--keep-batch-norm": keep_batch_norm,
+        "--external-data": external_data, "WEIGHTS": weights,
     }  # fmt: skip
+    target = _target(to, runtime)
+    for option, value, only in (("--opset", opset, Target.onnx), ("--data-format", data_format, Target.keras)):
+        if value is not None and target != only:
+            raise ParameterError(f"{option} is for --to {only.value}, not --to {target.value}")
     opset_number = None if opset is None else whole(opset, "--opset")
-    if opset_number is not None and to != Target.onnx:
-        raise ParameterError(f"--opset is for --to onnx, not --to {to.value}")
     _warn_of_opset(opset_number)
     if not name.lower().endswith(".cfg"):
         _refuse_given(for_networks, f"is for a network, and {name!r} is none (its name must end in .cfg)")
-        _export_operation(name, to, output, opset_number, for_operations)
+        _export_operation(name, target, output, opset_number, for_operations | {"--data-format": data_format})
         return
     _refuse_given(for_operations, "is for an operation, not for a network")
-    if to != Target.onnx:
-        raise UnsupportedError(f"whole networks are written as ONNX, not as {to.value}: give --to onnx")
-    from layoutbridge.files import refuse_overwriting
-
     if weights is None:
         raise ParameterError(f"the network '{name}' needs its weights: layoutbridge export {name} FILE.weights ...")
-    refuse_overwriting(output, [name, weights])
-    net = loaded_network(name, weights, flavor=flavor or "alexey", size=size, upto=upto, strict=strict)
-    _export_network(
-        net,
-        output,
-        names,
-        head=head or "darknet",
-        nms=nms,
-        batch=None if batch is None else whole(batch, "--batch"),
-        dynamic_size=dynamic_size,
-        keep_batch_norm=keep_batch_norm,
-        external_data=external_data,
-        every_layer=every_layer,
-        **({} if opset_number is None else {"opset": opset_number}),
-    )
+    refuse_unfit(target.value, for_networks)
+    read = {"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict}
+    chosen = {
+        "head": head, "batch": None if batch is None else whole(batch, "--batch"), "every_layer": every_layer,
+        "half": half, "runtime": runtime, "winograd": winograd, "nms": nms, "names": names,
+        "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,
+        "opset": opset_number, "data_format": data_format,
+    }  # fmt: skip
+    given = {key: value for key, value in chosen.items() if value not in (None, False)}
+    export_network(target.value, name, weights, output, read, given)
+
+
+def _target(to: Target | None, runtime: str | None) -> Target:
+    """What --to says, or what the runtime of --for reads."""
+    if runtime is None:
+        if to is None:
+            raise ParameterError(f"--to is needed: {', '.join(target.value for target in Target)}")
+        return to
+    if runtime not in RUNTIMES:
+        raise UnknownNameError(f"no runtime is called {runtime!r}; there is {', '.join(RUNTIMES)}")
+    wanted = Target(RUNTIMES[runtime])
+    if to is not None and to != wanted:
+        raise ParameterError(f"--for {runtime} is for --to {wanted.value}, not --to {to.value}")
+    return wanted
 
 
 def _warn_of_opset(opset: int | None) -> None:
@@ -129,32 +145,13 @@ def _export_operation(name: str, to: Target, output: str, opset: int | None, giv
     from layoutbridge.frameworks import export as write
 
     operation = operation_named(name, given["--stride"], given["--groups"])
+    if to in (Target.tflite, Target.ncnn):
+        raise UnsupportedError(f"an operation is written for onnx, torch or keras, not for {to.value}")
     options: dict[str, Any] = {"dtype": given["--dtype"] or "float32"}
     if opset is not None:
         options["opset"] = opset
     if given["--data-format"] is not None:
-        if to != Target.keras:
-            raise ParameterError(f"--data-format is for --to keras, not --to {to.value}")
         options["data_format"] = given["--data-format"]
     shape = given["--shape"]
     write(operation, to.value, output, shape=None if shape is None else open_shape(shape), **options)
     remark(f"wrote {output}: {operation.label} for {to.value}")
-
-
-def _export_network(net: Any, output: str, names: str | None, **options: Any) -> None:
-    from layoutbridge.darknet.detection import read_names
-    from layoutbridge.files import refuse_overwriting
-    from layoutbridge.report.progress import byte_progress
-
-    if names is not None:
-        refuse_overwriting(output, [names])
-        options["names"] = read_names(names)
-    with byte_progress(errors_console(), "writing") as progress:
-        made = net.to_onnx(output, progress=progress, **options)
-    outputs = ", ".join(
-        f"{name} [N, {', '.join('?' if length is None else str(length) for length in shape)}]"
-        for name, shape in list(made.outputs.items())[:4]
-    )
-    beside = "" if made.data_path is None else f" and {made.data_path}"
-    more = f", and {len(made.outputs) - 4} more" if len(made.outputs) > 4 else ""
-    remark(f"wrote {output}{beside}: opset {made.opset}, outputs {outputs}{more}")
