@@ -17,6 +17,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+OPENCV4 := $(VENV)/opencv4
 PIP    = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 ifeq ($(SLOW),1)
 MARKS := -m ""
@@ -52,8 +53,11 @@ mypy: $(STAMP)
 format: $(STAMP)  ## put imports in order and mend what ruff can mend by itself
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## benchmarks, one process, nothing beside it
-	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist --benchmark-only $(BENCH_ARGS)
+bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside it
+	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist $(BENCH_ARGS)
+
+$(OPENCV4): $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'opencv-python-headless>=4.14,<5'
 
 clean:  ## remove the environment, caches and build outputs
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
