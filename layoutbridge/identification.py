@@ -89,7 +89,7 @@ def identify(target: object, shape: Sequence[int] | None = None) -> Identificati
 
     `target` is a callable (called with a NumPy array; an `nn.Module` with a torch tensor, a Keras layer with a
     TensorFlow one), a `Rearrangement`, a table of integers with `out.ravel()[i] == x.ravel()[table.ravel()[i]]`, or
-    text: the path of a table (.npy, .csv, .json) or an ONNX model, `module:callable` or `file.py:callable`, which
+    text: the path of a table (.npy, .csv, .json), an ONNX or a Keras model, `module:callable` or `file.py:callable`, which
     runs that file. `shape` is the input's, [N, C, H, W] or [C, H, W]; a table of other than one dimension is taken to
     have the result's shape. Something that runs but is no permutation is an answer, not an error.
     Raises `ParameterError` (a callable without a shape), `ShapeError` and `UnusableInputError`.
@@ -149,28 +149,31 @@ def _from_table(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[in
     flat = table.reshape(-1)
     if not found.is_permutation:
         return _no_permutation(table, shape, out_shape, found)
-    if found.digits is None:
-        return Identification("permutation", shape, out_shape, (), None, "NCHW", found.reason, flat)
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    fitting = matches(found.digits, shape, out_shape)
+    reason = found.reason
+    fitting = () if found.digits is None else matches(found.digits, shape, out_shape)
     if not fitting and len(shape) == 4 and (out_shape is None or len(out_shape) == 4):
-        fitting = _channels_last_matches(flat, shape, out_shape)
-        layout = "NHWC" if fitting else "NCHW"
-    pattern = fitting[0].op.pattern if fitting else _pattern(found, shape, out_shape)
-    return Identification("permutation", shape, out_shape, fitting, pattern, layout, found.reason, flat)
+        fitting, seen_so = _channels_last_matches(flat, shape, out_shape)
+        if fitting:
+            layout, reason = "NHWC", f"channels first it is {seen_so}"
+    if fitting:
+        pattern: str | None = fitting[0].op.pattern
+    else:
+        pattern = None if found.digits is None else _pattern(found, shape, out_shape)
+    return Identification("permutation", shape, out_shape, fitting, pattern, layout, reason, flat)
 
 
 def _channels_last_matches(
     flat: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[int, ...] | None
-) -> tuple[Match, ...]:
-    """The names that fit when [N, H, W, C] is what the tensor holds, on both sides."""
+) -> tuple[tuple[Match, ...], str]:
+    """The names that fit when [N, H, W, C] is what the tensor holds, on both sides; and what the digits are then."""
     if out_shape is None:
-        return ()
+        return (), ""
     n, h, w, c = shape
     positions = np.arange(flat.size).reshape(n, c, h, w).transpose(_TO_LAST).reshape(-1)  # channels-first position
     seen = positions[flat].reshape(out_shape).transpose(_TO_FIRST)
-    digits = factorize(seen).digits
-    return () if digits is None else matches(digits, (n, c, h, w), seen.shape)
+    found = factorize(seen)
+    return () if found.digits is None else matches(found.digits, (n, c, h, w), seen.shape), found.reason
 
 
 def _pattern(found: Factorization, shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> str:

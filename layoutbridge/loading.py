@@ -1,4 +1,4 @@
-"""From a word on the command line to a thing to identify: a table file, an ONNX file, a callable."""
+"""From a word on the command line to a thing to identify: a table, an ONNX or Keras file, a callable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLE_SUFFIXES = (".npy", ".csv", ".json")
 
 
 def load_target(text: str | os.PathLike[str]) -> Any:
-    """What `text` names: a table from .npy, .csv or .json, an ONNX model as a callable, or a callable.
+    """What `text` names: a table from .npy, .csv or .json, an ONNX or Keras model, or a callable.
 
     `module:callable` imports the module, `file.py:callable` runs the file; the callable may be a dotted attribute,
     and a class is called without arguments, or with those written behind it: `ports.py:Reorg(stride=2)`.
@@ -41,10 +41,14 @@ def load_target(text: str | os.PathLike[str]) -> Any:
         from layoutbridge.frameworks.onnx import load_callable
 
         return TypedCallable(*load_callable(name))
+    if suffix == ".keras":
+        from layoutbridge.frameworks.tensorflow import load_keras_file
+
+        return load_keras_file(name)
     place, colon, attribute = _split_place(name)
     if not colon or not attribute or not place:
         raise UnusableInputError(
-            f"'{name}' names nothing to identify: give a .npy, .csv, .json or .onnx file, "
+            f"'{name}' names nothing to identify: give a .npy, .csv, .json, .onnx or .keras file, "
             f"module:callable or file.py:callable"
         )
     module = _run_file(place) if place.endswith(".py") else _import_module(place)

@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -246,6 +247,7 @@ def test_callables_in_files(tmp_path):
         ("missing.py:thing", "there is no file"),
         ("missing.npy", "cannot read"),
         ("missing.onnx", "missing.onnx"),
+        ("missing.keras", "there is no file"),
         ("nothing", "names nothing to identify"),
         ("json:", "names nothing to identify"),
         (":dumps", "names nothing to identify"),
@@ -272,3 +274,41 @@ def test_shapes_are_needed_and_checked():
     for shape in [(0, 3, 4, 4), (-1, 3, 4, 4), (1.5, 3, 4, 4), (2**62, 4, 4, 4)]:
         with pytest.raises((ParameterError, ShapeError)):
             lb.identify(lambda x: x, shape)
+
+
+@pytest.mark.parametrize("name", ["darknet_reorg", "darknet_reorg_reverse", "space_to_depth", "pixel_shuffle", "focus"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_keras_file_is_identified_in_its_own_layout(name, data_format, tmp_path):
+    """Channels last, Darknet's reorg is no one permutation of digits at a height that 4 does not divide."""
+    pytest.importorskip("tensorflow")
+    from layoutbridge.frameworks.tensorflow import save
+
+    save(lb.op(name), tmp_path / "model.keras", shape=(1, 16, 26, 26), data_format=data_format)
+    last = data_format == "channels_last"
+    found = lb.identify(tmp_path / "model.keras", (1, 26, 26, 16) if last else (1, 16, 26, 26))
+    assert name in found.names
+    assert found.layout == ("NHWC" if last else "NCHW")
+    assert ("channels first it is a permutation" in found.explain()) == last
+
+
+def test_a_keras_file_from_a_newer_keras_says_so(tmp_path):
+    pytest.importorskip("tensorflow")
+    import keras
+
+    from layoutbridge.frameworks.tensorflow import save
+
+    save(lb.op("focus"), tmp_path / "model.keras", shape=(1, 3, 4, 4))
+    newer = tmp_path / "newer.keras"
+    with ZipFile(tmp_path / "model.keras") as held, ZipFile(newer, "w") as written:
+        for part in held.namelist():
+            content = held.read(part)
+            if part == "metadata.json":
+                content = json.dumps(json.loads(content) | {"keras_version": "99.1.0"}).encode()
+            elif part == "config.json":  # as if the layer were described in another way by then
+                content = content.replace(b'"rearrangement"', b'"arrangement"')
+            written.writestr(part, content)
+    with pytest.raises(UnusableInputError, match=rf"written by Keras 99\.1\.0, and {keras.__version__} is installed"):
+        lb.identify(newer, (1, 3, 4, 4))
+    (tmp_path / "broken.keras").write_bytes(b"PK no more")
+    with pytest.raises(UnusableInputError, match=r"cannot read .*broken\.keras"):
+        lb.identify(tmp_path / "broken.keras", (1, 3, 4, 4))
