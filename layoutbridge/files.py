@@ -6,11 +6,13 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from layoutbridge.errors import UnusableInputError
+
+Progress = Callable[[int, int], None]  # how much is read or written, and how much there is in all
 
 
 def refuse_overwriting(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]]) -> None:

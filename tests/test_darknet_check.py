@@ -10,7 +10,7 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.darknet.check import check_network, check_runners
 from layoutbridge.darknet.runners import FORMS, TARGETS, Runner, runner_named
-from layoutbridge.errors import MissingFrameworkError, UnknownNameError, UnsupportedError
+from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnknownNameError, UnsupportedError
 from tests.command_line import run
 from tests.darknet_files import NETS
 
@@ -96,6 +96,19 @@ def test_a_target_that_is_not_installed_is_told():
         check_runners(net.network, net.parameters, {"other": runners["other"]})
     with pytest.raises(UnknownNameError, match="caffe"):
         check_network(net.network, net.parameters, ["caffe"])
+
+
+def test_what_is_refused():
+    net = passthrough()
+    with pytest.raises(ParameterError, match="name at least one target of onnx, torch"):
+        check_network(net.network, net.parameters, [])
+    for batch in (0, 1.5):
+        with pytest.raises(ParameterError, match=f"the batch is a number of at least 1, not {batch}"):
+            check_network(net.network, net.parameters, ["onnx"], batch=batch)
+    shape = (1, *net.network.in_shape)
+    for x in (np.zeros((1, 2)), np.zeros((0, *shape[1:])), np.full(shape, "a")):
+        with pytest.raises(ShapeError, match="the input must"):
+            check_network(net.network, net.parameters, ["onnx"], x=x)
 
 
 @pytest.mark.parametrize(

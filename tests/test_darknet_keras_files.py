@@ -17,14 +17,13 @@ from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeErro
 from layoutbridge.frameworks.base import installed_version
 from layoutbridge.frameworks.tensorflow import load_keras_file
 from tests.darknet_files import GOLDEN, NETS, ROOT, WHERE_ZOO, ZOO, load_synthesizer, made, random_weights, read
-from tests.test_darknet_keras import SMALL_V2, SMALL_V3, TRAINED, near, turned
+from tests.keras_networks import SMALL_V2, SMALL_V3, TRAINED, near, turned
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 from layoutbridge.darknet.keras_export import run_keras, run_litert, run_tflite, transposes, write_keras  # noqa: E402
 
-TOLERANCE = 1e-5  # of a layer's largest value
 HALF_TOLERANCE = 1e-2
 # one of each of our own layers, and what Keras' own must say in their configs
 CUSTOM = [
@@ -254,7 +253,7 @@ def test_a_tflite_file_is_no_more_than_the_network(tmp_path):
     assert made_of.count("CONV_2D") == 5
     assert made_of.count("PAD") == 1  # Darknet's padding before a convolution of stride 2
     assert "TRANSPOSE" not in made_of
-    assert "MUL" not in made_of or made_of.count("MUL") <= 4  # mish, and scale_x_y of three boxes
+    assert made_of.count("MUL") <= 4  # mish, and scale_x_y of three boxes
     x = np.random.default_rng(0).random((3, 3, 32, 32), np.float32)
     results = run_tflite(tmp_path / "net.tflite", x, threads=1)
     assert list(results) == list(exported.outputs)
@@ -290,6 +289,8 @@ def test_what_run_tflite_refuses(tmp_path):
     x = np.zeros((1, 3, 32, 32), np.float32)
     with pytest.raises(ShapeError, match=r"takes \[1, 32, 32, 3\], not \[1, 32, 31, 3\]"):
         run_tflite(tmp_path / "net.tflite", x[..., :31])
+    with pytest.raises(ShapeError, match=r"takes \[1, 32, 32, 3\], not \[0, 32, 32, 3\]"):
+        run_tflite(tmp_path / "net.tflite", x[:0])
     with pytest.raises(ParameterError, match="threads is a number of at least 1, not 0"):
         run_tflite(tmp_path / "net.tflite", x, threads=0)
     (tmp_path / "broken.tflite").write_bytes(b"nothing")
@@ -298,7 +299,8 @@ def test_what_run_tflite_refuses(tmp_path):
             run_tflite(tmp_path / f"{name}.tflite", x)
 
 
-def test_writing_is_silent(tmp_path):
+@needs_litert
+def test_writing_and_running_are_silent(tmp_path):
     """Neither TensorFlow's converter nor LiteRT says anything."""
     program = """
 import sys, numpy
@@ -307,6 +309,7 @@ from layoutbridge.darknet.keras_export import run_litert, write_keras
 net = load(sys.argv[1] + "/net.cfg", sys.argv[1] + "/net.weights")
 for name in ("net.keras", "saved", "net.tflite"):
     write_keras(net.network, net.parameters, sys.argv[2] + "/" + name)
+run_litert(net.network, net.parameters, numpy.zeros((1, *net.network.in_shape)))
 """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
     command = [sys.executable, "-c", program, str(NETS / "alexey/passthrough"), str(tmp_path)]
@@ -364,4 +367,4 @@ def test_what_making_yolov4_costs(tmp_path):
     seconds, memory = map(float, elsewhere(COST, folder / "net.cfg", tmp_path / "net.weights").split())
     weights = (tmp_path / "net.weights").stat().st_size
     assert memory <= weights + 600e6
-    assert seconds <= 3 * 2  # 1.1 s measured; the rest is for busy machines
+    assert seconds <= 6  # 1.1 s measured; the rest is for busy machines

@@ -5,16 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from layoutbridge.darknet import load
 from layoutbridge.darknet.precision import activation_in_float32
 from layoutbridge.darknet.reference import forward
 from tests.darknet_files import (
     GOLDEN,
     WHERE_ZOO,
     ZOO,
-    built,
     deviation_table,
-    random_weights,
+    made,
     read,
     real_network,
 )
@@ -42,12 +40,10 @@ REAL = (
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
 
-def made(text, tmp_path, parameters=None):
-    network = built(text)
-    (tmp_path / "net.cfg").write_text(text)
-    (tmp_path / "net.weights").write_bytes(random_weights(network))
-    net = load(tmp_path / "net.cfg", tmp_path / "net.weights", strict=True)
-    return net.network, {key: (parameters or {}).get(key, values) for key, values in net.parameters.items()}
+def changed(text, folder, parameters=None):
+    """The network of a cfg's text and its random parameters, but for those given."""
+    net = made(text, folder)
+    return net.network, dict(net.parameters) | (parameters or {})
 
 
 def assert_near(found, wanted, tolerance=TOLERANCE):
@@ -229,7 +225,7 @@ def test_outputs_of_every_layer_are_float32(tmp_path):
 @pytest.mark.parametrize("external_data", [False, True])
 def test_the_file_is_half_as_large(external_data, tmp_path):
     text = "[net]\nwidth=8\nheight=8\nchannels=64\n" + "[convolutional]\nfilters=128\nsize=3\nbatch_normalize=1\n" * 3
-    network, parameters = made(text, tmp_path)
+    network, parameters = changed(text, tmp_path)
     sizes = []
     for half in (False, True):
         path = tmp_path / "net.onnx"
@@ -252,8 +248,8 @@ def test_weights_are_folded_and_rounded_once(flavor, tmp_path):
             )
             divisor = np.sqrt(variances + 1e-5) if flavor == "alexey" else np.sqrt(variances) + 1e-6
             factor = scales / divisor
-            folded = weights * factor.reshape(-1, 1, 1, 1)
-            np.testing.assert_array_equal(held[f"{layer.name}/weights"], folded.astype(np.float16))
+            wanted = weights * factor.reshape(-1, 1, 1, 1)
+            np.testing.assert_array_equal(held[f"{layer.name}/weights"], wanted.astype(np.float16))
             np.testing.assert_array_equal(held[f"{layer.name}/biases"], (biases - means * factor).astype(np.float16))
 
 
@@ -276,9 +272,9 @@ CHAIN = (
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6], ids=["too_large", "too_small"])
 def test_a_layer_whose_weights_do_not_fit_stays_float32(factor, tmp_path):
-    _, given = made(CHAIN, tmp_path)
+    _, given = changed(CHAIN, tmp_path)
     weights = {(1, "weights"): given[1, "weights"] * np.float32(factor)}
-    network, parameters = made(CHAIN, tmp_path, weights)
+    network, parameters = changed(CHAIN, tmp_path, weights)
     export = write_onnx(network, parameters, tmp_path / "net.onnx", half=True, every_layer=True)
     (warning,) = export.warnings
     assert warning.startswith("net.cfg, line 9: 1_convolutional stays in float32: '1_convolutional/weights' reaches")
@@ -293,14 +289,14 @@ def test_a_layer_whose_weights_do_not_fit_stays_float32(factor, tmp_path):
 
 
 def test_small_biases_are_no_reason(tmp_path):
-    _, given = made(CHAIN, tmp_path)
-    network, parameters = made(CHAIN, tmp_path, {(1, "biases"): given[1, "biases"] * np.float32(1e-6)})
+    _, given = changed(CHAIN, tmp_path)
+    network, parameters = changed(CHAIN, tmp_path, {(1, "biases"): given[1, "biases"] * np.float32(1e-6)})
     assert not write_onnx(network, parameters, tmp_path / "net.onnx", half=True).warnings
 
 
 def test_the_largest_number_of_float16_fits(tmp_path):
     for value, fits in ((65504.0, True), (65519.0, True), (65520.0, False), (-65520.0, False)):
-        network, parameters = made(CHAIN, tmp_path, {(0, "biases"): np.full(4, value, np.float32)})
+        network, parameters = changed(CHAIN, tmp_path, {(0, "biases"): np.full(4, value, np.float32)})
         export = write_onnx(network, parameters, tmp_path / "net.onnx", half=True)
         assert bool(export.warnings) is not fits
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from layoutbridge.cli.arguments import loaded_network
 from layoutbridge.cli.printing import errors_console, remark
 from layoutbridge.errors import ParameterError
+from layoutbridge.targets import onnx_forms
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.network import DarknetNetwork
 
-RUNTIMES = {"onnxruntime": "onnx", "openvino": "onnx", "opencv": "onnx", "litert": "tflite"}  # and what they read
+RUNTIMES = {**dict.fromkeys(onnx_forms.RUNTIMES, "onnx"), "litert": "tflite"}  # and what they read
 _EVERYWHERE = ("--flavor", "--head", "--size", "--upto", "--every-layer", "--strict", "WEIGHTS")
 _OPTIONS = {  # what each target takes besides
     "onnx": ("--batch", "--half", "--for", "--winograd", "--nms", "--names", "--dynamic-size", "--keep-batch-norm",

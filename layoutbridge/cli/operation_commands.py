@@ -139,7 +139,7 @@ def identify(
     target: Annotated[
         str,
         typer.Argument(
-            help="A table (.npy, .csv, .json), an ONNX model, module:callable or file.py:callable, "
+            help="A table (.npy, .csv, .json), an ONNX or Keras model, module:callable or file.py:callable, "
             "with plain arguments where a class wants them: 'ports.py:Reorg(2)'."
         ),
     ],

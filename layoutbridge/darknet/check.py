@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.model import Network
 from layoutbridge.darknet.reference import forward
-from layoutbridge.darknet.runners import ALIASES, TARGETS, Runner, runner_named
-from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnsupportedError
+from layoutbridge.darknet.runners import ALIASES, TARGETS, Runner, checked_input, runner_named
+from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError
+from layoutbridge.frameworks.base import check_count, installed_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class LayerCheck:
     """One layer: its `deviations` by target, as shares of `largest`, the reference's largest magnitude.
 
     `rounding` is how far the reference itself strays when it computes in float32, as the same share; measured where
-    a float32 target is over its tolerance, else None. A deviation of about that size is float32's, not an error of
-    the port. `over` names the targets that are over their tolerance; `line` is the cfg's.
+    a target is over its tolerance, else None. A float32 target's deviation of about that size is no error of the
+    port. `over` names the targets that are over their tolerance; `line` is the cfg's.
     """
 
     index: int
@@ -139,8 +139,10 @@ def check_runners(
     `tolerance` replaces each runner's own. The random input is uniform in 0..1, of `batch` pictures, from `seed`.
     `progress` hears what runs next. Raises `MissingFrameworkError` for what is not installed (with `only_installed`
     where nothing is), `UnsupportedError` where no target can express the network, `ShapeError` for an `x`
-    that does not fit and `ParameterError` for unusable numbers.
+    that does not fit and `ParameterError` for unusable numbers, or without runners.
     """
+    if not runners:
+        raise ParameterError(f"there is nothing to check: name at least one target of {', '.join(TARGETS)}")
     if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise ParameterError(f"the tolerance is a share of a layer's largest value, at least 0, not {tolerance}")
     x = _input(network, x, seed, batch)
@@ -161,11 +163,11 @@ def check_runners(
             made.append(TargetCheck(name, None, allowed, "missing", str(error)))
             continue
         except UnsupportedError as error:
-            made.append(TargetCheck(name, _version(runner.package), allowed, "unsupported", str(error)))
+            made.append(TargetCheck(name, installed_version(runner.package), allowed, "unsupported", str(error)))
             continue
         held = [_deviation(*three) for three in zip(found, wanted, largest, strict=True)]
         deviations[name] = held
-        made.append(_judged(name, _version(runner.package), allowed, held))
+        made.append(_judged(name, installed_version(runner.package), allowed, held))
     if not deviations:
         kind = UnsupportedError if any(target.status == "unsupported" for target in made) else MissingFrameworkError
         raise kind("; ".join(dict.fromkeys(target.detail for target in made)))
@@ -197,12 +199,9 @@ def check_runners(
 
 def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> NDArray[Any]:
     if x is None:
-        if batch < 1:
-            raise ParameterError(f"the batch must be at least 1, not {batch}")
+        check_count("the batch", batch)
         return np.random.default_rng(seed).random((batch, *network.in_shape), np.float32)
-    if x.shape[1:] != network.in_shape:
-        raise ShapeError(f"the input must be [N, {', '.join(map(str, network.in_shape))}], not {list(x.shape)}")
-    return x
+    return checked_input(network, x)
 
 
 def _judged(name: str, installed: str | None, tolerance: float, deviations: list[float]) -> TargetCheck:
@@ -211,13 +210,6 @@ def _judged(name: str, installed: str | None, tolerance: float, deviations: list
     return TargetCheck(
         name, installed, tolerance, "equal" if first is None else "differs", first_over=first, worst=worst
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # another distribution of the same package
-        return None
 
 
 def _finite(value: float) -> float | None:

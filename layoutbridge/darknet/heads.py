@@ -19,7 +19,7 @@ Definitions: as in `darknet.boxes`, which computes the same in NumPy and shares 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,6 @@ HeadKind = Literal["boxes", "yolov5", "yolov8"]
 HEAD_LAYOUTS: tuple[HeadKind, ...] = get_args(HeadKind)
 NMS_OVERLAP = 0.45  # Darknet's -nms
 NMS_SCORE = 0.25  # the fork's -thresh
-
-
-class Suppressing(Protocol):
-    """A target with a suppression of its own."""
-
-    def non_max_suppression(
-        self, boxes: Any, scores: Any, *, overlap: float, threshold: float, most: int, centered: bool
-    ) -> Any:
-        """Which of boxes (K, 4) with scores (classes, K) are kept."""
 
 
 Columns = tuple[V, V, V, V, V]  # centre, size, objectness told, the scores' factor, probabilities
@@ -92,7 +83,7 @@ def _suppressed(target: Target[V], boxes: V, scores: V) -> Any:
     if suppress is None:
         raise UnsupportedError("this target has no suppression of its own: leave nms away and suppress afterwards")
     most = boxes.shape[0]
-    return suppress(boxes, scores, overlap=NMS_OVERLAP, threshold=NMS_SCORE, most=most, centered=True)
+    return suppress(boxes, scores, overlap=NMS_OVERLAP, threshold=NMS_SCORE, most=most)
 
 
 def _turned(target: Target[V], x: V) -> V:

@@ -20,12 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import Arrays, Context, Options, check_kinds, write_layers
-from layoutbridge.darknet.model import Network, Shape
+from layoutbridge.darknet.model import STATISTICS, Network, Shape
 from layoutbridge.darknet.outputs import INPUT, check_head, output_layers, output_name
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks import tensorflow as framework
-from layoutbridge.frameworks.base import missing
+from layoutbridge.frameworks.base import check_count, first_line, missing
 from layoutbridge.targets.primitives import LazyArray
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from layoutbridge.targets.keras_values import KerasValue
 
 KERAS, TFLITE = ".keras", ".tflite"
-_FILES = (KERAS, TFLITE)
-DATA_FORMATS = ("channels_last", "channels_first")
-_STATISTICS = ("means", "variances")  # collected while Darknet trains, not trained themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Transposed:
 
 @dataclass(frozen=True, slots=True)
 class KerasExport:
-    """What was written, the outputs in order with Darknet's shapes of one picture, and the transposes in it."""
+    """What was written, the outputs in order with the shapes of one picture as the model has them, its transposes."""
 
     path: Path
     outputs: Mapping[str, Shape]
@@ -133,7 +130,7 @@ def write_keras(
     lacks an operation, and `UnusableInputError` where the folder cannot be written.
     """
     target = Path(path)
-    if target.suffix not in ("", *_FILES):
+    if target.suffix not in ("", KERAS, TFLITE):
         raise ParameterError(f"'{target}' must end in .keras or .tflite, or have no ending (a SavedModel folder)")
     lite = target.suffix == TFLITE
     if half and not lite:
@@ -157,8 +154,7 @@ def write_keras(
         else:
             framework.export_saved_model(built.model, temporary)
     shapes = {
-        output.name: tuple(tensor.shape[1:])
-        for output, tensor in zip(built.outputs, built.model.outputs, strict=True)
+        output.name: tuple(tensor.shape[1:]) for output, tensor in zip(built.outputs, built.model.outputs, strict=True)
     }
     return KerasExport(target, shapes, transposes(built.model))
 
@@ -190,8 +186,7 @@ def run_tflite(
     not load or run the file, and `MissingFrameworkError` without LiteRT.
     """
     interpreter_of = _require_litert()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ParameterError(f"threads is a number of at least 1, not {threads!r}")
+    check_count("threads", threads)
     given = _as_taken(x, data_format)
     with framework.quiet_stderr():
         try:
@@ -199,15 +194,15 @@ def run_tflite(
             interpreter.allocate_tensors()
             runner = interpreter.get_signature_runner()
         except (ValueError, RuntimeError, OSError) as error:
-            raise UnusableInputError(f"LiteRT cannot load '{os.fspath(path)}': {_first_line(error)}") from None
+            raise UnusableInputError(f"LiteRT cannot load '{os.fspath(path)}': {first_line(error)}") from None
     ((name, taken),) = runner.get_input_details().items()
     batch, *rest = (int(length) for length in taken["shape"])
-    if list(given.shape[1:]) != rest or len(given) % batch:
+    if list(given.shape[1:]) != rest or len(given) < 1 or len(given) % batch:
         raise ShapeError(f"the file takes [{batch}, {', '.join(map(str, rest))}], not {list(given.shape)}")
     try:
         made = [runner(**{name: given[k : k + batch]}) for k in range(0, len(given), batch)]
     except (ValueError, RuntimeError) as error:
-        raise UnusableInputError(f"LiteRT cannot run '{os.fspath(path)}': {_first_line(error)}") from None
+        raise UnusableInputError(f"LiteRT cannot run '{os.fspath(path)}': {first_line(error)}") from None
     names = sorted(made[0], key=lambda output: (int(output.split("_")[0]) if output[0].isdigit() else -1, output))
     return {output: np.concatenate([part[output] for part in made]) for output in names}
 
@@ -236,10 +231,8 @@ def _build(
     keep_batch_norm: bool = True,
 ) -> _Built:
     """The model of a `head`'s outputs, or without one of these `layers`' own."""
-    if data_format not in DATA_FORMATS:
-        raise ParameterError(f"data_format is {' or '.join(DATA_FORMATS)}, not {data_format!r}")
-    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise ParameterError(f"the batch is a number of at least 1, or None to leave it open, not {batch!r}")
+    framework.check_data_format(data_format)
+    check_count("the batch", batch, may_be_open=True)
     if head is not None:
         check_head(head)
     check_kinds(network.layers, network.source)
@@ -300,7 +293,7 @@ class _TrainedContext(Context["KerasValue"]):
         from layoutbridge.targets.keras_derived import Derived
 
         values = self.arrays[self.layer.index, name]
-        if name in _STATISTICS:
+        if name in STATISTICS:
             return values
         target: Any = self.target
         return Derived(target.parameter(self.lazy(name), repeated=False), values)
@@ -310,7 +303,7 @@ class _TrainedContext(Context["KerasValue"]):
         from layoutbridge.targets.keras_values import Held
 
         plain = Context.lazy(self, name)
-        return plain if name in _STATISTICS else Held(plain.name, plain.shape, plain.rows)
+        return plain if name in STATISTICS else Held(plain.name, plain.shape, plain.rows)
 
     def constant(self, name: str, values: ArrayLike) -> LazyArray:
         """A constant of the layer's own, or what was computed from a parameter."""
@@ -361,7 +354,7 @@ def _converted(built: _Built, half: bool) -> bytes:
         except Exception as error:  # the converter's own class is not public
             text = str(error)
             named = next((layer.name for layer in model.layers if re.search(rf"\b{layer.name}\b", text)), "a layer")
-            raise UnsupportedError(f"LiteRT has no operation for {named}: {_first_line(error)}") from None
+            raise UnsupportedError(f"LiteRT has no operation for {named}: {first_line(error)}") from None
 
 
 def _require_litert() -> Any:
@@ -371,7 +364,3 @@ def _require_litert() -> Any:
     except ImportError:
         raise missing("LiteRT", "litert") from None
     return Interpreter
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]

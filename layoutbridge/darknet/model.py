@@ -78,6 +78,7 @@ from typing import Any, Literal
 Shape = tuple[int, ...]
 Flavor = Literal["alexey", "pjreddie"]
 FLAVORS: tuple[Flavor, ...] = ("alexey", "pjreddie")
+STATISTICS = ("means", "variances")  # parameters that Darknet collects while it trains; they are not trained
 
 
 @dataclass(frozen=True, slots=True)

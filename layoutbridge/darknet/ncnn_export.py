@@ -22,11 +22,12 @@ from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import Arrays, write_layers
 from layoutbridge.darknet.model import Network, Shape
 from layoutbridge.darknet.outputs import INPUT, check_head, output_layers, output_name
-from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError
-from layoutbridge.frameworks.base import missing
+from layoutbridge.errors import ShapeError, UnusableInputError
+from layoutbridge.files import Progress
+from layoutbridge.frameworks.base import check_count, missing
 from layoutbridge.targets.ncnn_graph import INPUT_NAME
 from layoutbridge.targets.ncnn_target import NcnnTarget, NcnnValue
-from layoutbridge.targets.ncnn_writer import Progress, bin_beside, input_shape, write_files
+from layoutbridge.targets.ncnn_writer import bin_beside, input_shape, write_files
 
 _THREADS = 2
 _WAITING = "OMP_WAIT_POLICY"
@@ -75,6 +76,7 @@ def write_ncnn(
     outputs = _head_outputs(target, network, values, head)
     if every_layer:
         outputs |= {layer.name: value for layer, value in zip(network.layers, values, strict=True)}
+    # Of layers that share a blob, as a dropout and what is before it, the first gives it its name.
     labels = {value.name: layer.name for layer, value in reversed(list(zip(network.layers, values, strict=True)))}
     layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
     bin_path = write_files(layers, path, progress=progress)
@@ -111,8 +113,7 @@ def run_ncnn_files(
     `UnusableInputError` where ncnn cannot read the files or has no such blob, and `MissingFrameworkError` without ncnn.
     """
     ncnn = _require()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ParameterError(f"threads is a number of at least 1, not {threads!r}")
+    check_count("threads", threads)
     pictures = np.ascontiguousarray(x, np.float32)
     net = _loaded(ncnn, param_path, bin_path, threads)
     shape = input_shape(param_path)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.build import build_network
 from layoutbridge.darknet.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.model import Layer, Network, Shape
-from layoutbridge.darknet.runners import runner_named
-from layoutbridge.darknet.weights import Arrays, Progress, Weights, read_weights, write_weights
-from layoutbridge.errors import ShapeError, WeightsError
-from layoutbridge.files import refuse_overwriting
+from layoutbridge.darknet.runners import checked_input, runner_named
+from layoutbridge.darknet.weights import Arrays, Weights, read_weights, write_weights
+from layoutbridge.errors import WeightsError
+from layoutbridge.files import Progress, refuse_overwriting
 
 if TYPE_CHECKING:
     import keras
@@ -103,14 +103,17 @@ class DarknetNetwork:
         computes in float64 and returns float64. Raises `ShapeError` for an `x` that does not fit, `UnknownNameError`
         for a framework that is not known, `MissingFrameworkError`, and `UnsupportedError` for what it cannot express.
         """
-        outputs = runner_named(framework).run(self.network, self.parameters, self._checked(x), every_layer)
+        runner = runner_named(framework)
+        outputs = runner.run(self.network, self.parameters, checked_input(self.network, x), every_layer)
         return outputs if every_layer else outputs[-1]
 
     def to_onnx(self, path: str | os.PathLike[str], **options: Any) -> OnnxExport:
         """Write the network as an ONNX model, whole or not at all; `options` are those of `onnx_export.write_onnx`:
-        head, opset, batch, dynamic_size, keep_batch_norm, external_data, names, every_layer, nms, progress.
+        head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, external_data, names, every_layer,
+        nms, progress.
 
-        Raises as `write_onnx` does: `UnsupportedError`, `ParameterError`, `MissingFrameworkError`.
+        Raises as `write_onnx` does, `WeightsError` without weights, and `UnusableInputError` rather than overwrite what
+        the network was read from.
         """
         from layoutbridge.darknet.onnx_export import write_onnx
 
@@ -122,7 +125,7 @@ class DarknetNetwork:
         """Write the network in ncnn's two files, `path` (.param) and the .bin beside it, whole or not at all; `options`
         are those of `ncnn_export.write_ncnn`: head, every_layer, progress.
 
-        Raises as `write_ncnn` does: `UnsupportedError`, `ParameterError`, `UnknownNameError`, `UnusableInputError`.
+        Raises as `write_ncnn` does, and as `to_onnx`.
         """
         from layoutbridge.darknet.ncnn_export import write_ncnn
         from layoutbridge.targets.ncnn_writer import bin_beside
@@ -172,15 +175,6 @@ class DarknetNetwork:
         if self.weights is None:
             raise WeightsError(f"{self.network.source} was loaded without weights: give load its weights file too")
         return self.weights
-
-    def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
-        array = np.asarray(x)
-        if array.shape[1:] != self.network.in_shape or array.ndim == 0 or array.shape[0] < 1:
-            wanted = ", ".join(map(str, self.network.in_shape))
-            raise ShapeError(f"the input must be [N, {wanted}], not {list(array.shape)}")
-        if array.dtype.kind not in "fiu":
-            raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
-        return array
 
 
 def load(

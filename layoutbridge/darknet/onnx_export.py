@@ -20,13 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.boxes import HEAD_KINDS, head_rules
+from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import Arrays, Options, write_layers
 from layoutbridge.darknet.model import Layer, Network
 from layoutbridge.darknet.outputs import INPUT, check_head, output_layers, output_name
 from layoutbridge.darknet.precision import activation_in_float32, whole_in_float32
 from layoutbridge.darknet.provenance import file_sha256, origin
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
-from layoutbridge.frameworks.base import missing
+from layoutbridge.files import Progress
+from layoutbridge.frameworks.base import first_line, missing
+from layoutbridge.frameworks.onnx import DEFAULT_OPSET
 from layoutbridge.targets.onnx_forms import forms_for
 
 if TYPE_CHECKING:
@@ -34,9 +37,7 @@ if TYPE_CHECKING:
 
     from layoutbridge.targets.onnx_graph import Initializer
     from layoutbridge.targets.onnx_target import OnnxTarget, OnnxValue
-    from layoutbridge.targets.onnx_writer import Progress
 
-DEFAULT_OPSET = 17
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
 _FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 
@@ -187,8 +188,7 @@ def run_model(
         wanted = None if outputs is None else list(outputs)
         results = session.run(wanted, {taken: np.ascontiguousarray(x, np.float32)})
     except Exception as error:  # onnxruntime raises classes of its own, without a common base
-        first = str(error).strip().split("\n")[0]
-        raise UnusableInputError(f"onnxruntime cannot run '{os.fspath(path)}': {first[:300]}") from error
+        raise UnusableInputError(f"onnxruntime cannot run '{os.fspath(path)}': {first_line(error)}") from error
     return [np.asarray(result) for result in results]
 
 
@@ -214,7 +214,7 @@ def _build(
     forms = forms_for(runtime)
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
-    if nms and head in ("darknet", "raw"):
+    if nms and head not in HEAD_LAYOUTS:
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
     try:
         from layoutbridge.targets.onnx_target import OnnxTarget
@@ -224,7 +224,6 @@ def _build(
     target = OnnxTarget(
         network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd
     )
-
     written: dict[str, OnnxValue] = {}
 
     def finish(layer: Layer, value: OnnxValue) -> OnnxValue:
@@ -251,11 +250,9 @@ def _head_outputs(
     nms: bool,
 ) -> dict[str, OnnxValue]:
     """The model's outputs by name. `written` are the layers whose output bears their name already."""
-    if head in ("boxes", "yolov5", "yolov8"):
-        from layoutbridge.darknet.heads import append_head
-
+    if head in HEAD_LAYOUTS:
         boxes, kept = append_head(target, network, values, head, nms)
-        outputs = {head: target.named(boxes, head)}
+        outputs: dict[str, OnnxValue] = {head: target.named(boxes, head)}
         if kept is not None:
             outputs["nms"] = target.named(kept, "nms")
         return outputs

@@ -9,15 +9,12 @@ boxes, yolov5, yolov8   one tensor of boxes, made of all detection layers (`dark
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from layoutbridge.darknet.boxes import HEAD_KINDS, head_layers
 from layoutbridge.darknet.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.model import Network
 from layoutbridge.errors import UnknownNameError
 
-Head = Literal["darknet", "raw", "boxes", "yolov5", "yolov8"]
-HEADS: tuple[Head, ...] = get_args(Head)
+HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
 INPUT = -1  # as in `Layer.inputs`
 _ENDINGS = ("softmax", "logistic", "cost", "dropout")  # what may stand behind a classifier's raw scores
 

@@ -1,4 +1,4 @@
-"""Where an exported file comes from: what every target's file tells of itself."""
+"""Where an exported file comes from: what files tell of themselves in formats with room for metadata."""
 
 from __future__ import annotations
 

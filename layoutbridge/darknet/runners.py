@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.model import Network
-from layoutbridge.errors import UnknownNameError
+from layoutbridge.errors import ShapeError, UnknownNameError
 
 Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
 FLOAT32, WINOGRAD, FLOAT16 = 5e-5, 1e-4, 2e-2  # what a right port stays within, as shares of a layer's largest value
@@ -45,6 +46,17 @@ def runner_named(name: str) -> Runner:
     return TARGETS[known] if known in TARGETS else FORMS[known]
 
 
+def checked_input(network: Network, x: NDArray[Any]) -> NDArray[Any]:
+    """x as an array; raises `ShapeError` where it is not [N, *in_shape] of real numbers with N of at least 1."""
+    array = np.asarray(x)
+    if array.ndim == 0 or array.shape[1:] != network.in_shape or array.shape[0] < 1:
+        wanted = ", ".join(map(str, network.in_shape))
+        raise ShapeError(f"the input must be [N, {wanted}], not {list(array.shape)}")
+    if array.dtype.kind not in "fiu":
+        raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
+    return array
+
+
 def _reference(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
     from layoutbridge.darknet.reference import forward
 
@@ -55,7 +67,7 @@ def _onnx(**options: Any) -> Run:
     def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
         from layoutbridge.darknet.onnx_export import run_onnx
 
-        return list(run_onnx(network, parameters, x, every_layer, **options))
+        return run_onnx(network, parameters, x, every_layer, **options)
 
     return run
 
@@ -63,25 +75,25 @@ def _onnx(**options: Any) -> Run:
 def _torch(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
     from layoutbridge.darknet.torch_export import run_torch
 
-    return list(run_torch(network, parameters, x, every_layer))
+    return run_torch(network, parameters, x, every_layer)
 
 
 def _keras(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
     from layoutbridge.darknet.keras_export import run_keras
 
-    return list(run_keras(network, parameters, x, every_layer))
+    return run_keras(network, parameters, x, every_layer)
 
 
 def _tflite(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
     from layoutbridge.darknet.keras_export import run_litert
 
-    return list(run_litert(network, parameters, x, every_layer))
+    return run_litert(network, parameters, x, every_layer)
 
 
 def _ncnn(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
     from layoutbridge.darknet.ncnn_export import run_ncnn
 
-    return list(run_ncnn(network, parameters, x, every_layer))
+    return run_ncnn(network, parameters, x, every_layer)
 
 
 REFERENCE = Runner(_reference, "numpy")

@@ -21,7 +21,7 @@ from layoutbridge.darknet.weights import Weights
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks import torch as framework
-from layoutbridge.frameworks.base import installed_version, missing
+from layoutbridge.frameworks.base import check_count, installed_version, missing
 
 if TYPE_CHECKING:
     import torch
@@ -104,8 +104,7 @@ def write_torch(
     `UnusableInputError` where the folder cannot be written, and `MissingFrameworkError` without safetensors.
     """
     target = Path(path)
-    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise ParameterError(f"the batch is a number of at least 1, or None to leave it open, not {batch!r}")
+    check_count("the batch", batch, may_be_open=True)
     if target.suffix not in (PROGRAM, STATE_DICT):
         raise ParameterError(
             f"'{target}' must end in {PROGRAM}, the ending of exported programs, or {STATE_DICT}, that of state dicts"

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import MEANINGS, Arrays, Context, Options
-from layoutbridge.darknet.model import Layer, Network, Parameter
+from layoutbridge.darknet.model import STATISTICS, Layer, Network, Parameter
 from layoutbridge.darknet.outputs import INPUT, output_layers, output_name
 from layoutbridge.darknet.weights import Header, Weights, write_weights
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, WeightsError
@@ -28,7 +28,6 @@ from layoutbridge.targets.torch_derived import Derived
 from layoutbridge.targets.torch_program import Program, ProgramModule
 from layoutbridge.targets.torch_target import TorchTarget, TorchValue
 
-_STATISTICS = ("means", "variances")  # collected while Darknet trains, not trained themselves
 _TOLD = ("filters", "output", "size", "stride", "stride_x", "stride_y", "groups", "activation", "operation")
 
 
@@ -84,8 +83,8 @@ class DarknetLayer(ProgramModule):
                 tensor = getattr(owners[name], name)
             else:
                 tensor = torch.from_numpy(np.array(arrays[name], np.float32, order="C"))
-                tensor = tensor if name in _STATISTICS else torch.nn.Parameter(tensor)
-            if name in _STATISTICS:
+                tensor = tensor if name in STATISTICS else torch.nn.Parameter(tensor)
+            if name in STATISTICS:
                 self.register_buffer(name, tensor)
             else:
                 self.register_parameter(name, tensor)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.model import Flavor, Layer, Network, Parameter
 from layoutbridge.errors import LayoutBridgeError, WeightsError
-from layoutbridge.files import whole_file
+from layoutbridge.files import Progress, whole_file
 
 Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
-Progress = Callable[[int, int], None]  # floats done, floats in all
 _CHUNK = 1 << 20  # floats that are checked, or bytes that are written, at a time
 _LARGEST_VERSION = 1_000_000
 

@@ -1,4 +1,4 @@
-"""What verification needs from a framework: things that it can run, described alike."""
+"""What the frameworks share: things that verification can run, described alike; versions, checks and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import MissingFrameworkError, ShapeError
+from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError
 
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
@@ -80,6 +80,23 @@ def installed_version(*distributions: str) -> str | None:
         except PackageNotFoundError:
             continue
     return None
+
+
+def check_count(what: str, value: int | None, *, may_be_open: bool = False) -> None:
+    """Raise `ParameterError` where `value` is no number of at least 1; None is one where it `may_be_open`.
+
+    >>> check_count("the batch", None, may_be_open=True)
+    """
+    if value is None and may_be_open:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        or_none = ", or None to leave it open" if may_be_open else ""
+        raise ParameterError(f"{what} is a number of at least 1{or_none}, not {value!r}")
+
+
+def first_line(error: Exception) -> str:
+    """What a framework's error says in its first line, 300 characters at most."""
+    return str(error).strip().split("\n")[0][:300]
 
 
 def missing(framework: str, extra: str) -> MissingFrameworkError:

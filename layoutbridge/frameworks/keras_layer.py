@@ -22,11 +22,11 @@ import tensorflow as tf
 from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size, whole_conditions
-from layoutbridge.errors import LayoutBridgeError, ParameterError, ShapeError
+from layoutbridge.errors import LayoutBridgeError, ShapeError
+from layoutbridge.frameworks.tensorflow import check_data_format
 from layoutbridge.operations import catalog
 from layoutbridge.operations import op as catalog_op
 
-DATA_FORMATS = ("channels_last", "channels_first")
 _TO_FIRST = Rearrangement("H W C -> C H W")
 _TO_LAST = Rearrangement("C H W -> H W C")
 _FEWEST_NATIVE_CHANNELS = 32  # with fewer, the native ops' loops over short runs lose to one transpose
@@ -114,8 +114,7 @@ def in_layout(op: Rearrangement, data_format: str) -> Rearrangement:
     >>> in_layout(op("space_to_depth"), "channels_last").out_shape((4, 6, 3))
     (2, 3, 12)
     """
-    if data_format not in DATA_FORMATS:
-        raise ParameterError(f"data_format is {' or '.join(DATA_FORMATS)}, not {data_format!r}")
+    check_data_format(data_format)
     if data_format == "channels_first" or not has_data_format(op):
         return op
     refusal = op._refusal

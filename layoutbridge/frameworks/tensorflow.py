@@ -35,12 +35,13 @@ from layoutbridge.errors import (
     UnusableInputError,
 )
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import Layout, Runnable, installed_version, missing, open_lengths
+from layoutbridge.frameworks.base import Layout, Runnable, first_line, installed_version, missing, open_lengths
 
 if TYPE_CHECKING:
     import keras
 
 EXTRA = "tensorflow"
+DATA_FORMATS = ("channels_last", "channels_first")
 _LAYOUTS: dict[str, Layout] = {"channels_first": "NCHW", "channels_last": "NHWC"}
 
 
@@ -68,6 +69,12 @@ def emit(op: Rearrangement, *, data_format: str = "channels_last") -> keras.Laye
     from layoutbridge.frameworks.keras_layer import Rearrange
 
     return Rearrange(op, data_format=data_format)
+
+
+def check_data_format(data_format: str) -> None:
+    """Raise `ParameterError` for a format there is not."""
+    if data_format not in DATA_FORMATS:
+        raise ParameterError(f"data_format is {' or '.join(DATA_FORMATS)}, not {data_format!r}")
 
 
 def custom_objects() -> dict[str, type[keras.Layer]]:
@@ -101,8 +108,9 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
                 f"'{os.fspath(path)}' was written by Keras {written}, and {installed_here} is installed, which cannot "
                 f"read it: install keras>={written}"
             ) from None
-        first = str(error).strip().split("\n")[0][:300]
-        raise UnusableInputError(f"Keras {installed_here} cannot read '{os.fspath(path)}': {first}") from None
+        raise UnusableInputError(
+            f"Keras {installed_here} cannot read '{os.fspath(path)}': {first_line(error)}"
+        ) from None
     fix_called_statistics(model)
     return model
 

@@ -226,7 +226,7 @@ def fix_called_statistics(model: keras.Model) -> None:
     """`fix_statistics` of all batch norm in a functional `model` that is called with `training=False`."""
     for entry in model.get_config().get("layers", ()):
         calls = [node.get("kwargs", {}).get("training") for node in entry.get("inbound_nodes", ())]
-        if entry["class_name"] == "BatchNormalization" and calls and not any(call is not False for call in calls):
+        if entry["class_name"] == "BatchNormalization" and calls and all(call is False for call in calls):
             fix_statistics(model.get_layer(entry["config"]["name"]))
 
 

@@ -17,9 +17,18 @@ from layoutbridge.errors import UnsupportedError
 from layoutbridge.targets import keras_layout as layouts
 from layoutbridge.targets.keras_layers import Arithmetic, LeastPadding2D, LocallyConnected2D, Reduction, fix_statistics
 from layoutbridge.targets.keras_values import LAST, Held, KerasGraph, KerasValue, along_one_axis, spread
-from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape, windows
+from layoutbridge.targets.primitives import (
+    NO_PADDING,
+    Function,
+    LazyArray,
+    Padding,
+    Pair,
+    Shape,
+    dilated,
+    transposed_lengths,
+    windows,
+)
 
-_NO_PADDING = (0, 0, 0, 0)
 _NAMED = {"sigmoid": "sigmoid", "tanh": "tanh", "swish": "silu", "mish": "mish", "exp": "exponential"}
 _PARTS = {"sigmoid": "logistic", "leaky_relu": "leaky"}
 
@@ -49,13 +58,13 @@ class KerasTarget(KerasGraph):
         bias: LazyArray | None = None,
         *,
         stride: Pair = (1, 1),
-        padding: Padding = _NO_PADDING,
+        padding: Padding = NO_PADDING,
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> KerasValue:
         """Conv2D, or DepthwiseConv2D with one channel a group; ZeroPadding2D before it where it is not "same"."""
         filters, own, *size = weights.shape
-        reach = (dilation[0] * (size[0] - 1) + 1, dilation[1] * (size[1] - 1) + 1)
+        reach = dilated((size[0], size[1]), dilation)
         rows, columns = windows(x.shape, reach, stride, padding)
         strides, taken = stride, (1, 1)
         if stride != (1, 1) and dilation != (1, 1):  # Keras has no such layer: every place, then some of them
@@ -66,8 +75,8 @@ class KerasTarget(KerasGraph):
             "strides": strides,
             "padding": mode,
             "dilation_rate": dilation,
+            "use_bias": bias is not None,
         }
-        config["use_bias"] = bias is not None
         if groups == x.shape[0] > 1 and own == 1 and strides[0] == strides[1]:
             kind, parts = keras.layers.DepthwiseConv2D, (groups, filters // groups, *size)
             config["depth_multiplier"] = filters // groups
@@ -87,13 +96,16 @@ class KerasTarget(KerasGraph):
     ) -> KerasValue:
         """Conv2DTranspose, then Cropping2D."""
         _, filters, *size = weights.shape
-        config: dict[str, Any] = {"filters": filters, "kernel_size": tuple(size), "strides": stride, "padding": "valid"}
-        config["use_bias"] = bias is not None
+        config = {
+            "filters": filters,
+            "kernel_size": tuple(size),
+            "strides": stride,
+            "padding": "valid",
+            "use_bias": bias is not None,
+        }
         arrays = {"kernel_initializer": lambda: tf.transpose(weights.read(), (2, 3, 1, 0))}
         made = self._weighted(keras.layers.Conv2DTranspose, self.picture(x), config, weights, bias, arrays)
-        lengths = tuple(
-            (x.shape[axis + 1] - 1) * stride[axis] + size[axis] - padding[axis] - padding[axis + 2] for axis in (0, 1)
-        )
+        lengths = transposed_lengths(x.shape, (size[0], size[1]), stride, padding)
         after = [made.shape[axis + 1] - padding[axis] - lengths[axis] for axis in (0, 1)]  # Keras may add some
         sides = ((padding[0], after[0]), (padding[1], after[1]))
         if any(map(any, sides)):
@@ -390,9 +402,8 @@ class KerasTarget(KerasGraph):
             a, b = b, a
         a = self.present(a)
         if rescaling is not None and b.array is not None and np.broadcast_shapes(a.shape, b.shape) == a.shape:
-            if (
-                len(a.tensor.shape) < 3
-            ):  # Keras reads shorter lists in another way where its own default is channels first
+            # Keras reads shorter lists in another way where its own default is channels first.
+            if len(a.tensor.shape) < 3:
                 a = replace(a, tensor=self.viewed(a.tensor, (*a.tensor.shape[1:], 1)))
             numbers = rescaling(spread(b.array, a))
             return self._unary(a, keras.layers.Rescaling(**numbers, name=self.name(part)))

@@ -163,8 +163,7 @@ class KerasGraph:
             trained = isinstance(array, Held)
             name = array.name.split("/")[-1]
             self.shared[key] = Parameter(array.shape, repeated, trainable=trained, name=self.name(name))
-        make = array.read
-        return self.apply(self.shared[key], self.input.tensor, arrays={"array_initializer": make})
+        return self.apply(self.shared[key], self.input.tensor, arrays={"array_initializer": array.read})
 
     def along(self, x: KerasValue, axis: int, *, ordered: bool = True) -> tuple[KerasValue, AxisView]:
         """x in a layout in which `axis` lies in one run, and how its memory is seen along it."""

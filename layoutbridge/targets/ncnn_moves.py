@@ -17,8 +17,8 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.algebra.table import Digits
 from layoutbridge.frameworks.onnx_plan import swap_chain
+from layoutbridge.targets.primitives import Shape
 
-Shape = tuple[int, ...]
 MOST_AXES = 4
 # ncnn counts the orders of axes from the innermost one, and these not alphabetically
 _ORDERS = {

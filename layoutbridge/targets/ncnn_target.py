@@ -18,9 +18,19 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.targets.ncnn_graph import INPUT_NAME, NcnnGraph, Number, Weight
 from layoutbridge.targets.ncnn_moves import MOST_AXES, moves
-from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape, windows
+from layoutbridge.targets.primitives import (
+    NO_PADDING,
+    Function,
+    LazyArray,
+    Padding,
+    Pair,
+    Shape,
+    copying_filters,
+    dilated,
+    transposed_lengths,
+    windows,
+)
 
-_SIDES = (0, 0, 0, 0)
 _LENGTH_KEYS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}  # of a blob's axes, outermost first
 _ADD, _MULTIPLY, _DIVIDE, _MAXIMUM, _POWER = 0, 2, 3, 4, 6  # BinaryOp
 _SUM, _LARGEST = 0, 4  # Reduction
@@ -84,7 +94,7 @@ class NcnnTarget:
         bias: LazyArray | None = None,
         *,
         stride: Pair = (1, 1),
-        padding: Padding = _SIDES,
+        padding: Padding = NO_PADDING,
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> NcnnValue:
@@ -94,8 +104,7 @@ class NcnnTarget:
         kind = "Convolution"
         if groups > 1:
             kind, numbers = "ConvolutionDepthWise", numbers | {7: groups}
-        reach = (dilation[0] * (size[0] - 1) + 1, dilation[1] * (size[1] - 1) + 1)
-        shape = (filters, *windows(x.shape, reach, stride, padding))
+        shape = (filters, *windows(x.shape, dilated(size, dilation), stride, padding))
         return self._made(kind, [x], shape, numbers, *_held(weights, bias))
 
     def conv_transpose2d(
@@ -104,11 +113,9 @@ class NcnnTarget:
         """Deconvolution, which has the outputs on the first axis of its weights."""
         filters, size = weights.shape[1], (weights.shape[2], weights.shape[3])
         turned = LazyArray(weights.name, (filters, weights.shape[0], *size), lambda a, b: _outputs(weights, a, b))
-        down, across = (
-            (x.shape[axis + 1] - 1) * stride[axis] + size[axis] - padding[axis] - padding[axis + 2] for axis in (0, 1)
-        )
         numbers = _convolution(filters, size, stride, padding, weights, bias)
-        return self._made("Deconvolution", [x], (filters, down, across), numbers, *_held(turned, bias))
+        shape = (filters, *transposed_lengths(x.shape, size, stride, padding))
+        return self._made("Deconvolution", [x], shape, numbers, *_held(turned, bias))
 
     def dense(self, x: NcnnValue, weights: LazyArray, bias: LazyArray | None = None) -> NcnnValue:
         """InnerProduct."""
@@ -122,9 +129,7 @@ class NcnnTarget:
         channels, area, filters = x.shape[0], prod(size), bias.shape[0]
         rows, columns = windows(x.shape, size, stride, padding)
         places = rows * columns
-        copying = np.tile(np.eye(area, dtype=np.float32).reshape(area, 1, *size), (channels, 1, 1, 1))
-        gather = LazyArray.of(f"constants/windows_{channels}x{size[0]}x{size[1]}", copying)
-        seen = self.conv2d(x, gather, stride=stride, padding=padding, groups=channels)
+        seen = self.conv2d(x, copying_filters(channels, size), stride=stride, padding=padding, groups=channels)
         turned = self._turned(self.reshape(seen, (channels * area, places)))
         inputs = [self.constant(weights), self.reshape(turned, (places, channels * area, 1))]
         product = self._made("MatMul", inputs, (places, filters, 1))
@@ -202,7 +207,7 @@ class NcnnTarget:
             return x
         if len(steps) != 3 or steps[0] != 1:
             raise UnsupportedError(f"ncnn takes steps over rows and columns alone, not {list(steps)}")
-        return self._pooled(x, 0, (1, 1), (steps[1], steps[2]), _SIDES)
+        return self._pooled(x, 0, (1, 1), (steps[1], steps[2]), NO_PADDING)
 
     def pad(self, x: NcnnValue, before: Sequence[int], after: Sequence[int]) -> NcnnValue:
         """Padding with zeros."""

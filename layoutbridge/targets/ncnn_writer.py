@@ -8,16 +8,15 @@ weights alone, in the order of the layers, little-endian; a tagged one has a wor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from layoutbridge.errors import ParameterError, UnusableInputError
-from layoutbridge.files import whole_file
+from layoutbridge.files import Progress, whole_file
 from layoutbridge.targets.ncnn_graph import NcnnLayer, Number
 
-Progress = Callable[[int, int], None]  # bytes of weights done, and in all
 _MAGIC = 7767517
 _LIST = 23300  # added to the key of a list, which is then negative
 _FLOAT32 = bytes(4)  # the tag of float32 weights

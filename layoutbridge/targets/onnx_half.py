@@ -17,13 +17,13 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _SUFFIXES: dict[int, str] = {FLOAT: "float32", HALF: "float16"}
 _ROUNDED_TO_INFINITY = 65520.0  # the least that float16, whose largest number is 65504, has no number for
 _SMALLEST_NORMAL = 2.0**-14  # below it float16 has fewer and fewer digits
-_SCALES = 2  # the input of Resize that is float32 always
+_RESIZE_SCALES = 2  # the place of this input
 _INTEGER_RESULTS = ("Shape", "NonMaxSuppression")
 
 
 @dataclass(frozen=True, slots=True)
 class HalfGraph:
-    """The graph; the element type of each tensor that a node makes; and what stayed in float32 unasked.
+    """The graph; the element type of each tensor in it; and what stayed in float32 unasked.
 
     `unfit` maps the scopes whose constants float16 cannot hold to the constant's name and its largest magnitude.
     """
@@ -76,7 +76,7 @@ class _Conversion:
     def add(self, node: NodeProto, precision: int) -> None:
         """`node`, computed in `precision` where it computes with floats at all."""
         floats = [
-            bool(name) and self.types[name] in _SUFFIXES and not (node.op_type == "Resize" and place == _SCALES)
+            bool(name) and self.types[name] in _SUFFIXES and not _float32_always(node, place)
             for place, name in enumerate(node.input)
         ]
         made = NodeProto()
@@ -119,13 +119,18 @@ class _Conversion:
         return to
 
 
+def _float32_always(node: NodeProto, place: int) -> bool:
+    """Whether the operator takes this input in float32 alone."""
+    return node.op_type == "Resize" and place == _RESIZE_SCALES
+
+
 def _unfit(nodes: Iterable[NodeProto], held: Mapping[str, Initializer]) -> dict[str, tuple[str, float]]:
     """The scopes of those nodes that read a constant beyond float16, with the constant and its largest magnitude."""
     beyond: dict[str, float | None] = {}
     scopes: dict[str, tuple[str, float]] = {}
     for node in nodes:
         for place, name in enumerate(node.input):
-            if name not in held or held[name].elem_type != FLOAT or (node.op_type == "Resize" and place == _SCALES):
+            if name not in held or held[name].elem_type != FLOAT or _float32_always(node, place):
                 continue
             if name not in beyond:
                 beyond[name] = _beyond(held[name])

@@ -12,20 +12,31 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-import numpy as np
 import onnx
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.frameworks.base import check_count
+from layoutbridge.frameworks.onnx import DEFAULT_OPSET
 from layoutbridge.frameworks.onnx_graph import GraphBuilder
 from layoutbridge.frameworks.onnx_plan import plan
 from layoutbridge.targets.onnx_forms import PLAIN, Forms
 from layoutbridge.targets.onnx_graph import Graph
 from layoutbridge.targets.onnx_winograd import extra_bytes, pays, winograd_conv2d
-from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape, windows
+from layoutbridge.targets.primitives import (
+    NO_PADDING,
+    Function,
+    LazyArray,
+    Padding,
+    Pair,
+    Shape,
+    copying_filters,
+    dilated,
+    transposed_lengths,
+    windows,
+)
 
 LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
-DEFAULT_OPSET = 17  # loaded by every onnxruntime from 1.12 on, by OpenVINO and by OpenCV 5
 _REDUCE_INPUT_OPSET = 18  # from here on ReduceMax takes its axes as an input
 _END = (1 << 63) - 1  # "to the end" of a Slice
 _DIRECT: dict[str, tuple[str, dict[str, str]]] = {
@@ -59,8 +70,8 @@ class OnnxValue:
 class OnnxTarget:
     """Implements `layoutbridge.targets.primitives.Target`; `graph` holds what was made.
 
-    With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the first scope and the
-    name of the weights, with the bytes that a runtime holds beyond those of the file.
+    With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the scope and the name of
+    the weights, with the bytes that a runtime holds beyond those of the file.
     """
 
     def __init__(
@@ -77,8 +88,7 @@ class OnnxTarget:
         if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
             span = f"from {LOWEST_OPSET} to {highest} (onnx {onnx.__version__})"
             raise ParameterError(f"the opset must be {span}, not {opset!r}")
-        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-            raise ParameterError(f"the batch is a number of at least 1, or None to leave it open, not {batch!r}")
+        check_count("the batch", batch, may_be_open=True)
         if open_size and len(in_shape) != 3:
             raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
         if winograd and open_size:
@@ -128,14 +138,13 @@ class OnnxTarget:
         bias: LazyArray | None = None,
         *,
         stride: Pair = (1, 1),
-        padding: Padding = (0, 0, 0, 0),
+        padding: Padding = NO_PADDING,
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> OnnxValue:
         """Conv, or Winograd's form of it."""
         size = (weights.shape[2], weights.shape[3])
-        reach = (dilation[0] * (size[0] - 1) + 1, dilation[1] * (size[1] - 1) + 1)
-        shape = (weights.shape[0], *windows(x.shape, reach, stride, padding))
+        shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
         suited = self.winograd and stride == dilation == (1, 1) and groups == 1
         if suited and pays(weights.shape, shape, self.batch or 1):
             self.in_winograd[self.graph.where, weights.name] = extra_bytes(weights.shape)
@@ -151,10 +160,7 @@ class OnnxTarget:
         """ConvTranspose."""
         size = (weights.shape[2], weights.shape[3])
         name = self.graph.add("ConvTranspose", self._weighted(x, weights, bias), **_window(size, stride, padding))
-        lengths = tuple(
-            (x.shape[axis + 1] - 1) * stride[axis] + size[axis] - padding[axis] - padding[axis + 2] for axis in (0, 1)
-        )
-        return OnnxValue(name, (weights.shape[1], *lengths), x.open)
+        return OnnxValue(name, (weights.shape[1], *transposed_lengths(x.shape, size, stride, padding)), x.open)
 
     def dense(self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None) -> OnnxValue:
         """Gemm, with the weights as they are."""
@@ -168,9 +174,7 @@ class OnnxTarget:
         self._closed(x, "has weights for each place")
         add, channels, area = self.graph.add, x.shape[0], prod(size)
         rows, columns = windows(x.shape, size, stride, padding)
-        copying = np.tile(np.eye(area, dtype=np.float32).reshape(area, 1, *size), (channels, 1, 1, 1))
-        gather = LazyArray.of(f"constants/windows_{channels}x{size[0]}x{size[1]}", copying)
-        seen = self.conv2d(x, gather, stride=stride, padding=padding, groups=channels)
+        seen = self.conv2d(x, copying_filters(channels, size), stride=stride, padding=padding, groups=channels)
         flat = self.reshape(seen, (channels * area, rows * columns))
         turned = add("Transpose", [flat.name], perm=[2, 1, 0])
         product = add("MatMul", [self.graph.parameter(weights), turned])  # [places, filters, N]
@@ -370,17 +374,15 @@ class OnnxTarget:
         overlap: float,
         threshold: float,
         most: int,
-        centered: bool = True,
     ) -> OnnxValue:
         """NonMaxSuppression of boxes (K, 4) and scores (classes, K), for each class by itself.
 
-        Boxes are x, y, w, h of their centre with `centered`, else y1, x1, y2, x2. The result is integer
-        [kept, 3]: picture, class, box.
+        Boxes are x, y (of their centre), w, h. The result is integer [kept, 3]: picture, class, box.
         """
         kept = (LazyArray.of(f"constants/nms_{value:g}", [value]) for value in (overlap, threshold))
         limits = [self.graph.integers([most]), *map(self.graph.parameter, kept)]
         inputs = [boxes.name, scores.name, *limits]
-        name = self.graph.add("NonMaxSuppression", inputs, center_point_box=int(centered))
+        name = self.graph.add("NonMaxSuppression", inputs, center_point_box=1)
         return OnnxValue(name, (most, 3), integer=True)
 
     # ------------------------------------------------------------------ parts

@@ -34,7 +34,6 @@ KERNEL = 3
 POINTS = tuple(map(Fraction, ("0", "1", "-1", "1/2", "-2")))  # and infinity; half the error of 0, ±1, ±2
 _ONE = POINTS.index(Fraction(1))
 
-
 # What things take, in products of the direct convolution:
 _PRODUCT = 1.2  # one of the 36 products
 _INPUT, _OUTPUT = 38.0, 61.0  # transforming one value

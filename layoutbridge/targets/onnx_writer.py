@@ -9,7 +9,7 @@ go to a second file, `<name>.data`, which the model names.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import BinaryIO
@@ -17,10 +17,9 @@ from typing import BinaryIO
 from onnx import GraphProto, ModelProto, TensorProto
 
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.files import whole_file
+from layoutbridge.files import Progress, whole_file
 from layoutbridge.targets.onnx_graph import Initializer
 
-Progress = Callable[[int, int], None]  # bytes of weights done, and in all
 LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
 _LEAST_EXTERNAL = 1024  # bytes; smaller ones stay: a Reshape's lengths are read by shape inference
 _ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped

@@ -37,6 +37,7 @@ Function = Literal[
     "sqrt",
     "floor",
 ]
+NO_PADDING: Padding = (0, 0, 0, 0)
 _CHUNK = 1 << 20  # values: 4 MB, which stay in the cache between being made and being written
 
 
@@ -93,12 +94,6 @@ class LazyArray:
         for start in range(0, self.shape[0], step):
             yield rows(start, min(start + step, self.shape[0])).astype(dtype, copy=False)
 
-    def reshaped(self, *shape: int) -> LazyArray:
-        """The same values as `shape`, which keeps the first axis or has a 1 before it."""
-        if shape[0] == self.shape[0]:
-            return LazyArray(self.name, shape, lambda a, b: self.rows(a, b).reshape(b - a, *shape[1:]))
-        return LazyArray(self.name, shape, lambda a, b: self.read().reshape(shape)[a:b])
-
 
 class Target(Protocol[V]):
     """The primitives. `V` is the target's own kind of value. All raise `UnsupportedError` for what a target lacks."""
@@ -118,7 +113,7 @@ class Target(Protocol[V]):
         bias: LazyArray | None = None,
         *,
         stride: Pair = (1, 1),
-        padding: Padding = (0, 0, 0, 0),
+        padding: Padding = NO_PADDING,
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> V:
@@ -209,6 +204,16 @@ class Target(Protocol[V]):
         """The maximum along `axis`, which stays with length 1."""
 
 
+def dilated(size: Pair, dilation: Pair) -> Pair:
+    """The rows and columns that a filter covers with its gaps.
+
+    >>> dilated((3, 1), (2, 2))
+    (5, 1)
+    """
+    down, across = (step * (length - 1) + 1 for length, step in zip(size, dilation, strict=True))
+    return down, across
+
+
 def windows(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> Pair:
     """How many windows fit down and across a picture (C, H, W), a window of dilated filters taken with its gaps.
 
@@ -217,3 +222,20 @@ def windows(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> Pair:
     """
     down, across = ((shape[k + 1] + padding[k] + padding[k + 2] - size[k]) // stride[k] + 1 for k in (0, 1))
     return down, across
+
+
+def transposed_lengths(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> Pair:
+    """Rows and columns of what a transposed convolution makes of a picture (C, H, W), `padding` cut off.
+
+    >>> transposed_lengths((3, 13, 26), (4, 4), (2, 2), (1, 1, 1, 1))
+    (26, 52)
+    """
+    down, across = ((shape[k + 1] - 1) * stride[k] + size[k] - padding[k] - padding[k + 2] for k in (0, 1))
+    return down, across
+
+
+def copying_filters(channels: int, size: Pair) -> LazyArray:
+    """Weights of a convolution in `channels` groups that makes each place of its windows a channel: C, row, column."""
+    area = prod(size)
+    copying = np.tile(np.eye(area, dtype=np.float32).reshape(area, 1, *size), (channels, 1, 1, 1))
+    return LazyArray.of(f"constants/windows_{channels}x{size[0]}x{size[1]}", copying)

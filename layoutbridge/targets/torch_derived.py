@@ -26,10 +26,6 @@ class Held(LazyArray):
 
     source: Source = ""
 
-    def reshaped(self, *shape: int) -> LazyArray:
-        """Refused: the tensor of `source` has the shape it has."""
-        raise TypeError(f"{self.name} is a tensor of the module: record its view as {shape} instead")
-
 
 def _maximum(a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
     return torch.maximum(a, b) if isinstance(b, torch.Tensor) else a.clamp_min(b)

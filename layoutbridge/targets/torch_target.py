@@ -18,11 +18,20 @@ from torch.nn import functional
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.frameworks.torch_module import Rearrange
-from layoutbridge.targets.primitives import Function, LazyArray, Padding, Pair, Shape, windows
+from layoutbridge.targets.primitives import (
+    NO_PADDING,
+    Function,
+    LazyArray,
+    Padding,
+    Pair,
+    Shape,
+    dilated,
+    transposed_lengths,
+    windows,
+)
 from layoutbridge.targets.torch_derived import Held
 from layoutbridge.targets.torch_program import Program, Source
 
-_SIDES: Padding = (0, 0, 0, 0)
 _ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -87,13 +96,13 @@ class TorchTarget:
         bias: LazyArray | None = None,
         *,
         stride: Pair = (1, 1),
-        padding: Padding = _SIDES,
+        padding: Padding = NO_PADDING,
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> TorchValue:
         """conv2d."""
         x, sides = self._padded(x, padding)
-        size = (dilation[0] * (weights.shape[2] - 1) + 1, dilation[1] * (weights.shape[3] - 1) + 1)
+        size = dilated((weights.shape[2], weights.shape[3]), dilation)
         shape = (weights.shape[0], *windows(x.shape, size, stride, (*sides, *sides)))
         options = {"stride": stride, "padding": sides, "dilation": dilation, "groups": groups}
         return self._weighted(functional.conv2d, x, weights, bias, shape, **options)
@@ -104,10 +113,8 @@ class TorchTarget:
         """conv_transpose2d; a padding that differs from side to side is cut off afterwards."""
         top, left, bottom, right = padding
         sides = (top, left) if (top, left) == (bottom, right) else (0, 0)
-        lengths = [
-            (x.shape[axis + 1] - 1) * stride[axis] + weights.shape[axis + 2] - 2 * sides[axis] for axis in (0, 1)
-        ]
-        shape = (weights.shape[1], *lengths)
+        size = (weights.shape[2], weights.shape[3])
+        shape = (weights.shape[1], *transposed_lengths(x.shape, size, stride, (*sides, *sides)))
         made = self._weighted(functional.conv_transpose2d, x, weights, bias, shape, stride=stride, padding=sides)
         if sides == (top, left):
             return made
