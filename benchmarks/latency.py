@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 THREADS = 2
 REPEATS = 3  # runs a round, after one that is not counted
 OPENCV_4 = "opencv4"  # the folder in the environment that holds OpenCV 4.14, whose importer of Darknet OpenCV 5 lacks
+YOLO_CHANNELS = 255  # of YOLOv4-tiny's heads
 Run = Callable[[], Sequence[NDArray[Any]]]
 
 
@@ -40,12 +42,12 @@ def opencv_darknet(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
     return (lambda: outputs(heads)), (lambda: outputs([f"conv_{index}" for index in raw]))
 
 
-def opencv_onnx(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
+def opencv_onnx(folder: Path, x: NDArray[np.float32], file: str = "opencv.onnx") -> tuple[Run, Run]:
     """OpenCV 5 with the exported model."""
     import cv2
 
     cv2.setNumThreads(THREADS)
-    net = cv2.dnn.readNetFromONNX(str(folder / "opencv.onnx"))
+    net = cv2.dnn.readNetFromONNX(str(folder / file))
     names = net.getUnconnectedOutLayersNames()
 
     def run() -> Any:
@@ -66,17 +68,12 @@ def onnxruntime(folder: Path, x: NDArray[np.float32], file: str = "onnxruntime.o
     return run, run
 
 
-def onnxruntime_winograd(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
-    """The Winograd form."""
-    return onnxruntime(folder, x, "winograd.onnx")
-
-
-def openvino(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
+def openvino(folder: Path, x: NDArray[np.float32], file: str = "openvino.onnx") -> tuple[Run, Run]:
     """OpenVINO, told to stay in float32."""
     import openvino as ov
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
-    model = ov.Core().compile_model(str(folder / "openvino.onnx"), "CPU", settings)
+    model = ov.Core().compile_model(str(folder / file), "CPU", settings)
     request = model.create_infer_request()
     run = lambda: list(request.infer({0: x}).values())  # noqa: E731
     return run, run
@@ -123,11 +120,6 @@ def torch(folder: Path, x: NDArray[np.float32], compiled: bool = False) -> tuple
     return run, run
 
 
-def torch_compiled(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
-    """The same under torch.compile."""
-    return torch(folder, x, compiled=True)
-
-
 def litert(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
     """LiteRT's interpreter with its XNNPACK kernels, channels last."""
     from ai_edge_litert.interpreter import Interpreter
@@ -143,19 +135,22 @@ def litert(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
         interpreter.invoke()
         return [interpreter.get_tensor(index) for index in given]
 
-    return run, (lambda: [y.transpose(0, 3, 1, 2) if y.shape[3] in (255, 425) else y for y in run()])
+    # [yolo] comes out with its channels last; the main fork's [region] lies so in Darknet, too
+    return run, (lambda: [y.transpose(0, 3, 1, 2) if y.shape[3] == YOLO_CHANNELS else y for y in run()])
 
 
 FORMS: dict[str, Callable[[Path, NDArray[np.float32]], tuple[Run, Run]]] = {
     "OpenCV 4.14, its importer": opencv_darknet,
     "the same once more": opencv_darknet,
     "ncnn": ncnn,
-    "onnxruntime, Winograd": onnxruntime_winograd,
     "onnxruntime": onnxruntime,
+    "onnxruntime, Winograd": partial(onnxruntime, file="onnxruntime-winograd.onnx"),
     "OpenVINO": openvino,
+    "OpenVINO, Winograd": partial(openvino, file="openvino-winograd.onnx"),
     "OpenCV 5": opencv_onnx,
+    "OpenCV 5, Winograd": partial(opencv_onnx, file="opencv-winograd.onnx"),
     "LiteRT": litert,
-    "PyTorch, compiled": torch_compiled,
+    "PyTorch, compiled": partial(torch, compiled=True),
     "PyTorch": torch,
 }
 

@@ -55,7 +55,7 @@ def prepared(name: str, folder: Path) -> None:
     np.savez(folder / "reference.npz", *(layers[index] for index in output_layers(net.network)))
     for runtime in ("onnxruntime", "openvino", "opencv"):
         net.to_onnx(folder / f"{runtime}.onnx", runtime=runtime, batch=1)
-    net.to_onnx(folder / "winograd.onnx", winograd=True, batch=1)
+        net.to_onnx(folder / f"{runtime}-winograd.onnx", runtime=runtime, winograd=True, batch=1)
     write_ncnn(net.network, net.parameters, folder / "net.param")
     write_keras(net.network, net.parameters, folder / "net.tflite")
 
