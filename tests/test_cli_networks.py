@@ -133,6 +133,12 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--to", "onnx", "--data-format", "channels_last"], "--data-format is for --to keras"),
         ([CFG, WEIGHTS, "--to", "onnx", "--half", "--winograd"], "half"),
         ([CFG, WEIGHTS, "--to", "onnx", "--dynamic-size", "--winograd"], "size"),
+        ([CFG, WEIGHTS, "--to", "torch", "--batch", "99999999999", "-o", "net.pt2"], "does not fit into memory"),
+        ([CFG, WEIGHTS, "--to", "torch", "--head", "raw", "-o", "a.safetensors"], "--head is for programs (.pt2)"),
+        ([CFG, WEIGHTS, "--to", "onnx", "-o", "net.tflite"], "'net.tflite' must end in .onnx"),
+        ([CFG, WEIGHTS, "--to", "keras", "-o", "nowhere/net.keras"], "there is no such folder"),
+        ([CFG, WEIGHTS, "--to", "keras", "-o", "."], "is a folder"),
+        ([WEIGHTS, CFG, "--to", "onnx"], "the cfg comes first"),
         ([CFG, WEIGHTS, "--for", "caffe"], "there is onnxruntime, openvino, opencv, litert"),
         ([CFG, WEIGHTS, "--for", "litert"], "must end in .tflite"),
         ([CFG, WEIGHTS, "--for", "litert", "--to", "onnx"], "--for litert is for --to tflite"),
@@ -155,7 +161,8 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
 )
 def test_unusable_exports(capfd, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
-    assert says in refused(capfd, "export", *arguments, "-o", "out.onnx")
+    place = () if "-o" in arguments else ("-o", "out.onnx")
+    assert says in refused(capfd, "export", *arguments, *place)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -307,7 +307,7 @@ def test_both_files_or_none(tmp_path):
 
 def test_missing_safetensors_names_the_extra(monkeypatch, tmp_path):
     net = made(SHARED, tmp_path)
-    monkeypatch.setattr(torch_export, "installed_version", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)  # as Python marks what cannot be imported
     for name, options in (("net.safetensors", {}), ("net.pt2", {"state_dict": True})):
         with pytest.raises(MissingFrameworkError, match=r"safetensors.*pip install 'layoutbridge\[torch\]'"):
             write(net, tmp_path / name, **options)
@@ -359,3 +359,14 @@ def test_the_files_are_as_readable_as_others(tmp_path):
     (tmp_path / "other").touch()
     write_torch(net.network, net.parameters, tmp_path / "net.safetensors")
     assert (tmp_path / "net.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_program_is_float32_under_any_default(tmp_path):
+    net = made(SHARED, tmp_path)
+    torch.set_default_dtype(torch.float64)
+    try:
+        write_torch(net.network, net.parameters, tmp_path / "net.pt2")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    module = torch.export.load(tmp_path / "net.pt2").module()
+    assert module(torch.rand(1, *net.network.in_shape)).dtype == torch.float32

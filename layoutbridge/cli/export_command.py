@@ -88,6 +88,8 @@ def export(
             raise ParameterError(f"{option} is for --to {only.value}, not --to {target.value}")
     opset_number = None if opset is None else whole(opset, "--opset")
     _warn_of_opset(opset_number)
+    if (weights or "").lower().endswith(".cfg") and not name.lower().endswith(".cfg"):
+        raise ParameterError(f"the cfg comes first: layoutbridge export {weights} {name} ...")
     if not name.lower().endswith(".cfg"):
         _refuse_given(for_networks, f"is for a network, and {name!r} is none (its name must end in .cfg)")
         _export_operation(name, target, output, opset_number, for_operations | {"--data-format": data_format})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.arguments import loaded_network
 from layoutbridge.cli.printing import errors_console, remark
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.targets import onnx_forms
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _OPTIONS = {  # what each target takes besides
     "keras": ("--batch",),
     "tflite": ("--batch", "--half", "--for"),
     "ncnn": (),
+}  # fmt: skip
+_ENDINGS = {
+    "onnx": (".onnx",), "torch": (".pt2", ".safetensors"), "keras": (".keras", ""), "tflite": (".tflite",),
+    "ncnn": (".param",),
 }  # fmt: skip
 _SHOWN = 4  # outputs that are named in full
 
@@ -46,13 +50,33 @@ def export_network(
     """
     from layoutbridge.files import refuse_overwriting
 
-    if (target == "tflite") != (Path(output).suffix == ".tflite") and target in ("keras", "tflite"):
-        raise ParameterError(f"'{output}' must end in .tflite with --to tflite, in .keras or nothing with --to keras")
+    _check_place(target, output)
+    for option, key in (("--head", "head"), ("--batch", "batch"), ("--every-layer", "every_layer")):
+        if key in options and Path(output).suffix == ".safetensors":
+            raise ParameterError(f"{option} is for programs (.pt2): a state dict alone has no outputs")
     names = options.get("names")
     for written in _written(target, output):
         refuse_overwriting(written, [cfg, weights, *([] if names is None else [names])])
     net = loaded_network(cfg, weights, **read)
     _WRITERS[target](net, output, dict(options))
+
+
+def _check_place(target: str, output: str) -> None:
+    """Raise for an ending or a folder that cannot be, before anything is read."""
+    path, endings = Path(output), _ENDINGS[target]
+    elsewhere = {ending for others in _ENDINGS.values() for ending in others if ending} - {*endings}
+    if target == "onnx":  # any name may be given, but for another target's
+        if path.suffix in elsewhere:
+            raise ParameterError(
+                f"'{output}' must end in .onnx with --to onnx: {path.suffix} is another format's ending"
+            )
+    elif path.suffix not in endings:
+        allowed = " or ".join(ending or "have no ending (a folder)" for ending in endings)
+        raise ParameterError(f"'{output}' must end in {allowed} with --to {target}")
+    if not path.parent.is_dir():
+        raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
+    if path.is_dir() and (path.suffix or target != "keras" or not path.name or any(path.iterdir())):
+        raise UnusableInputError(f"'{output}' is a folder, and not empty or not what is written: name another")
 
 
 def _written(target: str, output: str) -> list[str]:
@@ -76,7 +100,7 @@ def _write_onnx(net: DarknetNetwork, output: str, options: dict[str, Any]) -> No
     _tell([made.path, made.data_path], f"opset {made.opset}, {_told_outputs(made.outputs, options)}", made.warnings)
     if made.winograd is not None:
         used = made.winograd
-        cost = f"a session takes {used.extra_bytes / 1e6:.1f} MB more for their weights, and longer to load"
+        cost = f"a session takes {used.extra_bytes / 1e6:.1f} MB more for their weights, and seconds longer to load"
         remark(
             f"Winograd's form in {used.layers} of {used.convolutions} convolutions: "
             f"{cost if used.layers else 'at these sizes it would gain nothing'}"
@@ -114,6 +138,7 @@ def _write_ncnn(net: DarknetNetwork, output: str, options: dict[str, Any]) -> No
     with byte_progress(errors_console(), "writing") as progress:
         made = net.to_ncnn(output, progress=progress, **options)
     _tell([made.path, made.bin_path], _told_outputs(made.outputs, {"batch": 1}))
+    remark("for float32 switch net.opt.use_fp16_packed, use_fp16_storage and use_fp16_arithmetic off before loading it")
 
 
 _WRITERS: dict[str, Callable[[Any, str, dict[str, Any]], None]] = {

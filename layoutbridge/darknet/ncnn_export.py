@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import Arrays, write_layers
 from layoutbridge.darknet.model import Network, Shape
-from layoutbridge.darknet.outputs import INPUT, check_head, output_layers, output_name
+from layoutbridge.darknet.outputs import INPUT, check_head, last_is_output, output_layers, output_name
 from layoutbridge.errors import ShapeError, UnusableInputError
 from layoutbridge.files import Progress
 from layoutbridge.frameworks.base import check_count, missing
@@ -94,7 +94,8 @@ def run_ncnn(
     _require()
     layers = network.layers if every_layer else network.layers[-1:]
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
-        written = write_ncnn(network, parameters, Path(folder) / "net.param", every_layer=every_layer)
+        all_named = every_layer or not last_is_output(network)
+        written = write_ncnn(network, parameters, Path(folder) / "net.param", every_layer=all_named)
         names = [layer.name for layer in layers]
         return run_ncnn_files(written.path, written.bin_path, x, names, threads)
 

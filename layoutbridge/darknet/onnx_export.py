@@ -23,7 +23,7 @@ from layoutbridge.darknet.boxes import HEAD_KINDS, head_rules
 from layoutbridge.darknet.heads import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.meaning import Arrays, Options, write_layers
 from layoutbridge.darknet.model import Layer, Network
-from layoutbridge.darknet.outputs import INPUT, check_head, output_layers, output_name
+from layoutbridge.darknet.outputs import INPUT, check_head, last_is_output, output_layers, output_name
 from layoutbridge.darknet.precision import activation_in_float32, whole_in_float32
 from layoutbridge.darknet.provenance import file_sha256, origin
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
@@ -164,7 +164,8 @@ def run_onnx(
     """
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "model.onnx"
-        write_onnx(network, parameters, path, every_layer=every_layer, **options)
+        all_named = every_layer or not last_is_output(network)
+        write_onnx(network, parameters, path, every_layer=all_named, **options)
         wanted = [layer.name for layer in network.layers] if every_layer else [network.layers[-1].name]
         return run_model(path, x, wanted)
 

@@ -42,6 +42,11 @@ def output_layers(network: Network, head: str = "darknet") -> tuple[int, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def last_is_output(network: Network) -> bool:
+    """Whether the last layer is among the outputs of the head `darknet`; not where detection layers come before it."""
+    return len(network.layers) - 1 in output_layers(network)
+
+
 def output_name(network: Network, index: int) -> str:
     """What the output of layer `index` is called: the layer's name, or `input_copy` for the input, -1."""
     return "input_copy" if index == INPUT else network.layers[index].name

@@ -21,7 +21,7 @@ from layoutbridge.darknet.weights import Weights
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks import torch as framework
-from layoutbridge.frameworks.base import check_count, installed_version, missing
+from layoutbridge.frameworks.base import check_count, missing
 
 if TYPE_CHECKING:
     import torch
@@ -143,7 +143,11 @@ def write_torch(
 def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torch.export.ExportedProgram:
     import torch
 
-    example = torch.zeros(batch or 2, *in_shape)  # the exporter takes an open length of 1 for a constant
+    try:
+        # the exporter takes an open length of 1 for a constant
+        example = torch.zeros(batch or 2, *in_shape, dtype=torch.float32, device="cpu")
+    except RuntimeError:  # PyTorch's, for want of memory
+        raise ParameterError(f"a batch of {batch} pictures does not fit into memory: take a smaller one") from None
     axes: dict[int, Any] = {} if batch is not None else {0: torch.export.Dim("batch")}
     with framework.every_length_alike():
         return torch.export.export(module, (example,), dynamic_shapes={"x": axes}, strict=False)
@@ -203,5 +207,7 @@ def _require() -> None:
 
 
 def _require_safetensors() -> None:
-    if installed_version("safetensors") is None:
-        raise missing("safetensors", framework.EXTRA)
+    try:
+        import safetensors  # noqa: F401
+    except ModuleNotFoundError:
+        raise missing("safetensors", framework.EXTRA) from None

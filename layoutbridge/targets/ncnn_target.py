@@ -27,6 +27,7 @@ from layoutbridge.targets.primitives import (
     Shape,
     copying_filters,
     dilated,
+    nearest_is_exact,
     transposed_lengths,
     windows,
 )
@@ -169,7 +170,7 @@ class NcnnTarget:
         """Interp to the nearest; by a product with ones where its place/factor is rounded to below a whole number."""
         channels, rows, columns = x.shape
         shape = (channels, rows * factor, columns * factor)
-        if float(np.float32(1 / factor)) * factor >= 1:
+        if nearest_is_exact(factor):
             return self._made("Interp", [x], shape, {0: 1, 1: float(factor), 2: float(factor)})
         ones = self.constant(LazyArray.of(f"constants/ones_{factor}", np.ones((1, factor, 1, factor))))
         return self.reshape(self.multiply(self.reshape(x, (channels * rows, 1, columns, 1)), ones), shape)

@@ -239,3 +239,12 @@ def copying_filters(channels: int, size: Pair) -> LazyArray:
     area = prod(size)
     copying = np.tile(np.eye(area, dtype=np.float32).reshape(area, 1, *size), (channels, 1, 1, 1))
     return LazyArray.of(f"constants/windows_{channels}x{size[0]}x{size[1]}", copying)
+
+
+def nearest_is_exact(factor: int) -> bool:
+    """Whether place·(1/factor) in float32, as runtimes find a place's source, never falls below a whole number.
+
+    >>> nearest_is_exact(2), nearest_is_exact(41)
+    (True, False)
+    """
+    return float(np.float32(1 / factor)) * factor >= 1

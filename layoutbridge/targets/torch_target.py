@@ -26,6 +26,7 @@ from layoutbridge.targets.primitives import (
     Pair,
     Shape,
     dilated,
+    nearest_is_exact,
     transposed_lengths,
     windows,
 )
@@ -176,8 +177,12 @@ class TorchTarget:
         return replace(x, number=number, shape=(x.shape[0], 1, 1))
 
     def upsample(self, x: TorchValue, factor: int) -> TorchValue:
-        """interpolate, nearest."""
-        number = self.program.record(functional.interpolate, x.number, scale_factor=float(factor), mode="nearest")
+        """interpolate, nearest; repeat_interleave where that would take a neighbour."""
+        if nearest_is_exact(factor):
+            number = self.program.record(functional.interpolate, x.number, scale_factor=float(factor), mode="nearest")
+        else:
+            number = self.program.record(torch.repeat_interleave, x.number, rest=(factor, 2))
+            number = self.program.record(torch.repeat_interleave, number, rest=(factor, 3))
         return replace(x, number=number, shape=(x.shape[0], x.shape[1] * factor, x.shape[2] * factor))
 
     # ------------------------------------------------------------------ moving and joining
