@@ -85,12 +85,9 @@ def blurred(place: Context[V], x: V) -> V:
 
 def _weights_and_bias(place: Context[V], outputs_axis: int = 0) -> tuple[LazyArray, LazyArray | None]:
     """What the layer multiplies by and adds: batch norm folded in, or no bias where batch norm follows by itself."""
-    owner = place.settings.get("shared_with")
-    owner_is_folded = (
-        owner is not None
-        and place.network.layers[owner].settings["batch_normalize"]
-        and not place.options.keep_batch_norm
-    )
+    shared = place.settings.get("shared_with")
+    owner = place.layer if shared is None else place.network.layers[shared]
+    owner_is_folded = owner.settings["batch_normalize"] and not place.options.keep_batch_norm
     if not place.settings["batch_normalize"]:
         if owner_is_folded:  # what bears the owner's name has its batch norm in it
             return place.constant("weights", place.array("weights")), place.constant("biases", place.array("biases"))
@@ -98,7 +95,7 @@ def _weights_and_bias(place: Context[V], outputs_axis: int = 0) -> tuple[LazyArr
     if place.options.keep_batch_norm:
         return place.lazy("weights"), None
     fold = fold_of(place)
-    name = place.network.layers[owner].name if owner_is_folded else place.layer.name  # folded alike: one array
+    name = owner.name if owner_is_folded else place.layer.name  # folded alike: one array in the file
     weights = folded(place.array("weights"), fold.factor, f"{name}/weights", outputs_axis)
     return weights, LazyArray.of(f"{name}/biases", fold.shift)
 
