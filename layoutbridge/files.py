@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
@@ -10,15 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError
 
 Progress = Callable[[int, int], None]  # how much is read or written, and how much there is in all
 
 
 def refuse_overwriting(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Raise `UnusableInputError` where writing `path` would destroy one of `inputs`, by whatever name it goes."""
+    """Raise `UnusableInputError` where writing `path` would destroy one of `inputs`, by whatever name it goes.
+
+    So it does for a `path` that names no file.
+    """
+    _check_name(path)
     for source in inputs:
-        same = Path(path).resolve() == Path(source).resolve()
+        same = os.path.realpath(path) == os.path.realpath(source)
         if same or (Path(path).exists() and Path(source).exists() and os.path.samefile(path, source)):
             raise UnusableInputError(f"'{path}' would overwrite the input '{source}': write to another file")
 
@@ -28,8 +33,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` only when the block succeeds.
 
     The block may create a file or a folder there. Nothing is left behind when it fails. A process killed outright
-    inside the block leaves `path` as it was, and a hidden folder that the next writer of `path` removes. Raises
-    `UnusableInputError` where the folder cannot be written.
+    inside the block leaves `path` as it was, and a hidden folder that the next writer of `path` removes. The temporary
+    path bears the name that was asked for; where that is a link, the link stays and what it leads to is replaced.
+    Raises `UnusableInputError` for what is no file name, where the folder cannot be written, and for a full disk,
+    whatever the block's writer raises then.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -38,25 +45,45 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> (folder / "a.txt").read_text(), len(list(folder.iterdir()))
     ('all of it', 1)
     """
-    target = Path(path)
-    if target.is_symlink():
-        target = target.resolve()  # the link stays, what it leads to is replaced
-    if target.name in ("", "..", "-"):
-        raise UnusableInputError(f"'{path}' is no file name: say where to write")
+    _check_name(path)
+    target = Path(os.path.realpath(path) if Path(path).is_symlink() else path)
     _sweep(target)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".part", dir=target.parent))
+        beside = None if _is_special(target) else target.parent
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".part", dir=beside))
     except OSError as error:
         raise UnusableInputError(f"cannot write into '{target.parent}': {error.strerror or error}") from None
     try:
-        temporary = folder / target.name  # same name, for writers that choose a format or inner names by it
+        temporary = folder / Path(path).name  # for writers that choose a format or inner names by it
         yield temporary
-        if target.exists() and not (target.is_file() or target.is_dir()):
-            target.write_bytes(temporary.read_bytes())  # a pipe or a device is written to, not replaced
-        else:
+        try:
             _take_place(temporary, target)
+        except OSError as error:
+            raise UnusableInputError(f"cannot write '{path}': {error.strerror or error}") from None
+    except Exception as error:
+        reason = _no_room(error)
+        if reason is None or isinstance(error, LayoutBridgeError):
+            raise
+        raise UnusableInputError(f"cannot write '{path}': {reason}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_name(path: str | os.PathLike[str]) -> None:
+    """Raise for a path that names no file, and for one that names a folder as files are named, such as `net.onnx/`."""
+    text = os.fspath(path)
+    ends_as_folder = text.endswith(tuple(filter(None, (os.sep, os.altsep))))
+    if Path(text).name in ("", "..", "-") or (ends_as_folder and Path(text).suffix):
+        raise UnusableInputError(f"'{text}' is no file name: say where to write")
+
+
+def _no_room(error: Exception) -> str | None:
+    """What the system says of a full disk, where `error` comes of one: some writers raise errors of their own then."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason = os.strerror(number)
+        if (isinstance(error, OSError) and error.errno == number) or reason in str(error):
+            return reason
+    return None
 
 
 def _sweep(target: Path) -> None:
@@ -79,19 +106,25 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def _is_special(target: Path) -> bool:
+    """Whether `target` is a pipe or a device, which is written to, not replaced."""
+    return target.exists() and not (target.is_file() or target.is_dir())
+
+
 def _take_place(temporary: Path, target: Path) -> None:
-    try:
-        if temporary.is_dir():
-            if target.is_dir():
-                if any(target.iterdir()):
-                    raise UnusableInputError(f"the folder '{target}' is not empty: remove it, or name another")
-                target.rmdir()
-            temporary.rename(target)
-        else:
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            if target.is_file():
-                temporary.chmod(target.stat().st_mode)
-            temporary.replace(target)
-    except OSError as error:
-        raise UnusableInputError(f"cannot write '{target}': {error.strerror or error}") from None
+    if temporary.is_dir():
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if target.is_dir():
+            if any(target.iterdir()):
+                raise UnusableInputError(f"the folder '{target}' is not empty: remove it, or name another")
+            target.rmdir()
+        temporary.rename(target)
+    elif _is_special(target):
+        target.write_bytes(temporary.read_bytes())
+    else:
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        if target.is_file():
+            temporary.chmod(target.stat().st_mode)
+        temporary.replace(target)

@@ -13,16 +13,33 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.darknet.check import check_runners
 from layoutbridge.darknet.runners import TARGETS
-from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnusableInputError
+from layoutbridge.errors import (
+    MissingFrameworkError,
+    ParameterError,
+    ShapeError,
+    UnknownNameError,
+    UnsupportedError,
+    UnusableInputError,
+)
 from layoutbridge.frameworks.base import installed_version
-from layoutbridge.frameworks.tensorflow import load_keras_file
+from layoutbridge.frameworks.tensorflow import load_keras_file, quiet_stderr
 from tests.darknet_files import GOLDEN, NETS, ROOT, WHERE_ZOO, ZOO, load_synthesizer, made, random_weights, read
 from tests.keras_networks import SMALL_V2, SMALL_V3, TRAINED, near, turned
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from layoutbridge.darknet.keras_export import run_keras, run_litert, run_tflite, transposes, write_keras  # noqa: E402
+from layoutbridge.darknet.keras_export import (  # noqa: E402
+    _Built,
+    _converted,
+    _Output,
+    _why_not_converted,
+    run_keras,
+    run_litert,
+    run_tflite,
+    transposes,
+    write_keras,
+)
 
 HALF_TOLERANCE = 1e-2
 # one of each of our own layers, and what Keras' own must say in their configs
@@ -168,6 +185,63 @@ def test_a_fixed_batch_and_several_outputs(tmp_path):
     assert dict(exported.outputs) == {"8_convolutional": (8, 8, 21), "13_convolutional": (16, 16, 21)}
 
 
+def test_the_signature_of_a_saved_model_names_the_outputs(tmp_path):
+    net = made(SMALL_V3, tmp_path)
+    exported = write_keras(net.network, net.parameters, tmp_path / "saved")
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    x = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    served, named = loaded.serve(x), loaded.signatures["serving_default"](input=x)
+    assert sorted(named) == sorted(exported.outputs) == ["14_yolo", "9_yolo"]
+    for name, tensor, wanted in zip(exported.outputs, served, net.to_keras()(x), strict=True):
+        assert tuple(tensor.shape[1:]) == exported.outputs[name]
+        assert near(tensor.numpy(), wanted.numpy())
+        np.testing.assert_array_equal(named[name].numpy(), tensor.numpy())
+
+
+def test_frozen_batch_norm_keeps_its_statistics_with_keras_alone(tmp_path):
+    """What the documentation tells users of `keras.saving.load_model`."""
+    net = made(SMALL_V3, tmp_path)
+    net.to_keras(head="raw").save(tmp_path / "net.keras")
+    model = keras.saving.load_model(tmp_path / "net.keras")
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.trainable = False
+    before = [variable.numpy() for layer in norms for variable in layer.variables]
+    x = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    for inferred, trained in zip(model(x, training=False), model(x, training=True), strict=True):
+        np.testing.assert_array_equal(inferred.numpy(), trained.numpy())
+    model.compile("sgd", "mse")
+    model.fit(x, [np.zeros(tensor.shape) for tensor in model(x)], verbose=0)
+    for variable, values in zip((v for layer in norms for v in layer.variables), before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), values)
+
+
+FULL_DISK = """
+import pathlib, resource, sys
+from layoutbridge.darknet import load
+from layoutbridge.darknet.keras_export import write_keras
+from layoutbridge.errors import UnusableInputError
+net = load(sys.argv[1] + "/net.cfg", sys.argv[1] + "/net.weights")
+resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+for name in ("net.keras", "saved", "net.tflite"):
+    path = pathlib.Path(sys.argv[1]) / "out" / name
+    try:
+        write_keras(net.network, net.parameters, path)
+    except UnusableInputError as error:
+        assert str(error) == f"cannot write '{path}': File too large", error
+    else:
+        raise AssertionError(name)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on files")
+def test_no_room_for_a_file(tmp_path):
+    made(SMALL_V3.replace("filters=8", "filters=128"), tmp_path)
+    (tmp_path / "out").mkdir()
+    elsewhere(FULL_DISK, tmp_path)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def rewritten(path, to, **changes):
     """A copy of a .keras file with other metadata and a layer that no Keras knows."""
     with zipfile.ZipFile(path) as file, zipfile.ZipFile(to, "w") as copy:
@@ -186,10 +260,13 @@ def test_a_file_of_a_newer_keras_says_so(tmp_path):
     with pytest.raises(UnusableInputError, match=rf"written by Keras 99\.1\.0, and {re.escape(keras.__version__)} is"):
         load_keras_file(tmp_path / "newer.keras")
     rewritten(tmp_path / "net.keras", tmp_path / "same.keras")
-    for name, content in (("same", None), ("broken", b"no zip at all"), ("empty", b"")):
-        if content is not None:
-            (tmp_path / f"{name}.keras").write_bytes(content)
-        with pytest.raises(UnusableInputError, match=rf"cannot read '.*{name}\.keras'") as raised:
+    with pytest.raises(UnusableInputError, match=r"cannot read '.*same\.keras'") as raised:
+        load_keras_file(tmp_path / "same.keras")
+    assert "\n" not in str(raised.value)
+    half = (tmp_path / "net.keras").read_bytes()[:-100]
+    for name, content in (("half", half), ("broken", b"no zip at all"), ("empty", b"")):
+        (tmp_path / f"{name}.keras").write_bytes(content)
+        with pytest.raises(UnusableInputError, match=rf"^'.*{name}\.keras' is no whole \.keras file") as raised:
             load_keras_file(tmp_path / f"{name}.keras")
         assert "\n" not in str(raised.value)
     with pytest.raises(UnusableInputError, match="there is no file"):
@@ -283,6 +360,34 @@ def test_boxes_and_channels_first_in_litert(head, tmp_path):
 
 
 @needs_litert
+@pytest.mark.parametrize("batch", [1, 2])
+def test_moves_of_many_axes_in_litert(batch, tmp_path):
+    net, x, recorded = read("alexey/input_pyramid")
+    write_keras(net.network, net.parameters, tmp_path / "net.tflite", batch=batch)
+    (found,) = run_tflite(tmp_path / "net.tflite", np.stack([x] * batch)).values()
+    for picture in found.transpose(0, 3, 1, 2):
+        assert near(picture, recorded[-1])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_litert_lacks(batch):
+    """A transpose of more axes than LiteRT has, in a model that was not made here."""
+    taken = keras.Input((2, 3, 2, 3, 2, 3), batch, name="input")
+    moved = keras.layers.Permute((6, 2, 4, 1, 5, 3))(taken)
+    built = _Built(keras.Model(taken, moved, name="moves"), (_Output("moved", (3, 3, 3, 2, 2, 2), False),))
+    if batch == 1:
+        assert _converted(built, False)
+        return
+    with pytest.raises(UnsupportedError) as raised:
+        _converted(built, False)
+    said = "LiteRT has no operation for TensorFlow's Transpose as moves needs it; batch 1 may work"
+    assert str(raised.value) == said
+    text = "Could not do it./a/b c/net.py:9:1: error: /home/me/x.py:3:4: 'tfl.add' op fails\n<unknown>:0: note: more"
+    said = "LiteRT's converter cannot take moves: 'tfl.add' op fails; batch 1 may work"
+    assert _why_not_converted(text, built) == said
+
+
+@needs_litert
 def test_what_run_tflite_refuses(tmp_path):
     net = made(SMALL_V3, tmp_path)
     write_keras(net.network, net.parameters, tmp_path / "net.tflite")
@@ -319,13 +424,23 @@ run_litert(net.network, net.parameters, numpy.zeros((1, *net.network.in_shape)))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+def test_notes_are_told_of_failures_alone(kind, capfd):
+    with pytest.raises(kind), quiet_stderr():
+        os.write(2, b"a note")
+        raise kind
+    assert capfd.readouterr().err == ("a note" if kind is ValueError else "")
+
+
 # ---------------------------------------------------------------------- refusals
 
 
 def test_what_is_refused(tmp_path, monkeypatch):
     net, x, _ = read("alexey/residual")
-    for name in ("net.h5", "net.pb", "net.keras.zip"):
-        with pytest.raises(ParameterError, match=r"must end in \.keras or \.tflite, or have no ending"):
+    for name in ("net.h5", "net.pb", "net.keras.zip", "yolov4.v2"):
+        with pytest.raises(
+            ParameterError, match=r"must end in \.keras or \.tflite, or be a SavedModel folder, whose name has no"
+        ):
             write_keras(net.network, net.parameters, tmp_path / name)
     for batch in (0, True, "2"):
         with pytest.raises(ParameterError, match="the batch is a number of at least 1"):
@@ -335,6 +450,15 @@ def test_what_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UnusableInputError, match="cannot write into"):
         write_keras(net.network, net.parameters, tmp_path / "none" / "net.keras")
     assert list(tmp_path.iterdir()) == []
+    for head in (None, "boxs"):
+        with pytest.raises(UnknownNameError, match="no head is called"):
+            net.to_keras(head=head)
+        with pytest.raises(UnknownNameError, match="no head is called"):
+            write_keras(net.network, net.parameters, tmp_path / "net.keras", head=head)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "h5py", None)
+        with pytest.raises(MissingFrameworkError, match=r"^h5py is not installed: .*layoutbridge\[tensorflow\]"):
+            write_keras(net.network, net.parameters, tmp_path / "net.keras")
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(MissingFrameworkError, match=r"layoutbridge\[litert\]"):
         run_litert(net.network, net.parameters, x[None])

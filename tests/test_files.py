@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.files import whole_file
+from layoutbridge.files import refuse_overwriting, whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,6 +69,63 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch, path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["", ".", "..", "/", "-", "./", "net.onnx/"])
+def test_what_is_no_file_name(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.cfg").write_text("x")
+    said = rf"^'{path}' is no file name: say where to write$"
+    with pytest.raises(UnusableInputError, match=said):
+        refuse_overwriting(path, ["net.cfg"])
+    with pytest.raises(UnusableInputError, match=said), whole_file(path):
+        pass
+    refuse_overwriting("folder/", ["net.cfg"])
+    assert [p.name for p in tmp_path.iterdir()] == ["net.cfg"]
+
+
+def test_the_temporary_path_bears_the_name_that_was_asked_for(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for there in (True, False):
+        target, link = elsewhere / f"target{there}", tmp_path / f"net{there}.keras"
+        if there:
+            target.write_text("old")
+        link.symlink_to(target)
+        with whole_file(link) as temporary:
+            assert temporary.name == link.name
+            temporary.write_text("new")
+        assert link.is_symlink()
+        assert target.read_text() == "new"
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    with pytest.raises(UnusableInputError), whole_file(tmp_path / "round") as temporary:
+        raise UnusableInputError
+    assert len(list(elsewhere.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full here")
+def test_a_full_disk_is_told(tmp_path):
+    link = tmp_path / "net.keras"
+    link.symlink_to("/dev/full")
+    said = r"^cannot write '.*{}': {}$"
+    no_space = "No space left on device"
+    with (
+        pytest.raises(UnusableInputError, match=said.format("net.keras", no_space)),
+        whole_file(link) as temporary,
+    ):
+        temporary.write_text("x")
+    with (
+        pytest.raises(UnusableInputError, match=said.format("net.keras", "Not a directory")),
+        whole_file(link) as temporary,
+    ):
+        temporary.mkdir()
+    for raised in (OSError(errno.ENOSPC, "in words"), RuntimeError("code 8: No space left on device; flush")):
+        with pytest.raises(UnusableInputError, match=said.format("a", no_space)), whole_file(tmp_path / "a"):
+            raise raised
+    with pytest.raises(OSError, match="of something else"), whole_file(tmp_path / "a"):
+        raise OSError(errno.EACCES, "of something else")
+    assert [p.name for p in tmp_path.iterdir()] == ["net.keras"]
+
+
 def test_a_folder_in_the_way_is_left_alone(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "precious").write_text("x")
@@ -83,7 +141,7 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_export_leaves_no_half_file(tmp_path, number):
     script = (
-        "import signal, sys, time\nfrom layoutbridge.files import whole_file\n"
+        "import signal, sys, time\nfrom layoutbridge.files import refuse_overwriting, whole_file\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent in the background has it ignored
         f"with whole_file({str(tmp_path / 'a.bin')!r}) as temporary:\n"
         "    with temporary.open('wb') as file:\n        file.write(b'half')\n        file.flush()\n"

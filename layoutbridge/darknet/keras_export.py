@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from layoutbridge.targets.keras_target import KerasTarget
     from layoutbridge.targets.keras_values import KerasValue
 
-KERAS, TFLITE = ".keras", ".tflite"
+KERAS, TFLITE = framework.KERAS, ".tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ def to_model(
     Raises `UnsupportedError` for a layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head,
     `ParameterError` for a data format, and `MissingFrameworkError`.
     """
+    check_head(head)
     return _build(network, parameters, data_format=data_format, head=head, every_layer=every_layer).model
 
 
@@ -124,19 +125,26 @@ def write_keras(
 
     Model and options are those of `to_model`. `batch` None leaves it open, but for .tflite, where it is 1. Batch norm
     is folded into the weights of a .tflite, in float64; `half` stores them in float16 there, as TensorFlow's converter
-    does it. Its outputs are called by the layers' names, and it needs none but LiteRT's own operations.
+    does it. It needs none but LiteRT's own operations. The outputs of its signature, and of a SavedModel's, are called
+    by the layers' names.
 
     Raises as `to_model` does, `ParameterError` for another ending or an unusable batch, `UnsupportedError` where LiteRT
-    lacks an operation, and `UnusableInputError` where the folder cannot be written.
+    lacks an operation, and `UnusableInputError` where the file cannot be written.
     """
     target = Path(path)
     if target.suffix not in ("", KERAS, TFLITE):
-        raise ParameterError(f"'{target}' must end in .keras or .tflite, or have no ending (a SavedModel folder)")
+        raise ParameterError(
+            f"'{target}' must end in {KERAS} or {TFLITE}, or be a SavedModel folder, whose name has no ending"
+        )
+    check_head(head)
     lite = target.suffix == TFLITE
     if half and not lite:
         raise ParameterError(f"half is for .tflite files, and '{target}' is none")
     if lite and batch is None:
         batch = 1
+    if target.suffix == KERAS:
+        framework.load_keras()
+        framework.require_h5py()
     built = _build(
         network,
         parameters,
@@ -146,13 +154,13 @@ def write_keras(
         batch=batch,
         keep_batch_norm=not lite,
     )
-    with whole_file(target) as temporary:
+    with whole_file(path) as temporary:
         if lite:
             temporary.write_bytes(_converted(built, half))
         elif target.suffix:
             built.model.save(temporary)
         else:
-            framework.export_saved_model(built.model, temporary)
+            framework.export_saved_model(built.model, temporary, [output.name for output in built.outputs])
     shapes = {
         output.name: tuple(tensor.shape[1:]) for output, tensor in zip(built.outputs, built.model.outputs, strict=True)
     }
@@ -233,8 +241,6 @@ def _build(
     """The model of a `head`'s outputs, or without one of these `layers`' own."""
     framework.check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
-    if head is not None:
-        check_head(head)
     check_kinds(network.layers, network.source)
     keras = framework.load_keras()
     from layoutbridge.targets.keras_target import KerasTarget
@@ -352,9 +358,21 @@ def _converted(built: _Built, half: bool) -> bytes:
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter's own class is not public
-            text = str(error)
-            named = next((layer.name for layer in model.layers if re.search(rf"\b{layer.name}\b", text)), "a layer")
-            raise UnsupportedError(f"LiteRT has no operation for {named}: {first_line(error)}") from None
+            raise UnsupportedError(_why_not_converted(str(error), built)) from None
+
+
+def _why_not_converted(text: str, built: _Built) -> str:
+    """One line of the many that LiteRT's converter writes, without its places in programs."""
+    batch = built.model.inputs[0].shape[0]
+    advice = "; batch 1 may work" if batch > 1 else ""
+    lacking = dict.fromkeys(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", text))
+    if lacking:
+        return (
+            f"LiteRT has no operation for TensorFlow's {' and '.join(lacking)} as {built.model.name} needs it{advice}"
+        )
+    said = text.strip().split("\n")[0].split("error: ")[-1]
+    said = re.sub(r"\S*[/\\]\S*(:\d+)+:?\s*", "", said)[:300]
+    return f"LiteRT's converter cannot take {built.model.name}: {said or 'it does not say why'}{advice}"
 
 
 def _require_litert() -> Any:

@@ -18,10 +18,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import keras
 
 EXTRA = "tensorflow"
+KERAS = ".keras"
 DATA_FORMATS = ("channels_last", "channels_first")
 _LAYOUTS: dict[str, Layout] = {"channels_first": "NCHW", "channels_last": "NHWC"}
 
@@ -91,7 +93,7 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
 
     Batch norm that was called with `training=False`, as in Darknet's networks, keeps its statistics in training too:
     `keras.saving.load_model` leaves it to `fit` to override that. Raises `UnusableInputError` for what is no such file
-    or was written by a newer Keras than is installed.
+    or was written by a newer Keras than is installed, and `MissingFrameworkError`.
     """
     keras = load_keras()
     custom_objects()
@@ -99,6 +101,10 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
 
     if not Path(path).is_file():
         raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    if Path(path).suffix == KERAS:
+        require_h5py()
+        if not is_zipfile(path):
+            raise UnusableInputError(f"'{os.fspath(path)}' is no whole .keras file: write or copy it again")
     try:
         model = keras.saving.load_model(path)
     except Exception as error:  # whatever reading another version's config runs into
@@ -152,9 +158,13 @@ def save(
     TensorShape([3, 13, 13, 256])
     """
     suffix = Path(path).suffix
-    if suffix not in ("", ".keras"):
-        raise ParameterError(f"'{path}' must end in .keras, or have no ending (a SavedModel folder), not {suffix}")
+    if suffix not in ("", KERAS):
+        raise ParameterError(
+            f"'{path}' must end in {KERAS}, or have no ending, as a SavedModel folder's name, not {suffix}"
+        )
     keras = load_keras()
+    if suffix:
+        require_h5py()
     try:
         kind = keras.backend.standardize_dtype(dtype)
     except ValueError:
@@ -185,15 +195,29 @@ def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_fo
     return lengths
 
 
-def export_saved_model(model: keras.Model, path: Path) -> None:
-    """Write `model` as a SavedModel folder, without TensorFlow's remarks."""
+def export_saved_model(model: keras.Model, path: Path, names: Sequence[str] = ()) -> None:
+    """Write `model` of one input as a SavedModel folder, without TensorFlow's remarks.
+
+    `serve(x)` of it returns what the model does; its signature, "serving_default", gives the outputs these `names`.
+    """
+    import keras
     import tensorflow as tf
 
+    def named(x: Any) -> dict[str, Any]:
+        results = model(x, training=False)
+        return dict(zip(names, results if isinstance(results, list) else [results], strict=True))
+
+    (taken,) = model.inputs
+    signature = [keras.InputSpec(shape=taken.shape, dtype=taken.dtype, name=taken.name)]
+    archive = keras.export.ExportArchive()
+    archive.track_and_add_endpoint("serve", model, signature)
+    if names:
+        archive.add_endpoint("serving_default", named, signature)
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("WARNING")  # "Assets written to" would name the temporary folder
     try:
-        model.export(path, verbose=False)
+        archive.write_out(path, verbose=False)
     finally:
         logger.setLevel(level)
 
@@ -219,6 +243,14 @@ def load_keras() -> Any:
     if backend != "tensorflow":
         raise UnsupportedError(f"Keras runs on {backend} here: set KERAS_BACKEND=tensorflow before it is imported")
     return keras
+
+
+def require_h5py() -> None:
+    """Raise `MissingFrameworkError` where h5py is not installed, without which Keras has no .keras files."""
+    try:
+        import_module("h5py")
+    except ImportError:
+        raise missing("h5py", EXTRA) from None
 
 
 def _as_missing(error: ModuleNotFoundError) -> MissingFrameworkError | ModuleNotFoundError:
@@ -253,7 +285,7 @@ def quiet_stderr() -> Iterator[None]:
             yield
         except LayoutBridgeError:  # whose text says it all
             raise
-        except BaseException:
+        except Exception:  # not one who stops the process: the notes of what was under way help nobody
             notes.seek(0)
             os.write(stderr, notes.read())
             raise

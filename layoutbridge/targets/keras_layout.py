@@ -167,6 +167,42 @@ def axes_moved(dimensions: Shape, step: DigitStep) -> tuple[int, ...] | None:
     return tuple(sorted(range(len(dimensions)), key=lambda axis: places[axis]))
 
 
+def in_parts(step: DigitStep, most: int) -> list[DigitStep]:
+    """`step` as permutations of `most` axes at most, which is at least 4, one after the other.
+
+    Each brings as many digits to their places, from the front, as it can with so many axes.
+
+    >>> [part.order for part in in_parts(DigitStep(_constants((6, 2, 2, 6, 2, 6)), (0, 3, 1, 4, 2, 5)), 5)]
+    [(0, 2, 1, 3), (0, 2, 1, 3)]
+    """
+    sizes = [int(size.coefficient) for size in step.sizes]
+    parts: list[DigitStep] = []
+    lying = list(range(len(sizes)))
+    while lying != list(step.order):
+        for placed in range(len(sizes), 0, -1):
+            front = step.order[:placed]
+            after = [*front, *(digit for digit in lying if digit not in front)]
+            runs = _runs(lying, after)
+            if len(runs) <= most:
+                break
+        in_memory = sorted(runs, key=lambda run: lying.index(run[0]))
+        lengths = _constants([prod(sizes[digit] for digit in run) for run in in_memory])
+        parts.append(DigitStep(lengths, tuple(map(in_memory.index, runs))))
+        lying = after
+    return parts
+
+
+def _runs(lying: Sequence[int], after: Sequence[int]) -> list[list[int]]:
+    """`after` cut into runs of what follows one another in `lying` too."""
+    runs: list[list[int]] = []
+    for digit in after:
+        if runs and lying.index(digit) == lying.index(runs[-1][-1]) + 1:
+            runs[-1].append(digit)
+        else:
+            runs.append([digit])
+    return runs
+
+
 @lru_cache(maxsize=4096)
 def _pieces(shape: Shape, layout: Layout) -> tuple[tuple[int, int, int], ...] | None:
     """(number in the flat order, axis, size) of each digit in the order of memory, lengths of 1 left out."""

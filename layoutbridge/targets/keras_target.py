@@ -136,7 +136,8 @@ class KerasTarget(KerasGraph):
             "kernel_initializer": kernel,
             "bias_initializer": lambda: tf.transpose(bias.read(), LAST),
         }
-        layer = LocallyConnected2D(filters, size, stride, padding, name=self.name())
+        trained = isinstance(weights, Held)
+        layer = LocallyConnected2D(filters, size, stride, padding, trainable=trained, name=self.name())
         return self.as_picture(bias.shape, self.apply(layer, tensor, arrays=arrays))
 
     def batch_norm(
@@ -155,7 +156,8 @@ class KerasTarget(KerasGraph):
         key = ("batch_norm", scales.name, position, epsilon)
         if key not in self.shared:
             part = "batch_norm" if self.where in self._names else ""
-            layer = keras.layers.BatchNormalization(axis=position, epsilon=epsilon, name=self.name(part))
+            trained, name = isinstance(scales, Held), self.name(part)
+            layer = keras.layers.BatchNormalization(axis=position, epsilon=epsilon, trainable=trained, name=name)
             fix_statistics(layer)
             self.shared[key] = layer
         arrays = {
@@ -257,7 +259,7 @@ class KerasTarget(KerasGraph):
 
     def reshape(self, x: KerasValue, shape: Shape) -> KerasValue:
         """Nothing: how the tensor lies stays as it is."""
-        return replace(x, shape=shape) if x.array is None else replace(self.present(x), shape=shape, array=None)
+        return replace(self.present(x), shape=shape)
 
     def rearrange(self, x: KerasValue, operation: Rearrangement) -> KerasValue:
         """Put off, until something needs the elements moved; at once where digits do not say how they lie then."""
@@ -278,10 +280,7 @@ class KerasTarget(KerasGraph):
         """Keras' own layer; of sqrt and floor, which it has not, ours."""
         x = self.present(x)
         if function == "clip":
-            low, high = numbers["low"], numbers["high"]
-            x = self.add(x, -low) if low else x
-            x = self._unary(x, keras.layers.ReLU(high - low, name=self.name("clip")))
-            return self.add(x, low) if low else x
+            return self._clipped(x, numbers["low"], numbers["high"])
         name = self.name(_PARTS.get(function, function))
         layers = keras.layers
         if function == "relu":
@@ -359,7 +358,7 @@ class KerasTarget(KerasGraph):
             options = {k: v for k, v in config.items() if k != "order"}
             if kind is not keras.layers.Dense:
                 options["data_format"] = "channels_last"
-            self.shared[key] = kind(**options, name=self.name())
+            self.shared[key] = kind(**options, trainable=isinstance(weights, Held), name=self.name())
         if bias is not None:
             arrays["bias_initializer"] = bias.read
         return self.apply(self.shared[key], tensor, arrays=arrays)
@@ -382,6 +381,17 @@ class KerasTarget(KerasGraph):
         tensor, position = self.seen(x, view)
         return self.with_axis(x, self.apply(Reduction(function, position, name=self.name(function)), tensor), axis, 1)
 
+    def _clipped(self, x: KerasValue, low: float, high: float) -> KerasValue:
+        """ReLU, or where `low` is not 0 Keras' own operation: its layers would move the values there and back."""
+        name = self.name("clip")
+        if low == 0:
+            return self._unary(x, keras.layers.ReLU(high, name=name))
+        tensor = keras.ops.clip(x.tensor, low, high)
+        operation = tensor._keras_history.operation
+        operation.name = name
+        self._latest[self.where] = operation
+        return replace(x, tensor=tensor)
+
     def _unary(self, x: KerasValue, layer: keras.Layer) -> KerasValue:
         return replace(x, tensor=self.apply(layer, x.tensor))
 
@@ -402,9 +412,11 @@ class KerasTarget(KerasGraph):
             a, b = b, a
         a = self.present(a)
         if rescaling is not None and b.array is not None and np.broadcast_shapes(a.shape, b.shape) == a.shape:
-            # Keras reads shorter lists in another way where its own default is channels first.
-            if len(a.tensor.shape) < 3:
-                a = replace(a, tensor=self.viewed(a.tensor, (*a.tensor.shape[1:], 1)))
+            # Keras reads lists of fewer axes in another way where its own default is channels first. The axes of 1
+            # stand in front: what lies along the first of three, Keras' Add takes for a bias, which LiteRT cannot add.
+            dimensions = tuple(a.tensor.shape[1:])
+            if len(dimensions) < 3:
+                a = replace(a, tensor=self.viewed(a.tensor, (*(1 for _ in range(len(dimensions), 3)), *dimensions)))
             numbers = rescaling(spread(b.array, a))
             return self._unary(a, keras.layers.Rescaling(**numbers, name=self.name(part)))
         a, b = self.side_by_side(a, self.present(b))

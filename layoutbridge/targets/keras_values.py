@@ -25,6 +25,8 @@ from layoutbridge.targets.keras_layout import AxisView, Layout
 from layoutbridge.targets.primitives import LazyArray, Pair, Shape
 
 _INPUT = "input"
+_DTYPE = "float32"  # of everything, whatever Keras' global settings say
+_MOST_AXES = 5  # of a Permute, beside the batch: LiteRT transposes six at most
 LAST = (1, 2, 0)  # the axes of (C, H, W) as pictures are held
 _REASONS = {  # by the part of a layer's name
     "permuted": "the layer itself moves elements between channels and places",
@@ -64,7 +66,7 @@ class KerasGraph:
         if len(in_shape) == 3 and data_format == "channels_last":
             layout, origin = layouts.axes_in_order(in_shape, LAST), ""
             dimensions = (*in_shape[1:], in_shape[0])
-        tensor = keras.Input(dimensions, batch, name=_INPUT)
+        tensor = keras.Input(dimensions, batch, _DTYPE, name=_INPUT)
         self.input = KerasValue(in_shape, tensor, layout, origin=origin)
         self.where = "graph"
         self._names: Counter[str] = Counter({_INPUT: 1})
@@ -100,6 +102,7 @@ class KerasGraph:
     def apply(self, layer: keras.Layer, *tensors: Any, arrays: dict[str, Any] | None = None, **call: Any) -> Any:
         """What a layer makes of tensors, with `arrays` as `keras_layers.given` takes them."""
         self._latest[self.where] = layer
+        layer.dtype_policy = _DTYPE
         inputs = list(tensors) if len(tensors) > 1 else tensors[0]
         return given(layer, inputs, arrays or {}, **call)
 
@@ -134,7 +137,7 @@ class KerasGraph:
 
     def moved_by(self, tensor: Any, moves: Sequence[DigitStep], dimensions: Shape, reason: str) -> Any:
         """A tensor after these permutations of its digits, as [N, *dimensions]."""
-        for step in moves:
+        for step in (part for move in moves for part in layouts.in_parts(move, _MOST_AXES)):
             order = layouts.axes_moved(tuple(tensor.shape[1:]), step)
             if order is None:
                 sizes = tuple(int(size.coefficient) for size in step.sizes)
@@ -154,7 +157,7 @@ class KerasGraph:
         if x.tensor is not None:
             return x
         assert x.array is not None
-        return replace(x, tensor=self.parameter(x.array, repeated=True))
+        return replace(x, tensor=self.parameter(x.array, repeated=True), array=None)
 
     def parameter(self, array: LazyArray, *, repeated: bool) -> Any:
         """A tensor of the array's shape, which a layer holds; `repeated` for every picture of the batch."""
