@@ -41,8 +41,11 @@ def check(
             help="Comma list of onnx, torch, keras, tflite, ncnn. (default: what is installed)", show_default=False
         ),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Check the float16 form of the ONNX model, too.")] = False,
-    winograd: Annotated[bool, typer.Option("--winograd", help="Check its Winograd form, too.")] = False,
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Check the float16 forms, too: of ONNX, and where LiteRT is installed of tflite."),
+    ] = False,
+    winograd: Annotated[bool, typer.Option("--winograd", help="Check ONNX's Winograd form, too.")] = False,
     tolerance: Annotated[
         str | None,
         typer.Option(
@@ -51,7 +54,7 @@ def check(
         ),
     ] = None,
     every_layer: Annotated[
-        bool, typer.Option("--every-layer/--brief", help="Print every layer, or only those over the tolerance.")
+        bool, typer.Option("--every-layer/--brief", help="Print every layer, or the first 10 over the tolerance.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +68,15 @@ def check(
     allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
     net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict)
     with step_progress(errors_console(), "checking") as progress:
-        result = check_network(net.network, net.parameters, named, forms=forms, tolerance=allowed, progress=progress)
+        result = check_network(
+            net.network,
+            net.parameters,
+            named,
+            forms=forms,
+            optional=["tflite-half"] if half else [],
+            tolerance=allowed,
+            progress=progress,
+        )
     if as_json:
         print_text(result.to_json())
     else:

@@ -50,13 +50,13 @@ def export_network(
     """
     from layoutbridge.files import refuse_overwriting
 
+    names = options.get("names")
+    for written in _written(target, output):
+        refuse_overwriting(written, [cfg, weights, *([] if names is None else [names])])
     _check_place(target, output)
     for option, key in (("--head", "head"), ("--batch", "batch"), ("--every-layer", "every_layer")):
         if key in options and Path(output).suffix == ".safetensors":
             raise ParameterError(f"{option} is for programs (.pt2): a state dict alone has no outputs")
-    names = options.get("names")
-    for written in _written(target, output):
-        refuse_overwriting(written, [cfg, weights, *([] if names is None else [names])])
     net = loaded_network(cfg, weights, **read)
     _WRITERS[target](net, output, dict(options))
 

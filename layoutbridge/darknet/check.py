@@ -6,10 +6,11 @@ of them. A layer's deviation is the largest difference of its output as a share 
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.runners import ALIASES, TARGETS, Runner, checked_input, runner_named
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError
 from layoutbridge.frameworks.base import check_count, installed_version
+
+Status = Literal["equal", "differs", "missing", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class TargetCheck:
     name: str
     version: str | None
     tolerance: float
-    status: str
+    status: Status
     detail: str = ""
     first_over: int | None = None
     worst: int | None = None
@@ -55,6 +58,11 @@ class LayerCheck:
     deviations: Mapping[str, float]
     over: tuple[str, ...]
     rounding: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name without its index."""
+        return self.name.partition("_")[2]
 
     @property
     def deviation(self) -> float:
@@ -109,17 +117,20 @@ def check_network(
     targets: Sequence[str] | None = None,
     *,
     forms: Sequence[str] = (),
+    optional: Sequence[str] = (),
     **options: Any,
 ) -> Check:
-    """Compare `network` in each of `targets`, then in `forms`, with the reference; `options` as `check_runners`.
+    """Compare `network` in each of `targets`, of `forms` and of `optional` with the reference.
 
-    Both are names of `darknet.runners`; None stands for all targets that are installed, and leaves out the others.
-    Raises as `check_runners` does, and `UnknownNameError`.
+    All are names of `darknet.runners`. What is named in `targets` or `forms` must be installed; None stands for all
+    targets that are, and `optional` are left out where they are not. `options` are those of `check_runners`. Raises as
+    that does, and `UnknownNameError`, for "reference", too: it is what the others are compared with.
     """
-    only_installed = targets is None
-    names = dict.fromkeys(ALIASES.get(name, name) for name in [*(TARGETS if targets is None else targets), *forms])
-    runners = {name: runner_named(name) for name in names}
-    return check_runners(network, parameters, runners, only_installed=only_installed, **options)
+    by_name = [*(targets or ()), *forms]
+    wanted = [*(TARGETS if targets is None else targets), *forms, *optional]
+    runners = {ALIASES.get(name, name): runner_named(name, with_reference=False) for name in wanted}
+    left_out = runners.keys() - {ALIASES.get(name, name) for name in by_name}
+    return check_runners(network, parameters, runners, optional=left_out, **options)
 
 
 def check_runners(
@@ -127,7 +138,7 @@ def check_runners(
     parameters: Arrays,
     runners: Mapping[str, Runner],
     *,
-    only_installed: bool = False,
+    optional: Collection[str] = (),
     tolerance: float | None = None,
     x: NDArray[Any] | None = None,
     seed: int = 0,
@@ -137,9 +148,10 @@ def check_runners(
     """Compare what each of `runners` computes with the reference on `x` [N, C, H, W], or on a random input.
 
     `tolerance` replaces each runner's own. The random input is uniform in 0..1, of `batch` pictures, from `seed`.
-    `progress` hears what runs next. Raises `MissingFrameworkError` for what is not installed (with `only_installed`
-    where nothing is), `UnsupportedError` where no target can express the network, `ShapeError` for an `x`
-    that does not fit and `ParameterError` for unusable numbers, or without runners.
+    `progress` hears what runs next. One runner's outputs are held at a time, beside the reference's. Raises
+    `MissingFrameworkError` for what is not installed (of the `optional` only where nothing is), `UnsupportedError`
+    where no target can express the network, `ShapeError` for an `x` that does not fit and `ParameterError` for
+    unusable numbers, or without runners.
     """
     if not runners:
         raise ParameterError(f"there is nothing to check: name at least one target of {', '.join(TARGETS)}")
@@ -150,22 +162,22 @@ def check_runners(
     report("the reference in float64")
     wanted = forward(network, parameters, x)
     largest = [_largest(values) for values in wanted]
+    required = {runner.package for name, runner in runners.items() if name not in optional}
     made: list[TargetCheck] = []
     deviations: dict[str, list[float]] = {}
     for name, runner in runners.items():
         allowed = runner.tolerance if tolerance is None else tolerance
         report(name)
         try:
-            found = runner.run(network, parameters, x, True)
+            held = _deviations(runner, network, parameters, x, wanted, largest)
         except MissingFrameworkError as error:
-            if not only_installed:
+            if runner.package in required:  # at once, before the others have run
                 raise
             made.append(TargetCheck(name, None, allowed, "missing", str(error)))
             continue
         except UnsupportedError as error:
             made.append(TargetCheck(name, installed_version(runner.package), allowed, "unsupported", str(error)))
             continue
-        held = [_deviation(*three) for three in zip(found, wanted, largest, strict=True)]
         deviations[name] = held
         made.append(_judged(name, installed_version(runner.package), allowed, held))
     if not deviations:
@@ -202,6 +214,22 @@ def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> N
         check_count("the batch", batch)
         return np.random.default_rng(seed).random((batch, *network.in_shape), np.float32)
     return checked_input(network, x)
+
+
+def _deviations(
+    runner: Runner,
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    wanted: Sequence[NDArray[np.float64]],
+    largest: Sequence[float],
+) -> list[float]:
+    """Every layer's, after which nothing of the run is left in memory."""
+    found = runner.run(network, parameters, x, True)
+    held = [_deviation(*three) for three in zip(found, wanted, largest, strict=True)]
+    del found
+    gc.collect()  # models of Keras are cycles, and hold their weights until then
+    return held
 
 
 def _judged(name: str, installed: str | None, tolerance: float, deviations: list[float]) -> TargetCheck:

@@ -99,7 +99,7 @@ class DarknetNetwork:
 
         With `every_layer` a list, one array a layer. "onnx" runs the exported model in onnxruntime, "torch" the module
         of `to_torch`, "tensorflow" (or "keras") the model of `to_keras`, "tflite" and "ncnn" the exported files in
-        LiteRT and ncnn, all in float32; "onnx-half" and "onnx-winograd" are forms of the ONNX model; "reference"
+        LiteRT and ncnn, all in float32; "onnx-half", "tflite-half" and "onnx-winograd" are other forms; "reference"
         computes in float64 and returns float64. Raises `ShapeError` for an `x` that does not fit, `UnknownNameError`
         for a framework that is not known, `MissingFrameworkError`, and `UnsupportedError` for what it cannot express.
         """

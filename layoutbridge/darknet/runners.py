@@ -30,20 +30,18 @@ class Runner:
     tolerance: float = FLOAT32
 
 
-def runner_named(name: str) -> Runner:
+def runner_named(name: str, *, with_reference: bool = True) -> Runner:
     """The one called `name`, or by an alias; raises `UnknownNameError` with the names there are.
 
     >>> runner_named("tensorflow") is TARGETS["keras"]
     True
     """
     known = ALIASES.get(name, name)
-    if known == "reference":
-        return REFERENCE
-    if known not in TARGETS and known not in FORMS:
-        raise UnknownNameError(
-            f"no framework is called {name!r}; there is {', '.join(['reference', *TARGETS, *FORMS])}"
-        )
-    return TARGETS[known] if known in TARGETS else FORMS[known]
+    runners = ({"reference": REFERENCE} if with_reference else {}) | TARGETS | FORMS
+    if known not in runners:
+        kind = "framework" if with_reference else "target"
+        raise UnknownNameError(f"no {kind} is called {name!r}; there is {', '.join(runners)}")
+    return runners[known]
 
 
 def checked_input(network: Network, x: NDArray[Any]) -> NDArray[Any]:
@@ -84,10 +82,13 @@ def _keras(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: b
     return run_keras(network, parameters, x, every_layer)
 
 
-def _tflite(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-    from layoutbridge.darknet.keras_export import run_litert
+def _tflite(**options: Any) -> Run:
+    def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        from layoutbridge.darknet.keras_export import run_litert
 
-    return run_litert(network, parameters, x, every_layer)
+        return run_litert(network, parameters, x, every_layer, **options)
+
+    return run
 
 
 def _ncnn(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
@@ -100,12 +101,13 @@ REFERENCE = Runner(_reference, "numpy")
 TARGETS: dict[str, Runner] = {
     "onnx": Runner(_onnx(), "onnxruntime"),
     "torch": Runner(_torch, "torch"),
-    "keras": Runner(_keras, "tensorflow"),
-    "tflite": Runner(_tflite, "ai-edge-litert"),
+    "keras": Runner(_keras, "keras"),
+    "tflite": Runner(_tflite(), "ai-edge-litert"),
     "ncnn": Runner(_ncnn, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
 }
 FORMS: dict[str, Runner] = {
     "onnx-half": Runner(_onnx(half=True), "onnxruntime", FLOAT16),
     "onnx-winograd": Runner(_onnx(winograd=True), "onnxruntime", WINOGRAD),
+    "tflite-half": Runner(_tflite(half=True), "ai-edge-litert", FLOAT16),
 }
 ALIASES = {"tensorflow": "keras", "pytorch": "torch", "litert": "tflite"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.check import Check, LayerCheck, TargetCheck
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _OVER_SHOWN = 10
 _SHORT = {"convolutional": "conv", "deconvolutional": "deconv", "scale_channels": "scale"}  # as Darknet's table has it
+_HEADINGS = {"onnx-half": "half", "onnx-winograd": "winograd", "tflite-half": "lite-half"}
+_LEAST_LABEL = 8
+_FIRST = (" <- first", "<")  # what marks the first layer to diverge, and where that is too wide
 
 
 def show_summary(console: Console, net: DarknetNetwork) -> None:
@@ -72,12 +77,15 @@ def _shape(shape: tuple[int, ...]) -> str:
 def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
     """A table of layers and targets, the first layer to diverge marked; then a line for each target, and the verdict.
 
-    Without `every_layer` only layers over the tolerance are listed.
+    Without `every_layer` only layers over the tolerance are listed, the first ones. Columns are left out until the
+    table fits the console: first the largest values, then float32's rounding.
     """
     over = [row for row in result.rows if row.over]
     rows = result.rows if every_layer else over[:_OVER_SHOWN]
     if rows:
-        console.print(_check_table(rows, result))
+        console.print(_check_table(rows, result, console.width))
+        if over:
+            console.print("[dim]* is over its target's tolerance, < marks the first layer with one[/]", highlight=False)
         if not every_layer and len(over) > len(rows):
             console.print(f"[dim]... {len(over) - len(rows)} more over the tolerance[/]", highlight=False)
     for target in result.targets:
@@ -94,13 +102,13 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
     assert first is not None
     console.print(
         f"[bold red]diverges[/] first at {escape(first.name)} (cfg line {first.line}), in {', '.join(first.over)}: "
-        f"{max(first.deviations[name] for name in first.over):.1e} of its largest value",
+        f"{_short(max(first.deviations[name] for name in first.over))} of its largest value",
         highlight=False,
     )
     if all(row.rounding is not None and row.deviations[name] <= 2 * row.rounding for row in over for name in row.over):
         console.print(
             "float32 rounding alone moves these layers as far: the reference in float32 strays by "
-            f"{max(row.rounding or 0 for row in over):.1e}",
+            f"{_short(max(row.rounding or 0 for row in over))}",
             highlight=False,
         )
 
@@ -113,30 +121,48 @@ def _target_line(target: TargetCheck, result: Check) -> str:
         return f"[yellow]{escape(name)}[/]: cannot express this network: {escape(target.detail)}"
     assert target.worst is not None
     worst = result.rows[target.worst]
-    mark = "green" if target.status == "equal" else "red"
+    color = "green" if target.status == "equal" else "red"
+    over = ""
+    if target.first_over is not None:
+        first = result.rows[target.first_over]
+        over = f"first over at {escape(first.name)} (cfg line {first.line}), "
     return (
-        f"[{mark}]{escape(name)}[/]: worst {worst.deviations[target.name]:.1e} at {escape(worst.name)} "
-        f"(cfg line {worst.line}), tolerance {target.tolerance:g}"
+        f"[{color}]{escape(name)} {target.status}[/]: {over}worst {_short(worst.deviations[target.name])} "
+        f"at {escape(worst.name)} (cfg line {worst.line}), tolerance {_short(target.tolerance, 'g')}"
     )
 
 
-def _check_table(rows: Sequence[LayerCheck], result: Check) -> Table:
+def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table:
+    """A deviation over its tolerance bears a star, for where there are no colors."""
     names = [target.name for target in result.targets if target.worst is not None]
-    with_rounding = any(row.rounding is not None for row in rows)
+    columns = {
+        _HEADINGS.get(name, name): [f"{'*' if name in row.over else ''}{_short(row.deviations[name])}" for row in rows]
+        for name in names
+    }
+    sizes = {"largest": [_short(row.largest, ".3g") for row in rows]}
+    rounding = {"float32": ["" if row.rounding is None else _short(row.rounding) for row in rows]}
+    rounded = columns | (rounding if any(rounding["float32"]) else {})
+    labels = [f"{row.index:>3} {_SHORT.get(row.kind, row.kind)}" for row in rows]
+    for shown, first_mark in product((sizes | rounded, rounded, columns), _FIRST):
+        marked = [f"{label}{first_mark * (row is result.first_over)}" for label, row in zip(labels, rows, strict=True)]
+        left = width - sum(1 + max(map(len, [heading, *cells])) for heading, cells in shown.items())
+        if max(map(len, marked)) <= left:
+            break
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="fold")
-    for heading in ["largest", *names, *(["float32"] if with_rounding else [])]:
+    table.add_column("layer", no_wrap=True, max_width=max(left, _LEAST_LABEL))
+    for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        first = row is result.first_over
-        mark = "[bold red]" if first else "[red]" if row.over else ""
-        told = {name: f"{held:.1e}" for name, held in row.deviations.items()}
-        cells = [f"[bold red]{told[name]}[/]" if name in row.over else told[name] for name in names]
-        if with_rounding:
-            cells.append("" if row.rounding is None else f"[dim]{row.rounding:.1e}[/]")
-        label = f"{escape(row.name)}{' <- first' if first else ''}"
-        table.add_row(f"{mark}{label}{'[/]' if mark else ''}", f"{row.largest:.3g}", *cells)
+    for k, row in enumerate(rows):
+        color = "bold red" if row is result.first_over else "red" if row.over else ""
+        cells = [Text(cell[k], "bold red" if cell[k].startswith("*") else "") for cell in shown.values()]
+        table.add_row(Text(marked[k], color), *cells)
     return table
+
+
+def _short(number: float, form: str = ".1e") -> str:
+    """`number` without its exponent's zeros, as in 5.3e-7."""
+    mantissa, mark, exponent = f"{number:{form}}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if mark and number else mantissa.removesuffix(".0")
 
 
 def show_detections(console: Console, found: Detections) -> None:
