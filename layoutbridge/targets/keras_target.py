@@ -129,8 +129,8 @@ class KerasTarget(KerasGraph):
         places, filters, _ = weights.shape
 
         def kernel() -> Any:
-            windows = tf.reshape(weights.read(), (places, filters, x.shape[0], prod(size)))
-            return tf.reshape(tf.transpose(windows, (0, 3, 2, 1)), (places, -1, filters))
+            parts = tf.reshape(weights.read(), (places, filters, x.shape[0], prod(size)))
+            return tf.reshape(tf.transpose(parts, (0, 3, 2, 1)), (places, -1, filters))
 
         arrays = {
             "kernel_initializer": kernel,
