@@ -1,11 +1,11 @@
 """How a few primitives are written in ONNX for a runtime that runs one form faster; the outputs are the same.
 
 Measured in onnxruntime 1.31, OpenVINO 2026.4, OpenCV 5.0 and OpenCV 4.14 on YOLOv2, YOLOv4-tiny and YOLOv4 at
-416 × 416, in float32. Mish without Softplus halves the time of YOLOv4 in onnxruntime; the others fuse the plain form.
-These changed nothing beyond noise (0.03) and have no form of their own: the Mish of opset 18,
-Resize or ConvTranspose or Expand, SpaceToDepth or Transposes, pools of 9 and 13 as cascades of pools of 5, the batch
-open or fixed, opset 13 or 17 or 21. Split instead of Slice costs 0.06 in OpenVINO, LeakyRelu as PRelu 0.2 to 0.3 in
-onnxruntime; as Max(x, 0.1·x) it costs 0.04 in onnxruntime and OpenCV 5.0 and gains 0.04 in OpenCV 4.14.
+416 × 416, in float32. Mish without Softplus halves the time of YOLOv4 in onnxruntime; in OpenVINO it changed
+nothing. Nor did these, beyond noise (0.03, in OpenCV 4.14 0.04), and they have no form of their own: the Mish of opset
+18, Resize or ConvTranspose or Expand, SpaceToDepth or Transposes, pools of 9 and 13 as cascades of pools of 5, the
+batch open or fixed, opset 13 or 17 or 21. Split instead of Slice costs 0.06 in OpenVINO, LeakyRelu as PRelu 0.2 to
+0.3 in onnxruntime; as Max(x, 0.1·x) it costs 0.04 in onnxruntime and OpenCV 5.0 and gains 0.04 in OpenCV 4.14.
 """
 
 from __future__ import annotations
