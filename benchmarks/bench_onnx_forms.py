@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from layoutbridge.frameworks.base import numpy_dtype
-from layoutbridge.frameworks.onnx import ELEM_TYPES, emit
-from layoutbridge.operations import op
+from layoutbridge.frameworks.onnx.emission import ELEM_TYPES, emit
+from layoutbridge.operations.catalog import op
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")
 ort: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

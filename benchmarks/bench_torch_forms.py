@@ -44,9 +44,9 @@ def deinterleaving_forms(name: str, x: Any, stride: int) -> Forms:
         return torch.stack(parts, 1).view(result)
 
     return {
-        "pixel_unshuffle between views": lambda: functional.pixel_unshuffle(
-            x.reshape(rows, 1, height, width), s
-        ).view(result),
+        "pixel_unshuffle between views": lambda: functional.pixel_unshuffle(x.reshape(rows, 1, height, width), s).view(
+            result
+        ),
         "reshape, permute, reshape": lambda: digits().permute(0, 2, 4, 1, 3).reshape(result),
         "slices, stack": slices,
     }

@@ -35,8 +35,8 @@ MEASURED = """
 import json, resource, shutil, sys, time
 from pathlib import Path
 from layoutbridge.darknet import load
-from layoutbridge.darknet import onnx_export
-import onnx, onnx.numpy_helper, layoutbridge.targets.onnx_target, layoutbridge.targets.onnx_writer
+from layoutbridge.darknet.ports import onnx as onnx_export
+import onnx, onnx.numpy_helper, layoutbridge.frameworks.onnx.target, layoutbridge.frameworks.onnx.writer
 cfg, weights, out, how = sys.argv[1:]
 start = time.perf_counter()
 if how == "copy":
@@ -115,7 +115,7 @@ def test_export_time_and_memory(yolov4, tmp_path):
 def test_reorg_costs_what_a_native_space_to_depth_does(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     from layoutbridge.darknet import load
-    from layoutbridge.darknet.onnx_export import write_onnx
+    from layoutbridge.darknet.ports.onnx import write_onnx
 
     relu = "[activation]\nactivation=relu\n"
     text = f"[net]\nwidth=26\nheight=26\nchannels=64\n{relu}[reorg]\nstride=2\n{relu}"

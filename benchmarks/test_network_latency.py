@@ -24,7 +24,7 @@ import pytest
 
 from benchmarks.detectors import DETECTORS, write_detector
 from benchmarks.latency import FORMS, OPENCV_4, THREADS
-from layoutbridge.darknet.outputs import output_layers
+from layoutbridge.darknet.ports.outputs import output_layers
 from layoutbridge.darknet.reference import forward
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,8 +42,8 @@ pytestmark = pytest.mark.skipif(
 
 def prepared(name: str, folder: Path) -> None:
     """The network in every form, an input, and what the reference makes of it."""
-    from layoutbridge.darknet.keras_export import write_keras
-    from layoutbridge.darknet.ncnn_export import write_ncnn
+    from layoutbridge.darknet.ports.keras import write_keras
+    from layoutbridge.darknet.ports.ncnn import write_ncnn
 
     net = write_detector(name, folder)
     x = np.random.default_rng(1).random((1, *net.network.in_shape), np.float32)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from layoutbridge.version import __version__
 
 if TYPE_CHECKING:
     from layoutbridge import darknet
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import emit, export
-    from layoutbridge.identification import Identification, identify
-    from layoutbridge.operations import CatalogEntry, catalog, op, register, unregister
-    from layoutbridge.verification import Verification, verify
+    from layoutbridge.operations.catalog import CatalogEntry, catalog, op, register, unregister
+    from layoutbridge.recognition.identification import Identification, identify
+    from layoutbridge.recognition.verification import Verification, verify
 
 _HOMES = {
     "Factorization": "algebra.factorization",
@@ -38,18 +38,18 @@ _HOMES = {
     "Proof": "algebra.proof",
     "prove": "algebra.proof",
     "Rearrangement": "algebra.rearrangement",
-    "CatalogEntry": "operations",
-    "catalog": "operations",
-    "op": "operations",
-    "register": "operations",
-    "unregister": "operations",
+    "CatalogEntry": "operations.catalog",
+    "catalog": "operations.catalog",
+    "op": "operations.catalog",
+    "register": "operations.catalog",
+    "unregister": "operations.catalog",
     "LayoutBridgeError": "errors",
     "emit": "frameworks",
     "export": "frameworks",
-    "Identification": "identification",
-    "identify": "identification",
-    "Verification": "verification",
-    "verify": "verification",
+    "Identification": "recognition.identification",
+    "identify": "recognition.identification",
+    "Verification": "recognition.verification",
+    "verify": "recognition.verification",
 }
 
 __all__ = [

@@ -23,18 +23,9 @@ settings.register_profile("ci", deadline=None, derandomize=True, database=None, 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# A module of the package named after one of these has examples that need it.
-FRAMEWORK_OF = {
-    "torch": "torch",
-    "tensorflow": "tensorflow",
-    "keras": "tensorflow",
-    "keras_layer": "tensorflow",
-    "torch_module": "torch",
-    "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
-    "numba": "numba",
-    "figures": "matplotlib",
-}
+PACKAGE = FIXTURES.parent / "layoutbridge"
+# What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
+PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
 
 
 @cache
@@ -76,6 +67,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the examples of a framework's own modules where that framework is not installed."""
     for item in items:
-        framework = FRAMEWORK_OF.get(item.path.stem)
-        if isinstance(item, pytest.DoctestItem) and framework and not importlib.util.find_spec(framework):
+        framework = framework_needed(item.path) if isinstance(item, pytest.DoctestItem) else None
+        if framework and not importlib.util.find_spec(framework):
             item.add_marker(pytest.mark.skip(reason=f"{framework} is not installed"))
+
+
+def framework_needed(module: Path) -> str | None:
+    """The framework that the examples in a module of the package import, or None."""
+    if not module.is_relative_to(PACKAGE):
+        return None
+    *rooms, _ = module.relative_to(PACKAGE).parts
+    if rooms[:1] == ["frameworks"] and len(rooms) == 2:
+        return rooms[1]
+    return PORTS_NEED.get(module.stem) if rooms == ["darknet", "ports"] else None

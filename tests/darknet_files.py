@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from layoutbridge.darknet import load
-from layoutbridge.darknet.build import build_network
-from layoutbridge.darknet.cfg import check_flavor, parse_cfg
-from layoutbridge.darknet.check import Check, check_runners
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.model import Network
 from layoutbridge.darknet.network import DarknetNetwork
-from layoutbridge.darknet.runners import Runner
+from layoutbridge.darknet.ports.check import Check, check_runners
+from layoutbridge.darknet.ports.runners import Runner
+from layoutbridge.darknet.reading.build import build_network
+from layoutbridge.darknet.reading.cfg import check_flavor, parse_cfg
+from layoutbridge.darknet.structure.model import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 NETS = ROOT / "fixtures" / "nets"
@@ -88,7 +88,7 @@ def check_onnx(network: Network, parameters: Arrays, *, tolerance: float = 5e-5,
     own = {key: options.pop(key) for key in ("x", "seed", "batch") if key in options}
 
     def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-        from layoutbridge.darknet.onnx_export import run_onnx
+        from layoutbridge.darknet.ports.onnx import run_onnx
 
         return list(run_onnx(network, parameters, x, every_layer, **options))
 

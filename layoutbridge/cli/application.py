@@ -24,7 +24,7 @@ def root(
 ) -> None:
     """Options that stand before any command."""
     if version:
-        from layoutbridge import __version__
+        from layoutbridge.version import __version__
 
         print_text(f"layoutbridge {__version__}")
         raise typer.Exit()

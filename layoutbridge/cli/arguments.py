@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def complete_name(incomplete: str) -> list[str]:
     """Catalogue names that begin so."""
-    from layoutbridge.operations import catalog
+    from layoutbridge.operations.catalog import catalog
 
     return [name for name in catalog() if name.startswith(incomplete)]
 
@@ -28,7 +28,7 @@ def _complete_list(values: tuple[str, ...], incomplete: str) -> list[str]:
 
 def complete_names(incomplete: str) -> list[str]:
     """A comma list of catalogue names, its last one completed."""
-    from layoutbridge.operations import catalog
+    from layoutbridge.operations.catalog import catalog
 
     return _complete_list(tuple(catalog()), incomplete)
 
@@ -52,7 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 def operation_named(name: str, stride: str | None, groups: str | None, *, strict: bool = True) -> Rearrangement:
     """The catalogue entry or pattern called `name`; without `strict`, parameters that it does not take are left out."""
     from layoutbridge.algebra.rearrangement import Rearrangement
-    from layoutbridge.operations import entry, op
+    from layoutbridge.operations.catalog import entry, op
 
     given = {
         key: whole(value, f"--{key}") for key, value in (("stride", stride), ("groups", groups)) if value is not None
@@ -68,7 +68,7 @@ def operation_named(name: str, stride: str | None, groups: str | None, *, strict
 
 def refuse_unused(values: dict[str, str | None], names: tuple[str, ...]) -> None:
     """Refuse a parameter that none of the entries takes."""
-    from layoutbridge.operations import entry
+    from layoutbridge.operations.catalog import entry
 
     for key, value in values.items():
         if value is not None and not any("->" not in name and key in entry(name).parameters for name in names):

@@ -129,7 +129,7 @@ def _warn_of_opset(opset: int | None) -> None:
 
     if opset is None or opset <= _LOADED_EVERYWHERE:
         return
-    from layoutbridge.frameworks.onnx_sessions import highest_loadable_opset
+    from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset
 
     with suppress(ImportError, PackageNotFoundError):
         installed, highest = version("onnxruntime"), highest_loadable_opset()

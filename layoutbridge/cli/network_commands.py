@@ -59,7 +59,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Compare the network in every target with a float64 reference, layer by layer, on one random input."""
-    from layoutbridge.darknet.check import check_network
+    from layoutbridge.darknet.ports.check import check_network
     from layoutbridge.report.networks import show_check
     from layoutbridge.report.progress import step_progress
 
@@ -100,8 +100,8 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Find objects in a picture with an exported network, and draw them."""
-    from layoutbridge.darknet.detection import detect as find
-    from layoutbridge.darknet.detection import draw, read_names
+    from layoutbridge.darknet.detection.detector import detect as find
+    from layoutbridge.darknet.detection.detector import draw, read_names
     from layoutbridge.files import refuse_overwriting
     from layoutbridge.report.networks import show_detections
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from layoutbridge.cli.arguments import loaded_network
 from layoutbridge.cli.printing import errors_console, remark
 from layoutbridge.errors import ParameterError, UnusableInputError
-from layoutbridge.targets import onnx_forms
+from layoutbridge.frameworks.onnx import forms as onnx_forms
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.network import DarknetNetwork
@@ -90,7 +90,7 @@ def _beside(path: str, suffix: str) -> str:
 
 
 def _write_onnx(net: DarknetNetwork, output: str, options: dict[str, Any]) -> None:
-    from layoutbridge.darknet.detection import read_names
+    from layoutbridge.darknet.detection.detector import read_names
     from layoutbridge.report.progress import byte_progress
 
     if "names" in options:
@@ -108,7 +108,7 @@ def _write_onnx(net: DarknetNetwork, output: str, options: dict[str, Any]) -> No
 
 
 def _write_torch(net: DarknetNetwork, output: str, options: dict[str, Any]) -> None:
-    from layoutbridge.darknet.torch_export import PROGRAM, write_torch
+    from layoutbridge.darknet.ports.torch import PROGRAM, write_torch
 
     both = Path(output).suffix == PROGRAM
     made = write_torch(net.network, net.parameters, output, state_dict=both, sources=net.sources, **options)
@@ -117,7 +117,7 @@ def _write_torch(net: DarknetNetwork, output: str, options: dict[str, Any]) -> N
 
 
 def _write_keras(net: DarknetNetwork, output: str, options: dict[str, Any]) -> None:
-    from layoutbridge.darknet.keras_export import write_keras
+    from layoutbridge.darknet.ports.keras import write_keras
 
     made = write_keras(net.network, net.parameters, output, **options)
     _tell([made.path], _told_outputs(made.outputs, options))

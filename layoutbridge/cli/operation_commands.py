@@ -56,9 +56,9 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Run every framework's ops and every emitted graph, and say which catalogue names each matches."""
+    from layoutbridge.recognition.verification import verify as run_verification
     from layoutbridge.report.progress import framework_progress
     from layoutbridge.report.terminal import show_verification
-    from layoutbridge.verification import verify as run_verification
 
     with framework_progress(errors_console()) as progress:
         result = run_verification(listed(frameworks, "--frameworks"), listed(ops, "--ops"), progress=progress)
@@ -150,7 +150,7 @@ def identify(
 
     module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
     """
-    from layoutbridge.identification import identify as name_it
+    from layoutbridge.recognition.identification import identify as name_it
     from layoutbridge.report.terminal import show_identification
 
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
@@ -173,7 +173,7 @@ def list_operations(
     as_json: AsJson = False,
 ) -> None:
     """The catalogue: every operation, its pattern, what it equals and where its definition comes from."""
-    from layoutbridge.operations import catalog, entry
+    from layoutbridge.operations.catalog import catalog, entry
     from layoutbridge.report.terminal import show_catalog, show_entry
 
     entries = list(catalog().values()) if name is None else [entry(name)]

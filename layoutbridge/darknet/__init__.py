@@ -6,9 +6,9 @@
 ('4_reorg', (32, 4, 6), 'darknet_reorg')
 """
 
-from layoutbridge.darknet.detection import Detection, Detections, Detector, detect, draw, read_names
-from layoutbridge.darknet.model import Layer, Network, Parameter, Section
+from layoutbridge.darknet.detection.detector import Detection, Detections, Detector, detect, draw, read_names
 from layoutbridge.darknet.network import DarknetNetwork, SummaryRow, load
+from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
 
 __all__ = [
     "DarknetNetwork",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.build import build_network
-from layoutbridge.darknet.cfg import check_flavor, read_cfg
-from layoutbridge.darknet.model import Layer, Network, Shape
-from layoutbridge.darknet.runners import checked_input, runner_named
-from layoutbridge.darknet.weights import Arrays, Weights, read_weights, write_weights
+from layoutbridge.darknet.ports.runners import checked_input, runner_named
+from layoutbridge.darknet.reading.build import build_network
+from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
+from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
+from layoutbridge.darknet.structure.model import Layer, Network, Shape
 from layoutbridge.errors import WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import keras
     import torch
 
-    from layoutbridge.darknet.ncnn_export import NcnnExport
-    from layoutbridge.darknet.onnx_export import OnnxExport
-    from layoutbridge.darknet.torch_network import DarknetModule
+    from layoutbridge.darknet.ports.ncnn import NcnnExport
+    from layoutbridge.darknet.ports.onnx import OnnxExport
+    from layoutbridge.darknet.ports.torch_module import DarknetModule
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ class DarknetNetwork:
         return outputs if every_layer else outputs[-1]
 
     def to_onnx(self, path: str | os.PathLike[str], **options: Any) -> OnnxExport:
-        """Write the network as an ONNX model, whole or not at all; `options` are those of `onnx_export.write_onnx`:
+        """Write the network as an ONNX model, whole or not at all; `options` are those of `ports.onnx.write_onnx`:
         head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, external_data, names, every_layer,
         nms, progress.
 
         Raises as `write_onnx` does, `WeightsError` without weights, and `UnusableInputError` rather than overwrite what
         the network was read from.
         """
-        from layoutbridge.darknet.onnx_export import write_onnx
+        from layoutbridge.darknet.ports.onnx import write_onnx
 
         for written in (path, f"{os.fspath(path)}.data"):
             refuse_overwriting(written, self.sources.values())
@@ -123,36 +123,36 @@ class DarknetNetwork:
 
     def to_ncnn(self, path: str | os.PathLike[str], **options: Any) -> NcnnExport:
         """Write the network in ncnn's two files, `path` (.param) and the .bin beside it, whole or not at all; `options`
-        are those of `ncnn_export.write_ncnn`: head, every_layer, progress.
+        are those of `ports.ncnn.write_ncnn`: head, every_layer, progress.
 
         Raises as `write_ncnn` does, and as `to_onnx`.
         """
-        from layoutbridge.darknet.ncnn_export import write_ncnn
-        from layoutbridge.targets.ncnn_writer import bin_beside
+        from layoutbridge.darknet.ports.ncnn import write_ncnn
+        from layoutbridge.frameworks.ncnn.writer import bin_beside
 
         for written in (path, bin_beside(path)):
             refuse_overwriting(written, self.sources.values())
         return write_ncnn(self.network, self.parameters, path, **options)
 
     def to_torch(self, head: str | None = None) -> DarknetModule:
-        """The network as a trainable `nn.Module` with copies of the weights: see `torch_network.DarknetModule`.
+        """The network as a trainable `nn.Module` with copies of the weights: see `ports.torch_module.DarknetModule`.
 
         It returns the last layer's output; with a `head` ("darknet", "raw", "boxes", "yolov5", "yolov8") what that
         consists of, as `to_onnx` does: several are a tuple. Raises `WeightsError` without weights, `UnknownNameError`
         for a head, `UnsupportedError`, `MissingFrameworkError`.
         """
-        from layoutbridge.darknet.torch_export import to_module
+        from layoutbridge.darknet.ports.torch import to_module
 
         return to_module(self.network, self._held(), head)
 
     def to_keras(
         self, data_format: str = "channels_last", head: str = "darknet", every_layer: bool = False
     ) -> keras.Model:
-        """The network as a trainable, functional Keras model with copies of the weights: see `keras_export.to_model`.
+        """The network as a trainable, functional Keras model with copies of the weights: see `ports.keras.to_model`.
 
         Raises as `to_model` does, and `WeightsError` without weights.
         """
-        from layoutbridge.darknet.keras_export import to_model
+        from layoutbridge.darknet.ports.keras import to_model
 
         return to_model(self.network, self.parameters, data_format=data_format, head=head, every_layer=every_layer)
 
@@ -162,7 +162,7 @@ class DarknetNetwork:
         Raises `ParameterError` for another kind of module, `WeightsError` where parameters do not fit or are no
         finite numbers.
         """
-        from layoutbridge.darknet.torch_export import weights_of
+        from layoutbridge.darknet.ports.torch import weights_of
 
         sources = {kind: path for kind, path in self.sources.items() if kind != "weights"}
         return DarknetNetwork(self.network, weights_of(self.network, module), sources)

@@ -50,7 +50,7 @@ def framework_module(name: str) -> Framework:
     known = _ALIASES.get(name, name)
     if known not in FRAMEWORKS:
         raise UnknownNameError(f"no framework is called {name!r}; there are {', '.join(FRAMEWORKS)}")
-    return cast(Framework, import_module(f"layoutbridge.frameworks.{known}"))
+    return cast(Framework, import_module(f"layoutbridge.frameworks.{known}.emission"))
 
 
 def emit(op: Rearrangement, framework: str, **options: Any) -> Any:

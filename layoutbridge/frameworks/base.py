@@ -57,7 +57,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 def open_lengths(op: Rearrangement, shape: Sequence[int | None]) -> tuple[int | None, ...]:
     """The lengths of `shape`, None for those left open; raises `ShapeError` where the given ones do not fit.
 
-    >>> from layoutbridge.operations import op
+    >>> from layoutbridge.operations.catalog import op
     >>> open_lengths(op("darknet_reorg"), (None, 64, None, 26))
     (None, 64, None, 26)
     """

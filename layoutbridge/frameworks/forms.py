@@ -48,7 +48,7 @@ class Form:
 def form_of(op: Rearrangement, *, native: bool = True) -> Form:
     """The form of `op` on a tensor with a batch axis in front; with `native` off, transposes alone.
 
-    >>> from layoutbridge.operations import op
+    >>> from layoutbridge.operations.catalog import op
     >>> [move.kind for move in form_of(op("darknet_reorg")).moves]
     ['space_to_depth']
     >>> [move.kind for move in form_of(op("focus")).moves]

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from layoutbridge.darknet.check import Check, LayerCheck, TargetCheck
-    from layoutbridge.darknet.detection import Detections
+    from layoutbridge.darknet.detection.detector import Detections
     from layoutbridge.darknet.network import DarknetNetwork, SummaryRow
+    from layoutbridge.darknet.ports.check import Check, LayerCheck, TargetCheck
 
 _OVER_SHOWN = 10
 _SHORT = {"convolutional": "conv", "deconvolutional": "deconv", "scale_channels": "scale"}  # as Darknet's table has it

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from layoutbridge.algebra.proof import Proof
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.identification import Identification
-from layoutbridge.matrix import NativeOp, native_matrix, same_maps
-from layoutbridge.operations import CatalogEntry
+from layoutbridge.operations.catalog import CatalogEntry
+from layoutbridge.recognition.identification import Identification
+from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
+from layoutbridge.recognition.verification import Row, Verification
 from layoutbridge.report.tables import first_entries
-from layoutbridge.verification import Row, Verification
 
 _OPS_NAMED = 3
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

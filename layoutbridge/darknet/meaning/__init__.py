@@ -1,4 +1,4 @@
-"""What every layer of Darknet computes, written once over the primitives of `layoutbridge.targets`: a function a kind.
+"""What every layer of Darknet computes, written once over the primitives of every framework: a function a kind.
 
 The functions take a `Context` and return the layer's output in the target. Where the forks differ, the layer's
 settings say how, but for batch norm (`normalization`).
@@ -11,9 +11,9 @@ from typing import Any
 
 from layoutbridge.darknet.meaning import combining, heads, normalization, parametric, pointwise, pooling
 from layoutbridge.darknet.meaning.context import Arrays, Context, Options
-from layoutbridge.darknet.model import Layer, Network
+from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import UnsupportedError
-from layoutbridge.targets.primitives import Target, V
+from layoutbridge.frameworks.primitives import Target, V
 
 __all__ = ["MEANINGS", "Arrays", "Context", "Options", "write_layers"]
 

@@ -1,4 +1,4 @@
-"""Every activation of both forks over the primitives; `darknet.activations` says each in words.
+"""Every activation of both forks over the primitives; `darknet.reading.activations` says each in words.
 
 Definition: activations.h and activations.c; for normalize_channels, activate_array_normalize_channels there.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from layoutbridge.errors import UnsupportedError
-from layoutbridge.targets.primitives import Target, V
+from layoutbridge.frameworks.primitives import Target, V
 
 _LEAST_SUM = 0.0001  # Darknet's eps below the line of normalize_channels
 

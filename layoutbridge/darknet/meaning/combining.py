@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning.activations import activate
 from layoutbridge.darknet.meaning.context import Context, first_axis
-from layoutbridge.targets.primitives import V
+from layoutbridge.frameworks.primitives import V
 
 _LEAST_SUM = 0.0001  # Darknet's eps below the line of normalised weights
 _LEAST_WEIGHT = 0.001  # and what its relu of a weight is at least

@@ -10,8 +10,8 @@ from typing import Any, Generic
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layoutbridge.darknet.model import Layer, Network
-from layoutbridge.targets.primitives import LazyArray, Target, V
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
 Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
 

@@ -10,8 +10,8 @@ from itertools import groupby
 
 from layoutbridge.darknet.meaning.context import Context
 from layoutbridge.darknet.meaning.pointwise import grouped_softmax
-from layoutbridge.operations import op
-from layoutbridge.targets.primitives import Target, V
+from layoutbridge.frameworks.primitives import Target, V
+from layoutbridge.operations.catalog import op
 
 Mark = str  # what is done to an entry of a box: "", "sigmoid", "softmax" or "scaled"
 

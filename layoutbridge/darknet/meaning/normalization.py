@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.meaning.context import Context
-from layoutbridge.targets.primitives import LazyArray, V
+from layoutbridge.frameworks.primitives import LazyArray, V
 
 _ORIGINAL_EPSILON, _FORK_EPSILON = 0.000001, 0.00001
 

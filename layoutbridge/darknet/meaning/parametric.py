@@ -10,7 +10,7 @@ import numpy as np
 from layoutbridge.darknet.meaning.activations import activate
 from layoutbridge.darknet.meaning.context import Context
 from layoutbridge.darknet.meaning.normalization import fold_of, folded, kept
-from layoutbridge.targets.primitives import LazyArray, V
+from layoutbridge.frameworks.primitives import LazyArray, V
 
 _BLURS = {
     1: np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16,

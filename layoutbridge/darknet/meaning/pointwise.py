@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning.activations import activate
 from layoutbridge.darknet.meaning.context import Context
-from layoutbridge.operations import entry, op
-from layoutbridge.targets.primitives import Target, V
+from layoutbridge.frameworks.primitives import Target, V
+from layoutbridge.operations.catalog import entry, op
 
 
 def activation(place: Context[V]) -> V:

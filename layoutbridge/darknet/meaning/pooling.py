@@ -10,7 +10,7 @@ import numpy as np
 
 from layoutbridge.darknet.meaning.context import Context, first_axis
 from layoutbridge.darknet.meaning.parametric import blurred
-from layoutbridge.targets.primitives import Padding, V
+from layoutbridge.frameworks.primitives import Padding, V
 
 
 def maxpool(place: Context[V]) -> V:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from layoutbridge.darknet.reference.activating import activate
+from layoutbridge.darknet.reference.activations import activate
 from layoutbridge.darknet.reference.values import Array, Given
 
 _WEIGHT_EPSILON = 0.0001  # in the sum that normalised weights are divided by

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from layoutbridge.darknet.reference.activating import activate
+from layoutbridge.darknet.reference.activations import activate
 from layoutbridge.darknet.reference.values import Array, Given, normalize
 
 _COLUMNS_BYTES = 64 << 20  # of one matrix of windows

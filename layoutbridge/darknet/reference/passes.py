@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from layoutbridge.darknet.model import Flavor, Layer, Network
 from layoutbridge.darknet.reference import combining, heads, moving, parametric, pointwise, pooling
 from layoutbridge.darknet.reference.values import Array, Given
+from layoutbridge.darknet.structure.model import Flavor, Layer, Network
 
 Rule = Callable[[Given], Array]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layoutbridge.darknet.reference import values
-from layoutbridge.darknet.reference.activating import activate
+from layoutbridge.darknet.reference.activations import activate
 from layoutbridge.darknet.reference.values import Array, Given, normalize
 
 

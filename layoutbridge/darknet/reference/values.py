@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.model import Flavor, Layer
+from layoutbridge.darknet.structure.model import Flavor, Layer
 
 Array = NDArray[Any]
 

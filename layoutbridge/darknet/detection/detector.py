@@ -1,0 +1,355 @@
+"""A picture in, labelled boxes on that picture out: Darknet's detection with an exported model, or a network itself.
+
+Darknet's own steps in its own order: its resize or letterbox, its decoder's thresholds, boxes put back onto the
+picture, its suppression class by class. The threshold is 0.25 by default, as in the main fork (0.24 in older copies,
+0.5 in today's original). Definitions: test_detector in detector.c of both forks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detection.boxes import (
+    HeadRules,
+    Rows,
+    apply_threshold,
+    decode,
+    head_rules,
+    suppress,
+    undo_letterbox,
+)
+from layoutbridge.darknet.detection.pictures import Mark, draw_marks, open_picture, pixels_of, resize
+from layoutbridge.darknet.detection.pictures import letterbox as fit
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
+from layoutbridge.files import whole_file
+from layoutbridge.frameworks.base import missing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Picture = str | os.PathLike[str] | bytes | BinaryIO | Image | NDArray[np.uint8]
+
+THRESHOLD = 0.25
+OVERLAP = 0.45
+_BOX = 5  # numbers of a row before its scores
+_LARGEST_NAMES = 16 << 20
+_FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+Run = Callable[[NDArray[np.float32]], Rows]
+
+
+class Runnable(Protocol):
+    """What `load` returns: a network that runs."""
+
+    network: Network
+
+    def run(self, x: NDArray[Any], framework: str, every_layer: bool) -> Any:
+        """Its layers' outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object: its class, how sure, and its box in pixels of the picture, which may reach beyond the picture."""
+
+    label: str
+    class_index: int
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def center_x(self) -> float:
+        """The box's middle, in pixels from the left."""
+        return self.left + self.width / 2
+
+    @property
+    def center_y(self) -> float:
+        """The box's middle, in pixels from the top."""
+        return self.top + self.height / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, the box by its corner and by its centre."""
+        return {
+            "label": self.label,
+            "class_index": self.class_index,
+            "score": self.score,
+            "box": {"left": self.left, "top": self.top, "width": self.width, "height": self.height},
+            "center": {"x": self.center_x, "y": self.center_y},
+        }
+
+
+class Detections(list[Detection]):
+    """The detections of one picture, the surest first; `picture_size` is (width, height)."""
+
+    def __init__(self, found: Iterable[Detection], picture_size: tuple[int, int], picture: str | None = None) -> None:
+        super().__init__(found)
+        self.picture_size = picture_size
+        self.picture = picture
+
+    def to_json(self, indent: int | None = None) -> str:
+        """One JSON object: the picture's name and size, and the detections."""
+        width, height = self.picture_size
+        held = {"picture": self.picture, "width": width, "height": height, "detections": [d.to_dict() for d in self]}
+        return json.dumps(held, ensure_ascii=False, indent=indent)
+
+
+class Detector:
+    """A model that is loaded once and run on many pictures. Made by `Detector.of`; `run` gives rows for an input.
+
+    `size` is (width, height) of the network's input; `names` are the classes'.
+    """
+
+    def __init__(
+        self, run: Run, rules: HeadRules, size: tuple[int, int], channels: int = 3, names: Sequence[str] | None = None
+    ) -> None:
+        self.run, self.rules, self.size, self.channels = run, rules, size, channels
+        self.names = _checked_names(names, rules.classes)
+
+    @classmethod
+    def of(
+        cls,
+        model: str | os.PathLike[str] | Runnable,
+        *,
+        names: Sequence[str] | str | os.PathLike[str] | None = None,
+        framework: str = "onnx",
+    ) -> Detector:
+        """From an ONNX file written with `head="boxes"`, or from a network with weights, run in `framework`.
+
+        `names` are the classes' names or a file of them; without it those of the model's metadata, then numbers.
+        Raises `UnusableInputError` for a file that is no such model and for names that do not fit;
+        `UnsupportedError` for a network without detection layers; `MissingFrameworkError` without onnxruntime.
+        """
+        given = read_names(names) if isinstance(names, str | os.PathLike) else names
+        if isinstance(model, str | os.PathLike):
+            return _from_file(cls, model, given)
+        return _from_network(cls, model, given, framework)
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        threshold: float = THRESHOLD,
+        nms: float | None = OVERLAP,
+        letterbox: bool | None = None,
+        upright: bool = True,
+    ) -> Detections:
+        """The objects in one picture: see `detect`."""
+        _check_share("threshold", threshold)
+        if nms is not None:
+            _check_share("nms", nms)
+        image = open_picture(picture, upright=upright)
+        boxed = self.rules.letterbox if letterbox is None else letterbox
+        pixels = pixels_of(image, self.channels)
+        x = (fit if boxed else resize)(pixels, *self.size)[None]
+        rows = apply_threshold(self.run(x), self.rules, threshold)
+        rows = rows[(rows[:, _BOX:] != 0).any(axis=1) & np.isfinite(rows).all(axis=1)]
+        if boxed:
+            rows = undo_letterbox(rows, image.size, self.size)
+        if nms:
+            rows = suppress(rows, nms, self.rules.nms_kind, self.rules.beta_nms)
+        name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else None
+        return Detections(self._named(rows, image.size), image.size, name)
+
+    def _named(self, rows: Rows, size: tuple[int, int]) -> list[Detection]:
+        width, height = size
+        found = []
+        for row, column in np.argwhere(rows[:, _BOX:] > 0):
+            x, y, w, h = rows[row, :4].astype(np.float64).tolist()
+            box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
+            found.append(Detection(self.names[column], int(column), float(rows[row, _BOX + column]), *box))
+        return sorted(found, key=lambda one: -one.score)
+
+
+def detect(
+    model: str | os.PathLike[str] | Runnable | Detector,
+    picture: Picture,
+    *,
+    names: Sequence[str] | str | os.PathLike[str] | None = None,
+    threshold: float = THRESHOLD,
+    nms: float | None = OVERLAP,
+    letterbox: bool | None = None,
+    upright: bool = True,
+    framework: str = "onnx",
+) -> Detections:
+    """The objects that a model finds in a picture, as Darknet finds them, the surest first.
+
+    `model` is an ONNX file exported with `head="boxes"`, a network from `load` (run in `framework`), or a `Detector`,
+    which loads once for many pictures. `picture`, `upright`: see `pictures.open_picture`. `threshold`: scores
+    over it count. `nms`: the overlap over which the less sure of two boxes of a class goes; None or 0 keeps all.
+    `letterbox` keeps the picture's aspect; where it is None the original does so (but not for the first YOLO), the main
+    fork where [net] says letter_box=1. `names`: see `Detector.of`. A box with several classes over the threshold gives
+    a detection for each. Raises as `Detector.of` and `open_picture` do, and `ParameterError` for a number out of range.
+    """
+    if isinstance(model, Detector):
+        if names is not None:
+            raise ParameterError("a Detector has its names already: give them to Detector.of")
+        detector = model
+    else:
+        detector = Detector.of(model, names=names, framework=framework)
+    return detector.detect(picture, threshold=threshold, nms=nms, letterbox=letterbox, upright=upright)
+
+
+def draw(
+    picture: Picture,
+    detections: Sequence[Detection],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    upright: bool = True,
+) -> Image:
+    """The picture with the detections drawn on it, in a colour for each class; saved to `path` where given.
+
+    `picture` and `upright` as they were for `detect`. The classes of one and the same box share a label. The ending of
+    `path` says the format (.png, .jpg, ...); it is written whole or not at all. A picture under 240 pixels
+    is drawn enlarged by a whole factor. Raises as `open_picture` does, and `UnusableInputError` for a path that cannot
+    be written or has another ending.
+    """
+    if path is not None and Path(path).suffix.lower() not in _ENDINGS:
+        raise UnusableInputError(f"cannot save the drawing as '{path}': its name must end in {', '.join(_ENDINGS)}")
+    image = draw_marks(open_picture(picture, upright=upright).convert("RGB"), _marks(detections))
+    if path is not None:
+        with whole_file(path) as temporary:
+            try:
+                image.save(temporary, quality=95)
+            except (OSError, ValueError) as error:  # a full disk, or a size that the format does not have
+                raise UnusableInputError(f"cannot save the drawing as '{path}': {error}") from None
+    return image
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
+    try:
+        if os.path.getsize(path) > _LARGEST_NAMES:
+            raise UnusableInputError(f"'{path}' has over {_LARGEST_NAMES:,} bytes: it holds no names of classes")
+        text = Path(path).read_text("utf-8-sig")
+    except OSError as error:
+        raise UnusableInputError(f"cannot read the names in '{path}': {error.strerror or error}") from None
+    except ValueError:
+        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text in UTF-8") from None
+    if "\0" in text:
+        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text")
+    return [line.strip() for line in text.rstrip().splitlines()]
+
+
+# ---------------------------------------------------------------------- where rows come from
+
+
+def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequence[str] | None) -> Detector:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise missing("onnxruntime", "onnx") from None
+    if not Path(path).is_file():
+        raise UnusableInputError(f"there is no model '{path}'")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes have no common base
+        said = " ".join(str(error).split())[:300]
+        raise UnusableInputError(f"onnxruntime cannot load '{path}': {said}") from None
+    held = session.get_modelmeta().custom_metadata_map
+    rules = _rules_in(held, path)
+    taken, given = session.get_inputs()[0], session.get_outputs()[0]
+    batch, channels, height, width = _input_lengths(taken.shape, path)
+    if names is None and "names" in held:
+        names = _names_in(held["names"], path)
+
+    def run(x: NDArray[np.float32]) -> Rows:
+        if batch > 1:
+            x = np.repeat(x, batch, axis=0)
+        try:
+            rows = np.asarray(session.run([given.name], {taken.name: x})[0], np.float32)[0]
+        except Exception as error:  # as above
+            raise UnusableInputError(f"onnxruntime cannot run '{path}': {' '.join(str(error).split())[:300]}") from None
+        if rows.ndim != 2 or rows.shape[1] != _BOX + rules.classes:
+            raise UnusableInputError(f"'{path}' gives {list(rows.shape)}, not [boxes, 5 + {rules.classes} classes]")
+        return rows
+
+    return cls(run, rules, (width, height), channels, names)
+
+
+def _rules_in(held: dict[str, str], path: str | os.PathLike[str]) -> HeadRules:
+    head = held.get("head")
+    if head is None:
+        raise UnusableInputError(f"'{path}' was not exported by layoutbridge: its metadata says nothing of its head")
+    if "head_rules" not in held:
+        raise UnsupportedError(f"'{path}' comes from a network without detection layers, so it finds no objects")
+    if head != "boxes":
+        raise UnusableInputError(f"'{path}' was exported with the head '{head}': export it with the head boxes")
+    if held.get("input_range", "0..1") != "0..1" or held.get("input_color_order", "RGB") != "RGB":
+        raise UnsupportedError(f"'{path}' does not take RGB in 0..1, as Darknet's pictures are")
+    try:
+        return HeadRules.from_json(held["head_rules"])
+    except ValueError as error:
+        raise UnusableInputError(f"'{path}': its metadata head_rules cannot be read ({error})") from None
+
+
+def _input_lengths(shape: Sequence[int | str | None], path: str | os.PathLike[str]) -> tuple[int, int, int, int]:
+    lengths = [length if isinstance(length, int) else 0 for length in shape]
+    if len(lengths) != 4 or 0 in lengths[1:]:
+        raise UnsupportedError(f"'{path}' takes {list(shape)}: a picture of a fixed size, [N, C, H, W], is wanted")
+    return lengths[0], lengths[1], lengths[2], lengths[3]
+
+
+def _names_in(text: str, path: str | os.PathLike[str]) -> list[str]:
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list):
+        raise UnusableInputError(f"'{path}': its metadata names is no list of names")
+    return [str(name) for name in names]
+
+
+def _from_network(cls: type[Detector], net: Runnable, names: Sequence[str] | None, framework: str) -> Detector:
+    network = net.network
+    rules = head_rules(network)
+    if len(network.in_shape) != 3:
+        raise UnsupportedError(f"{network.source} takes {network.channels} numbers, no picture")
+
+    def run(x: NDArray[np.float32]) -> Rows:
+        return decode(network, net.run(x, framework, True))[0]
+
+    return cls(run, rules, (network.width, network.height), network.channels, names)
+
+
+# ---------------------------------------------------------------------- small parts
+
+
+def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
+    if names is None:
+        return [f"class {number}" for number in range(classes)]
+    if len(names) != classes:
+        raise UnusableInputError(f"{len(names)} names were given for the model's {classes} classes")
+    return [str(name) for name in names]
+
+
+def _check_share(what: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
+        raise ParameterError(f"{what} must be a number from 0 to 1, not {value!r}")
+
+
+def _marks(detections: Sequence[Detection]) -> list[Mark]:
+    """One mark for each box, its classes in one label."""
+    by_box: dict[tuple[float, ...], list[Detection]] = {}
+    for one in detections:
+        by_box.setdefault((one.left, one.top, one.width, one.height), []).append(one)
+    return [
+        Mark(held[0].left, held[0].top, held[0].width, held[0].height, _label(held), held[0].class_index)
+        for held in by_box.values()
+    ]
+
+
+def _label(detections: Sequence[Detection]) -> str:
+    return ", ".join(f"{one.label} {one.score:.0%}" for one in detections)

@@ -1,0 +1,217 @@
+"""The boxes of a detector as part of its graph: Darknet's decoding written over the targets' primitives.
+
+Three layouts, all detection layers in one tensor, in the order of Darknet's decoder (see `darknet.detection.boxes`):
+
+kind      shape of one picture  a box                                        a class's number
+--------  --------------------  -------------------------------------------  --------------------------------------
+boxes     [boxes, 5 + classes]  shares of the network's input, objectness    objectness × probability
+yolov5    [boxes, 5 + classes]  pixels of the network's input, objectness    probability (the reader multiplies)
+yolov8    [4 + classes, boxes]  pixels of the network's input, none          objectness × probability
+
+A box is x, y (of its centre), w, h. In `boxes` the objectness is what Darknet reports: 1 throughout for the main
+fork's [region] and for a background class; in `yolov5` it is the layer's own, or the product would be wrong. The
+probabilities of [Gaussian_yolo] are times 1 − the mean of the four spreads, those of a tree's classes times those of
+their ancestors.
+
+Definitions: as in `darknet.detection.boxes`, which computes the same in NumPy and shares none of this arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.darknet.detection.boxes import head_layers
+from layoutbridge.darknet.structure.model import Layer, Network, SoftmaxTree
+from layoutbridge.errors import UnknownNameError, UnsupportedError
+from layoutbridge.frameworks.primitives import LazyArray, Target, V
+
+HeadKind = Literal["boxes", "yolov5", "yolov8"]
+HEAD_LAYOUTS: tuple[HeadKind, ...] = get_args(HeadKind)
+NMS_OVERLAP = 0.45  # Darknet's -nms
+NMS_SCORE = 0.25  # the fork's -thresh
+
+
+Columns = tuple[V, V, V, V, V]  # centre, size, objectness told, the scores' factor, probabilities
+
+
+def append_head(
+    target: Target[V],
+    network: Network,
+    values: Mapping[int, V] | Sequence[V],
+    kind: str = "boxes",
+    nms: bool = False,
+) -> tuple[V, Any | None]:
+    """Add the boxes to a graph: the tensor of this `kind`, and with `nms` what the target's own suppression gives.
+
+    `values` holds each detection layer's output under its index. The suppression works class by class on the scores
+    (objectness × probability) at an overlap of 0.45 and a score of 0.25; a target without `non_max_suppression`
+    raises `UnsupportedError`, as `head_layers` and an input of open size do. Raises `UnknownNameError` for a kind.
+    """
+    if kind not in HEAD_LAYOUTS:
+        raise UnknownNameError(f"no layout of boxes is called {kind!r}; there is {', '.join(HEAD_LAYOUTS)}")
+    heads = head_layers(network)
+    scale = (1.0, 1.0) if kind == "boxes" else (float(network.width), float(network.height))
+    boxes, told, scores, probabilities = [], [], [], []
+    for layer in heads:
+        with target.scope(f"{layer.name}_boxes"):
+            centre, size, objectness, factor, classes = _columns(target, network, layer, values[layer.index], scale)
+            own = factor if kind == "yolov5" and layer.kind == "region" else objectness
+            boxes.append(target.concat([centre, size], 1))
+            told.append(own)
+            probabilities.append(classes)
+            scores.append(target.multiply(factor, classes) if nms or kind != "yolov5" else classes)
+    with target.scope(kind):
+        placed = target.concat(boxes, 0)
+        wanted = target.concat(probabilities if kind == "yolov5" else scores, 0)
+        if kind == "yolov8":
+            output = target.concat([_turned(target, placed), _turned(target, wanted)], 0)
+        else:
+            output = target.concat([placed, target.concat(told, 0), wanted], 1)
+    if not nms:
+        return output, None
+    with target.scope("nms"):
+        return output, _suppressed(target, placed, _turned(target, target.concat(scores, 0)))
+
+
+def _suppressed(target: Target[V], boxes: V, scores: V) -> Any:
+    suppress = getattr(target, "non_max_suppression", None)
+    if suppress is None:
+        raise UnsupportedError("this target has no suppression of its own: leave nms away and suppress afterwards")
+    most = boxes.shape[0]
+    return suppress(boxes, scores, overlap=NMS_OVERLAP, threshold=NMS_SCORE, most=most)
+
+
+def _turned(target: Target[V], x: V) -> V:
+    return target.rearrange(x, Rearrangement("boxes c -> c boxes"))
+
+
+def _columns(target: Target[V], network: Network, layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
+    if layer.kind == "detection":
+        return _detection_columns(target, layer, x, scale)
+    if layer.kind == "region":
+        return _region_columns(target, layer, x, scale)
+    return _yolo_columns(target, network, layer, x, scale)
+
+
+def _yolo_columns(target: Target[V], network: Network, layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
+    settings = layer.settings
+    num, entries, classes = settings["num"], settings["entries"], settings["classes"]
+    cells = (layer.out_shape[2], layer.out_shape[1])
+    rows = target.rearrange(x, Rearrangement("(n e) h w -> (h w n) e", n=num))
+    per_pixel = np.array([scale[0] / network.width, scale[1] / network.height])
+    anchors = np.array(settings["anchors"]).reshape(-1, 2)[list(settings["mask"])] * per_pixel
+    if layer.kind == "Gaussian_yolo":
+        x_, x_spread, y_, y_spread, w_, w_spread, h_, h_spread, objectness, found = target.split(
+            rows, [1] * 9 + [entries - 9], 1
+        )
+        centre, size = target.concat([x_, y_], 1), target.concat([w_, h_], 1)
+        spread = target.add(target.add(x_spread, y_spread), target.add(w_spread, h_spread))
+        found = target.multiply(found, target.add(target.multiply(spread, -0.25), 1.0))
+    else:
+        centre, size, objectness, found = target.split(rows, [2, 2, 1, classes], 1)
+    if settings["new_coords"]:  # (2·v)² in place of exp(v)
+        size, anchors = target.multiply(size, size), 4 * anchors
+    else:
+        size = target.activation(size, "exp")
+    size = target.multiply(size, _constant(target, layer, "anchors", np.tile(anchors, (cells[0] * cells[1], 1))))
+    centre = _on_the_grid(target, layer, centre, _grid(cells, num, places_first=True), cells, scale)
+    point = settings.get("yolo_point", "center")
+    if point != "center":
+        centre = target.add(centre, target.multiply(size, 0.5 if point == "left_top" else -0.5))
+    return centre, size, objectness, objectness, found
+
+
+def _region_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
+    settings = layer.settings
+    num, entries, coords, classes = (settings[key] for key in ("num", "entries", "coords", "classes"))
+    cells = (layer.out_shape[2], layer.out_shape[1])
+    count = cells[0] * cells[1] * num
+    fork = settings["channels_last"]
+    if fork:
+        rows = target.reshape(x, (count, entries))
+    else:
+        rows = target.rearrange(x, Rearrangement("(n e) h w -> (n h w) e", n=num))
+    extra = [coords - 4] if coords > 4 else []
+    parts = target.split(rows, [2, 2, *extra, 1, classes], 1)
+    centre, size, factor, found = *parts[:2], *parts[-2:]
+    ones = _constant(target, layer, "ones", np.ones((count, 1)))
+    if settings["background"]:  # the background's probability stands where the objectness would
+        factor = ones
+    tree = settings["tree"]
+    if tree is not None:
+        found = _down_the_tree(target, found, tree)
+    told = ones if fork and tree is None else factor
+    if fork:
+        centre = target.activation(centre, "sigmoid")
+    anchors = np.array(settings["anchors"]).reshape(-1, 2)[:num] / cells * scale
+    places = cells[0] * cells[1]
+    laid = np.tile(anchors, (places, 1)) if fork else np.repeat(anchors, places, axis=0)
+    size = target.multiply(target.activation(size, "exp"), _constant(target, layer, "anchors", laid))
+    centre = _on_the_grid(target, layer, centre, _grid(cells, num, places_first=fork), cells, scale)
+    return centre, size, told, factor, found
+
+
+def _detection_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
+    settings = layer.settings
+    side, num, classes, coords = (settings[key] for key in ("side", "num", "classes", "coords"))
+    places = side * side
+    sizes = [places * classes, places * num, places * num * 4]
+    if coords > 4:
+        sizes.append(places * num * (coords - 4))
+    flat, factor, boxes = target.split(x, sizes, 0)[:3]
+    factor = target.reshape(factor, (places * num, 1))
+    centre, size = target.split(target.reshape(boxes, (places * num, 4)), [2, 2], 1)
+    found = target.reshape(flat, (places, 1, classes))
+    if num > 1:
+        found = target.concat([found] * num, 1)
+    found = target.reshape(found, (places * num, classes))
+    if settings["sqrt"]:
+        size = target.multiply(size, size)
+    if scale != (1.0, 1.0):
+        size = target.multiply(size, _constant(target, layer, "scale", np.array([scale])))
+    centre = _on_the_grid(target, layer, centre, _grid((side, side), num, places_first=True), (side, side), scale)
+    return centre, size, factor, factor, found
+
+
+def _grid(cells: tuple[int, int], num: int, places_first: bool) -> NDArray[np.float64]:
+    """[boxes, 2]: the column and the row of each box's place."""
+    down, across = np.divmod(np.arange(cells[0] * cells[1]), cells[0])
+    grid = np.stack([across, down], axis=1).astype(np.float64)
+    return np.repeat(grid, num, axis=0) if places_first else np.tile(grid, (num, 1))
+
+
+def _on_the_grid(
+    target: Target[V],
+    layer: Layer,
+    centre: V,
+    grid: NDArray[np.float64],
+    cells: tuple[int, int],
+    scale: tuple[float, float],
+) -> V:
+    """(offset within the place + place) / places · scale."""
+    placed = target.add(centre, _constant(target, layer, "grid", grid))
+    return target.multiply(placed, _constant(target, layer, "cell", np.array([scale]) / cells))
+
+
+def _constant(target: Target[V], layer: Layer, name: str, values: NDArray[np.float64]) -> V:
+    return target.constant(LazyArray.of(f"{layer.name}_boxes/{name}", values))
+
+
+def _down_the_tree(target: Target[V], probabilities: V, tree: SoftmaxTree) -> V:
+    """Each class's own probability times its ancestors', group by group: a parent stands before its children."""
+    groups = target.split(probabilities, tree.sizes, 1)
+    starts = np.cumsum((0, *tree.sizes))
+    for number, start in enumerate(starts[:-1]):
+        parent = tree.parents[start]
+        if parent < 0:
+            continue
+        above = int(np.searchsorted(starts, parent, side="right")) - 1
+        place, count = parent - int(starts[above]), probabilities.shape[0]
+        one = target.slice(groups[above], (0, place), (count, place + 1))
+        groups[number] = target.multiply(groups[number], one)
+    return target.concat(groups, 1)

@@ -1,0 +1,1 @@
+"""Whole networks in other frameworks: one module a target, written, run and checked."""

@@ -1,0 +1,179 @@
+"""A Darknet network for ncnn: written to its two files as a stream, or run by its Python package.
+
+The network takes the blob `input`: one picture, float32 (C, H, W) of RGB in 0..1, or a vector. What a layer outputs
+bears its name, as in `31_region`, and ncnn's layers that name and their kind, as in `27_reorg/Reorg`. Batch norm is
+folded into the weights in float64. ncnn itself is needed to run the files, not to write them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning import Arrays, write_layers
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
+from layoutbridge.darknet.ports.outputs import INPUT, check_head, last_is_output, output_layers, output_name
+from layoutbridge.darknet.structure.model import Network, Shape
+from layoutbridge.errors import ShapeError, UnusableInputError
+from layoutbridge.files import Progress
+from layoutbridge.frameworks.base import check_count, missing
+from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
+from layoutbridge.frameworks.ncnn.target import NcnnTarget, NcnnValue
+from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
+
+_THREADS = 2
+_WAITING = "OMP_WAIT_POLICY"
+# Each would let ncnn store or compute with fewer bits than float32 has, where the machine can.
+_SHORTER = (
+    "use_fp16_packed",
+    "use_fp16_storage",
+    "use_fp16_arithmetic",
+    "use_bf16_packed",
+    "use_bf16_storage",
+    "use_int8_inference",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NcnnExport:
+    """What was written: the layers, their weights, and the results' blobs with the shapes of one picture."""
+
+    path: Path
+    bin_path: Path
+    outputs: Mapping[str, Shape]
+
+
+def write_ncnn(
+    network: Network,
+    parameters: Arrays,
+    path: str | os.PathLike[str],
+    *,
+    head: str = "darknet",
+    every_layer: bool = False,
+    progress: Progress | None = None,
+) -> NcnnExport:
+    """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
+
+    `path` ends in .param; the weights, float32, go into the .bin beside it. `head` is as for ONNX (`ports.outputs`);
+    `every_layer` adds all layers' outputs. `progress` gets the bytes of weights written and in all.
+
+    Peak memory is that of the mapped weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
+    express, with the cfg's line; `ParameterError` for another ending, `UnknownNameError` for a head and
+    `UnusableInputError` where the folder cannot be written.
+    """
+    bin_beside(path)
+    check_head(head)
+    target = NcnnTarget(network.in_shape)
+    values = write_layers(target, network, parameters, target.input)
+    outputs = _head_outputs(target, network, values, head)
+    if every_layer:
+        outputs |= {layer.name: value for layer, value in zip(network.layers, values, strict=True)}
+    # Of layers that share a blob, as a dropout and what is before it, the first gives it its name.
+    labels = {value.name: layer.name for layer, value in reversed(list(zip(network.layers, values, strict=True)))}
+    layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
+    bin_path = write_files(layers, path, progress=progress)
+    return NcnnExport(Path(path), bin_path, {name: value.shape for name, value in outputs.items()})
+
+
+def run_ncnn(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, threads: int = _THREADS
+) -> list[NDArray[np.float32]]:
+    """The outputs of all layers for x [N, C, H, W] (or [N, K]) in ncnn; of the last layer alone by default.
+
+    Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `write_ncnn` and
+    `run_ncnn_files` do.
+    """
+    _require()
+    layers = network.layers if every_layer else network.layers[-1:]
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        all_named = every_layer or not last_is_output(network)
+        written = write_ncnn(network, parameters, Path(folder) / "net.param", every_layer=all_named)
+        names = [layer.name for layer in layers]
+        return run_ncnn_files(written.path, written.bin_path, x, names, threads)
+
+
+def run_ncnn_files(
+    param_path: str | os.PathLike[str],
+    bin_path: str | os.PathLike[str],
+    x: NDArray[Any],
+    outputs: Sequence[str],
+    threads: int = _THREADS,
+) -> list[NDArray[np.float32]]:
+    """The blobs `outputs` of a network in ncnn's files for x [N, ...], each float32 [N, ...]; picture after picture.
+
+    All is computed in float32, by Winograd's form of convolutions where ncnn finds that faster. Raises `ShapeError`
+    for an `x` that is not what the file's input tells, `ParameterError` for an unusable number of threads,
+    `UnusableInputError` where ncnn cannot read the files or has no such blob, and `MissingFrameworkError` without ncnn.
+    """
+    ncnn = _require()
+    check_count("threads", threads)
+    pictures = np.ascontiguousarray(x, np.float32)
+    net = _loaded(ncnn, param_path, bin_path, threads)
+    shape = input_shape(param_path)
+    if pictures.ndim < 2 or len(pictures) < 1 or (shape and pictures.shape[1:] != shape):
+        wanted = ", ".join(map(str, shape)) or "C, H, W"
+        raise ShapeError(f"the input must be [N, {wanted}] with N of at least 1, not {list(pictures.shape)}")
+    results: list[list[NDArray[np.float32]]] = [[] for _ in outputs]
+    for picture in pictures:
+        with net.create_extractor() as extractor:
+            extractor.input(INPUT_NAME, ncnn.Mat(picture).clone())  # a copy, with its channels aligned
+            for name, found in zip(outputs, results, strict=True):
+                status, blob = extractor.extract(name)
+                if status != 0:
+                    raise UnusableInputError(f"ncnn cannot compute {name!r} of '{os.fspath(param_path)}' ({status})")
+                found.append(np.array(blob, np.float32))
+    return [np.stack(found) for found in results]
+
+
+def _head_outputs(target: NcnnTarget, network: Network, values: Sequence[NcnnValue], head: str) -> dict[str, NcnnValue]:
+    if head in HEAD_LAYOUTS:
+        boxes, _ = append_head(target, network, values, head)
+        return {head: boxes}
+    chosen = output_layers(network, head)
+    return {output_name(network, k): target.input if k == INPUT else values[k] for k in chosen}
+
+
+def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
+    for path in (param_path, bin_path):
+        if not Path(path).is_file():
+            raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    net = ncnn.Net()
+    for name in _SHORTER:
+        if hasattr(net.opt, name):  # older versions have fewer
+            setattr(net.opt, name, False)
+    net.opt.num_threads = threads
+    if net.load_param(os.fspath(param_path)) != 0:
+        raise UnusableInputError(f"ncnn cannot read '{os.fspath(param_path)}': it is no .param, or has unknown layers")
+    if net.load_model(os.fspath(bin_path)) != 0:
+        raise UnusableInputError(f"ncnn cannot read '{os.fspath(bin_path)}': its weights are not those of the .param")
+    return net
+
+
+def _require() -> Any:
+    """ncnn, whose threads wait without turning in circles: on a busy machine that is several times as fast.
+
+    Its OpenMP looks at the environment once, while it is loaded; what the caller says there has precedence.
+    """
+    if "ncnn" in sys.modules or _WAITING in os.environ:
+        return _imported()
+    os.environ[_WAITING] = "passive"
+    try:
+        return _imported()
+    finally:
+        del os.environ[_WAITING]
+
+
+def _imported() -> Any:
+    try:
+        import ncnn
+    except ImportError:
+        raise missing("ncnn", "ncnn") from None
+    return ncnn

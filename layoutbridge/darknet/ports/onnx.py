@@ -1,0 +1,380 @@
+"""A Darknet network as an ONNX model: written to a file as a stream, or run in onnxruntime.
+
+The model takes `input`, float32 [N, C, H, W] of RGB in 0..1 (or [N, K] where the network takes a vector). Layers bear
+Darknet's numbers, as in `27_reorg`, nodes their layer's name and the operator's, as in `27_reorg/SpaceToDepth`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detection.boxes import HEAD_KINDS, head_rules
+from layoutbridge.darknet.meaning import Arrays, Options, write_layers
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
+from layoutbridge.darknet.ports.outputs import INPUT, check_head, last_is_output, output_layers, output_name
+from layoutbridge.darknet.ports.precision import activation_in_float32, whole_in_float32
+from layoutbridge.darknet.ports.provenance import file_sha256, origin
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
+from layoutbridge.files import Progress
+from layoutbridge.frameworks.base import first_line, missing
+from layoutbridge.frameworks.onnx.emission import DEFAULT_OPSET
+from layoutbridge.frameworks.onnx.forms import forms_for
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+    from layoutbridge.frameworks.onnx.network_graph import Initializer
+    from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue
+
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
+_FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxExport:
+    """What was written: the model, the file of its weights where they lie apart, the outputs' names and shapes.
+
+    Shapes are those of one picture; None is a length that is left open. `warnings` are one line each. `winograd` says
+    what that form costs where it was asked for.
+    """
+
+    path: Path
+    data_path: Path | None
+    outputs: Mapping[str, tuple[int | None, ...]]
+    opset: int
+    ir_version: int
+    warnings: tuple[str, ...] = ()
+    winograd: WinogradUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradUse:
+    """How many of the network's `convolutions` are in Winograd's form, and what their weights take beyond the file's.
+
+    `extra_bytes` are those of the transformed weights that a runtime makes when it loads the model, less the file's.
+    """
+
+    layers: int
+    convolutions: int
+    extra_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    model: ModelProto
+    initializers: list[Initializer]
+    outputs: Mapping[str, tuple[int | None, ...]]
+    warnings: tuple[str, ...]
+    winograd: WinogradUse | None
+
+
+def write_onnx(
+    network: Network,
+    parameters: Arrays,
+    path: str | os.PathLike[str],
+    *,
+    head: str = "darknet",
+    opset: int = DEFAULT_OPSET,
+    batch: int | None = None,
+    dynamic_size: bool = False,
+    keep_batch_norm: bool = False,
+    half: bool = False,
+    winograd: bool = False,
+    runtime: str | None = None,
+    external_data: bool = False,
+    names: Sequence[str] | None = None,
+    every_layer: bool = False,
+    nms: bool = False,
+    sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    progress: Progress | None = None,
+) -> OnnxExport:
+    """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
+
+    `head`: "darknet" gives what each detection layer (else the last layer) outputs, "raw" its input, "boxes", "yolov5"
+    and "yolov8" one tensor of boxes (`meaning.boxes`), to which `nms` adds ONNX's own suppression. `opset` goes from 13
+    on. `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
+    `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
+    (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
+    normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
+    (`ports.precision`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
+    `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`onnx.winograd`), at the cost
+    of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
+    `dynamic_size`. `runtime` ("onnxruntime", "openvino", "opencv") chooses the forms that are fastest there
+    (`frameworks.onnx.forms`).
+    `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
+    `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
+    whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
+
+    Peak memory is that of the mapped weights and some megabytes. Raises `UnsupportedError` for what cannot be
+    expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
+    `MissingFrameworkError` without onnx.
+    """
+    _check_names(network, names)
+    built = _build(
+        network,
+        parameters,
+        head=head,
+        opset=opset,
+        batch=batch,
+        dynamic_size=dynamic_size,
+        keep_batch_norm=keep_batch_norm,
+        half=half,
+        winograd=winograd,
+        runtime=runtime,
+        every_layer=every_layer,
+        nms=nms,
+    )
+    from layoutbridge.frameworks.onnx.writer import write_model
+
+    with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
+        metadata = _metadata(network, head, names) | _hashes(pool, sources or {})
+        data_path = write_model(
+            built.model,
+            built.initializers,
+            path,
+            external_data=external_data,
+            metadata=metadata,
+            progress=progress,
+        )
+    return OnnxExport(
+        Path(path), data_path, built.outputs, opset, built.model.ir_version, built.warnings, built.winograd
+    )
+
+
+def run_onnx(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, **options: Any
+) -> list[NDArray[np.float32]]:
+    """The outputs of all layers for x [N, C, H, W] (or [N, K]) in onnxruntime; of the last layer alone by default.
+
+    Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. `options` are those of `write_onnx`
+    that keep the outputs' meaning (opset, keep_batch_norm, half, winograd, runtime, external_data). Raises as
+    `write_onnx` does, and `MissingFrameworkError` without onnxruntime.
+    """
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        path = Path(folder) / "model.onnx"
+        all_named = every_layer or not last_is_output(network)
+        write_onnx(network, parameters, path, every_layer=all_named, **options)
+        wanted = [layer.name for layer in network.layers] if every_layer else [network.layers[-1].name]
+        return run_model(path, x, wanted)
+
+
+def run_model(
+    path: str | os.PathLike[str], x: NDArray[Any], outputs: Sequence[str] | None = None
+) -> list[NDArray[np.float32]]:
+    """The named outputs (all, in order, without names) of the model at `path` for x, in onnxruntime on the CPU.
+
+    Raises `UnusableInputError` with onnxruntime's own words where it does not load or run the model.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise missing("onnxruntime", "onnx") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        taken = session.get_inputs()[0].name
+        wanted = None if outputs is None else list(outputs)
+        results = session.run(wanted, {taken: np.ascontiguousarray(x, np.float32)})
+    except Exception as error:  # onnxruntime raises classes of its own, without a common base
+        raise UnusableInputError(f"onnxruntime cannot run '{os.fspath(path)}': {first_line(error)}") from error
+    return [np.asarray(result) for result in results]
+
+
+# ---------------------------------------------------------------------- the graph
+
+
+def _build(
+    network: Network,
+    parameters: Arrays,
+    *,
+    head: str,
+    opset: int,
+    batch: int | None,
+    dynamic_size: bool,
+    keep_batch_norm: bool,
+    half: bool,
+    winograd: bool,
+    runtime: str | None,
+    every_layer: bool,
+    nms: bool,
+) -> _Built:
+    check_head(head)
+    forms = forms_for(runtime)
+    if winograd and half:
+        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
+    if nms and head not in HEAD_LAYOUTS:
+        raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
+    try:
+        from layoutbridge.frameworks.onnx.target import OnnxTarget
+    except ImportError:
+        raise missing("onnx", "onnx") from None
+
+    target = OnnxTarget(
+        network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd
+    )
+    written: dict[str, OnnxValue] = {}
+
+    def finish(layer: Layer, value: OnnxValue) -> OnnxValue:
+        if not every_layer and (not value.batched or target.has_name(value)):
+            return value
+        with target.scope(layer.name):
+            written[layer.name] = named = target.named(value, layer.name)
+        return named if value.batched else value
+
+    options = Options(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
+    values = write_layers(target, network, parameters, target.input, options=options, finish=finish)
+    outputs = _head_outputs(target, network, values, written, head, nms)
+    if every_layer:
+        outputs |= written
+    return _assemble(target, network, values, outputs, half)
+
+
+def _head_outputs(
+    target: OnnxTarget,
+    network: Network,
+    values: Sequence[OnnxValue],
+    written: Mapping[str, OnnxValue],
+    head: str,
+    nms: bool,
+) -> dict[str, OnnxValue]:
+    """The model's outputs by name. `written` are the layers whose output bears their name already."""
+    if head in HEAD_LAYOUTS:
+        boxes, kept = append_head(target, network, values, head, nms)
+        outputs: dict[str, OnnxValue] = {head: target.named(boxes, head)}
+        if kept is not None:
+            outputs["nms"] = target.named(kept, "nms")
+        return outputs
+    outputs = {}
+    for index in output_layers(network, head):
+        value = target.input if index == INPUT else values[index]
+        name = output_name(network, index)
+        outputs[name] = written[name] if name in written else target.named(value, name)
+    return outputs
+
+
+def _assemble(
+    target: OnnxTarget, network: Network, values: Sequence[OnnxValue], outputs: Mapping[str, OnnxValue], half: bool
+) -> _Built:
+    from onnx import TensorProto, helper
+
+    from layoutbridge.frameworks.onnx.half import in_half
+    from layoutbridge.version import __version__
+
+    nodes, initializers = target.graph.needed_for(outputs)
+    types: Mapping[str, int] = {}
+    warnings: tuple[str, ...] = ()
+    if half:
+        converted = in_half(nodes, initializers, [target.input.name], outputs, _stays_in_float32(network))
+        nodes, initializers, types = converted.nodes, converted.initializers, converted.types
+        warnings = tuple(_unfit_warnings(network, converted.unfit))
+    batch = "N" if target.batch is None else target.batch
+
+    def describe(name: str, value: OnnxValue) -> ValueInfoProto:
+        if value.integer:
+            return helper.make_tensor_value_info(name, TensorProto.INT64, ["kept", value.shape[-1]])
+        words = {0: "height", 1: "width"}
+        lengths = [
+            (words[axis - 1] if name == "input" else None) if axis in value.open else length
+            for axis, length in enumerate(value.shape)
+        ]
+        kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
+        return helper.make_tensor_value_info(name, kind, [batch, *lengths])
+
+    made = {name for node in nodes for name in node.output}
+    inner = {target.name_of(value): value for value in values if value.batched}
+    graph = helper.make_graph(
+        nodes,
+        Path(network.source).stem or "darknet",
+        [describe("input", target.input)],
+        [describe(name, value) for name, value in outputs.items()],
+        value_info=[describe(name, v) for name, v in inner.items() if name in made and name not in outputs],
+    )
+    opsets = [helper.make_opsetid("", target.graph.opset)]
+    model = helper.make_model(
+        graph,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="layoutbridge",
+        producer_version=__version__,
+        doc_string=f"Darknet network {network.source}, flavor {network.flavor}",
+    )
+    shapes = {
+        name: tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
+        for name, value in outputs.items()
+    }
+    return _Built(model, initializers, shapes, warnings, _winograd_use(target, network) if target.winograd else None)
+
+
+def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
+    convolutions = sum(layer.kind == "convolutional" for layer in network.layers)
+    held = {weights: extra for (_, weights), extra in target.in_winograd.items()}  # shared ones are held once
+    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()))
+
+
+def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
+    """Whether a node of the network's graph is computed in float32 where the others are in float16."""
+    from layoutbridge.frameworks.onnx.half import scope_of
+
+    layers = {layer.name: layer for layer in network.layers}
+
+    def stays(node: NodeProto) -> bool:
+        layer = layers.get(scope_of(node))  # None for what decodes boxes, which stands behind the layers
+        if layer is None or whole_in_float32(layer) or node.op_type == "BatchNormalization":
+            return True
+        return activation_in_float32(layer) and node.op_type not in _PRODUCTS
+
+    return stays
+
+
+def _unfit_warnings(network: Network, unfit: Mapping[str, tuple[str, float]]) -> Iterator[str]:
+    for layer in network.layers:
+        if layer.name in unfit:
+            name, largest = unfit[layer.name]
+            yield (
+                f"{network.source}, line {layer.line}: {layer.name} stays in float32: '{name}' reaches {largest:.3g}, "
+                "which float16 (6.1e-05 to 65504) cannot hold"
+            )
+
+
+# ---------------------------------------------------------------------- metadata
+
+
+def _metadata(network: Network, head: str, names: Sequence[str] | None) -> dict[str, str | Future[str]]:
+    metadata: dict[str, str | Future[str]] = {**origin(network), "head": head, "input_range": "0..1"}
+    if len(network.in_shape) == 3:
+        metadata |= {"input_layout": "NCHW"} | ({"input_color_order": "RGB"} if network.channels == 3 else {})
+    if names is not None:
+        metadata["names"] = json.dumps(list(names), ensure_ascii=False)
+    if any(layer.kind in HEAD_KINDS for layer in network.layers):
+        with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
+            metadata["head_rules"] = head_rules(network).to_json()
+    return metadata
+
+
+def _hashes(pool: ThreadPoolExecutor, sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | Future[str]]:
+    return {f"{kind}_sha256": pool.submit(file_sha256, path) for kind, path in sources.items()}
+
+
+def _check_names(network: Network, names: Sequence[str] | None) -> None:
+    """Raise `ParameterError` where there are fewer or more names than a detector has classes."""
+    if names is None:
+        return
+    for layer in network.layers:
+        if layer.kind in HEAD_KINDS and len(names) != layer.settings["classes"]:
+            raise ParameterError(
+                f"{len(names)} names were given and {network.source}, line {layer.line}: [{layer.kind}] has "
+                f"{layer.settings['classes']} classes"
+            )

@@ -1,0 +1,68 @@
+"""Which layers' outputs an exported network returns: one choice for every target.
+
+head                    what is returned
+----------------------  -----------------------------------------------------------------
+darknet                 what each detection layer outputs; of a classifier, the last layer
+raw                     what goes into these, before the logistic or the softmax
+boxes, yolov5, yolov8   one tensor of boxes, made of all detection layers (`darknet.meaning.boxes`)
+"""
+
+from __future__ import annotations
+
+from layoutbridge.darknet.detection.boxes import HEAD_KINDS, head_layers
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import UnknownNameError
+
+HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
+INPUT = -1  # as in `Layer.inputs`
+_ENDINGS = ("softmax", "logistic", "cost", "dropout")  # what may stand behind a classifier's raw scores
+
+
+def output_layers(network: Network, head: str = "darknet") -> tuple[int, ...]:
+    """The layers whose outputs `head` consists of, or its boxes are made of; -1 is the network's input.
+
+    Each stands once, in the network's order of detection layers. Raises `UnknownNameError` for a head, and for boxes
+    `UnsupportedError` as `boxes.head_layers` does.
+
+    >>> from layoutbridge.darknet.reading.build import build_network
+    >>> from layoutbridge.darknet.reading.cfg import parse_cfg
+    >>> cfg = "[net]\\nwidth=4\\nheight=4\\nchannels=8\\n[reorg]\\nstride=2\\n[softmax]\\n"
+    >>> sections, warnings = parse_cfg(cfg, source="net.cfg", flavor="alexey")
+    >>> network = build_network(sections, flavor="alexey", warnings=warnings)
+    >>> output_layers(network), output_layers(network, "raw")
+    ((1,), (0,))
+    """
+    check_head(head)
+    if head in HEAD_LAYOUTS:
+        return tuple(layer.index for layer in head_layers(network))
+    chosen = [layer.index for layer in network.layers if layer.kind in HEAD_KINDS] or [len(network.layers) - 1]
+    if head == "raw":
+        chosen = [_before(network, index) for index in chosen]
+    return tuple(dict.fromkeys(chosen))
+
+
+def last_is_output(network: Network) -> bool:
+    """Whether the last layer is among the outputs of the head `darknet`; not where detection layers come before it."""
+    return len(network.layers) - 1 in output_layers(network)
+
+
+def output_name(network: Network, index: int) -> str:
+    """What the output of layer `index` is called: the layer's name, or `input_copy` for the input, -1."""
+    return "input_copy" if index == INPUT else network.layers[index].name
+
+
+def check_head(head: str) -> None:
+    """Raise `UnknownNameError` for a head that there is not."""
+    if head not in HEADS:
+        raise UnknownNameError(f"no head is called {head!r}; there is {', '.join(HEADS)}")
+
+
+def _before(network: Network, index: int) -> int:
+    """The layer whose output is the raw input of the head `index`; of a network without a head, its own last one."""
+    layer = network.layers[index]
+    if layer.kind in HEAD_KINDS:
+        return layer.inputs[0]
+    while index >= 0 and network.layers[index].kind in _ENDINGS:
+        index = network.layers[index].inputs[0]
+    return index

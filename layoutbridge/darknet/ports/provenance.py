@@ -1,0 +1,26 @@
+"""Where an exported file comes from: what files tell of themselves in formats with room for metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import UnusableInputError
+
+
+def origin(network: Network) -> dict[str, str]:
+    """layoutbridge's version, the cfg's name and the flavor."""
+    from layoutbridge.version import __version__
+
+    return {"layoutbridge_version": __version__, "source": network.source, "flavor": network.flavor}
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of the file at `path`, in hexadecimal; `UnusableInputError` where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None

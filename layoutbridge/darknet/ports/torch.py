@@ -1,0 +1,213 @@
+"""A Darknet network in PyTorch: an `nn.Module` to train or to run, an exported program and a state dict in files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning import Arrays, check_kinds
+from layoutbridge.darknet.ports.outputs import check_head
+from layoutbridge.darknet.ports.provenance import file_sha256, origin
+from layoutbridge.darknet.reading.weights import Weights
+from layoutbridge.darknet.structure.model import Network, Shape
+from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
+from layoutbridge.files import whole_file
+from layoutbridge.frameworks.base import check_count, missing
+from layoutbridge.frameworks.torch import emission as framework
+
+if TYPE_CHECKING:
+    import torch
+
+    from layoutbridge.darknet.ports.torch_module import DarknetModule
+
+METADATA = "layoutbridge.json"  # inside a .pt2: where it comes from, and its outputs' names
+PROGRAM, STATE_DICT = ".pt2", ".safetensors"
+_WRAPPERS = ("_orig_mod", "module")  # where torch.compile and the parallel wrappers keep what they wrap
+
+
+@dataclass(frozen=True, slots=True)
+class TorchExport:
+    """What was written: the program (or the state dict alone), the state dict's file, the program's outputs in order.
+
+    `state_path` is None where none was written. Shapes are those of one picture; a state dict alone has no outputs.
+    """
+
+    path: Path
+    state_path: Path | None
+    outputs: Mapping[str, Shape]
+
+
+def to_module(network: Network, weights: Weights, head: str | None = None) -> DarknetModule:
+    """`network` with copies of its weights as an `nn.Module`: see `ports.torch_module.DarknetModule`.
+
+    With a `head` it returns what that consists of: see `torch_module.DarknetProgram`. Raises `UnsupportedError` for a
+    layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head, and `MissingFrameworkError`.
+    """
+    check_kinds(network.layers, network.source)
+    _require()
+    from layoutbridge.darknet.ports.torch_module import DarknetModule, DarknetProgram
+
+    if head is None:
+        return DarknetModule(network, weights.arrays, weights.header, weights.trailing)
+    return DarknetProgram(network, weights.arrays, weights.header, weights.trailing, head=head)
+
+
+def run_torch(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False
+) -> list[NDArray[np.float32]]:
+    """The outputs of all layers for x [N, C, H, W] (or [N, K]) in PyTorch; of the last layer alone by default.
+
+    Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `to_module` does.
+    """
+    check_kinds(network.layers, network.source)
+    _require()
+    import torch
+
+    from layoutbridge.darknet.ports.torch_module import DarknetModule
+
+    module = DarknetModule(network, parameters)
+    with torch.inference_mode():
+        taken = framework.to_tensor(np.ascontiguousarray(x, np.float32))
+        outputs = module(taken, every_layer=True) if every_layer else [module(taken)]
+    return [framework.to_numpy(output) for output in outputs]
+
+
+def write_torch(
+    network: Network,
+    parameters: Arrays,
+    path: str | os.PathLike[str],
+    *,
+    head: str = "darknet",
+    batch: int | None = None,
+    every_layer: bool = False,
+    state_dict: bool = False,
+    sources: Mapping[str, str | os.PathLike[str]] | None = None,
+) -> TorchExport:
+    """Write `network` to `path`, whole or not at all: a program (.pt2), or a state dict alone (.safetensors).
+
+    The program, which `torch.export.load` reads, takes `x`, float32 [N, C, H, W] of RGB in 0..1 (or [N, K]), and
+    returns the outputs of `head` (`ports.outputs`), with `every_layer` those of all layers too: one tensor, or a
+    tuple in the order of the export's `outputs`. `batch` None leaves N open. With `state_dict` the parameters follow
+    into `<stem>.safetensors` beside it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an
+    entry for each layer, those that share parameters too. Both files tell version, source, flavor and the SHA-256 of
+    `sources` ("cfg" and "weights" to paths). Reading a state dict's file runs no code.
+
+    Raises as `to_module` does, `UnknownNameError` for a head, `ParameterError` for an unusable batch or another ending,
+    `UnusableInputError` where the folder cannot be written, and `MissingFrameworkError` without safetensors.
+    """
+    target = Path(path)
+    check_count("the batch", batch, may_be_open=True)
+    if target.suffix not in (PROGRAM, STATE_DICT):
+        raise ParameterError(
+            f"'{target}' must end in {PROGRAM}, the ending of exported programs, or {STATE_DICT}, that of state dicts"
+        )
+    check_head(head)
+    check_kinds(network.layers, network.source)
+    told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
+    if target.suffix == STATE_DICT:
+        _require_safetensors()
+        with whole_file(target) as temporary:
+            _write_state_dict(network, parameters, temporary, target, told)
+        return TorchExport(target, target, {})
+    _require()
+    state_path = target.with_suffix(STATE_DICT) if state_dict else None
+    if state_path is not None:
+        _require_safetensors()
+    import torch
+
+    from layoutbridge.darknet.ports.torch_module import DarknetProgram
+
+    module = DarknetProgram(network, parameters, head=head, every_layer=every_layer)
+    outputs = module.output_shapes
+    program = _exported(module, network.in_shape, batch)
+    with ExitStack() as files:
+        temporary = files.enter_context(whole_file(target))
+        if state_path is not None:  # the last to be entered is the first to take its place
+            _write_state_dict(network, parameters, files.enter_context(whole_file(state_path)), state_path, told)
+        about = {**told, "head": head, "outputs": list(outputs)}
+        try:
+            torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
+        except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
+            raise UnusableInputError(f"cannot write '{target}': {error}") from None
+    return TorchExport(target, state_path, outputs)
+
+
+def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torch.export.ExportedProgram:
+    import torch
+
+    try:
+        # the exporter takes an open length of 1 for a constant
+        example = torch.zeros(batch or 2, *in_shape, dtype=torch.float32, device="cpu")
+    except RuntimeError:  # PyTorch's, for want of memory
+        raise ParameterError(f"a batch of {batch} pictures does not fit into memory: take a smaller one") from None
+    axes: dict[int, Any] = {} if batch is not None else {0: torch.export.Dim("batch")}
+    with framework.every_length_alike():
+        return torch.export.export(module, (example,), dynamic_shapes={"x": axes}, strict=False)
+
+
+def _write_state_dict(
+    network: Network, parameters: Arrays, temporary: Path, target: Path, metadata: Mapping[str, str]
+) -> None:
+    """The parameters as they lie in the weights file: only those in another order there are copied."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    arrays = {
+        f"{layer.name}.{parameter.name}": np.ascontiguousarray(parameters[layer.index, parameter.name], np.float32)
+        for layer in network.layers
+        for parameter in layer.parameters
+    }
+    try:
+        temporary.touch()
+        usual_mode = temporary.stat().st_mode
+        save_file(arrays, temporary, metadata=dict(metadata))
+        temporary.chmod(usual_mode)  # safetensors leaves it for its owner alone
+    except (OSError, SafetensorError) as error:
+        raise UnusableInputError(f"cannot write '{target}': {error}") from None
+
+
+def weights_of(network: Network, module: torch.nn.Module) -> Weights:
+    """The parameters of `module`, which `to_module` made of `network` or of one with the same parameters.
+
+    It may be wrapped by `torch.compile` or `DistributedDataParallel`. Raises `ParameterError` for another
+    kind of module, and `WeightsError` where a layer's parameters have other shapes, or as `DarknetModule.to_weights`.
+    """
+    _require()
+    from layoutbridge.darknet.ports.torch_module import DarknetModule
+
+    while not isinstance(module, DarknetModule):
+        inner = next((getattr(module, name) for name in _WRAPPERS if hasattr(module, name)), None)
+        if inner is None:
+            raise ParameterError(f"a module that to_torch made is needed, not {type(module).__name__}")
+        module = inner
+    held = [layer.in_file for layer in module.layers]
+    if len(held) != len(network.layers):
+        raise WeightsError(f"the module has {len(held)} layers, and {network.source} {len(network.layers)}")
+    for layer, parameters in zip(network.layers, held, strict=True):
+        if layer.parameters != parameters:
+            raise WeightsError(
+                f"{network.source}, line {layer.line}: the parameters of {layer.name} are not those of the module"
+            )
+    return module.to_weights()
+
+
+def _require() -> None:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise (missing("PyTorch", framework.EXTRA) if error.name == "torch" else error) from None
+
+
+def _require_safetensors() -> None:
+    try:
+        import safetensors  # noqa: F401
+    except ModuleNotFoundError:
+        raise missing("safetensors", framework.EXTRA) from None

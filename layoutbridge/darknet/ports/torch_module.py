@@ -1,0 +1,295 @@
+"""The `nn.Module` of a Darknet network; `darknet.ports.torch` makes it, and imports this when it is needed.
+
+A layer is a submodule with Darknet's number and name. Its parameters are those of the weights file, under the names
+that Darknet gives them: biases, scales and weights can be trained, means and variances are buffers. Batch norm is
+what Darknet computes in inference, also while training.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from layoutbridge.darknet.meaning import MEANINGS, Arrays, Context, Options
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
+from layoutbridge.darknet.ports.outputs import INPUT, output_layers, output_name
+from layoutbridge.darknet.reading.weights import Header, Weights, write_weights
+from layoutbridge.darknet.structure.model import STATISTICS, Layer, Network, Parameter
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, WeightsError
+from layoutbridge.frameworks.primitives import LazyArray
+from layoutbridge.frameworks.torch.derived import Derived
+from layoutbridge.frameworks.torch.program import Program, ProgramModule
+from layoutbridge.frameworks.torch.target import TorchTarget, TorchValue
+
+_TOLD = ("filters", "output", "size", "stride", "stride_x", "stride_y", "groups", "activation", "operation")
+
+
+@dataclass(frozen=True, slots=True)
+class _TorchContext(Context[TorchValue]):
+    """A layer whose parameters are the module's: what is computed from them is recorded, not done once."""
+
+    def array(self, name: str) -> Any:
+        """The parameter `name`, to be computed with as with an array."""
+        return Derived(self._program, name, self.arrays[self.layer.index, name])
+
+    def lazy(self, name: str) -> LazyArray:
+        """The parameter `name` as the module holds it."""
+        return Derived(self._program, name, self.arrays[self.layer.index, name]).held(name)
+
+    def constant(self, name: str, values: ArrayLike) -> LazyArray:
+        """A constant of the layer's own, or what was computed from a parameter."""
+        return values.held(name) if isinstance(values, Derived) else LazyArray.of(name, values)
+
+    @property
+    def _program(self) -> Program:
+        assert isinstance(self.target, TorchTarget)
+        return self.target.program
+
+
+class DarknetLayer(ProgramModule):
+    """One layer of a Darknet network: takes its inputs [N, ...] in the cfg's order, returns its output.
+
+    Parameters and buffers stand in the order of the weights file; `in_file` describes them.
+    """
+
+    def __init__(self, network: Network, layer: Layer, arrays: Arrays) -> None:
+        target = TorchTarget(layer.in_shapes or (network.in_shape,))  # a layer without inputs sees the batch there
+        inputs = target.inputs if layer.inputs else ()
+        place = _TorchContext(target, network, layer, inputs, arrays, Options(keep_batch_norm=True))
+        try:
+            value = target.with_batch(MEANINGS[layer.kind](place))
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{network.source}, line {layer.line}: {error}") from None
+        if value.shape != layer.out_shape:
+            raise AssertionError(f"{layer.name} became {value.shape}, and Darknet's is {layer.out_shape}")
+        super().__init__(target.program, value.number)
+        self.kind, self.line, self.in_file = layer.kind, layer.line, layer.parameters
+        shapes = [*map(_by, layer.in_shapes), f"to {_by(layer.out_shape)}"]
+        told = [f"{key}={layer.settings[key]}" for key in _TOLD if layer.settings.get(key) is not None]
+        self._described = ", ".join(shapes + told)
+
+    def hold(self, arrays: Mapping[str, NDArray[np.float32]], owners: Mapping[str, DarknetLayer]) -> None:
+        """Take copies of `arrays` as parameters and buffers; those of `owners` are theirs."""
+        for parameter in self.in_file:
+            name = parameter.name
+            if name in owners:
+                tensor = getattr(owners[name], name)
+            else:
+                tensor = torch.from_numpy(np.array(arrays[name], np.float32, order="C"))
+                tensor = tensor if name in STATISTICS else torch.nn.Parameter(tensor)
+            if name in STATISTICS:
+                self.register_buffer(name, tensor)
+            else:
+                self.register_parameter(name, tensor)
+
+    def extra_repr(self) -> str:
+        """Shapes of inputs and output, and what the cfg says."""
+        return self._described
+
+    def _get_name(self) -> str:
+        return self.kind
+
+
+class DarknetModule(torch.nn.Module):
+    """A Darknet network in PyTorch; `DarknetNetwork.to_torch` makes it.
+
+    Layers are submodules such as `27_reorg`. The state dict holds what the weights file holds: biases, scales,
+    means, variances and weights of each layer; layers that share parameters have the same tensors.
+
+    >>> from layoutbridge.darknet.reading.build import build_network
+    >>> from layoutbridge.darknet.reading.cfg import parse_cfg
+    >>> cfg = "[net]\\nwidth=4\\nheight=4\\nchannels=8\\n[reorg]\\nstride=2\\n"
+    >>> sections, warnings = parse_cfg(cfg, source="net.cfg", flavor="alexey")
+    >>> module = DarknetModule(build_network(sections, flavor="alexey", warnings=warnings), {})
+    >>> module(torch.zeros(3, 8, 4, 4)).shape
+    torch.Size([3, 32, 2, 2])
+    >>> module.get_submodule("0_reorg")
+    reorg(
+      8×4×4, to 32×2×2, stride=2, operation=darknet_reorg
+      (darknet_reorg): Rearrange(darknet_reorg, stride=2, ...)
+    )
+    """
+
+    def __init__(
+        self, network: Network, arrays: Arrays, header: Header | None = None, trailing: NDArray[np.uint8] | None = None
+    ) -> None:
+        super().__init__()
+        self.in_shape = network.in_shape
+        self.header, self.trailing = header, b"" if trailing is None else trailing.tobytes()
+        self.names = tuple(layer.name for layer in network.layers)
+        made: list[DarknetLayer] = []
+        for layer in network.layers:
+            module = DarknetLayer(network, layer, arrays)
+            owners = {p.name: made[p.shared_with] for p in layer.parameters if p.shared_with is not None}
+            module.hold({p.name: arrays[layer.index, p.name] for p in layer.parameters}, owners)
+            made.append(module)
+            self.add_module(layer.name, module)
+        self._sources = tuple(layer.inputs or (-1,) for layer in network.layers)
+        self._done = _last_uses(self._sources, kept=(len(self.names) - 1,))
+
+    @property
+    def layers(self) -> tuple[DarknetLayer, ...]:
+        """The layers in order."""
+        return tuple(self.get_submodule(name) for name in self.names)  # type: ignore[misc]
+
+    @overload
+    def forward(self, x: torch.Tensor, every_layer: Literal[False] = ...) -> torch.Tensor: ...
+
+    @overload
+    def forward(self, x: torch.Tensor, every_layer: Literal[True]) -> list[torch.Tensor]: ...
+
+    def forward(self, x: torch.Tensor, every_layer: bool = False) -> torch.Tensor | list[torch.Tensor]:
+        """The last layer's output for x [N, C, H, W] (or [N, K]), as Darknet holds it; with `every_layer` all of them.
+
+        Raises `ShapeError` for an x that does not fit, `ParameterError` for one of whole numbers.
+        """
+        values = self._run(x, keep_all=every_layer)
+        return values if every_layer else values[-1]
+
+    def _run(self, x: torch.Tensor, keep_all: bool) -> list[Any]:
+        """All layers' outputs for x; those that nothing reads any more are None but with `keep_all`."""
+        if x.dim() != len(self.in_shape) + 1 or tuple(x.shape[1:]) != self.in_shape:
+            raise ShapeError(f"the input must be [N, {', '.join(map(str, self.in_shape))}], not {list(x.shape)}")
+        if not x.is_floating_point():
+            raise ParameterError(f"the input must hold floats (a picture's values in 0..1), not {x.dtype}")
+        values: list[Any] = []
+        for name, sources, done in zip(self.names, self._sources, self._done, strict=True):
+            inputs = [x if source < 0 else values[source] for source in sources]
+            values.append(getattr(self, name)(*inputs))
+            if not keep_all:
+                for index in done:
+                    values[index] = None
+        return values
+
+    def save_darknet(self, path: str | os.PathLike[str]) -> None:
+        """Write a .weights file for the network's cfg, whole or not at all; untrained, byte for byte what was read.
+
+        Raises as `to_weights` does, and `UnusableInputError` where the folder cannot be written.
+        """
+        write_weights(self.to_weights(copy=False), path)
+
+    def to_weights(self, copy: bool = True) -> Weights:
+        """The parameters as a weights file holds them, float32, under the header that was read.
+
+        Without `copy`, what lies in memory already is the module's own and changes with it. Raises `WeightsError`
+        for a module without a header, for NaN or infinity, and for a trained parameter that the file has no room for
+        (`numload`, `dontload`, `dontloadscales`).
+        """
+        if self.header is None:
+            raise WeightsError("this module was made without a weights file: it has no header to write")
+        arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
+        stored: list[NDArray[np.uint8]] = []
+        for index, layer in enumerate(self.layers):
+            for parameter in layer.in_file:
+                key = (index, parameter.name)
+                if parameter.shared_with is not None:
+                    arrays[key] = arrays[parameter.shared_with, parameter.name]
+                    continue
+                values = getattr(layer, parameter.name).detach().to("cpu", torch.float32).numpy()
+                values = np.array(values, order="C") if copy else np.ascontiguousarray(values)
+                _check(values, parameter, self.names[index])
+                transposed = layer.kind == "connected" and parameter.name == "weights" and self.header.transposed
+                stored.append(_as_stored(values, parameter, transposed))
+                arrays[key] = values.view()
+                arrays[key].flags.writeable = False
+        return Weights(self.header, arrays, tuple(stored), np.frombuffer(self.trailing, np.uint8))
+
+
+class DarknetProgram(DarknetModule):
+    """A Darknet network that returns a head's outputs: one tensor, or a tuple where `output_shapes` has several.
+
+    `head` is one of `outputs.HEADS`; with `every_layer` all layers' outputs follow in order, each once.
+
+    >>> from layoutbridge.darknet.reading.build import build_network
+    >>> from layoutbridge.darknet.reading.cfg import parse_cfg
+    >>> cfg = "[net]\\nwidth=4\\nheight=4\\nchannels=8\\n[reorg]\\nstride=2\\n[softmax]\\n"
+    >>> sections, warnings = parse_cfg(cfg, source="net.cfg", flavor="alexey")
+    >>> network = build_network(sections, flavor="alexey", warnings=warnings)
+    >>> module = DarknetProgram(network, {}, head="raw", every_layer=True)
+    >>> module.output_shapes
+    {'0_reorg': (32, 2, 2), '1_softmax': (128,)}
+    >>> [tuple(output.shape) for output in module(torch.zeros(3, 8, 4, 4))]
+    [(3, 32, 2, 2), (3, 128)]
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        arrays: Arrays,
+        header: Header | None = None,
+        trailing: NDArray[np.uint8] | None = None,
+        *,
+        head: str = "darknet",
+        every_layer: bool = False,
+    ) -> None:
+        self._read = output_layers(network, head)
+        super().__init__(network, arrays, header, trailing)
+        self._done = _last_uses(self._sources, kept=self._read)
+        self._every_layer = every_layer
+        self.boxes = _boxes(network, self._read, head) if head in HEAD_LAYOUTS else None
+        shapes = {output_name(network, index): network.shape_of(index) for index in self._read}
+        if self.boxes is not None:
+            shapes = {head: self.boxes.shape}
+        if every_layer:
+            layers = {layer.name: layer.out_shape for layer in network.layers}
+            shapes = {name: shape for name, shape in shapes.items() if name not in layers} | layers
+        self.output_shapes = shapes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:  # type: ignore[override]
+        """The outputs for x [N, C, H, W] (or [N, K]), in the order of `output_shapes`; raises as `DarknetModule`."""
+        values = self._run(x, keep_all=self._every_layer)
+        chosen = [x if index == INPUT else values[index] for index in self._read]
+        if self.boxes is not None:
+            chosen = [self.boxes(*chosen)]
+        if self._every_layer:
+            extra = chosen if self.boxes is not None else [x] * (INPUT in self._read)
+            chosen = [*extra, *values]
+        return chosen[0] if len(chosen) == 1 else tuple(chosen)
+
+
+class _Boxes(ProgramModule):
+    """The boxes of all detection layers, from their outputs."""
+
+    def __init__(self, target: TorchTarget, value: TorchValue) -> None:
+        super().__init__(target.program, value.number)
+        self.shape = value.shape
+
+
+def _boxes(network: Network, heads: tuple[int, ...], kind: str) -> _Boxes:
+    target = TorchTarget([network.shape_of(index) for index in heads])
+    value, _ = append_head(target, network, dict(zip(heads, target.inputs, strict=True)), kind)
+    return _Boxes(target, target.with_batch(value))
+
+
+def _last_uses(sources: tuple[tuple[int, ...], ...], kept: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Which layers' outputs each layer is the last to read, but for those that are `kept` to the end."""
+    last = {source: index for index, taken in enumerate(sources) for source in taken if source not in (INPUT, *kept)}
+    return tuple(tuple(k for k, at in last.items() if at == index) for index in range(len(sources)))
+
+
+def _check(values: NDArray[np.float32], parameter: Parameter, layer: str) -> None:
+    if not np.isfinite(values).all():
+        raise WeightsError(f"the {parameter.name} of layer {layer} hold NaN or infinity: the training diverged")
+    if (values[parameter.leading :] != parameter.fill).any():
+        raise WeightsError(
+            f"the {parameter.name} of layer {layer} were trained, and the cfg's weights file holds {parameter.leading} "
+            f"of {parameter.shape[0]} entries: take numload, dontload and dontloadscales out of the cfg"
+        )
+
+
+def _as_stored(values: NDArray[np.float32], parameter: Parameter, transposed: bool) -> NDArray[np.uint8]:
+    """The bytes of `values` in the file's order."""
+    part = values[: parameter.leading].reshape(parameter.leading, prod(parameter.shape[1:]))
+    ordered = part.T if parameter.flipped or transposed else part
+    return np.ascontiguousarray(ordered, "<f4").reshape(-1).view(np.uint8)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

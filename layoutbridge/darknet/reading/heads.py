@@ -1,0 +1,167 @@
+"""The layers that end a detector: region, yolo, Gaussian_yolo, detection.
+
+Only what they do to their input; turning it into boxes is another room's. Definition: region_layer.c,
+yolo_layer.c, gaussian_yolo_layer.c, detection_layer.c of both forks.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from layoutbridge.darknet.reading.place import Place, describe
+from layoutbridge.darknet.reading.softmax_tree import read_tree
+from layoutbridge.darknet.structure.model import Layer
+
+_MOST_CLASSES = 1 << 24
+_MOST_BOXES = 10_000  # of one place; each has its anchors in memory
+
+
+def region(place: Place) -> Layer:
+    """[region]: YOLOv2's head. The original applies more logistics; the fork leaves its channels last."""
+    options = place.options
+    classes = _count(place, "classes", 20)
+    coords = _count(place, "coords", 4)
+    num = _count(place, "num", 1)
+    softmax = options.flag("softmax")
+    background = place.original and options.flag("background")
+    tree = read_tree(place)
+    if tree is not None and sum(tree.sizes) != classes:
+        raise place.error(f"its tree has {sum(tree.sizes)} classes, the layer classes={classes}", "tree")
+    entries = coords + classes + 1
+    shape = _check_channels(place, num * entries, f"num={num} × (coords={coords} + classes={classes} + 1)")
+    logistic: tuple[tuple[int, int], ...] = ((4, 5),)  # the fork's fixed place of the objectness
+    softmax_entries = (5, 5 + classes) if softmax or tree is not None else None
+    if place.original:
+        first = coords + (0 if background else 1)
+        logistic = ((0, min(2, entries)),)
+        if not background:
+            logistic += ((coords, coords + 1),)
+        if not softmax and tree is None:
+            logistic += ((coords + 1, entries),)
+        softmax_entries = (first, first + classes + background) if softmax else None
+        if tree is not None:
+            softmax_entries = (coords + 1, entries)
+    elif coords != 4:
+        raise place.error(f"coords={coords}: Darknet's main fork counts on 4", "coords")
+    return place.layer(
+        shape,
+        classes=classes,
+        coords=coords,
+        num=num,
+        anchors=_anchors(place, num, num),
+        softmax=softmax,
+        background=background,
+        tree=tree,
+        logistic=logistic,
+        softmax_entries=softmax_entries,
+        channels_last=not place.original,
+        entries=entries,
+        absolute=options.integer("absolute", 0),
+        thresh=options.number("thresh", 0.5),
+    )
+
+
+def yolo(place: Place) -> Layer:
+    """[yolo]: the head of YOLOv3 and later."""
+    options = place.options
+    new_coords, scale = False, 1.0
+    if not place.original:
+        new_coords = options.flag("new_coords")
+        scale = options.number("scale_x_y", 1.0)
+    logistic = () if new_coords else ((0, 2), (4, -1))
+    return _yolo(place, 4, logistic, new_coords, scale)
+
+
+def gaussian_yolo(place: Place) -> Layer:
+    """[Gaussian_yolo], the fork's: a mean and a spread for each of x, y, w, h."""
+    scale = place.options.number("scale_x_y", 1.0)
+    point = place.options.text("yolo_point", "center")
+    logistic = ((0, 2), (2, 4), (5, 6), (7, 8), (8, -1))
+    return _yolo(place, 8, logistic, False, scale, yolo_point=point)
+
+
+def _yolo(
+    place: Place,
+    coords: int,
+    logistic: tuple[tuple[int, int], ...],
+    new_coords: bool,
+    scale_x_y: float,
+    **more: object,
+) -> Layer:
+    options = place.options
+    classes = _count(place, "classes", 20)
+    total = _count(place, "num", 1)
+    mask = options.integers("mask", note_ends_list=not place.original) or tuple(range(total))
+    if not 0 <= min(mask) <= max(mask) < _MOST_BOXES:
+        raise place.error(
+            f"mask names anchors {min(mask)} to {max(mask)}: they must lie in 0 to {_MOST_BOXES - 1}", "mask"
+        )
+    if max(mask) >= total:
+        options.warn(f"mask names anchor {max(mask)} of num={total}: Darknet reads it from beyond its table", "mask")
+    entries = coords + 1 + classes
+    shape = _check_channels(place, len(mask) * entries, f"{len(mask)} masks × ({coords} + 1 + classes={classes})")
+    nms = beta = None
+    if not place.original:
+        nms, beta = options.text("nms_kind", "default"), options.number("beta_nms", 0.6)
+    return place.layer(
+        shape,
+        classes=classes,
+        num=len(mask),
+        total=total,
+        mask=mask,
+        anchors=_anchors(place, total, max(total, max(mask) + 1)),
+        new_coords=new_coords,
+        scale_x_y=scale_x_y,
+        entries=entries,
+        logistic=tuple((first, entries if end < 0 else end) for first, end in logistic),
+        nms_kind=nms,
+        beta_nms=beta,
+        **more,
+    )
+
+
+def detection(place: Place) -> Layer:
+    """[detection]: the first YOLO's head; a softmax over each place's classes where it asks for one."""
+    options = place.options
+    classes = _count(place, "classes", 1)
+    coords = _count(place, "coords", 1)
+    num = _count(place, "num", 1)
+    side = _count(place, "side", 7)
+    wanted = side * side * ((1 + coords) * num + classes)
+    total = prod(place.in_shape)
+    if total != wanted:
+        raise place.error(
+            f"has {total} inputs and needs {wanted}: side={side}² × ((1 + coords={coords}) × num={num} + "
+            f"classes={classes})"
+        )
+    return place.layer(
+        (total,),
+        classes=classes,
+        coords=coords,
+        num=num,
+        side=side,
+        softmax=options.flag("softmax"),
+        sqrt=options.flag("sqrt"),
+    )
+
+
+def _count(place: Place, key: str, default: int) -> int:
+    return place.options.integer(key, default, least=1, most=_MOST_CLASSES if key == "classes" else _MOST_BOXES)
+
+
+def _check_channels(place: Place, wanted: int, reason: str) -> tuple[int, int, int]:
+    shape = place.image()
+    if shape[0] != wanted:
+        raise place.error(
+            f"its input {describe(shape)} has {shape[0]} channels and must have {wanted} = {reason}: "
+            "set filters= of the layer before"
+        )
+    return shape
+
+
+def _anchors(place: Place, total: int, needed: int) -> tuple[float, ...]:
+    """Two numbers for each of `needed` anchors; those that the cfg leaves out are 0.5, as Darknet starts them."""
+    anchors = place.options.numbers("anchors", note_ends_list=not place.original)
+    if len(anchors) > 2 * total:
+        place.options.warn(f"anchors has {len(anchors)} numbers for num={total}", "anchors")
+    return (anchors + (0.5,) * (2 * needed - len(anchors)))[: 2 * needed]

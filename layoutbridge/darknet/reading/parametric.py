@@ -1,0 +1,243 @@
+"""The layers with a weight for each connection: convolutional, deconvolutional, connected, local.
+
+Definition: convolutional_layer.c, deconvolutional_layer.c, connected_layer.c, local_layer.c; the order of their
+parameters: parser.c (load_convolutional_weights and its like).
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from layoutbridge.darknet.reading.place import Place, describe
+from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
+
+
+def convolutional(place: Place) -> Layer:
+    """[convolutional]: weights [filters, C/groups, size, size], padding size//2 where `pad` is not 0."""
+    options = place.options
+    channels, height, width = place.image()
+    filters = options.integer("filters", 1, least=1)
+    groups = max(options.integer("groups", 1), 1)
+    size = options.integer("size", 1, least=1)
+    stride_x, stride_y = _strides(place)
+    padding = _padding(place, size)
+    activation = options.activation("logistic")
+    batch_normalize = options.flag("batch_normalize")
+    flipped = options.flag("flipped")
+    dilation, antialiasing, shared_with = 1, 0, None
+    if not place.original:
+        dilation = options.integer("dilation", 1, least=1) if size > 1 else 1
+        antialiasing = options.integer("antialiasing", 0)
+        batch_normalize = options.flag("cbn") or batch_normalize
+        shared_with = _share(place)
+        options.ignore("dilation", "assisted_excitation")
+    for name, count in (("input channels", channels), ("filters", filters)):
+        if count % groups:
+            raise place.error(f"{name} {count} cannot be split into groups={groups}", "groups")
+    if flipped and groups > 1:
+        raise place.error(f"flipped=1 with groups={groups} has no defined order of weights", "flipped")
+    blur_x, blur_y = stride_x, stride_y
+    if antialiasing:
+        stride_x = stride_y = 1
+    if dilation > 1 and 2 * padding != size - 1:
+        raise place.error(
+            f"dilation={dilation} needs the padding (size − 1)/2, not {padding} at size={size}: "
+            "Darknet computes another size of output than it fills",
+            "dilation",
+        )
+    shape = (
+        filters,
+        place.window(height, size, stride_y, 2 * padding, "height"),
+        place.window(width, size, stride_x, 2 * padding, "width"),
+    )
+    place.check_padded(2 * padding * dilation, 2 * padding * dilation)
+    weights = (filters, channels // groups, size, size)
+    return place.layer(
+        blurred(place, shape, antialiasing, blur_x, blur_y),
+        _filter_parameters(place, filters, weights, batch_normalize, flipped, shared_with),
+        filters=filters,
+        size=size,
+        stride_x=stride_x,
+        stride_y=stride_y,
+        padding=padding * dilation,
+        dilation=dilation,
+        groups=groups,
+        batch_normalize=batch_normalize,
+        activation=activation,
+        antialiasing=antialiasing and (2 if antialiasing == 2 else 1),
+        blur_stride_x=blur_x,
+        blur_stride_y=blur_y,
+        shared_with=shared_with,
+    )
+
+
+def blurred(place: Place, shape: Shape, antialiasing: int, stride_x: int, stride_y: int) -> Shape:
+    """`shape` after the blur that `antialiasing` asks for: 3 × 3 with one zero around, or 2 × 2 without."""
+    if not antialiasing:
+        return shape
+    size, padding = (2, 0) if antialiasing == 2 else (3, 2)
+    return (
+        shape[0],
+        place.window(shape[1], size, stride_y, padding, "height"),
+        place.window(shape[2], size, stride_x, padding, "width"),
+    )
+
+
+def deconvolutional(place: Place) -> Layer:
+    """[deconvolutional], the original's alone: weights [C, filters, size, size], read in the order of its forward."""
+    options = place.options
+    channels, height, width = place.image()
+    filters = options.integer("filters", 1, least=1)
+    size = options.integer("size", 1, least=1)
+    stride = options.integer("stride", 1, least=1)
+    activation = options.activation("logistic")
+    batch_normalize = options.flag("batch_normalize")
+    padding = _padding(place, size)
+    shape = (filters, (height - 1) * stride + size - 2 * padding, (width - 1) * stride + size - 2 * padding)
+    if min(shape) < 1:
+        raise place.error(f"its output would be {describe(shape)}: the padding {padding} crops all of it")
+    return place.layer(
+        shape,
+        _filter_parameters(place, filters, (channels, filters, size, size), batch_normalize, False, None),
+        filters=filters,
+        size=size,
+        stride=stride,
+        padding=padding,
+        batch_normalize=batch_normalize,
+        activation=activation,
+    )
+
+
+def connected(place: Place) -> Layer:
+    """[connected]: weights [output, inputs]; the output is a picture of 1 × 1."""
+    options = place.options
+    inputs = prod(place.in_shape)
+    output = options.integer("output", 1, least=1)
+    activation = options.activation("logistic")
+    batch_normalize = options.flag("batch_normalize")
+    loads = not options.flag("dontload")
+    parameters = [_parameter("biases", (output,), loads), _parameter("weights", (output, inputs), loads)]
+    if batch_normalize:
+        parameters += _normalization(output, loads and not options.flag("dontloadscales"))
+    return place.layer(
+        (output, 1, 1), parameters, output=output, batch_normalize=batch_normalize, activation=activation
+    )
+
+
+def local(place: Place) -> Layer:
+    """[local]: its own filters at every place of the output."""
+    options = place.options
+    channels, height, width = place.image()
+    filters = options.integer("filters", 1, least=1)
+    size = options.integer("size", 1, least=1)
+    stride = options.integer("stride", 1, least=1)
+    padding = options.integer("pad", 0, least=0)
+    activation = options.activation("logistic")
+    loads = not options.flag("dontload")
+    counts = []
+    for axis, length in (("height", height), ("width", width)):
+        labelled = (length - (1 if padding else size)) // stride + 1
+        filled = place.window(length, size, stride, 2 * padding, axis)
+        if labelled != filled:
+            raise place.error(
+                f"pad={padding} at size={size} fills {filled} places of the {axis} {length} where Darknet counts "
+                f"{labelled}: give pad={size // 2 if size % 2 else 0}",
+                "pad",
+            )
+        counts.append(filled)
+    place.check_padded(2 * padding, 2 * padding)
+    rows, columns = counts
+    parameters = (
+        _parameter("biases", (filters, rows, columns), loads),
+        _parameter("weights", (rows * columns, filters, channels * size * size), loads),
+    )
+    return place.layer(
+        (filters, rows, columns),
+        parameters,
+        filters=filters,
+        size=size,
+        stride=stride,
+        padding=padding,
+        activation=activation,
+    )
+
+
+def _strides(place: Place) -> tuple[int, int]:
+    options = place.options
+    if place.original:
+        stride = options.integer("stride", 1, least=1)
+        return stride, stride
+    stride_x, stride_y = options.integer("stride_x", -1), options.integer("stride_y", -1)
+    stride = options.integer("stride", 1, least=1)
+    return (stride_x if stride_x >= 1 else stride), (stride_y if stride_y >= 1 else stride)
+
+
+def _padding(place: Place, size: int) -> int:
+    pad, padding = place.options.integer("pad", 0), place.options.integer("padding", 0, least=0)
+    return size // 2 if pad else padding
+
+
+def _share(place: Place) -> int | None:
+    if not place.options.has("share_index"):
+        return None
+    index = place.reference(place.options.integer("share_index", 0), "share_index")
+    other = place.layers[index]
+    if other.kind != "convolutional":
+        raise place.error(f"share_index names {other.name}, which is no [convolutional]", "share_index")
+    beyond = other.settings["shared_with"]
+    return index if beyond is None else int(beyond)
+
+
+def _filter_parameters(
+    place: Place, filters: int, shape: Shape, batch_normalize: bool, flipped: bool, shared_with: int | None
+) -> list[Parameter]:
+    options = place.options
+    loads = not options.flag("dontload") and shared_with is None
+    loads_scales = loads and not options.flag("dontloadscales")
+    names = [_parameter("biases", (filters,), loads, shared_with)]
+    if batch_normalize:
+        names += _normalization(filters, loads_scales, shared_with)
+    names.append(_parameter("weights", shape, loads, shared_with, flipped))
+    if shared_with is not None:
+        owned = {p.name: p.shape for p in place.layers[shared_with].parameters}
+        for parameter in names:
+            if owned.get(parameter.name) != parameter.shape:
+                theirs = describe(owned[parameter.name]) if parameter.name in owned else "none"
+                raise place.error(
+                    f"its {parameter.name} are {describe(parameter.shape)}, and those of the layer that it shares "
+                    f"with are {theirs}",
+                    "share_index",
+                )
+    if place.original and options.integer("numload", 0):
+        return _only_first(place, names, filters)
+    return names
+
+
+def _only_first(place: Place, parameters: list[Parameter], filters: int) -> list[Parameter]:
+    """`numload`: the weights file holds the first filters alone; the others start as Darknet's, weights at 0."""
+    count = place.options.integer("numload", 0, least=1)
+    if count > filters:
+        raise place.error(f"numload={count} is more than its {filters} filters", "numload")
+    if place.kind == "deconvolutional" and count < filters:
+        raise place.error("numload has no defined order of weights in this layer", "numload")
+    if count < filters:
+        place.options.warn(f"the weights of filters {count} to {filters - 1} are not in the file and are 0", "numload")
+    return (
+        [Parameter(p.name, p.shape, count if p.leading else 0, p.fill, p.flipped) for p in parameters]
+        if (place.kind == "convolutional")
+        else parameters
+    )
+
+
+def _normalization(count: int, loads: bool, shared_with: int | None = None) -> list[Parameter]:
+    """The three arrays of a batch norm, with what Darknet starts from where the file does not hold them."""
+    return [
+        Parameter(name, (count,), count if loads else 0, fill, shared_with=shared_with)
+        for name, fill in (("scales", 1.0), ("means", 0.0), ("variances", 0.0))
+    ]
+
+
+def _parameter(
+    name: str, shape: Shape, loads: bool, shared_with: int | None = None, flipped: bool = False
+) -> Parameter:
+    return Parameter(name, shape, shape[0] if loads else 0, 0.0, flipped, shared_with)

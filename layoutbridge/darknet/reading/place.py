@@ -1,0 +1,127 @@
+"""Where a layer stands while a network is built, and the checks that all kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+from layoutbridge.darknet.reading.options import LARGEST, Options
+from layoutbridge.darknet.structure.model import Flavor, Layer, Parameter, Shape
+from layoutbridge.errors import CfgError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The section to read (`options`), what comes in (`in_shape`) and the layers before it."""
+
+    options: Options
+    index: int
+    kind: str
+    in_shape: Shape
+    net_shape: Shape
+    layers: Sequence[Layer]
+    folder: str | None  # of the cfg file, for files that it names
+
+    @property
+    def flavor(self) -> Flavor:
+        """Whose rules hold."""
+        return self.options.flavor
+
+    @property
+    def original(self) -> bool:
+        """Whether the original Darknet's rules hold."""
+        return self.options.flavor == "pjreddie"
+
+    def error(self, text: str, key: str | None = None) -> CfgError:
+        """The error to raise: file, line, section, `text`."""
+        return self.options.error(text, key)
+
+    def shape_of(self, index: int) -> Shape:
+        """The output shape of an earlier layer, or of the network's input at -1."""
+        return self.net_shape if index == -1 else self.layers[index].out_shape
+
+    def image(self) -> tuple[int, int, int]:
+        """The input's (C, H, W); an error where it is flat, as in Darknet."""
+        return self.as_image(self.in_shape)
+
+    def as_image(self, shape: Shape, of: str = "its input") -> tuple[int, int, int]:
+        """`shape` as (C, H, W), or an error that says what is flat."""
+        if len(shape) != 3:
+            raise self.error(f"needs a picture [C, H, W], and {of} is flat: {describe(shape)}{self._why_flat()}")
+        return shape[0], shape[1], shape[2]
+
+    def _why_flat(self) -> str:
+        """Where the layer before is a route of pictures that do not fit, what does not, and what to do."""
+        before = self.layers[-1] if self.layers else None
+        if before is None or before.kind != "route" or len(before.in_shapes) < 2:
+            return ""
+        sizes = " and ".join(map(describe, before.in_shapes))
+        return f"; the [route] at line {before.line} joins {sizes}: choose an input size that makes them fit"
+
+    def reference(self, value: int, key: str) -> int:
+        """A layer named by `from` or `layers`: negative ones count back from this one.
+
+        An error where it is before the first layer, this layer itself or one ahead.
+        """
+        index = self.index + value if value < 0 else value
+        if not 0 <= index < self.index:
+            side = "before the first layer" if index < 0 else "not before this layer"
+            raise self.error(f"{key}={value} is layer {index}, {side} (this one is layer {self.index})", key)
+        return index
+
+    def window(self, length: int, size: int, stride: int, padding: int, axis: str) -> int:
+        """How many windows of `size` fit `length` with `padding` zeros in all; an error where none does."""
+        count = (length + padding - size) // stride + 1
+        if length + padding < size or count < 1:
+            raise self.error(
+                f"a window of {size} does not fit the input's {axis} {length} with {padding} of padding in all"
+            )
+        return count
+
+    def check_padded(self, padding_height: int, padding_width: int) -> None:
+        """An error where the input with that much padding in all has more values than Darknet counts."""
+        channels, height, width = self.image()
+        total = channels * (height + padding_height) * (width + padding_width)
+        if total > LARGEST:
+            raise self.error(
+                f"its input {describe(self.in_shape)} with {max(padding_height, padding_width):,} of padding "
+                f"would have {total:,} values, over {LARGEST:,}"
+            )
+
+    def layer(
+        self,
+        out_shape: Shape,
+        parameters: Sequence[Parameter] = (),
+        inputs: Sequence[int] | None = None,
+        /,
+        **settings: Any,
+    ) -> Layer:
+        """The finished layer; an error where a size is more than Darknet's 32-bit integers hold."""
+        sources = (self.index - 1,) if inputs is None else tuple(inputs)
+        if min(out_shape) < 1:
+            raise self.error(f"its output would be {describe(out_shape)}, empty")
+        if prod(out_shape) > LARGEST:
+            raise self.error(f"its output {describe(out_shape)} has {prod(out_shape):,} values, over {LARGEST:,}")
+        for parameter in parameters:
+            if parameter.size > LARGEST:
+                raise self.error(
+                    f"its {parameter.name} {describe(parameter.shape)} are {parameter.size:,} values, over {LARGEST:,}"
+                )
+        return Layer(
+            index=self.index,
+            kind=self.kind,
+            line=self.options.section.line,
+            inputs=sources,
+            in_shapes=tuple(self.shape_of(source) for source in sources) if sources else (),
+            out_shape=out_shape,
+            settings=MappingProxyType(settings),
+            parameters=tuple(parameters),
+        )
+
+
+def describe(shape: Shape) -> str:
+    """A shape in an error: `64×26×26`, or `1000`."""
+    return "×".join(map(str, shape))

@@ -1,0 +1,84 @@
+"""The layers that keep their input's shape: batchnorm, activation, dropout, lrn, l2norm, softmax and the like.
+
+Definition: batchnorm_layer.c, activation_layer.c, dropout_layer.c, normalization_layer.c, l2norm_layer.c,
+softmax_layer.c, logistic_layer.c, cost_layer.c; tree.c for the softmax's tree.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from layoutbridge.darknet.reading.place import Place
+from layoutbridge.darknet.reading.softmax_tree import read_tree
+from layoutbridge.darknet.structure.model import Layer, Parameter
+
+
+def batchnorm(place: Place) -> Layer:
+    """[batchnorm]: the fork reads biases first; the original has none in its file."""
+    channels = place.image()[0]
+    loads = not place.options.flag("dontload")
+    fills = (("biases", 0.0), ("scales", 1.0), ("means", 0.0), ("variances", 0.0))
+    parameters = [
+        Parameter(name, (channels,), channels if loads and not (place.original and name == "biases") else 0, fill)
+        for name, fill in fills
+    ]
+    return place.layer(place.in_shape, parameters)
+
+
+def activation(place: Place) -> Layer:
+    """[activation]: linear unless named."""
+    return place.layer(place.in_shape, activation=place.options.activation("linear"))
+
+
+def unchanged(place: Place) -> Layer:
+    """[dropout] and [empty]: the input, outside training."""
+    return place.layer(place.in_shape)
+
+
+def cost(place: Place) -> Layer:
+    """[cost]: computes nothing without a truth; ours is its input, flat as Darknet holds it."""
+    return place.layer((prod(place.in_shape),))
+
+
+def lrn(place: Place) -> Layer:
+    """[lrn]: a running window over the channels; see the reference for its recurrence."""
+    options = place.options
+    channels = place.image()[0]
+    size = options.integer("size", 5, least=1)
+    if size // 2 > channels:
+        raise place.error(f"size={size} starts with {size // 2} channels and the input has {channels}", "size")
+    return place.layer(
+        place.in_shape,
+        size=size,
+        alpha=options.number("alpha", 0.0001),
+        beta=options.number("beta", 0.75),
+        kappa=options.number("kappa", 1.0),
+    )
+
+
+def l2norm(place: Place) -> Layer:
+    """[l2norm]: each position divided by its length over the channels."""
+    return place.layer(place.image())
+
+
+def logistic(place: Place) -> Layer:
+    """[logistic]: the logistic of every value."""
+    return place.layer(place.in_shape)
+
+
+def softmax(place: Place) -> Layer:
+    """[softmax]: over equal groups of all values, or over the groups of a tree; the result is flat."""
+    options = place.options
+    total = prod(place.in_shape)
+    groups = options.integer("groups", 1, least=1)
+    temperature = options.number("temperature", 1.0)
+    if total % groups:
+        raise place.error(f"its {total} inputs cannot be split into groups={groups}", "groups")
+    if temperature == 0:
+        raise place.error("temperature=0: every value would be divided by it", "temperature")
+    if options.flag("spatial"):
+        options.warn("spatial=1 is left out, as by Darknet's own CPU code: the softmax is over all values", "spatial")
+    tree = read_tree(place)
+    if tree is not None and sum(tree.sizes) != total:
+        raise place.error(f"its tree has {sum(tree.sizes)} classes, its input {total} values", "tree")
+    return place.layer((total,), groups=groups, temperature=temperature, tree=tree)

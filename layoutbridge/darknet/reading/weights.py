@@ -1,0 +1,210 @@
+"""Weights files: read as views of a memory map, checked, and written back byte for byte.
+
+The header is three int32 (major, minor, revision), then the number of pictures seen in training: 8 bytes from version
+0.2 on, else 4; a major or minor over 1000 says that connected weights are stored transposed, and there the original
+reads 4 bytes and the fork 8. Then every layer's arrays of float32 in their order, with nothing between them.
+
+Definition: parser.c (load_weights_upto, save_weights_upto) of both forks.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.structure.model import Flavor, Layer, Network, Parameter
+from layoutbridge.errors import LayoutBridgeError, WeightsError
+from layoutbridge.files import Progress, whole_file
+
+Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
+_CHUNK = 1 << 20  # floats that are checked, or bytes that are written, at a time
+_LARGEST_VERSION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Header:
+    """The beginning of a weights file: its version, pictures seen, and the bytes themselves."""
+
+    major: int
+    minor: int
+    revision: int
+    seen: int
+    transposed: bool
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """A weights file read for one network.
+
+    `arrays` maps (layer index, parameter name) to a read-only float32 array in the parameter's shape, mostly a view of
+    the file; a layer that shares another's has its own entries. `trailing` are the bytes behind the last parameter.
+    """
+
+    header: Header
+    arrays: Arrays
+    stored: tuple[NDArray[np.uint8], ...]
+    trailing: NDArray[np.uint8]
+    warnings: tuple[str, ...] = ()
+
+
+def read_weights(
+    network: Network,
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Weights:
+    """The weights of `network` in the file at `path`, memory-mapped: nothing is copied but a part-loaded layer.
+
+    The arrays are the file: writing into it while they are in use changes them (replacing it by another does not).
+    Raises `WeightsError` for a file that is missing, empty, no weights file (a Git LFS pointer, an HTML page), too
+    short (how many floats, at which layer), holding NaN or infinity (which layer), and with `strict` too long.
+    """
+    file = Path(path)
+    data = _map(file)
+    header = read_header(data[:20].tobytes(), network.flavor, file.name)
+    body = data[len(header.raw) :]
+    available, needed = body.size // 4, sum(p.stored for layer in network.layers for p in layer.parameters)
+    warnings: list[str] = []
+    if available < needed:
+        raise _too_short(network, file.name, available, needed)
+    extra = body.size - 4 * needed
+    if extra and network.upto is None:
+        text = (
+            f"{file.name} holds {available:,} floats and the network takes {needed:,}: {available - needed:,} floats"
+            f"{f' and {extra % 4} bytes' if extra % 4 else ''} are left over; is it the weights file of this cfg?"
+        )
+        if strict:
+            raise WeightsError(text)
+        warnings.append(text)
+    arrays, stored = _arrays(network, body, header, file.name, progress)
+    trailing = body[4 * needed :] if network.upto is None else body[:0]
+    return Weights(header, MappingProxyType(arrays), stored, trailing, tuple(warnings))
+
+
+def read_header(start: bytes, flavor: Flavor, source: str) -> Header:
+    """The header in the first bytes of a weights file; `WeightsError` where they are none."""
+    lowered = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if lowered.startswith(b"version https://"):
+        raise WeightsError(f"{source} is a Git LFS pointer, not the weights: fetch the file itself (git lfs pull)")
+    if lowered.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise WeightsError(f"{source} is an HTML page, not the weights: the download went wrong")
+    if len(start) < 16:
+        raise WeightsError(f"{source} has {len(start)} bytes, less than the header of a weights file")
+    major, minor, revision = struct.unpack_from("<3i", start)
+    if not all(0 <= number <= _LARGEST_VERSION for number in (major, minor, revision)):
+        raise WeightsError(f"{source} is no Darknet weights file: its version would be {major}.{minor}.{revision}")
+    transposed = major > 1000 or minor > 1000
+    long = major * 10 + minor >= 2 and not (flavor == "pjreddie" and (major >= 1000 or minor >= 1000))
+    if long and len(start) < 20:
+        raise WeightsError(f"{source} has {len(start)} bytes, less than the header of version {major}.{minor}")
+    (seen,) = struct.unpack_from("<Q" if long else "<I", start, 12)
+    return Header(major, minor, revision, seen, transposed, start[: 20 if long else 16])
+
+
+def write_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
+    """Write `weights` to `path` as they were read, byte for byte; whole or not at all.
+
+    After `upto` only the layers kept are written, as by Darknet's `partial`. Raises `UnusableInputError` where the
+    folder cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(weights.header.raw)
+        for part in (*weights.stored, weights.trailing):
+            for start in range(0, part.size, _CHUNK):
+                file.write(part[start : start + _CHUNK].data)
+
+
+def _map(file: Path) -> NDArray[np.uint8]:
+    try:
+        if not file.is_file():
+            problem = (
+                "it is a folder" if file.is_dir() else "it is no regular file" if file.exists() else "no such file"
+            )
+            raise WeightsError(f"cannot read the weights {str(file)!r}: {problem}")
+        if file.stat().st_size == 0:
+            raise WeightsError(f"{file.name} is empty")
+        return np.asarray(np.memmap(file, np.uint8, "r"))
+    except LayoutBridgeError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"cannot read the weights {str(file)!r}: {reason}") from None
+
+
+def _too_short(network: Network, source: str, available: int, needed: int) -> WeightsError:
+    position = 0
+    for layer in network.layers:
+        for parameter in layer.parameters:
+            if position + parameter.stored > available:
+                return WeightsError(
+                    f"{source} is too short: {needed - available:,} of {needed:,} floats are missing, from the "
+                    f"{parameter.name} of layer {layer.name} ({network.source}, line {layer.line}) on"
+                )
+            position += parameter.stored
+    raise AssertionError("asked only where a parameter is missing")
+
+
+def _arrays(
+    network: Network, body: NDArray[np.uint8], header: Header, source: str, progress: Progress | None
+) -> tuple[dict[tuple[int, str], NDArray[np.float32]], tuple[NDArray[np.uint8], ...]]:
+    arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
+    needed = sum(p.stored for layer in network.layers for p in layer.parameters)
+    floats = body[: 4 * needed].view("<f4")
+    position = 0
+    for layer in network.layers:
+        for parameter in layer.parameters:
+            if parameter.shared_with is not None:
+                arrays[layer.index, parameter.name] = arrays[parameter.shared_with, parameter.name]
+                continue
+            values = floats[position : position + parameter.stored]
+            _check_finite(values, layer, parameter, network, source)
+            position += parameter.stored
+            arrays[layer.index, parameter.name] = _shaped(values, layer, parameter, header)
+            if progress is not None:
+                progress(position, needed)
+    return arrays, (body[: 4 * needed],)
+
+
+def _check_finite(
+    values: NDArray[np.float32], layer: Layer, parameter: Parameter, network: Network, source: str
+) -> None:
+    for start in range(0, values.size, _CHUNK):
+        finite = np.isfinite(values[start : start + _CHUNK])
+        if not finite.all():
+            at = start + int(np.argmin(finite))
+            raise WeightsError(
+                f"{source} holds {float(values[at])} among the {parameter.name} of layer {layer.name} "
+                f"(value {at:,} of {values.size:,}; {network.source}, line {layer.line}): "
+                "the file is damaged, of another network, or its training diverged"
+            )
+
+
+def _shaped(values: NDArray[np.float32], layer: Layer, parameter: Parameter, header: Header) -> NDArray[np.float32]:
+    """`values` in the parameter's shape: a view, but for a layer that is loaded in part."""
+    shape, leading = parameter.shape, parameter.leading
+    if leading == 0:
+        return np.broadcast_to(np.float32(parameter.fill), shape)  # takes no memory
+    inner = prod(shape[1:])
+    if parameter.flipped or (layer.kind == "connected" and parameter.name == "weights" and header.transposed):
+        part = values.reshape(inner, leading).T.reshape(leading, *shape[1:])
+    else:
+        part = values.reshape(leading, *shape[1:])
+    if leading == shape[0]:
+        return part
+    try:
+        whole = np.full(shape, parameter.fill, np.float32)
+    except MemoryError:
+        raise WeightsError(f"the {parameter.name} of layer {layer.name} do not fit in memory") from None
+    whole[:leading] = part
+    whole.flags.writeable = False
+    return whole

@@ -1,0 +1,1 @@
+"""ncnn: the primitives of networks, written to its two files."""

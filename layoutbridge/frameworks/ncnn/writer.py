@@ -1,0 +1,97 @@
+"""ncnn's two files, written as a stream: layers as text in the .param, their weights as bytes in the .bin.
+
+The .param is the magic number, how many layers and blobs there are, and a line for each layer: kind, name, how many
+blobs it reads and makes, their names, then `key=value`; a list is `-(23300 + key)=length,values`. The .bin holds the
+weights alone, in the order of the layers, little-endian; a tagged one has a word before it, 0 for float32.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from layoutbridge.errors import ParameterError, UnusableInputError
+from layoutbridge.files import Progress, whole_file
+from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number
+
+_MAGIC = 7767517
+_LIST = 23300  # added to the key of a list, which is then negative
+_FLOAT32 = bytes(4)  # the tag of float32 weights
+
+
+def bin_beside(path: str | os.PathLike[str]) -> Path:
+    """The .bin that belongs to a .param; raises `ParameterError` for another ending."""
+    target = Path(path)
+    if target.suffix != ".param":
+        raise ParameterError(f"'{os.fspath(path)}' must end in .param: ncnn's weights go into the .bin beside it")
+    return target.with_suffix(".bin")
+
+
+def write_files(layers: Sequence[NcnnLayer], path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+    """Write `layers` to `path`, which ends in .param, and their weights to the .bin beside it; whole or not at all.
+
+    Returns the path of the .bin, which takes its place first. Raises `ParameterError` for another ending and
+    `UnusableInputError` where the folder cannot be written; both files are then as they were.
+    """
+    weights_path = bin_beside(path)
+    weights = [weight for layer in layers for weight in layer.weights]
+    total, done = sum(weight.nbytes for weight in weights), 0
+    try:
+        with whole_file(path) as temporary, whole_file(weights_path) as temporary_weights:
+            temporary.write_text(text_of(layers), encoding="utf-8", newline="\n")
+            with temporary_weights.open("wb") as file:
+                for weight in weights:
+                    if weight.tagged:
+                        done += file.write(_FLOAT32)
+                    for chunk in weight.array.chunks():
+                        done += file.write(np.ascontiguousarray(chunk, "<f4").reshape(-1).view(np.uint8).data)
+                        if progress is not None:
+                            progress(done, total)
+            if done != total:
+                raise AssertionError(f"the weights have {done} bytes, not {total}")
+    except OSError as error:  # a full disk, most of all
+        raise UnusableInputError(f"cannot write '{os.fspath(path)}': {error.strerror or error}") from None
+    return weights_path
+
+
+def input_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """The shape that a .param tells of its first input, outermost axis first; () where it tells none."""
+    with Path(path).open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("Input "):
+                told = dict(part.split("=", 1) for part in line.split() if "=" in part)
+                return tuple(int(told[key]) for key in ("2", "11", "1", "0") if key in told)
+    return ()
+
+
+def text_of(layers: Sequence[NcnnLayer]) -> str:
+    """The .param's text.
+
+    >>> print(text_of([NcnnLayer("Input", "x", (), ("x",), {0: 2}), NcnnLayer("Clip", "y", ("x",), ("y",), {0: 0.5})]))
+    7767517
+    2 2
+    Input x 0 1 x 0=2
+    Clip y 1 1 x y 0=0.5
+    """
+    blobs = sum(len(layer.outputs) for layer in layers)
+    lines = [str(_MAGIC), f"{len(layers)} {blobs}", *map(_line, layers)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(layer: NcnnLayer) -> str:
+    names = (layer.kind, layer.name, len(layer.inputs), len(layer.outputs), *layer.inputs, *layer.outputs)
+    return " ".join([*map(str, names), *(_pair(key, value) for key, value in layer.numbers.items())])
+
+
+def _pair(key: int, value: Number) -> str:
+    if isinstance(value, tuple):
+        return f"{-_LIST - key}={','.join([str(len(value)), *map(_number, value)])}"
+    return f"{key}={_number(value)}"
+
+
+def _number(value: float) -> str:
+    """An integer plainly; a float in the fewest digits that give back its float32, always with a point or an e."""
+    return str(value) if isinstance(value, int) else str(np.float32(value))

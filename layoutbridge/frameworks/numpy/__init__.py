@@ -1,0 +1,1 @@
+"""NumPy: a rearrangement is a function of arrays already."""

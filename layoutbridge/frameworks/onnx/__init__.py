@@ -1,0 +1,1 @@
+"""ONNX: rearrangements as models, their running, and the primitives of networks."""

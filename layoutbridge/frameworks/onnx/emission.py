@@ -1,0 +1,223 @@
+"""ONNX: a rearrangement as a model of one input and one output, in standard operators.
+
+The operator that is the same map where there is one (SpaceToDepth, DepthToSpace, Transpose), else the form that
+onnxruntime runs fastest: `plan` chooses, `graph` writes, `sessions` runs.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
+from layoutbridge.algebra.sizes import Size
+from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError
+from layoutbridge.files import whole_file
+from layoutbridge.frameworks.base import Runnable, installed_version, missing
+from layoutbridge.frameworks.onnx.plan import plan
+from layoutbridge.frameworks.onnx.reading import load_callable
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["EXTRA", "emit", "installed", "load_callable", "runnables", "save"]
+
+EXTRA = "onnx"
+DEFAULT_OPSET = 17  # loaded by every onnxruntime from 1.12 on, and by what else reads ONNX today
+LOWEST_OPSET = 11  # DepthToSpace has its CRD mode from here on
+_BFLOAT16_OPSET = 13
+ELEM_TYPES = {
+    "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9,
+    "float16": 10, "float64": 11, "uint32": 12, "uint64": 13, "bfloat16": 16,
+}  # fmt: skip
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+OpenShape = Sequence[int | str | None]
+
+
+def installed() -> str | None:
+    """The versions of onnx and of onnxruntime, or None where neither is there."""
+    found = [f"{name} {held}" for name, held in (("onnx", onnx_version()), ("onnxruntime", runtime_version())) if held]
+    return ", ".join(found) or None
+
+
+def onnx_version() -> str | None:
+    """The version of onnx, or None."""
+    return installed_version("onnx")
+
+
+def runtime_version() -> str | None:
+    """The version of onnxruntime under any of the names that it is packaged as, or None."""
+    return installed_version(*_RUNTIMES)
+
+
+def emit(
+    op: Rearrangement,
+    *,
+    shape: OpenShape | None = None,
+    dtype: str = "float32",
+    opset: int = DEFAULT_OPSET,
+    native: bool = True,
+) -> onnx.ModelProto:
+    """`op` as a model from "input" to "output".
+
+    `shape` is the input's with its batch axis in front, [N, C, H, W]; None or a name leaves a length open, and
+    without `shape` all are. `dtype` is a float, integer or bool NumPy name, or bfloat16. `opset` goes from 11 (13
+    for bfloat16) to what the installed onnx knows; onnxruntime may know less. With `native` off there is no
+    SpaceToDepth and no DepthToSpace in it, which makes depth-to-space at least twice as fast in onnxruntime.
+
+    A fixed length that does not fit raises `ShapeError`, one left open is refused when the model runs. Raises
+    `ParameterError` for an unusable opset or dtype and `MissingFrameworkError` without onnx.
+
+    >>> from layoutbridge.operations.catalog import op
+    >>> model = emit(op("darknet_reorg"), shape=(None, 64, 26, 26))
+    >>> [node.name for node in model.graph.node]
+    ['darknet_reorg/Reshape', 'darknet_reorg/SpaceToDepth', 'darknet_reorg/Reshape_2']
+    >>> [length.dim_param or length.dim_value for length in model.graph.output[0].type.tensor_type.shape.dim]
+    ['N', 256, 13, 13]
+    """
+    try:
+        from layoutbridge.frameworks.onnx.graph import build_model
+    except ImportError:
+        raise missing("onnx", EXTRA) from None
+    from layoutbridge.version import __version__
+
+    dtype = _known_dtype(dtype)
+    opset = _known_opset(opset, dtype)
+    names, known = _read_shape(op, shape)
+    return build_model(
+        plan(op, known, dtype, opset, native),
+        name=op.name or "rearrangement",
+        names=names,
+        elem_type=ELEM_TYPES[dtype],
+        opset=opset,
+        doc=_describe(op),
+        version=__version__,
+    )
+
+
+def save(
+    op: Rearrangement,
+    path: str | os.PathLike[str],
+    *,
+    shape: OpenShape | None = None,
+    dtype: str = "float32",
+    opset: int = DEFAULT_OPSET,
+    native: bool = True,
+) -> None:
+    """Write the model that `emit` makes to `path`, whole or not at all.
+
+    Raises as `emit` does, and `UnusableInputError` where `path` cannot be written.
+    """
+    model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def runnables(stride: int, entries: Iterable[Rearrangement]) -> Iterable[Runnable]:
+    """SpaceToDepth and DepthToSpace in every mode that the installed onnx has, and each entry's model.
+
+    Each of them runs in onnxruntime and in onnx's reference evaluator; the gradient of an entry's model is the
+    model of its inverse. What an installation cannot run says so in `unavailable`.
+    """
+    from layoutbridge.frameworks.onnx.sessions import all_runnables
+
+    return all_runnables(stride, entries)
+
+
+def _known_dtype(dtype: str) -> str:
+    name = getattr(dtype, "name", dtype)
+    if name not in ELEM_TYPES:
+        raise ParameterError(f"no ONNX model is written for dtype {name!r}; there are {', '.join(ELEM_TYPES)}")
+    return str(name)
+
+
+def _known_opset(opset: int, dtype: str) -> int:
+    import onnx
+
+    highest = onnx.defs.onnx_opset_version()
+    lowest = _BFLOAT16_OPSET if dtype == "bfloat16" else LOWEST_OPSET
+    try:
+        number = -1 if isinstance(opset, bool) else operator.index(opset)
+    except TypeError:
+        number = -1
+    if not lowest <= number <= highest:
+        of = f" for {dtype}" if lowest != LOWEST_OPSET else ""
+        span = f"from {lowest} to {highest} (onnx {onnx.__version__})"
+        raise ParameterError(f"the opset{of} must be {span}, not {opset!r}")
+    return number
+
+
+def _read_shape(op: Rearrangement, shape: OpenShape | None) -> tuple[tuple[str, ...], dict[int, int]]:
+    """The name of each axis, the batch in front, and the lengths that are fixed; `ShapeError` where they do not fit."""
+    whole = with_batch_axis(op, op.rank + 1)
+    known = dict(whole.domain.fixed)
+    if shape is None:
+        return whole.axes, known
+    given = tuple(shape)
+    if len(given) != whole.rank:
+        wanted = f"[{', '.join(whole.axes)}], the batch in front"
+        raise ShapeError(f"{op.label} takes a shape {wanted}; {_written(given)} has {len(given)} axes")
+    names = list(whole.axes)
+    for axis, length in enumerate(given):
+        if length is None:
+            continue
+        if isinstance(length, str):
+            if not length.isidentifier():
+                raise ShapeError(f"{op.label}: a dynamic axis is None or a name, not {length!r}")
+            names[axis] = length
+            continue
+        number = _length(op, length, given)
+        if known.get(axis, number) != number:
+            raise ShapeError(
+                f"{op.label} does not take shape {_written(given)}: {whole.axes[axis]} = {number} must be {known[axis]}"
+            )
+        known[axis] = number
+    if len(known) == whole.rank:
+        op.out_shape([known[axis] for axis in range(whole.rank)])  # refuses what does not fit
+    else:
+        _refuse_partly_known(op, whole, known, given)
+    return tuple(names), known
+
+
+def _length(op: Rearrangement, length: object, given: Sequence[object]) -> int:
+    try:
+        number = operator.index(length)  # type: ignore[arg-type]
+    except TypeError:
+        raise ShapeError(f"{op.label}: a length is a number, a name or None, not {length!r}") from None
+    if isinstance(length, bool) or number < 1:
+        raise ShapeError(f"{op.label}: every length in shape {_written(given)} must be at least 1")
+    return number
+
+
+def _refuse_partly_known(
+    op: Rearrangement, whole: Rearrangement, known: dict[int, int], given: Sequence[object]
+) -> None:
+    sizes = {axis: Size.constant(length) for axis, length in known.items()}
+    for condition in sorted(whole.domain.whole, key=lambda size: (size.powers, size.coefficient)):
+        held = condition.substitute(sizes)
+        if held.is_constant and held.coefficient.denominator != 1:
+            axis = condition.single_axis
+            reason = (
+                f"{condition.format(whole.axes)} = {float(held.coefficient):g} must be a whole number"
+                if axis is None
+                else f"{whole.axes[axis]} = {known[axis]} is not a multiple of {condition.coefficient.denominator}"
+            )
+            raise ShapeError(f"{op.label} does not take shape {_written(given)}: {reason}")
+
+
+def _written(shape: Sequence[object]) -> str:
+    return f"({', '.join('?' if length is None else str(length) for length in shape)})"
+
+
+def _describe(op: Rearrangement) -> str:
+    """What the model is, for its doc string: label, pattern, where the definition comes from."""
+    from layoutbridge.operations.catalog import entry
+
+    lines = [op.label, op.pattern] if op.name else [op.pattern]
+    if op.name:
+        with suppress(UnknownNameError):  # named by its maker, not in the catalogue
+            lines.append(entry(op.name).provenance)
+    return "\n".join(lines)

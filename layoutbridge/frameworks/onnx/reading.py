@@ -1,0 +1,191 @@
+"""An ONNX file as a function of one array: read with care, because it may come from anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.frameworks.base import missing
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+_NOT_MODELS = (
+    (b"version https://git-lfs", "a git-LFS pointer, not the model: fetch it with `git lfs pull`"),
+    (b"<!doctype", "an HTML page, not a model: download the file itself"),
+    (b"<html", "an HTML page, not a model: download the file itself"),
+    (b"PK\x03\x04", "a zip archive (or a PyTorch file), not an ONNX model"),
+    (b"\x89HDF", "an HDF5 file, not an ONNX model"),
+)
+
+
+def load_callable(path: str | os.PathLike[str]) -> tuple[Run, str]:
+    """The model in `path` as a function of one array, and the name of the dtype that it takes.
+
+    It runs in onnxruntime, or in onnx's reference evaluator where onnxruntime is missing or cannot load it. Raises
+    `UnusableInputError` for what is no readable ONNX model of one tensor in and one out, and for external data that
+    is missing or not inside the model's folder: such data is never opened. Raises `MissingFrameworkError` without onnx.
+
+    >>> import tempfile, numpy as np
+    >>> from layoutbridge.operations.catalog import op
+    >>> from layoutbridge.frameworks.onnx.emission import save
+    >>> folder = tempfile.mkdtemp()
+    >>> save(op("nchw_to_nhwc"), f"{folder}/a.onnx", dtype="int32")
+    >>> run, dtype = load_callable(f"{folder}/a.onnx")
+    >>> run(np.zeros((1, 2, 3, 4), dtype)).shape, dtype
+    ((1, 3, 4, 2), 'int32')
+    """
+    file = Path(path)
+    model = _read(file)
+    _refuse_external_data(model, file)
+    dtype = _input_dtype(model, file)
+    return _open(model, file), dtype
+
+
+def _read(file: Path) -> ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ImportError:
+        raise missing("onnx", "onnx") from None
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UnusableInputError(f"cannot read '{file}': {error.strerror or error}") from None
+    if not content:
+        raise UnusableInputError(f"'{file}' is empty")
+    start = content[:512].lstrip().lower()
+    for mark, what in _NOT_MODELS:
+        if start.startswith(mark.lower()):
+            raise UnusableInputError(f"'{file}' is {what}")
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError):
+        raise UnusableInputError(f"'{file}' is no ONNX model, or only a part of one ({len(content)} bytes)") from None
+    if not model.opset_import or not model.HasField("graph"):
+        raise UnusableInputError(f"'{file}' is no ONNX model: it has no graph or no opset")
+    return model
+
+
+# ---------------------------------------------------------------------- external data
+
+
+def _refuse_external_data(model: ModelProto, file: Path) -> None:
+    """Before anything is opened: every location is a file that lies in the model's folder, links followed."""
+    from onnx import TensorProto
+
+    folder = Path(os.path.realpath(file.parent))
+    for tensor in _tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        held = {entry.key: entry.value for entry in tensor.external_data}
+        location = held.get("location", "")
+        where = f"'{file}' keeps the data of '{tensor.name}' in '{location[:200]}'"
+        if not location or "\0" in location:
+            raise UnusableInputError(f"'{file}' names no file for the external data of '{tensor.name}'")
+        if PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
+            raise UnusableInputError(f"{where}, an absolute path: external data must lie in the model's folder")
+        if ".." in PurePosixPath(location).parts or ".." in PureWindowsPath(location).parts:
+            raise UnusableInputError(f"{where}, outside the model's folder: it is not opened")
+        data = folder / location
+        if not Path(os.path.realpath(data)).is_relative_to(folder):
+            raise UnusableInputError(f"{where}, a link that leads outside the model's folder: it is not opened")
+        if not data.is_file():
+            raise UnusableInputError(f"{where}, which is not there: put it beside the model")
+        _refuse_short_data(held, data.stat().st_size, where)
+
+
+def _refuse_short_data(held: dict[str, str], size: int, where: str) -> None:
+    try:
+        offset, length = int(held.get("offset") or 0), int(held.get("length") or 0)
+    except ValueError:
+        raise UnusableInputError(f"{where}, at an offset or length that is no number") from None
+    if offset < 0 or length < 0 or offset + length > size:
+        raise UnusableInputError(f"{where}, at bytes {offset} to {offset + length}, and that file has {size}")
+
+
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor in the model, subgraphs, functions and training included."""
+    yield from _graph_tensors(model.graph)
+    for function in model.functions:
+        yield from _node_tensors(function.node)
+    for training in model.training_info:
+        yield from _graph_tensors(training.initialization)
+        yield from _graph_tensors(training.algorithm)
+
+
+def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Any) -> Iterator[TensorProto]:
+    node: NodeProto
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            if attribute.HasField("g"):
+                yield from _graph_tensors(attribute.g)
+            yield from chain.from_iterable(_graph_tensors(graph) for graph in attribute.graphs)
+
+
+# ---------------------------------------------------------------------- one tensor in, one out
+
+
+def _input_dtype(model: ModelProto, file: Path) -> str:
+    from onnx import helper
+
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {sparse.values.name for sparse in model.graph.sparse_initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    for what, values in (("inputs", inputs), ("outputs", list(model.graph.output))):
+        if len(values) != 1:
+            names = ", ".join(value.name for value in values[:8]) or "none"
+            raise UnusableInputError(f"'{file}' has {len(values)} {what} ({names}): one is wanted")
+        kind = values[0].type.WhichOneof("value")
+        if kind != "tensor_type":
+            held = kind.removesuffix("_type") if kind else "value of no type"
+            raise UnusableInputError(f"'{file}': '{values[0].name}' is a {held}, not a tensor")
+    try:
+        dtype = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
+    except (KeyError, ValueError):
+        raise UnusableInputError(f"'{file}': the input '{inputs[0].name}' has no dtype") from None
+    if dtype.kind == "O":
+        raise UnusableInputError(f"'{file}': the input '{inputs[0].name}' holds text, not numbers")
+    return str(dtype.name)
+
+
+def _open(model: ModelProto, file: Path) -> Run:
+    from layoutbridge.frameworks.onnx.sessions import run_in_onnxruntime, run_in_reference
+
+    reasons = []
+    try:
+        return run_in_onnxruntime(str(file))
+    except Exception as error:  # not installed, a newer opset, an operator or a dtype that it does not have
+        reasons.append(_first_line(error))
+    try:
+        import onnx
+
+        onnx.load_external_data_for_model(model, str(file.parent))
+        return run_in_reference(model)
+    except Exception as error:  # the evaluator's errors have no common class either
+        reasons.append(_first_line(error))
+    raise UnusableInputError(f"'{file}' cannot be run: onnxruntime: {reasons[0]}; onnx's evaluator: {reasons[1]}")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

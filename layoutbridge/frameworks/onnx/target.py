@@ -1,0 +1,461 @@
+"""The primitives in ONNX: standard operators from opset 13 on, the batch in front of every value.
+
+The batch may be left open, and so may height and width: then what needs their numbers is refused, with the layer's
+name. Rearrangements are written by `frameworks.onnx.plan`, in the form that onnxruntime runs fastest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import onnx
+
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.frameworks.base import check_count
+from layoutbridge.frameworks.onnx.emission import DEFAULT_OPSET
+from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
+from layoutbridge.frameworks.onnx.graph import GraphBuilder
+from layoutbridge.frameworks.onnx.network_graph import Graph
+from layoutbridge.frameworks.onnx.plan import plan
+from layoutbridge.frameworks.onnx.winograd import extra_bytes, pays, winograd_conv2d
+from layoutbridge.frameworks.primitives import (
+    NO_PADDING,
+    Function,
+    LazyArray,
+    Padding,
+    Pair,
+    Shape,
+    copying_filters,
+    dilated,
+    transposed_lengths,
+    windows,
+)
+
+LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
+_REDUCE_INPUT_OPSET = 18  # from here on ReduceMax takes its axes as an input
+_END = (1 << 63) - 1  # "to the end" of a Slice
+_DIRECT: dict[str, tuple[str, dict[str, str]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "relu": ("Relu", {}),
+    "leaky_relu": ("LeakyRelu", {"slope": "alpha"}),
+    "elu": ("Elu", {"alpha": "alpha"}),
+    "selu": ("Selu", {"alpha": "alpha", "gamma": "gamma"}),
+    "exp": ("Exp", {}),
+    "sqrt": ("Sqrt", {}),
+    "floor": ("Floor", {}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxValue:
+    """A tensor of the graph: float32 [N, *shape].
+
+    `open` are the axes of `shape` whose lengths may be others when the model runs; `batched` is off for a constant,
+    [1, *shape]. With `integer` it is an int64 tensor of `shape`, without a batch.
+    """
+
+    name: str
+    shape: Shape
+    open: frozenset[int] = frozenset()
+    batched: bool = True
+    integer: bool = False
+
+
+class OnnxTarget:
+    """Implements `layoutbridge.frameworks.primitives.Target`; `graph` holds what was made.
+
+    With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the scope and the name of
+    the weights, with the bytes that a runtime holds beyond those of the file.
+    """
+
+    def __init__(
+        self,
+        in_shape: Shape,
+        *,
+        opset: int = DEFAULT_OPSET,
+        batch: int | None = None,
+        open_size: bool = False,
+        forms: Forms = PLAIN,
+        winograd: bool = False,
+    ) -> None:
+        highest = onnx.defs.onnx_opset_version()
+        if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
+            span = f"from {LOWEST_OPSET} to {highest} (onnx {onnx.__version__})"
+            raise ParameterError(f"the opset must be {span}, not {opset!r}")
+        check_count("the batch", batch, may_be_open=True)
+        if open_size and len(in_shape) != 3:
+            raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
+        if winograd and open_size:
+            raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
+        self.graph = Graph(opset)
+        self.batch = batch
+        self.forms = forms
+        self.winograd = winograd
+        self.in_winograd: dict[tuple[str, str], int] = {}
+        self.input = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
+        self._viewed: dict[str, OnnxValue] = {}  # a view's name: what it is a view of
+        self._names: dict[str, str] = {}
+
+    # ------------------------------------------------------------------ names
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Within it, nodes are called `name/Operator`."""
+        return self.graph.scope(name)
+
+    def named(self, x: OnnxValue, name: str) -> OnnxValue:
+        """x as the tensor called `name`, with its batch: itself renamed, or a copy where it has a name already."""
+        x = self._with_batch(x)
+        if self.has_name(x):
+            x = replace(x, name=self.graph.add("Identity", [x.name]))
+        self.graph.rename(x.name, name)
+        self._names[x.name] = name
+        return x
+
+    def has_name(self, x: OnnxValue) -> bool:
+        """Whether `named` gave it a name, or it is the input."""
+        return x.name in self._names or x.name == self.input.name
+
+    def name_of(self, x: OnnxValue) -> str:
+        """What the tensor is called in the model."""
+        return self._names.get(x.name, x.name)
+
+    # ------------------------------------------------------------------ with weights
+
+    def constant(self, array: LazyArray) -> OnnxValue:
+        """An initializer [1, *shape]."""
+        return OnnxValue(self.graph.parameter(array, (1, *array.shape)), array.shape, batched=False)
+
+    def conv2d(
+        self,
+        x: OnnxValue,
+        weights: LazyArray,
+        bias: LazyArray | None = None,
+        *,
+        stride: Pair = (1, 1),
+        padding: Padding = NO_PADDING,
+        dilation: Pair = (1, 1),
+        groups: int = 1,
+    ) -> OnnxValue:
+        """Conv, or Winograd's form of it."""
+        size = (weights.shape[2], weights.shape[3])
+        shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
+        suited = self.winograd and stride == dilation == (1, 1) and groups == 1
+        if suited and pays(weights.shape, shape, self.batch or 1):
+            self.in_winograd[self.graph.where, weights.name] = extra_bytes(weights.shape)
+            tensor = self._with_batch(x).name
+            return OnnxValue(winograd_conv2d(self.graph, tensor, x.shape, weights, bias, padding), shape)
+        attributes = _window(size, stride, padding) | {"group": groups, "dilations": list(dilation)}
+        name = self.graph.add("Conv", self._weighted(x, weights, bias), **attributes)
+        return OnnxValue(name, shape, x.open)
+
+    def conv_transpose2d(
+        self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None, *, stride: Pair, padding: Padding
+    ) -> OnnxValue:
+        """ConvTranspose."""
+        size = (weights.shape[2], weights.shape[3])
+        name = self.graph.add("ConvTranspose", self._weighted(x, weights, bias), **_window(size, stride, padding))
+        return OnnxValue(name, (weights.shape[1], *transposed_lengths(x.shape, size, stride, padding)), x.open)
+
+    def dense(self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None) -> OnnxValue:
+        """Gemm, with the weights as they are."""
+        self._closed(x, "multiplies a flat input by a matrix")
+        return OnnxValue(self.graph.add("Gemm", self._weighted(x, weights, bias), transB=1), (weights.shape[0],))
+
+    def locally_connected(
+        self, x: OnnxValue, weights: LazyArray, bias: LazyArray, *, size: Pair, stride: Pair, padding: Padding
+    ) -> OnnxValue:
+        """The windows as columns, by a Conv that copies; then one matrix a place, the batch in the columns."""
+        self._closed(x, "has weights for each place")
+        add, channels, area = self.graph.add, x.shape[0], prod(size)
+        rows, columns = windows(x.shape, size, stride, padding)
+        seen = self.conv2d(x, copying_filters(channels, size), stride=stride, padding=padding, groups=channels)
+        flat = self.reshape(seen, (channels * area, rows * columns))
+        turned = add("Transpose", [flat.name], perm=[2, 1, 0])
+        product = add("MatMul", [self.graph.parameter(weights), turned])  # [places, filters, N]
+        back = add("Transpose", [product], perm=[2, 1, 0])
+        result = OnnxValue(back, (bias.shape[0], rows * columns))
+        return self.add(self.reshape(result, bias.shape), self.constant(bias))
+
+    def batch_norm(
+        self,
+        x: OnnxValue,
+        scales: LazyArray,
+        biases: LazyArray,
+        means: LazyArray,
+        variances: LazyArray,
+        *,
+        epsilon: float,
+    ) -> OnnxValue:
+        """BatchNormalization."""
+        held = [self.graph.parameter(array) for array in (scales, biases, means, variances)]
+        name = self.graph.add("BatchNormalization", [self._with_batch(x).name, *held], epsilon=epsilon)
+        return replace(x, name=name, batched=True)
+
+    # ------------------------------------------------------------------ windows and places
+
+    def max_pool(self, x: OnnxValue, *, size: Pair, stride: Pair, padding: Padding) -> OnnxValue:
+        """MaxPool."""
+        return self._pool("MaxPool", x, size, stride, padding)
+
+    def average_pool(self, x: OnnxValue, *, size: Pair, stride: Pair, padding: Padding) -> OnnxValue:
+        """AveragePool without its padding."""
+        return self._pool("AveragePool", x, size, stride, padding, count_include_pad=0)
+
+    def global_average(self, x: OnnxValue) -> OnnxValue:
+        """GlobalAveragePool."""
+        return OnnxValue(self.graph.add("GlobalAveragePool", [self._with_batch(x).name]), (x.shape[0], 1, 1))
+
+    def upsample(self, x: OnnxValue, factor: int) -> OnnxValue:
+        """Resize to the nearest, by a whole factor."""
+        scales = LazyArray.of(f"constants/scales_{factor}", [1.0, 1.0, factor, factor])
+        inputs = [self._with_batch(x).name, "", self.graph.parameter(scales)]
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        name = self.graph.add("Resize", inputs, **how)
+        return OnnxValue(name, (x.shape[0], x.shape[1] * factor, x.shape[2] * factor), x.open)
+
+    # ------------------------------------------------------------------ moving and joining
+
+    def concat(self, values: Sequence[OnnxValue], axis: int = 0) -> OnnxValue:
+        """Concat."""
+        if len(values) == 1:
+            return values[0]
+        first = values[0]
+        for other in values[1:]:
+            self._same_open(first, other, except_axis=axis)
+        length = sum(value.shape[axis] for value in values)
+        shape = (*first.shape[:axis], length, *first.shape[axis + 1 :])
+        opened = frozenset().union(*(value.open for value in values))
+        names = [self._with_batch(value).name for value in values]
+        return OnnxValue(self.graph.add("Concat", names, axis=axis + 1), shape, opened)
+
+    def split(self, x: OnnxValue, sizes: Sequence[int], axis: int = 0) -> list[OnnxValue]:
+        """Split."""
+        if len(sizes) == 1:
+            return [x]
+        if axis in x.open:
+            raise self._refusal("cuts an axis into parts")
+        inputs = [self._with_batch(x).name, self.graph.integers(sizes)]
+        names = self.graph.add_several("Split", inputs, len(sizes), axis=axis + 1)
+        shapes = [(*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes]
+        return [OnnxValue(name, shape, x.open) for name, shape in zip(names, shapes, strict=True)]
+
+    def slice(
+        self, x: OnnxValue, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int] | None = None
+    ) -> OnnxValue:
+        """Slice over those axes that lose something."""
+        steps = steps or (1,) * len(x.shape)
+        every = list(zip(starts, stops, steps, x.shape, strict=True))
+        cut = [axis for axis, (a, b, step, length) in enumerate(every) if (a, b, step) != (0, length, 1)]
+        if not cut:
+            return x
+        if any(axis in x.open and stops[axis] != x.shape[axis] for axis in cut):
+            raise self._refusal("takes a part of a fixed size")
+        ends = [_END if axis in x.open else stops[axis] for axis in cut]
+        numbers = ([starts[axis] for axis in cut], ends, [axis + 1 for axis in cut], [steps[axis] for axis in cut])
+        name = self.graph.add("Slice", [self._with_batch(x).name, *map(self.graph.integers, numbers)])
+        shape = tuple(len(range(a, min(b, length), step)) for a, b, step, length in every)
+        return OnnxValue(name, shape, x.open)
+
+    def pad(self, x: OnnxValue, before: Sequence[int], after: Sequence[int]) -> OnnxValue:
+        """Pad with zeros."""
+        if not any(before) and not any(after):
+            return x
+        if any(before[axis] or after[axis] for axis in x.open):
+            raise self._refusal("adds to an axis of its input")
+        widths = self.graph.integers([0, *before, 0, *after])
+        shape = tuple(a + length + b for a, length, b in zip(before, x.shape, after, strict=True))
+        return OnnxValue(self.graph.add("Pad", [self._with_batch(x).name, widths]), shape, x.open)
+
+    def reshape(self, x: OnnxValue, shape: Shape) -> OnnxValue:
+        """Reshape; a view of a view is one view."""
+        if shape == x.shape:
+            return x
+        if x.name in self._viewed:
+            return self.reshape(self._viewed[x.name], shape)
+        target, opened = self._lengths_for(x, shape)
+        name = self.graph.add("Reshape", [self._with_batch(x).name, target])
+        if not x.open:
+            self._viewed[name] = x
+        return OnnxValue(name, shape, opened)
+
+    def rearrange(self, x: OnnxValue, operation: Rearrangement) -> OnnxValue:
+        """The operators that `frameworks.onnx.plan` chooses for the shape."""
+        known = {axis + 1: length for axis, length in enumerate(x.shape) if axis not in x.open}
+        if self.batch is not None:
+            known[0] = self.batch
+        chosen = plan(operation, known, "float32", self.graph.opset)
+        nodes, constants = GraphBuilder("", chosen, self.graph.opset).build()
+        tensors = {"input": self._with_batch(x).name}
+        for constant in constants:
+            tensors[constant.name] = self.graph.unique(constant.name.lstrip("/"))
+            constant.name = tensors[constant.name]
+            self.graph.add_tensor(constant)
+        for node in nodes:
+            node.name = self.graph.unique(node.op_type)
+            tensors[node.output[0]] = node.name
+            node.input[:] = [tensors[name] for name in node.input]
+            node.output[:] = [node.name]
+            self.graph.nodes.append(node)
+        sizes = [size.powers for size in operation.result_shape]
+        opened = frozenset(k for k, powers in enumerate(sizes) if any(axis in x.open for axis, _ in powers))
+        return OnnxValue(tensors["output"], operation.out_shape(x.shape), opened)
+
+    # ------------------------------------------------------------------ numbers
+
+    def activation(self, x: OnnxValue, function: Function, **numbers: float) -> OnnxValue:
+        """One operator, or the few that runtimes recognise as one."""
+        add = self.graph.add
+        if function == "clip":
+            name = add("Clip", [x.name, self.graph.number(numbers["low"]), self.graph.number(numbers["high"])])
+        elif function == "swish":
+            name = add("Mul", [x.name, add("Sigmoid", [x.name])])
+        elif function == "mish" and self.forms.mish_by_exp:  # right at both ends, where exp is 0 or infinite
+            power = add("Exp", [x.name])
+            ratio = add("Mul", [power, add("Add", [power, self.graph.number(2.0)])])
+            below = add("Add", [add("Div", [self.graph.number(2.0), ratio]), self.graph.number(1.0)])
+            name = add("Div", [x.name, below])
+        elif function == "mish":  # the operator itself exists from opset 18 on, and has no kernel everywhere
+            name = add("Mul", [x.name, add("Tanh", [add("Softplus", [x.name])])])
+        else:
+            operator, attributes = _DIRECT[function]
+            name = add(operator, [x.name], **{attributes[key]: float(value) for key, value in numbers.items()})
+        return replace(x, name=name)
+
+    def add(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
+        """Add."""
+        return self._binary("Add", a, b)
+
+    def multiply(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
+        """Mul."""
+        return self._binary("Mul", a, b)
+
+    def divide(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
+        """Div."""
+        return self._binary("Div", a, b)
+
+    def maximum(self, a: OnnxValue, b: OnnxValue) -> OnnxValue:
+        """Max."""
+        return self._binary("Max", a, b)
+
+    def power(self, x: OnnxValue, exponent: float) -> OnnxValue:
+        """Pow."""
+        return self._binary("Pow", x, exponent)
+
+    def softmax(self, x: OnnxValue, axis: int) -> OnnxValue:
+        """Softmax over one axis."""
+        return replace(x, name=self.graph.add("Softmax", [x.name], axis=axis + 1))
+
+    def reduce_sum(self, x: OnnxValue, axis: int) -> OnnxValue:
+        """ReduceSum."""
+        name = self.graph.add("ReduceSum", [x.name, self.graph.integers([axis + 1])], keepdims=1)
+        return self._reduced(x, axis, name)
+
+    def reduce_max(self, x: OnnxValue, axis: int) -> OnnxValue:
+        """ReduceMax."""
+        if self.graph.opset < _REDUCE_INPUT_OPSET:
+            name = self.graph.add("ReduceMax", [x.name], axes=[axis + 1], keepdims=1)
+        else:
+            name = self.graph.add("ReduceMax", [x.name, self.graph.integers([axis + 1])], keepdims=1)
+        return self._reduced(x, axis, name)
+
+    # ------------------------------------------------------------------ only here
+
+    def non_max_suppression(
+        self,
+        boxes: OnnxValue,
+        scores: OnnxValue,
+        *,
+        overlap: float,
+        threshold: float,
+        most: int,
+    ) -> OnnxValue:
+        """NonMaxSuppression of boxes (K, 4) and scores (classes, K), for each class by itself.
+
+        Boxes are x, y (of their centre), w, h. The result is integer [kept, 3]: picture, class, box.
+        """
+        kept = (LazyArray.of(f"constants/nms_{value:g}", [value]) for value in (overlap, threshold))
+        limits = [self.graph.integers([most]), *map(self.graph.parameter, kept)]
+        inputs = [boxes.name, scores.name, *limits]
+        name = self.graph.add("NonMaxSuppression", inputs, center_point_box=1)
+        return OnnxValue(name, (most, 3), integer=True)
+
+    # ------------------------------------------------------------------ parts
+
+    def _weighted(self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None) -> list[str]:
+        names = [self._with_batch(x).name, self.graph.parameter(weights)]
+        return names if bias is None else [*names, self.graph.parameter(bias)]
+
+    def _pool(
+        self, operator: str, x: OnnxValue, size: Pair, stride: Pair, padding: Padding, **attributes: int
+    ) -> OnnxValue:
+        name = self.graph.add(operator, [self._with_batch(x).name], **_window(size, stride, padding), **attributes)
+        return OnnxValue(name, (x.shape[0], *windows(x.shape, size, stride, padding)), x.open)
+
+    def _binary(self, operator: str, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
+        if not isinstance(b, OnnxValue):
+            return replace(a, name=self.graph.add(operator, [a.name, self.graph.number(b)]))
+        self._same_open(a, b)
+        a, b = self._beside(a, b), self._beside(b, a)
+        shape = tuple(max(pair) for pair in zip(a.shape, b.shape, strict=True))
+        name = self.graph.add(operator, [a.name, b.name])
+        return OnnxValue(name, shape, a.open | b.open, a.batched or b.batched)
+
+    def _beside(self, x: OnnxValue, other: OnnxValue) -> OnnxValue:
+        """x, behind an Identity where its one channel meets several: without it OpenCV 5.0 refuses the next Conv."""
+        if len(x.shape) == 3 and x.batched and x.shape[0] == 1 < other.shape[0]:
+            return replace(x, name=self.graph.add("Identity", [x.name]))
+        return x
+
+    def _reduced(self, x: OnnxValue, axis: int, name: str) -> OnnxValue:
+        return replace(x, name=name, shape=(*x.shape[:axis], 1, *x.shape[axis + 1 :]), open=x.open - {axis})
+
+    def _with_batch(self, x: OnnxValue) -> OnnxValue:
+        """x with the input's batch: a constant is repeated."""
+        if x.batched:
+            return x
+        if self.batch is not None:
+            target = self.graph.integers([self.batch, *x.shape])
+        else:
+            batch = self.graph.lengths(self.input.name, 0, 1)
+            target = self.graph.add_once("Concat", [batch, self.graph.integers(x.shape)], axis=0)
+        return replace(x, name=self.graph.add_once("Expand", [x.name, target]), batched=True)
+
+    def _lengths_for(self, x: OnnxValue, shape: Shape) -> tuple[str, frozenset[int]]:
+        """What a Reshape to `shape` reads, and the axes that stay open: 0 keeps the batch."""
+        if not x.open:
+            return self.graph.integers([0, *shape]), frozenset()
+        fixed = prod(length for axis, length in enumerate(x.shape) if axis not in x.open)
+        first = min(x.open)
+        trailing = x.shape[first:]
+        if x.open != frozenset(range(first, len(x.shape))):
+            raise self._refusal("views its input in another shape")
+        if shape[-len(trailing) :] == trailing and prod(shape[: -len(trailing)]) == fixed:
+            lead = self.graph.integers([0, *shape[: -len(trailing)]])
+            lengths = self.graph.lengths(x.name, first + 1, len(x.shape) + 1)
+            opened = frozenset(range(len(shape) - len(trailing), len(shape)))
+            return self.graph.add_once("Concat", [lead, lengths], axis=0), opened
+        if shape[-1] == prod(trailing) and prod(shape[:-1]) == fixed:
+            return self.graph.integers([0, *shape[:-1], -1]), frozenset({len(shape) - 1})
+        raise self._refusal("views its input in another shape")
+
+    def _same_open(self, a: OnnxValue, b: OnnxValue, except_axis: int | None = None) -> None:
+        for axis, (one, other) in enumerate(zip(a.shape, b.shape, strict=True)):
+            if axis != except_axis and (axis in a.open) != (axis in b.open) and 1 not in (one, other):
+                raise self._refusal("combines its input with what has a fixed size")
+
+    def _closed(self, x: OnnxValue, reason: str) -> None:
+        if x.open:
+            raise self._refusal(reason)
+
+    def _refusal(self, reason: str) -> UnsupportedError:
+        return UnsupportedError(f"the size cannot be left open: {self.graph.where or 'the graph'} {reason}")
+
+
+def _window(size: Pair, stride: Pair, padding: Padding) -> dict[str, Any]:
+    return {"kernel_shape": list(size), "strides": list(stride), "pads": list(padding)}

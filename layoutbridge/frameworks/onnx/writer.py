@@ -1,0 +1,160 @@
+"""ONNX files written as a stream: the weights go from where they lie to the file, a few megabytes at a time.
+
+Protobuf frames a message by its length, and every length is known before a number is read. So the graph without its
+initializers is serialised by onnx, and each initializer's `raw_data` follows as a field of its own: fields of
+a message may stand in any order, and repeated ones add up. A file of over 2 GB cannot be read by protobuf: its weights
+go to a second file, `<name>.data`, which the model names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import BinaryIO
+
+from onnx import GraphProto, ModelProto, TensorProto
+
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.files import Progress, whole_file
+from layoutbridge.frameworks.onnx.network_graph import Initializer
+
+LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
+_LEAST_EXTERNAL = 1024  # bytes; smaller ones stay: a Reshape's lengths are read by shape inference
+_ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped
+_LENGTH_DELIMITED = 2
+_GRAPH = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
+_INITIALIZER = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
+_RAW_DATA = TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
+Metadata = Mapping[str, "str | Future[str]"]
+
+
+def write_model(
+    model: ModelProto,
+    initializers: Sequence[Initializer],
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool = False,
+    metadata: Metadata | None = None,
+    progress: Progress | None = None,
+) -> Path | None:
+    """Write `model`, whose graph has no initializers yet, with `initializers` to `path`; whole or not at all.
+
+    Returns the path of the data file, or None where all is in one file. A value of `metadata` may be a future: it is
+    waited for after the weights are written. Raises `UnusableInputError` where the folder cannot be written, and
+    what reading the weights raises; `path` is then as it was.
+    """
+    target = Path(path)
+    total = sum(held.nbytes for held in initializers)
+    slack = 1 << 20  # metadata and framing
+    apart = external_data or total + model.ByteSize() + 64 * len(initializers) + slack > LARGEST_FILE
+    report = _Counter(total, progress)
+    try:
+        if apart:
+            return _write_two_files(target, model, initializers, metadata or {}, report)
+        with whole_file(target) as temporary, temporary.open("wb") as file:
+            _write(file, model, initializers, (), metadata or {}, report)
+        return None
+    except OSError as error:  # a full disk, most of all
+        raise UnusableInputError(f"cannot write '{target}': {error.strerror or error}") from None
+
+
+def _write_two_files(
+    target: Path, model: ModelProto, initializers: Sequence[Initializer], metadata: Metadata, report: _Counter
+) -> Path:
+    """The weights' file takes its place first, the model, which names it, last."""
+    data = target.with_name(f"{target.name}.data")
+    with whole_file(target) as temporary, whole_file(data) as temporary_data:
+        outside = [held for held in initializers if held.nbytes >= _LEAST_EXTERNAL]
+        inside = [held for held in initializers if held.nbytes < _LEAST_EXTERNAL]
+        with temporary_data.open("wb") as file:
+            references = [_write_outside(file, held, data.name, report) for held in outside]
+        with temporary.open("wb") as file:
+            _write(file, model, inside, references, metadata, report)
+    return data
+
+
+class _Counter:
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+def _write(
+    file: BinaryIO,
+    model: ModelProto,
+    inside: Sequence[Initializer],
+    references: Sequence[bytes],
+    metadata: Metadata,
+    report: _Counter,
+) -> None:
+    graph = model.graph.SerializeToString()
+    shell = ModelProto()
+    shell.CopyFrom(model)
+    shell.ClearField("graph")
+    heads = [_tensor(held).SerializeToString() + _field(_RAW_DATA, held.nbytes) for held in inside]
+    frames = [_field(_INITIALIZER, len(head) + held.nbytes) + head for head, held in zip(heads, inside, strict=True)]
+    tails = [_field(_INITIALIZER, len(reference)) + reference for reference in references]
+    length = len(graph) + sum(map(len, frames)) + sum(held.nbytes for held in inside) + sum(map(len, tails))
+    file.write(shell.SerializeToString())
+    file.write(_field(_GRAPH, length))
+    file.write(graph)
+    for tail in tails:
+        file.write(tail)
+    for frame, held in zip(frames, inside, strict=True):
+        file.write(frame)
+        _write_data(file, held, report)
+    file.write(_metadata_fields(metadata))
+
+
+def _write_outside(file: BinaryIO, held: Initializer, location: str, report: _Counter) -> bytes:
+    """Write the tensor's bytes to the data file; returns the serialised tensor that refers to them."""
+    position = file.tell()
+    alignment = _ALIGNMENT if held.nbytes >= _ALIGNED_FROM else 4
+    gap = -position % alignment
+    file.write(bytes(gap))
+    _write_data(file, held, report)
+    tensor = _tensor(held)
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", position + gap), ("length", held.nbytes)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor.SerializeToString()
+
+
+def _write_data(file: BinaryIO, held: Initializer, report: _Counter) -> None:
+    written = 0
+    for chunk in held.chunks():
+        written += file.write(chunk)
+        report.add(len(chunk))
+    if written != held.nbytes:
+        raise AssertionError(f"{held.name} has {written} bytes, not {held.nbytes}")
+
+
+def _tensor(held: Initializer) -> TensorProto:
+    return TensorProto(dims=held.shape, data_type=held.elem_type, name=held.name)
+
+
+def _metadata_fields(metadata: Metadata) -> bytes:
+    shell = ModelProto()
+    for key, value in metadata.items():
+        shell.metadata_props.add(key=key, value=value if isinstance(value, str) else value.result())
+    return shell.SerializeToString()
+
+
+def _field(number: int, length: int) -> bytes:
+    """The tag and length in front of a length-delimited field."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

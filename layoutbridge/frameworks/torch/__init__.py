@@ -1,0 +1,1 @@
+"""PyTorch: rearrangements as modules, and the primitives of networks."""

@@ -1,0 +1,220 @@
+"""The `nn.Module` behind `emit` for PyTorch; `layoutbridge.frameworks.torch.emission` imports it when it is needed.
+
+PyTorch's own `pixel_unshuffle`, `pixel_shuffle` and `channel_shuffle` stand where they are the very map. Everything
+else is view, permute, clone, step by step: that beats them between views, and concatenated slices
+(`benchmarks/bench_torch_forms.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from layoutbridge.algebra.digits import common_refinement
+from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
+from layoutbridge.algebra.sizes import Size
+from layoutbridge.errors import ShapeError
+from layoutbridge.frameworks.forms import form_of
+from layoutbridge.operations.catalog import catalog
+from layoutbridge.operations.catalog import op as catalog_op
+
+_SHAPES_KEPT = 256
+# Lengths under a tracer are not ints but stand for them, and take part in the same arithmetic.
+Lengths = tuple[Any, ...]
+Views = tuple[tuple[tuple[Lengths, tuple[int, ...]], ...], Lengths]  # each step's view and order, and the result
+
+
+class Length(NamedTuple):
+    """A size in plain numbers, which every tracer follows: `factor` and axes `over`, by `divisor` and axes `under`."""
+
+    factor: int
+    over: tuple[int, ...]
+    divisor: int
+    under: tuple[int, ...]
+
+    def parts(self, shape: Lengths) -> tuple[Any, Any]:
+        """What is divided, and by what, where the axes have the lengths in `shape`."""
+        over, under = self.factor, self.divisor
+        for axis in self.over:
+            over = over * shape[axis]
+        for axis in self.under:
+            under = under * shape[axis]
+        return over, under
+
+    def at(self, shape: Lengths) -> Any:
+        """Its value where the axes have the lengths in `shape`."""
+        over, under = self.parts(shape)
+        return over if self.divisor == 1 and not self.under else over // under
+
+
+class Step(NamedTuple):
+    """View, permute by `order`, clone. With a `block`, also: `image` through `pixel_shuffle`.
+
+    `splits_axes` says that the view only splits axes of its input: every tensor has it, whatever its strides.
+    """
+
+    view: tuple[Length, ...]
+    order: tuple[int, ...]
+    splits_axes: bool
+    image: tuple[Length, ...] = ()
+    block: int = 0
+
+
+class Rearrange(torch.nn.Module):
+    """A rearrangement as a module without parameters; `layoutbridge.emit(op, "torch")` makes it.
+
+    Takes [N, ...] or one item [...] of any dtype, strides and device, and returns a new contiguous tensor. The
+    gradient is the inverse rearrangement, to any order. Raises `ShapeError` for a shape that does not fit.
+    """
+
+    def __init__(self, op: Rearrangement) -> None:
+        super().__init__()
+        batched = with_batch_axis(op, op.rank + 1)
+        self.op = op
+        self._steps = _steps_of(op, batched)
+        self._result = _lengths(batched.result_shape)
+        self._whole = tuple((_length(size), size.format(batched.axes)) for size in batched.domain.whole)
+        self._native = _native_of(op)
+        # a tracer takes channel_shuffle for one that excludes lengths of 1
+        self._native_traces = self._native is not None and self._native.args[0] is not functional.channel_shuffle
+        self._known: dict[tuple[int, ...], Views] = {}
+
+    def extra_repr(self) -> str:
+        """The name and parameters of the rearrangement, and its pattern."""
+        name = [self.op.name] if self.op.name else []
+        values = [f"{parameter}={value}" for parameter, value in self.op.parameters]
+        return ", ".join([*name, *values, f"'{self.op.pattern}'"])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` rearranged; see the class."""
+        if torch.compiler.is_compiling() or _in_jit_trace():
+            return self._forward_traced(x)
+        try:
+            known = self._known.get(x.shape)
+        except TypeError:  # a length that stands for any number has no hash
+            return self._forward_traced(x)
+        views, result = known or self._checked_views(x)
+        if self._native is not None and x.dim() > self.op.rank:
+            return self._native(x).contiguous()
+        for view, order in views:
+            x = x.reshape(view).permute(order).clone(memory_format=torch.contiguous_format)
+        return x.view(result)
+
+    def _forward_traced(self, x: torch.Tensor) -> torch.Tensor:
+        """The same in terms that a tracer follows for lengths that it does not know.
+
+        A view that crosses axes goes through one axis: which way the direct one goes depends on what divides what.
+        """
+        batched = self._batched(x)
+        self._check_traced(batched)
+        if self._native is not None and self._native_traces and x.dim() > self.op.rank and not _is_recorded():
+            return self._native(x).contiguous()
+        views, result = self._views(batched, x.dim())
+        # ONNX Runtime's DepthToSpace takes half the time of Transpose, but is not there for every dtype
+        use_native = x.dtype is torch.float32 and torch.onnx.is_in_onnx_export()
+        for (view, order), step in zip(views, self._steps, strict=True):
+            if use_native and step.block:
+                x = functional.pixel_shuffle(x.reshape(-1).view(_at(step.image, batched)), step.block)
+            else:
+                x = x.reshape(view) if step.splits_axes else x.reshape(-1).view(view)
+                x = x.permute(order).clone(memory_format=torch.contiguous_format)
+        return x.view(-1).view(result)
+
+    def _batched(self, x: torch.Tensor) -> Lengths:
+        """The shape of `x`, with a batch axis."""
+        if x.dim() not in (self.op.rank, self.op.rank + 1):
+            raise ShapeError(f"{self.op.label} takes {self.op.rank} axes, or one more with a batch axis in front")
+        return tuple(x.shape) if x.dim() > self.op.rank else (1, *x.shape)
+
+    def _views(self, batched: Lengths, rank: int) -> Views:
+        """Each step's view and order, and the shape of the result, for an input of `rank` axes."""
+        result = _at(self._result, batched)
+        return tuple((_at(step.view, batched), step.order) for step in self._steps), result[len(batched) - rank :]
+
+    def _checked_views(self, x: torch.Tensor) -> Views:
+        """The same for a shape that is not known yet; raises `ShapeError`."""
+        # Where torch.compile gives up on `forward` it goes on to compile what that calls, and NumPy goes wrong there.
+        bind: Callable[[tuple[int, ...]], object] = self.op.bind
+        if "torch._dynamo" in sys.modules:
+            bind = torch.compiler.disable(bind)  # type: ignore[no-untyped-call]
+        bind(x.shape)
+        if len(self._known) >= _SHAPES_KEPT:
+            self._known.clear()
+        views = self._known[x.shape] = self._views(self._batched(x), x.dim())
+        return views
+
+    def _check_traced(self, batched: Lengths) -> None:
+        """Refuse what `op.bind` refuses, without reading a length that is not known."""
+        if _in_jit_trace():  # lengths are tensors there, and asking them would be recorded as a constant
+            return
+        for axis, length in self.op.domain.fixed:
+            if batched[1 + axis] != length:
+                raise ShapeError(f"{self.op.label}: {self.op.axes[axis]} must be {length}")
+        for size, text in self._whole:
+            over, under = size.parts(batched)
+            if over % under != 0:
+                raise ShapeError(f"{self.op.label} does not take this shape: {text} must be a whole number")
+
+
+def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
+    """PyTorch's own function for a batched input, where one is this very map and moves something."""
+    functions = {
+        "pixel_unshuffle": functional.pixel_unshuffle,
+        "pixel_shuffle": functional.pixel_shuffle,
+        "channel_shuffle": functional.channel_shuffle,
+    }
+    digits = {int(size.coefficient) for step in op.steps for size in step.sizes if size.is_constant}
+    for name, function in functions.items():
+        parameter = next(iter(catalog()[name].parameters))
+        for value in digits:
+            if op == catalog_op(name, **{parameter: value}):
+                return partial(_call_native, function, value)
+    return None
+
+
+def _call_native(function: Callable[..., torch.Tensor], value: int, x: torch.Tensor) -> torch.Tensor:
+    return function(x, value)
+
+
+def _is_recorded() -> bool:
+    """Whether an exporter to ONNX or a JIT trace is looking, which know the plain form better."""
+    return torch.onnx.is_in_onnx_export() or _in_jit_trace()
+
+
+def _in_jit_trace() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _steps_of(op: Rearrangement, batched: Rearrangement) -> tuple[Step, ...]:
+    if not batched.steps:  # nothing moves, but the result is a new tensor all the same
+        return (Step(_lengths(batched.in_shape), tuple(range(batched.rank)), splits_axes=True),)
+    made = []
+    for number, (step, move) in enumerate(zip(batched.steps, form_of(op).moves, strict=True)):
+        # Cut along the tensor's own axes too, where its digits allow it: a tensor of any strides has that view.
+        refined = common_refinement(batched.in_shape, step.sizes, batched.domain) if number == 0 else None
+        sizes, order = step.sizes, step.order
+        if refined is not None:
+            sizes = tuple(refined[0])
+            order = tuple(k for digit in step.order for k, within in enumerate(refined[2]) if within == digit)
+        image, block = (move.view, move.block) if move.kind == "depth_to_space" else ((), 0)
+        made.append(Step(_lengths(sizes), order, refined is not None, _lengths(image), block))
+    return tuple(made)
+
+
+def _lengths(sizes: Sequence[Size]) -> tuple[Length, ...]:
+    return tuple(_length(size) for size in sizes)
+
+
+def _length(size: Size) -> Length:
+    over = tuple(axis for axis, exponent in size.powers for _ in range(exponent))
+    under = tuple(axis for axis, exponent in size.powers for _ in range(-exponent))
+    return Length(size.coefficient.numerator, over, size.coefficient.denominator, under)
+
+
+def _at(sizes: Sequence[Length], shape: Lengths) -> Lengths:
+    return tuple(size.at(shape) for size in sizes)

@@ -1,0 +1,77 @@
+"""Native ops against catalogue names: which are the same map, which differ, and by which smallest example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from layoutbridge.algebra.proof import Counterexample, prove
+from layoutbridge.operations.catalog import catalog, op
+
+if TYPE_CHECKING:
+    from layoutbridge.recognition.verification import Row
+
+Relation = Literal["same", "other elements", "other shape"]
+_TELLING_STRIDE = 2  # at stride 1 every space and depth operation moves nothing
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOp:
+    """One framework op, in one version and layout, with the catalogue names that fit it wherever it ran.
+
+    `relations` says of every catalogue name how it compares with the op, `examples` the smallest difference.
+    """
+
+    framework: str
+    version: str
+    op: str
+    layout: str
+    names: tuple[str, ...]
+    relations: Mapping[str, Relation]
+    examples: Mapping[str, Counterexample]
+
+
+def native_matrix(rows: Iterable[Row]) -> tuple[NativeOp, ...]:
+    """One entry for each native op that ran at all, in the order of the rows."""
+    by_op: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        if not row.emitted and row.op != "*" and row.direction == "forward" and row.status in ("matches", "differs"):
+            by_op.setdefault((row.framework, row.version, row.op, row.layout), []).append(row)
+    made = []
+    for (framework, version, name, layout), own in by_op.items():
+        names = _common_names(own)
+        relations, examples = _compared(names)
+        made.append(NativeOp(framework, version, name, layout, names, relations, examples))
+    return tuple(made)
+
+
+def same_maps() -> tuple[tuple[str, ...], ...]:
+    """The catalogue's names, those of one map together, in the catalogue's order."""
+    groups: dict[object, list[str]] = {}
+    for name in catalog():
+        groups.setdefault(op(name), []).append(name)
+    return tuple(tuple(group) for group in groups.values())
+
+
+def _common_names(rows: Sequence[Row]) -> tuple[str, ...]:
+    telling = [row for row in rows if row.stride >= _TELLING_STRIDE] or rows
+    return tuple(name for name in telling[0].names if all(name in row.names for row in telling))
+
+
+def _compared(names: tuple[str, ...]) -> tuple[dict[str, Relation], dict[str, Counterexample]]:
+    relations: dict[str, Relation] = {}
+    examples: dict[str, Counterexample] = {}
+    for other in catalog():
+        relations[other], example = _related(names[0], other) if names else ("other elements", None)
+        if example is not None:
+            examples[other] = example
+    return relations, examples
+
+
+def _related(name: str, other: str) -> tuple[Relation, Counterexample | None]:
+    verdict = prove(op(name), op(other))
+    if verdict.equal:
+        return "same", None
+    example = verdict.counterexample
+    return "other shape" if example is None or example.position is None else "other elements", example

@@ -1,0 +1,212 @@
+"""Whole networks on the command line: summary, check, export and detect."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset
+from tests.command_line import refused, run
+from tests.darknet_files import made
+
+NETS = Path(__file__).resolve().parents[2] / "fixtures" / "nets"
+CFG, WEIGHTS = (str(NETS / "alexey" / "yolo_head" / name) for name in ("net.cfg", "net.weights"))
+PASSTHROUGH = tuple(str(NETS / "pjreddie" / "passthrough" / name) for name in ("net.cfg", "net.weights"))
+
+
+def test_summary(capfd):
+    code, out, _ = run(capfd, "summary", PASSTHROUGH[0], "--flavor", "pjreddie")
+    assert code == 0
+    assert "4 reorg" in out
+    assert "6x4x32" in out
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+    assert "9 layers" in out
+    rows = json.loads(run(capfd, "summary", PASSTHROUGH[0], "--size", "48x32", "--json")[1])
+    assert rows[4]["out_shape"] == [32, 8, 12]
+    assert len(json.loads(run(capfd, "summary", PASSTHROUGH[0], "--upto", "3", "--json")[1])) == 3
+
+
+def test_check(capfd):
+    pytest.importorskip("onnxruntime")
+    code, out, _ = run(capfd, "check", *PASSTHROUGH, "--flavor", "pjreddie")
+    assert (code, "equal" in out, "worst" in out) == (0, True, True)
+    code, out, _ = run(capfd, "check", *PASSTHROUGH, "--tolerance", "0", "--every-layer")
+    assert (code, "diverges" in out) == (1, True)
+    record = json.loads(run(capfd, "check", *PASSTHROUGH, "--tolerance", "1e-30", "--json")[1])
+    assert record["ok"] is False
+    assert record["first_over"] == next(row["name"] for row in record["rows"] if not row["ok"])
+
+
+def test_export_and_detect(capfd, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("onnxruntime")
+    model, names, drawing = tmp_path / "model.onnx", tmp_path / "some names.txt", tmp_path / "out.png"
+    names.write_text("cat\ndog\nhorse\nbird\n")
+    arguments = ["export", CFG, WEIGHTS, "--to", "onnx", "--head", "boxes", "--names", str(names), "-o", str(model)]
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (0, "")
+    assert "boxes [N, " in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "some names.txt"]
+    picture = tmp_path / "picture.png"
+    image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(picture)
+    code, out, _ = run(capfd, "detect", str(model), str(picture), "--threshold", "0.05", "-o", str(drawing), "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert drawing.is_file()
+    assert {item["label"] for item in found["detections"]} <= {"cat", "dog", "horse", "bird"}
+    code, out, _ = run(capfd, "detect", str(model), str(picture), "--threshold", "1")
+    assert (code, "nothing found" in out) == (0, True)
+    assert "is no picture" in refused(capfd, "detect", str(model), str(names))
+    assert "threshold" in refused(capfd, "detect", str(model), str(picture), "--threshold", "2")
+    assert "no model" in refused(capfd, "detect", str(tmp_path / "none.onnx"), str(picture))
+
+
+def test_the_export_is_the_network(capfd, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "net.onnx"
+    arguments = ("export", *PASSTHROUGH, "--flavor", "pjreddie", "--to", "onnx", "--every-layer", "-o", str(path))
+    assert run(capfd, *arguments)[0] == 0
+    held = np.load(Path(PASSTHROUGH[0]).parent / "outputs.npz")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    reorg = session.run(["4_reorg"], {"input": held["input"][None]})[0][0]
+    assert np.abs(reorg - held["layer04"]).max() <= 1e-5 * np.abs(held["layer04"]).max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files", "says"),
+    [
+        (
+            ["--to", "torch", "-o", "net.pt2"],
+            ["net.pt2", "net.safetensors"],
+            "wrote net.pt2 and net.safetensors: output",
+        ),
+        (["--to", "torch", "-o", "net.safetensors"], ["net.safetensors"], "the state dict"),
+        (
+            ["--to", "ncnn", "-o", "net.param"],
+            ["net.bin", "net.param"],
+            "wrote net.param and net.bin: output 2_yolo [1,",
+        ),
+        (["--to", "keras", "-o", "net.keras"], ["net.keras"], "output 2_yolo [N, 8, 8, 27]"),
+        (["--to", "keras", "--data-format", "channels_first", "-o", "net.keras"], ["net.keras"], "[N, 27, 8, 8]"),
+        (["--to", "keras", "--head", "boxes", "-o", "net.keras"], ["net.keras"], "output boxes [N, 192, 9]"),
+        (["--to", "tflite", "-o", "net.tflite"], ["net.tflite"], "no transpose in it"),
+        (["--for", "litert", "--half", "-o", "net.tflite"], ["net.tflite"], "output 2_yolo [1, 8, 8, 27]"),
+        (["--for", "onnxruntime", "-o", "net.onnx"], ["net.onnx"], "output 2_yolo [N, 27, 8, 8]"),
+        (["--to", "onnx", "--half", "-o", "net.onnx"], ["net.onnx"], "output 2_yolo [N, 27, 8, 8]"),
+        (["--to", "onnx", "--winograd", "-o", "net.onnx"], ["net.onnx"], "in 0 of 2 convolutions: at these sizes"),
+    ],
+)
+def test_every_target_is_written(capfd, tmp_path, monkeypatch, arguments, files, says):
+    for package in ("torch", "tensorflow", "onnxruntime"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, "export", CFG, WEIGHTS, *arguments)
+    assert (code, out) == (0, ""), err
+    assert says in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+
+def test_winograd_tells_what_it_costs(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    text = "[net]\nwidth=52\nheight=52\nchannels=64\n" + 2 * "[convolutional]\nfilters=128\nsize=3\npad=1\n"
+    made(text, tmp_path)
+    files = (str(tmp_path / "net.cfg"), str(tmp_path / "net.weights"))
+    code, _, err = run(capfd, "export", *files, "--to", "onnx", "--winograd", "-o", str(tmp_path / "net.onnx"))
+    assert code == 0
+    weights = (64 * 128 + 128 * 128) * 4
+    assert f"Winograd's form in 2 of 2 convolutions: a session takes {(36 - 9) * weights / 1e6:.1f} MB more" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([CFG, "--to", "onnx"], "needs its weights"),
+        ([CFG, WEIGHTS], "--to is needed"),
+        ([CFG, WEIGHTS, "--to", "torch"], "must end in .pt2"),
+        ([CFG, WEIGHTS, "--to", "ncnn"], "must end in .param"),
+        ([CFG, WEIGHTS, "--to", "tflite"], "must end in .tflite"),
+        ([CFG, WEIGHTS, "--to", "keras"], "must end in .keras"),
+        ([CFG, WEIGHTS, "--to", "torch", "--half"], "--half is for --to onnx or tflite"),
+        ([CFG, WEIGHTS, "--to", "keras", "--winograd"], "--winograd is for --to onnx"),
+        ([CFG, WEIGHTS, "--to", "ncnn", "--batch", "2"], "--batch is for --to onnx or torch or keras or tflite"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--data-format", "channels_last"], "--data-format is for --to keras"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--half", "--winograd"], "half"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--dynamic-size", "--winograd"], "size"),
+        ([CFG, WEIGHTS, "--to", "torch", "--batch", "99999999999", "-o", "net.pt2"], "does not fit into memory"),
+        ([CFG, WEIGHTS, "--to", "torch", "--head", "raw", "-o", "a.safetensors"], "--head is for programs (.pt2)"),
+        ([CFG, WEIGHTS, "--to", "onnx", "-o", "net.tflite"], "'net.tflite' must end in .onnx"),
+        ([CFG, WEIGHTS, "--to", "keras", "-o", "nowhere/net.keras"], "there is no such folder"),
+        ([CFG, WEIGHTS, "--to", "keras", "-o", "."], "is no file name"),
+        ([CFG, WEIGHTS, "--to", "ncnn", "-o", ""], "is no file name"),
+        ([WEIGHTS, CFG, "--to", "onnx"], "the cfg comes first"),
+        ([CFG, WEIGHTS, "--for", "caffe"], "there is onnxruntime, openvino, opencv, litert"),
+        ([CFG, WEIGHTS, "--for", "litert"], "must end in .tflite"),
+        ([CFG, WEIGHTS, "--for", "litert", "--to", "onnx"], "--for litert is for --to tflite"),
+        ([CFG, WEIGHTS, "--for", "openvino", "--to", "torch"], "--for openvino is for --to onnx"),
+        (["focus", "--to", "ncnn"], "for onnx, torch or keras, not for ncnn"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--stride", "2"], "--stride is for an operation"),
+        (["focus", "--to", "onnx", "--head", "boxes"], "--head is for a network"),
+        (["focus", WEIGHTS, "--to", "onnx"], "WEIGHTS is for a network"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--head", "box"], "'box'"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--flavor", "joseph"], "'joseph'"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--opset", "3"], "opset"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--size", "416"], "WIDTHxHEIGHT"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--batch", "0"], "--batch"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--nms"], "nms needs boxes"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--names", "none.txt"], "none.txt"),
+        ([CFG, CFG, "--to", "onnx"], "net.cfg"),
+        (["none.cfg", WEIGHTS, "--to", "onnx"], "none.cfg"),
+        ([WEIGHTS + ".cfg", WEIGHTS, "--to", "onnx"], "net.weights.cfg"),
+    ],
+)
+def test_unusable_exports(capfd, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    place = () if "-o" in arguments else ("-o", "out.onnx")
+    assert says in refused(capfd, "export", *arguments, *place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_opset_beyond_onnxruntime_is_warned_of(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    arguments = ("export", *PASSTHROUGH, "--to", "onnx", "-o", str(tmp_path / "net.onnx"))
+    assert "warning" not in run(capfd, *arguments, "--opset", "20")[2]
+    code, _, err = run(capfd, *arguments, "--opset", "28")
+    assert code == 0
+    assert ("warning: onnxruntime" in err) is (highest_loadable_opset() < 28)
+
+
+def test_inputs_are_never_overwritten(capfd, tmp_path):
+    cfg, weights = tmp_path / "net.cfg", tmp_path / "x.onnx.data"
+    cfg.write_bytes(Path(CFG).read_bytes())
+    weights.write_bytes(Path(WEIGHTS).read_bytes())
+    (tmp_path / "link.onnx").symlink_to(weights)
+    for output, more in (
+        (cfg, ()),
+        (weights, ()),
+        (tmp_path / "link.onnx", ()),
+        (tmp_path / "x.onnx", ("--external-data",)),
+    ):
+        error = refused(capfd, "export", str(cfg), str(weights), "--to", "onnx", "-o", str(output), *more)
+        assert "would overwrite the input" in error
+    assert (cfg.read_bytes(), weights.read_bytes()) == (Path(CFG).read_bytes(), Path(WEIGHTS).read_bytes())
+    assert "overwrite" in refused(capfd, "detect", str(cfg), str(weights), "-o", str(weights))
+
+
+def test_pictures_that_do_not_fit_together_are_told_of(capfd, tmp_path):
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text(
+        "[net]\nwidth=33\nheight=33\nchannels=3\n[maxpool]\nsize=2\nstride=2\n[upsample]\nstride=2\n"
+        "[route]\nlayers=-1,-2\n[convolutional]\nsize=1\n"
+    )
+    error = refused(capfd, "summary", str(cfg))
+    assert "line 12" in error
+    assert "[route] at line 10" in error
+
+
+def test_the_line_of_the_cfg_is_told(capfd, tmp_path):
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[convolutional]\nfilters=4\nsize=3\nactivation=swoosh\n")
+    assert "line 9" in refused(capfd, "summary", str(cfg))
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[gru]\noutput=4\n")
+    assert "line 6" in refused(capfd, "summary", str(cfg))

@@ -1,0 +1,78 @@
+"""The forms that a runtime runs fastest: as right as the plain ones, in that very runtime."""
+
+import numpy as np
+import pytest
+
+from layoutbridge.darknet import load
+from layoutbridge.errors import ParameterError, UnknownNameError
+from tests.darknet_files import GOLDEN, NETS, built
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from layoutbridge.darknet.ports.onnx import run_model, write_onnx  # noqa: E402
+from layoutbridge.frameworks.onnx.forms import RUNTIMES  # noqa: E402
+
+TOLERANCE = 1e-5  # of a layer's largest value
+MISH = "[net]\nwidth=40\nheight=40\nchannels=1\n[activation]\nactivation=mish\n"
+
+
+def runner(runtime):
+    """What runs a file there; skips where the runtime is not installed."""
+    if runtime == "onnxruntime":
+        return run_model
+    from tests.test_darknet_onnx_runtimes import AVAILABLE, run_in_opencv, run_in_openvino
+
+    run = {"openvino": run_in_openvino, "opencv": run_in_opencv}[runtime]
+    if run not in AVAILABLE:
+        pytest.skip(f"{runtime} is not installed, or too old")
+    return run
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_layer_is_darknets(name, runtime, tmp_path):
+    folder = NETS / name
+    net = load(folder / "net.cfg", folder / "net.weights", flavor=name.split("/")[0])
+    with np.load(folder / "outputs.npz") as arrays:
+        x, recorded = arrays["input"], [arrays[f"layer{k:02d}"] for k in range(len(net.layers))]
+    export = write_onnx(net.network, net.parameters, tmp_path / "net.onnx", runtime=runtime, every_layer=True, batch=1)
+    onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
+    outputs = dict(zip(export.outputs, runner(runtime)(tmp_path / "net.onnx", x[None]), strict=True))
+    for layer, wanted in zip(net.layers, recorded, strict=True):
+        deviation = np.abs(outputs[layer.name].reshape(wanted.shape) - wanted).max()
+        assert deviation <= TOLERANCE * np.abs(wanted).max(), layer.name
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("reach", [1.0, 20.0, 100.0, 1000.0])
+def test_mish_wherever_exp_ends(runtime, reach, tmp_path):
+    """exp is infinite in float32 from 89 on, and 0 below −104; what is small beside x is held to 1e-7 of x."""
+    write_onnx(built(MISH), {}, tmp_path / "mish.onnx", runtime=runtime)
+    x = np.linspace(-reach, reach, 1600, dtype=np.float32).reshape(1, 1, 40, 40)
+    exact = x * np.tanh(np.logaddexp(0, x.astype(np.float64)))
+    found = runner(runtime)(tmp_path / "mish.onnx", x)[0]
+    assert (np.abs(found - exact) <= 3e-7 * np.maximum(np.abs(x), 1)).all()
+
+
+def test_onnxruntime_gets_no_softplus(tmp_path):
+    for runtime, wanted in ((None, True), ("openvino", True), ("onnxruntime", False)):
+        write_onnx(built(MISH), {}, tmp_path / "mish.onnx", runtime=runtime)
+        assert ("Softplus" in {node.op_type for node in onnx.load(tmp_path / "mish.onnx").graph.node}) == wanted
+
+
+def test_mish_in_half_precision(tmp_path):
+    cfg = MISH.replace("[activation]", "[convolutional]\nfilters=1\nsize=1\nstride=1")
+    parameters = {(0, "weights"): np.full((1, 1, 1, 1), 30, np.float32), (0, "biases"): np.zeros(1, np.float32)}
+    write_onnx(built(cfg), parameters, tmp_path / "mish.onnx", runtime="onnxruntime", half=True)
+    x = np.linspace(-1, 1, 1600, dtype=np.float32).reshape(1, 1, 40, 40)
+    exact = 30 * x * np.tanh(np.logaddexp(0, 30.0 * x))
+    assert np.abs(run_model(tmp_path / "mish.onnx", x)[0] - exact).max() <= 30 * 2e-3
+
+
+def test_names(tmp_path):
+    with pytest.raises(UnknownNameError, match="'tensorrt'; there is onnxruntime, openvino, opencv"):
+        write_onnx(built(MISH), {}, tmp_path / "net.onnx", runtime="tensorrt")
+    with pytest.raises(ParameterError, match=r"LiteRT takes \.tflite files"):
+        write_onnx(built(MISH), {}, tmp_path / "net.onnx", runtime="litert")
+    assert not (tmp_path / "net.onnx").exists()

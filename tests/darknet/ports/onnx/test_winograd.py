@@ -1,0 +1,256 @@
+"""Convolutions in Winograd's form in ONNX: against Darknet, against the direct form, and what it costs."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tests.test_darknet_onnx_zoo import deviation
+
+from layoutbridge.darknet import load
+from layoutbridge.darknet.reference import forward
+from layoutbridge.errors import ParameterError
+from tests.darknet_files import (
+    GOLDEN,
+    NETS,
+    WHERE_ZOO,
+    ZOO,
+    built,
+    deviation_table,
+    random_weights,
+    read,
+    real_network,
+)
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from layoutbridge.darknet.ports.onnx import WinogradUse, run_model, run_onnx, write_onnx  # noqa: E402
+from layoutbridge.frameworks.onnx import target as onnx_target  # noqa: E402
+from layoutbridge.frameworks.onnx import winograd as onnx_winograd  # noqa: E402
+
+TOLERANCE = 1e-5  # of a layer's largest value, as of the direct form
+REAL = ("alexey/yolov4-tiny", "pjreddie/yolov2-tiny", "alexey/yolov2", "pjreddie/resnet18", "alexey/vgg-conv")
+
+
+@pytest.fixture
+def everywhere(monkeypatch):
+    """Every 3 × 3 convolution of stride 1 in Winograd's form, whether that pays or not."""
+    monkeypatch.setattr(onnx_target, "pays", lambda weights, *_: weights[2:] == (3, 3))
+
+
+@pytest.fixture(scope="module")
+def table(request):
+    yield from deviation_table(request, "ONNX in Winograd's form: largest deviation from Darknet's float32")
+
+
+def suited(net):
+    """The convolutions that may take the form, of whatever shape."""
+    wanted = {"size": 3, "stride_x": 1, "stride_y": 1, "dilation": 1, "groups": 1}
+    found = [layer for layer in net.layers if layer.kind == "convolutional"]
+    return [layer for layer in found if all(layer.settings[key] == value for key, value in wanted.items())]
+
+
+SUITED = [name for name in GOLDEN if suited(load(NETS / name / "net.cfg", flavor=name.split("/")[0]))]
+
+
+def network(filters, channels, height, width, more="", flavor="alexey"):
+    text = f"[net]\nwidth={width}\nheight={height}\nchannels={channels}\n[convolutional]\nfilters={filters}\nsize=3\n"
+    return built(f"{text}stride=1\nactivation=leaky\n{more}\n", flavor)
+
+
+def parameters_of(net, folder, seed=0):
+    (folder / "net.weights").write_bytes(random_weights(net, seed))
+    from layoutbridge.darknet.reading.weights import read_weights
+
+    return read_weights(net, folder / "net.weights").arrays
+
+
+# ---------------------------------------------------------------------- the same as Darknet
+
+
+def test_the_matrices_convolve_exactly():
+    """Aᵀ[(G g) ⊙ (Bᵀ d)] is the convolution of six values with three, but for float64's last bits."""
+    matrices = onnx_winograd.MATRICES
+    for position in range(6):
+        for tap in range(3):
+            d, g = np.eye(6)[position], np.eye(3)[tap]
+            found = matrices.outputs @ ((matrices.kernel @ g) * (matrices.inputs @ d))
+            np.testing.assert_allclose(found, [float(position == k + tap) for k in range(4)], rtol=0, atol=1e-15)
+    assert (matrices.outputs[:, onnx_winograd.POINTS.index(Fraction(1))] == 1).all()  # where the bias goes
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("name", SUITED)
+def test_every_layer_is_darknets(name, tmp_path):
+    net, x, recorded = read(name)
+    export = write_onnx(net.network, net.parameters, tmp_path / "net.onnx", winograd=True, every_layer=True)
+    assert export.winograd.layers == len(suited(net))
+    assert export.winograd.convolutions == sum(layer.kind == "convolutional" for layer in net.layers)
+    onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
+    outputs = run_model(tmp_path / "net.onnx", x[None], [layer.name for layer in net.layers])
+    for layer, output, wanted in zip(net.layers, outputs, recorded, strict=True):
+        assert output.shape[1:] == wanted.shape, layer.name
+        assert np.abs(output[0] - wanted).max() <= TOLERANCE * np.abs(wanted).max(), layer.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_every_layer_of_a_real_network(name, tmp_path, table):
+    folder = ZOO / name
+    if not folder.is_dir():
+        pytest.skip(WHERE_ZOO)
+    net, x = real_network(folder, tmp_path / "net.weights")
+    with np.load(folder / "fingerprint.npz") as recorded:
+        stats, samples = recorded["stats"], recorded["samples"]
+    outputs = run_onnx(net.network, net.parameters, x, every_layer=True, winograd=True, runtime="onnxruntime")
+    compared = [layer for layer in net.layers if layer.kind != "cost"]
+    found = {
+        layer.name: deviation(outputs[layer.index], samples[layer.index], stats[layer.index]) for layer in compared
+    }
+    worst = max(found, key=found.__getitem__)
+    table.append((name, found[worst], worst))
+    assert found[worst] <= TOLERANCE, worst
+
+
+@pytest.mark.usefixtures("everywhere")
+@settings(max_examples=60, deadline=None)
+@given(
+    filters=st.integers(1, 20),
+    channels=st.integers(1, 20),
+    height=st.integers(1, 19),
+    width=st.integers(1, 19),
+    padding=st.integers(0, 4),
+    batch=st.integers(1, 3),
+    opened=st.booleans(),
+    norm=st.booleans(),
+    kept=st.booleans(),
+    flavor=st.sampled_from(["alexey", "pjreddie"]),
+    opset=st.sampled_from([13, 17, 21]),
+)
+def test_drawn_shapes(
+    tmp_path_factory, filters, channels, height, width, padding, batch, opened, norm, kept, flavor, opset
+):
+    assume(min(height, width) + 2 * padding >= 3)
+    net = network(filters, channels, height, width, f"padding={padding}\nbatch_normalize={int(norm)}", flavor)
+    parameters = parameters_of(net, tmp_path_factory.mktemp("drawn"))
+    x = np.random.default_rng(0).uniform(-1, 1, (batch, *net.in_shape)).astype(np.float32)
+    options = {"batch": None if opened else batch, "keep_batch_norm": kept, "opset": opset}
+    (found,) = run_onnx(net, parameters, x, winograd=True, **options)
+    wanted = forward(net, parameters, x)[0]
+    assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 0, 2, 1), (0, 3, 1, 0), (5, 7, 6, 8)])
+@pytest.mark.parametrize("size", [(8, 8), (9, 6), (3, 13)])
+def test_padding_of_each_side(padding, size, tmp_path, everywhere):
+    """The target itself: no Darknet layer pads its sides differently."""
+    from layoutbridge.frameworks.onnx.target import OnnxTarget
+    from layoutbridge.frameworks.onnx.writer import write_model
+    from layoutbridge.frameworks.primitives import LazyArray
+
+    rng = np.random.default_rng(0)
+    weights = LazyArray.of("weights", rng.uniform(-1, 1, (5, 3, 3, 3)))
+    bias = LazyArray.of("bias", rng.uniform(-1, 1, 5))
+    x = rng.uniform(-1, 1, (2, 3, *size)).astype(np.float32)
+    results = []
+    for winograd in (False, True):
+        target = OnnxTarget((3, *size), winograd=winograd)
+        value = target.named(target.conv2d(target.input, weights, bias, padding=padding), "output")
+        assert bool(target.in_winograd) == winograd
+        nodes, initializers = target.graph.needed_for(["output"])
+        info = onnx.helper.make_tensor_value_info
+        ends = [info("input", 1, ["N", 3, *size])], [info("output", 1, ["N", *value.shape])]
+        graph = onnx.helper.make_graph(nodes, "one", *ends)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        write_model(model, initializers, tmp_path / "one.onnx")
+        results.append(run_model(tmp_path / "one.onnx", x)[0])
+    assert results[1].shape == results[0].shape == (2, *value.shape)
+    assert np.abs(results[1] - results[0]).max() <= TOLERANCE * np.abs(results[0]).max()
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "opencv"])
+@pytest.mark.parametrize("name", [name for name in SUITED if "l2norm" not in name][::3])
+def test_other_runtimes_run_it(name, runtime, tmp_path, monkeypatch):
+    """With filters in eights: others make OpenCV 5.0 write past the end of its memory."""
+    monkeypatch.setattr(onnx_target, "pays", lambda weights, *_: weights[2:] == (3, 3) and weights[0] % 8 == 0)
+    from tests.test_darknet_onnx_runtimes import AVAILABLE, run_in_opencv, run_in_openvino
+
+    run = {"openvino": run_in_openvino, "opencv": run_in_opencv}[runtime]
+    if run not in AVAILABLE:
+        pytest.skip(f"{runtime} is not installed, or too old")
+    net, x, recorded = read(name)
+    for options in ({}, {"batch": 1}):
+        write_onnx(net.network, net.parameters, tmp_path / "net.onnx", winograd=True, runtime=runtime, **options)
+        found = run(tmp_path / "net.onnx", x[None])[-1]
+        assert np.abs(found.reshape(recorded[-1].shape) - recorded[-1]).max() <= TOLERANCE * np.abs(recorded[-1]).max()
+
+
+# ---------------------------------------------------------------------- which layers, and what it costs
+
+
+def chosen(filters, channels, height, width, pictures=1):
+    return onnx_winograd.pays((filters, channels, 3, 3), (filters, height, width), pictures)
+
+
+def test_what_pays():
+    assert chosen(256, 128, 52, 52)
+    assert chosen(1024, 512, 13, 13)
+    assert not chosen(64, 32, 208, 208), "the maps leave the cache"
+    assert not chosen(32, 3, 416, 416), "three channels do not pay for the transforms"
+    assert not chosen(1024, 512, 2, 2), "four of sixteen outputs are used"
+    assert chosen(128, 64, 76, 76)
+    assert not chosen(128, 64, 76, 76, pictures=8), "the maps of all pictures leave the cache"
+    assert not chosen(252, 128, 52, 52), "filters not in eights"
+    assert not onnx_winograd.pays((256, 128, 1, 1), (256, 52, 52))
+    assert not onnx_winograd.pays((256, 128, 5, 5), (256, 52, 52))
+
+
+@given(st.integers(4, 1024), st.integers(4, 1024), st.integers(1, 200), st.integers(1, 200))
+def test_more_channels_never_pay_less_on_small_pictures(filters, channels, height, width):
+    """While everything stays in the cache; and rows and columns are alike."""
+    share = onnx_winograd.time_share
+    shape = (filters, channels, 3, 3)
+    assert share(shape, (filters, height, width)) == share(shape, (filters, width, height))
+    if (filters + channels) * height * width <= 1e5:
+        more = share((2 * filters, 2 * channels, 3, 3), (2 * filters, height, width))
+        assert more <= share(shape, (filters, height, width)) * 1.05
+
+
+def test_the_file_holds_the_small_weights(tmp_path):
+    net = network(128, 128, 26, 26, "pad=1\n[convolutional]\nfilters=8\nsize=3\nstride=2\nactivation=linear")
+    parameters = parameters_of(net, tmp_path)
+    plain = write_onnx(net, parameters, tmp_path / "plain.onnx")
+    export = write_onnx(net, parameters, tmp_path / "winograd.onnx", winograd=True)
+    assert plain.winograd is None
+    assert export.winograd == WinogradUse(layers=1, convolutions=2, extra_bytes=(36 - 9) * 128 * 128 * 4)
+    grown = export.path.stat().st_size - plain.path.stat().st_size
+    assert 0 < grown < 12_000  # nodes and matrices
+    held = {held.name: tuple(held.dims) for held in onnx.load(export.path).graph.initializer}
+    assert held["0_convolutional/weights"] == (128, 128, 3, 3)
+    assert {node.op_type for node in onnx.load(plain.path).graph.node} == {"Conv", "LeakyRelu"}
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_shared_weights_are_transformed_once(tmp_path):
+    more = "pad=1\n[convolutional]\nfilters=6\nsize=3\nstride=1\npad=1\nshare_index=0\nactivation=leaky"
+    net = network(6, 6, 9, 9, more)
+    parameters = parameters_of(net, tmp_path)
+    export = write_onnx(net, parameters, tmp_path / "net.onnx", winograd=True)
+    assert export.winograd == WinogradUse(layers=2, convolutions=2, extra_bytes=27 * 36 * 4)
+    assert [node.op_type for node in onnx.load(export.path).graph.node].count("Gemm") == 1
+    x = np.random.default_rng(0).random((1, *net.in_shape), np.float32)
+    outputs = run_onnx(net, parameters, x, every_layer=True, winograd=True)
+    for found, wanted in zip(outputs, forward(net, parameters, x), strict=True):
+        assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"dynamic_size": True}, "size cannot be left open"), ({"half": True}, "needs float32")]
+)
+def test_what_does_not_go_together(options, said, tmp_path):
+    net = network(4, 4, 8, 8)
+    with pytest.raises(ParameterError, match=said):
+        write_onnx(net, parameters_of(net, tmp_path), tmp_path / "net.onnx", winograd=True, **options)
+    assert not (tmp_path / "net.onnx").exists()

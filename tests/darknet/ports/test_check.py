@@ -1,0 +1,231 @@
+"""The check of a network in every target at once."""
+
+import dataclasses
+import functools
+import importlib.metadata
+import io
+import json
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from layoutbridge.darknet import load
+from layoutbridge.darknet.ports.check import check_network, check_runners
+from layoutbridge.darknet.ports.runners import FORMS, TARGETS, Runner, runner_named
+from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnknownNameError, UnsupportedError
+from layoutbridge.report.networks import show_check
+from tests.command_line import refused, run
+from tests.darknet_files import NETS
+
+pytest.importorskip("onnxruntime")
+CFG, WEIGHTS = (str(NETS / "pjreddie" / "passthrough" / name) for name in ("net.cfg", "net.weights"))
+
+
+def passthrough():
+    return load(CFG, WEIGHTS, flavor="pjreddie")
+
+
+@functools.cache
+def checked_in_all(tolerance=None):
+    net = passthrough()
+    return check_network(net.network, net.parameters, forms=list(FORMS), tolerance=tolerance)
+
+
+def test_every_installed_target_holds_every_layer():
+    checked = checked_in_all()
+    assert [target.name for target in checked.targets] == [*TARGETS, *FORMS]
+    assert {target.status for target in checked.targets} == {"equal"}
+    assert checked.ok
+    assert all(set(row.deviations) == {*TARGETS, *FORMS} for row in checked.rows)
+    for form in ("onnx-half", "tflite-half"):
+        half = [row.deviations[form] for row in checked.rows]
+        assert 1e-5 < max(half) < 1e-2, "float16 shows"
+    versions = {target.name: target.version for target in checked.targets}
+    assert versions["keras"] == importlib.metadata.version("keras")
+    assert versions["tflite-half"] == importlib.metadata.version("ai-edge-litert")
+
+
+def off_from(index, by=1e-3):
+    """A runner whose layers are off by a share of their largest value from `index` on."""
+
+    def runs(network, parameters, x, every_layer):
+        outputs = runner_named("onnx").run(network, parameters, x, every_layer)
+        return [output + (by * np.abs(output).max() if k >= index else 0) for k, output in enumerate(outputs)]
+
+    return Runner(runs, "numpy")
+
+
+def test_the_first_layer_to_diverge_is_named_with_its_target():
+    net = passthrough()
+    runners = {"onnx": TARGETS["onnx"], "late": off_from(6), "early": off_from(4)}
+    checked = check_runners(net.network, net.parameters, runners)
+    assert not checked.ok
+    assert checked.first_over is checked.rows[4]
+    assert checked.rows[4].over == ("early",)
+    assert checked.rows[6].over == ("late", "early")
+    assert [(target.status, target.first_over) for target in checked.targets] == [
+        ("equal", None),
+        ("differs", 6),
+        ("differs", 4),
+    ]
+    assert all((row.rounding is not None) == bool(row.over) for row in checked.rows)
+    record = json.loads(checked.to_json())
+    assert (record["ok"], record["first_over"]) == (False, "4_reorg")
+    assert record["targets"][1]["first_over"] == "6_convolutional"
+    assert record["rows"][6]["over"] == ["late", "early"]
+
+
+def test_the_table_marks_the_first_layer(capfd):
+    code, out, err = run(capfd, "check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx,torch", "--half",
+                         "--tolerance", "1e-5")  # fmt: skip
+    lines = out.splitlines()
+    assert (code, err) == (1, "")
+    assert lines[0].split() == ["layer", "largest", "onnx", "torch", "half", "lite-half", "float32"]
+    assert lines[1].startswith("  0 conv <- first ")
+    assert sum("<- first" in line for line in lines) == 1
+    assert "diverges first at 0_convolutional (cfg line 8), in onnx-half, tflite-half: " in out
+    for line in lines[1:10]:
+        starred = [cell.startswith("*") for cell in line.replace("<- first", "").split()[2:]]
+        assert starred == [False, False, False, True, True, False], "which are over is told without colors"
+    told = {line.split()[0]: line.split()[2] for line in lines if " tolerance 1e-5" in line}
+    assert told == {"onnx": "equal:", "torch": "equal:", "onnx-half": "differs:", "tflite-half": "differs:"}
+    brief = run(capfd, "check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx", "--brief")[1]
+    assert brief.splitlines()[0].startswith("onnx ")
+
+
+def shown(checked, width):
+    console = Console(file=io.StringIO(), width=width, emoji=False)
+    show_check(console, checked, every_layer=True)
+    return console.file.getvalue().splitlines()
+
+
+def test_each_target_tells_its_first_layer():
+    net = passthrough()
+    checked = check_runners(net.network, net.parameters, {"late": off_from(6), "early": off_from(4)})
+    lines = shown(checked, 200)
+    first = {
+        line.split()[0]: line.partition("first over at ")[2].partition(",")[0] for line in lines if "differs" in line
+    }
+    assert first == {"late": "6_convolutional (cfg line 41)", "early": "4_reorg (cfg line 35)"}
+
+
+@pytest.mark.parametrize("tolerance", [None, 1e-7])
+def test_the_table_fits_80_columns(tolerance):
+    """One line a layer, with every target and form; what does not fit is left out, never folded or cut."""
+    checked = checked_in_all(tolerance)
+    lines = shown(checked, 80)
+    targets = ["onnx", "torch", "keras", "tflite", "ncnn", "half", "winograd", "lite-half"]
+    assert [heading for heading in lines[0].split() if heading not in {"layer", "largest", "float32"}] == targets
+    table = lines[1 : 1 + len(checked.rows)]
+    assert max(map(len, lines[:10])) <= 80
+    assert [line.split()[:2] for line in table][1:3] == [["1", "conv"], ["2", "route"]]
+    assert {len(line.split()) for line in table} == {1 + len(lines[0].split())}
+    assert (table[0].split()[1] == "conv<") == (tolerance is not None)
+    assert not any("\u2026" in line for line in lines)
+    seven = dataclasses.replace(checked_in_all(), targets=checked_in_all().targets[:-1])
+    assert shown(seven, 80)[0].split()[1] == "largest"
+
+
+def test_one_targets_outputs_are_gone_when_the_next_runs():
+    net = passthrough()
+    held = []
+
+    class Cycle:
+        """As a Keras model is: only a collection frees it."""
+
+    def runs(network, parameters, x, every_layer):
+        assert all(kept() is None for kept in held)
+        outputs = runner_named("onnx").run(network, parameters, x, every_layer)
+        model = Cycle()
+        model.itself, model.outputs = model, outputs
+        held.extend([*map(weakref.ref, outputs), weakref.ref(model)])
+        return outputs
+
+    runner = Runner(runs, "numpy")
+    assert check_runners(net.network, net.parameters, {"a": runner, "b": runner, "c": runner}).ok
+    assert len(held) == 3 * (1 + len(net.network.layers))
+
+
+def test_a_target_that_is_not_installed_is_told():
+    def missing(*_):
+        raise MissingFrameworkError("ncnn is not installed: pip install 'layoutbridge[ncnn]'")
+
+    def unsupported(*_):
+        raise UnsupportedError("net.cfg, line 3: no such layer there")
+
+    net = passthrough()
+    runners = {"onnx": TARGETS["onnx"], "ncnn": Runner(missing, "ncnn"), "other": Runner(unsupported, "numpy")}
+    checked = check_runners(net.network, net.parameters, runners, optional=runners)
+    assert checked.ok
+    assert [target.status for target in checked.targets] == ["equal", "missing", "unsupported"]
+    assert "layoutbridge[ncnn]" in checked.targets[1].detail
+    with pytest.raises(MissingFrameworkError, match="layoutbridge"):
+        check_runners(net.network, net.parameters, runners)
+    with pytest.raises(UnsupportedError, match="line 3"):
+        check_runners(net.network, net.parameters, {"other": runners["other"]})
+    with pytest.raises(UnknownNameError, match="caffe"):
+        check_network(net.network, net.parameters, ["caffe"])
+
+
+def test_the_reference_is_no_target(capfd):
+    told = refused(capfd, "check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx,reference")
+    assert "no target is called 'reference'; there is onnx, torch, keras, tflite, ncnn, onnx-half, " in told
+
+
+def test_what_is_refused():
+    net = passthrough()
+    with pytest.raises(ParameterError, match="name at least one target of onnx, torch"):
+        check_network(net.network, net.parameters, [])
+    for batch in (0, 1.5):
+        with pytest.raises(ParameterError, match=f"the batch is a number of at least 1, not {batch}"):
+            check_network(net.network, net.parameters, ["onnx"], batch=batch)
+    shape = (1, *net.network.in_shape)
+    for x in (np.zeros((1, 2)), np.zeros((0, *shape[1:])), np.full(shape, "a")):
+        with pytest.raises(ShapeError, match="the input must"):
+            check_network(net.network, net.parameters, ["onnx"], x=x)
+
+
+@pytest.mark.parametrize(
+    ("target", "module", "extra"),
+    [
+        ("onnx", "onnxruntime", "onnx"),
+        ("torch", "torch", "torch"),
+        ("keras", "tensorflow", "tensorflow"),
+        ("tflite", "ai_edge_litert", "litert"),
+        ("ncnn", "ncnn", "ncnn"),
+    ],
+)
+def test_without_a_framework_the_extra_is_told(target, module, extra):
+    done = check_without([module], "--targets", target)
+    assert done.returncode == 2, done.stderr
+    assert f"layoutbridge[{extra}]" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def check_without(modules, *arguments):
+    """In a process of its own, in which the modules cannot be imported."""
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
+        "from layoutbridge.cli import main\n"
+        f"sys.exit(main(['check', {CFG!r}, {WEIGHTS!r}, '--flavor', 'pjreddie', *{arguments!r}]))"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_form_asked_for_by_name_must_run():
+    for form in ("--half", "--winograd"):
+        done = check_without(["onnxruntime"], form)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "layoutbridge[onnx]" in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+    absent = ["tensorflow", "torch", "ncnn", "ai_edge_litert"]
+    done = check_without(absent, "--half")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split() == ["layer", "largest", "onnx", "half"]
+    assert "tflite-half: LiteRT is not installed" in done.stdout
+    assert check_without(["onnxruntime", *absent]).returncode == 2, "nothing to run at all"
+    assert check_without(["onnxruntime", *absent[:-2]]).returncode == 0, "what nobody named is left out"
