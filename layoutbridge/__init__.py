@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import emit, export
-    from layoutbridge.operations.catalog import CatalogEntry, catalog, op, register, unregister
+    from layoutbridge.operations.catalog import catalog, op, register, unregister
+    from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.identification import Identification, identify
     from layoutbridge.recognition.verification import Verification, verify
 
@@ -38,7 +39,7 @@ _HOMES = {
     "Proof": "algebra.proof",
     "prove": "algebra.proof",
     "Rearrangement": "algebra.rearrangement",
-    "CatalogEntry": "operations.catalog",
+    "CatalogEntry": "operations.entry",
     "catalog": "operations.catalog",
     "op": "operations.catalog",
     "register": "operations.catalog",

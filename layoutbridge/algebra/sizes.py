@@ -164,6 +164,14 @@ class Domain:
                 return size
         return None
 
+    def accepts(self, lengths: Sequence[int]) -> bool:
+        """Whether these axis lengths, one an axis, are accepted.
+
+        >>> Domain(2, frozenset({Size.axis(0) / Size.constant(2)}), ((1, 3),)).accepts((4, 3))
+        True
+        """
+        return all(lengths[axis] == length for axis, length in self.fixed) and self.violated(lengths) is None
+
     def join(self, other: Domain) -> Domain:
         """The shapes that both accept (their fixed axes must agree: see `conflict`)."""
         return Domain(self.rank, self.whole | other.whole, tuple(sorted({*self.fixed, *other.fixed})))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
+from math import isqrt, prod
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.operations.catalog import CatalogEntry, catalog, op
+from layoutbridge.operations.catalog import catalog, op
+from layoutbridge.operations.entry import CatalogEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,17 @@ class Match:
 def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
     """Every entry that has these digits at `in_shape`, and gives `out_shape` where that is known.
 
-    The parameters are searched: strides and groups that suit the shape, from 2 up (at 1 every space and depth
-    operation moves nothing). `digits` are normalized, as `factorize` gives them.
+    The parameters are searched from 2 up (at 1 every space and depth operation moves nothing): each entry's own domain
+    says which of them suit the shape. `digits` are normalized, as `factorize` gives them.
+
+    >>> [str(match) for match in matches(((2, 1), (3, 2)), (6, 1, 1), (6, 1, 1))]
+    ['channel_shuffle (groups 3)']
     """
     return tuple(
         Match(entry.name, parameters)
         for entry in catalog().values()
-        for parameters in _candidate_parameters(entry, in_shape)
-        if _fits(entry.name, tuple(parameters.items()), digits, in_shape, out_shape)
+        for parameters in _candidate_parameters(entry, prod(in_shape))
+        if _fits(op(entry.name, **parameters), digits, in_shape, out_shape)
     )
 
 
@@ -66,31 +72,29 @@ def _names_by_digits(
     return found
 
 
-def _fits(
-    name: str,
-    parameters: tuple[tuple[str, int], ...],
-    digits: Digits,
-    in_shape: tuple[int, ...],
-    out_shape: tuple[int, ...] | None,
-) -> bool:
-    try:
-        bound = op(name, **dict(parameters)).bind(in_shape)
-    except LayoutBridgeError:
+def _fits(made: Rearrangement, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> bool:
+    """Whether `made` has these digits and that result; not where a parameter is such that it changes nothing at all."""
+    if len(in_shape) not in (made.rank, made.rank + 1) or not made.domain.accepts(in_shape[-made.rank :]):
         return False
-    if out_shape is not None and bound.out_shape != out_shape:
+    bound = made.bind(in_shape)
+    if made.parameters and len(digits) <= 1 and bound.out_shape == in_shape:
         return False
-    return bound.digits == digits
+    return bound.digits == digits and out_shape in (None, bound.out_shape)
 
 
-def _candidate_parameters(entry: CatalogEntry, in_shape: tuple[int, ...]) -> Iterator[dict[str, int]]:
-    if not entry.parameters:
-        yield {}
-    elif len(in_shape) >= 3:
-        channels, height, width = in_shape[-3:]
-        for value in range(2, max(in_shape[-3:]) + 1):
-            if "stride" in entry.parameters:
-                if channels % value**2 and (height % value or width % value):
-                    continue
-            elif channels % value or value == channels:
-                continue
-            yield dict.fromkeys(entry.parameters, value)
+def _candidate_parameters(entry: CatalogEntry, total: int) -> Iterator[dict[str, int]]:
+    """Every value that could be a digit's size in a tensor of `total` elements, for each parameter."""
+    names = tuple(entry.parameters)
+    for values in product(_divisors(total), repeat=len(names)):
+        yield dict(zip(names, values, strict=True))
+
+
+@lru_cache(maxsize=64)
+def _divisors(total: int) -> tuple[int, ...]:
+    """The divisors of `total` from 2 up, in order.
+
+    >>> _divisors(12)
+    (2, 3, 4, 6, 12)
+    """
+    small = [value for value in range(1, isqrt(total) + 1) if total % value == 0]
+    return tuple(sorted({*small, *(total // value for value in small)} - {1}))

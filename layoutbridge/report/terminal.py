@@ -12,7 +12,7 @@ from rich.table import Table
 
 from layoutbridge.algebra.proof import Proof
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.operations.catalog import CatalogEntry
+from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.identification import Identification
 from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
 from layoutbridge.recognition.verification import Row, Verification

@@ -9,7 +9,8 @@ import pytest
 
 from layoutbridge import Rearrangement, catalog, op, prove, register, unregister
 from layoutbridge.errors import LayoutBridgeError, ParameterError, PatternError, UnknownNameError
-from layoutbridge.operations.catalog import CatalogEntry, entry
+from layoutbridge.operations.catalog import entry
+from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.naming import Match, matches, names_at
 
 WITH_STRIDE = [
@@ -283,7 +284,7 @@ def test_registered_entries_take_groups_and_defaults(registered):
         ("mine", "a b -> b a", {"stride": 2}, ParameterError, "a length is given for s"),
         ("mine", "c (h p:s) -> c p h", {"stride": 0}, ParameterError, "between 1 and"),
         ("mine", "c (h p:s) -> c p h", {"stride": 2.5}, ParameterError, "whole number"),
-        ("mine", "c (h p:s) -> c p h", {"block": 2}, ParameterError, "stride and groups, not block"),
+        ("mine", "c (h p:s) -> c p h", {"block": 2}, PatternError, "the name s has no size"),
     ],
 )
 def test_an_unusable_registration_changes_nothing(name, pattern, parameters, error, what):
