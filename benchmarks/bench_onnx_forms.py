@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from layoutbridge.frameworks.base import numpy_dtype
-from layoutbridge.frameworks.onnx.emission import ELEM_TYPES, emit
+from layoutbridge.frameworks.onnx.emission import emit
+from layoutbridge.frameworks.onnx.versions import ELEM_TYPES
 from layoutbridge.operations.catalog import op
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")

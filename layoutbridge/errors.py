@@ -1,4 +1,4 @@
-"""Every error that layoutbridge raises on purpose, under one base class.
+"""Every error that layoutbridge raises on purpose, under one base class; others' errors told in one line.
 
 The message always carries the offending numbers and what to do about them; the command line prints it as
 one line and exits with code 2.
@@ -43,3 +43,22 @@ class CfgError(LayoutBridgeError, ValueError):
 
 class WeightsError(LayoutBridgeError, ValueError):
     """A Darknet weights file that does not fit its network; the message carries the counts and the layer."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what `error` says, 300 characters at most; its class where it says nothing.
+
+    >>> first_line(ValueError("no such node\\nat graph.cc:12"))
+    'no such node'
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def class_and_first_line(error: BaseException) -> str:
+    """The same behind the class of `error`, for an error of somebody else's code.
+
+    >>> class_and_first_line(ValueError("no such node"))
+    'ValueError: no such node'
+    """
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from threading import RLock
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +21,7 @@ from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeErro
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
 FLOAT_NAMES = ("float32", "float16", "bfloat16")
+_ENVIRONMENT = RLock()
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,37 @@ def check_count(what: str, value: int | None, *, may_be_open: bool = False) -> N
         raise ParameterError(f"{what} is a number of at least 1{or_none}, not {value!r}")
 
 
-def first_line(error: Exception) -> str:
-    """What a framework's error says in its first line, 300 characters at most."""
-    return str(error).strip().split("\n")[0][:300]
-
-
 def missing(framework: str, extra: str) -> MissingFrameworkError:
     """The error for a framework that is not there, with the extra that brings it."""
     return MissingFrameworkError(f"{framework} is not installed: pip install 'layoutbridge[{extra}]'")
+
+
+def require(module: str, framework: str, extra: str) -> Any:
+    """Import `module`; raises `MissingFrameworkError` where it is not there. A broken one raises its own error.
+
+    >>> require("json", "JSON", "json").dumps([])
+    '[]'
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise missing(framework, extra) from None
+
+
+@contextmanager
+def default_environment(name: str, value: str) -> Iterator[None]:
+    """The environment's variable `name` is `value` in the block, unless the caller has set it; afterwards as before.
+
+    For what a library reads while it is imported. Threads go through such blocks one after another.
+    """
+    with _ENVIRONMENT:
+        if name in os.environ:
+            yield
+            return
+        os.environ[name] = value
+        try:
+            yield
+        finally:
+            os.environ.pop(name, None)

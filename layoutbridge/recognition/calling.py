@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line
 
 ArrayFunction = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -100,16 +100,10 @@ def _guarded(function: Callable[[NDArray[Any]], Any]) -> ArrayFunction:
         except (LayoutBridgeError, KeyboardInterrupt):
             raise
         except BaseException as error:  # sys.exit among them: somebody else's code ends here
-            raise UnusableInputError(f"the callable raised {told(error)}") from error
+            raise UnusableInputError(f"the callable raised {class_and_first_line(error)}") from error
         return _as_array(result)
 
     return call
-
-
-def told(error: BaseException) -> str:
-    """An exception's class and the first line of what it says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def _as_array(result: Any) -> NDArray[Any]:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import UnusableInputError
-from layoutbridge.recognition.calling import TypedCallable, told
+from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
+from layoutbridge.recognition.calling import TypedCallable
 
 _TABLE_SUFFIXES = (".npy", ".csv", ".json")
 
@@ -38,11 +38,11 @@ def load_target(text: str | os.PathLike[str]) -> Any:
     if suffix in _TABLE_SUFFIXES:
         return read_table(name)
     if suffix == ".onnx":
-        from layoutbridge.frameworks.onnx.emission import load_callable
+        from layoutbridge.frameworks.onnx.reading import load_callable
 
         return TypedCallable(*load_callable(name))
     if suffix == ".keras":
-        from layoutbridge.frameworks.tensorflow.emission import load_keras_file
+        from layoutbridge.frameworks.tensorflow.files import load_keras_file
 
         return load_keras_file(name)
     place, colon, attribute = _split_place(name)
@@ -74,8 +74,7 @@ def read_table(path: str) -> NDArray[Any]:
     try:
         array = {".npy": _read_npy, ".csv": _read_csv, ".json": _read_json}[suffix](content)
     except (ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnusableInputError(f"'{path}' is no table of integers: {reason}") from None
+        raise UnusableInputError(f"'{path}' is no table of integers: {first_line(error)}") from None
     if array.dtype.kind not in "iu":
         raise UnusableInputError(f"'{path}' holds {array.dtype}, and a table holds integers (positions)")
     return array
@@ -128,7 +127,7 @@ def _run_file(path: str) -> ModuleType:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise UnusableInputError(f"running '{path}' raised {told(error)}") from error
+            raise UnusableInputError(f"running '{path}' raised {class_and_first_line(error)}") from error
     return module
 
 
@@ -136,7 +135,7 @@ def _quiet_tensorflow(path: str) -> None:
     """Import TensorFlow for a file that will: its start-up notes, a dozen lines, are kept off the terminal there."""
     text = Path(path).read_bytes()
     if (b"tensorflow" in text or b"keras" in text) and "tensorflow" not in sys.modules:
-        from layoutbridge.frameworks.tensorflow.emission import load_keras
+        from layoutbridge.frameworks.tensorflow.start_up import load_keras
 
         with suppress(Exception):  # without it the file says itself what it lacks
             load_keras()
@@ -160,7 +159,7 @@ def _import_module(name: str) -> ModuleType:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise UnusableInputError(f"importing '{name}' raised {told(error)}") from error
+            raise UnusableInputError(f"importing '{name}' raised {class_and_first_line(error)}") from error
 
 
 def _attribute(module: ModuleType, place: str, text: str) -> Any:
@@ -173,7 +172,7 @@ def _attribute(module: ModuleType, place: str, text: str) -> Any:
             near = get_close_matches(part, dir(value), n=3) or [key for key in vars(module) if not key.startswith("_")]
             raise UnusableInputError(f"'{place}' has no '{name}'; it has {', '.join(near[:8])}") from None
         except Exception as error:  # a property, or a module's own __getattr__
-            raise UnusableInputError(f"'{name}' in '{place}' raised {told(error)}") from error
+            raise UnusableInputError(f"'{name}' in '{place}' raised {class_and_first_line(error)}") from error
     positional, named = _arguments(text)
     if isinstance(value, type) or "(" in text:
         try:
@@ -183,7 +182,7 @@ def _attribute(module: ModuleType, place: str, text: str) -> Any:
         except BaseException as error:
             raise UnusableInputError(
                 f"{name}({', '.join([*map(repr, positional), *(f'{k}={v!r}' for k, v in named.items())])}) raised "
-                f"{told(error)}; arguments may be written behind it: '{place}:{name}(2)'"
+                f"{class_and_first_line(error)}; arguments may be written behind it: '{place}:{name}(2)'"
             ) from error
     if not callable(value):
         raise UnusableInputError(f"'{name}' in '{place}' is {type(value).__name__}, not a callable")

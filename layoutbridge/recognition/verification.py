@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import unravel
-from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError
+from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, class_and_first_line
 from layoutbridge.frameworks import FRAMEWORKS, Framework, framework_module
 from layoutbridge.frameworks.base import DTYPE_NAMES, Layout, Runnable, numpy_dtype
 from layoutbridge.operations.catalog import catalog, entry, op
@@ -158,7 +158,7 @@ def _framework_rows(
         try:
             runnables = list(module.runnables(stride, entries))
         except Exception as error:  # an installation that is broken is a row, never a crash
-            return [_unavailable(name, version, f"cannot be used: {_first_line(error)}")]
+            return [_unavailable(name, version, f"cannot be used: {class_and_first_line(error)}")]
         for runnable in runnables:
             if runnable.entry in wanted or (unnamed and runnable.entry is None):
                 rows += _runnable_rows(runnable, stride, dtypes)
@@ -261,7 +261,7 @@ def _row(
     except LayoutBridgeError as error:
         return row((), "unsupported", str(error))
     except Exception as error:  # whatever a framework raises for a combination that it does not take
-        return row((), "unsupported", _first_line(error))
+        return row((), "unsupported", class_and_first_line(error))
     if found.table is None:
         return row((), "differs", f"{found.behaviour}: {found.detail}")
     names = _names(found, stride)
@@ -293,9 +293,3 @@ def _difference(found: Recovered, expected: Rearrangement, expected_name: str) -
     index = int(different[0])
     here, there = (list(unravel(int(t[index]), found.in_shape)) for t in (found.table, table))
     return f"element {list(unravel(index, out_shape))} comes from {here}, in {expected_name} from {there}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    line = next((part.strip() for part in text if part.strip()), "")
-    return f"{type(error).__name__}: {line[:300]}" if line else type(error).__name__

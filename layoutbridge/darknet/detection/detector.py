@@ -31,7 +31,9 @@ from layoutbridge.darknet.detection.pictures import letterbox as fit
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import missing
+from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
+from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,7 +44,6 @@ THRESHOLD = 0.25
 OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
 _LARGEST_NAMES = 16 << 20
-_FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Run = Callable[[NDArray[np.float32]], Rows]
 
@@ -245,19 +246,11 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequence[str] | None) -> Detector:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise missing("onnxruntime", "onnx") from None
+    require("onnxruntime", "onnxruntime", EXTRA)
     if not Path(path).is_file():
         raise UnusableInputError(f"there is no model '{path}'")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own classes have no common base
-        said = " ".join(str(error).split())[:300]
-        raise UnusableInputError(f"onnxruntime cannot load '{path}': {said}") from None
+    with refusals_of(path, "load"):
+        session = open_session(path)
     held = session.get_modelmeta().custom_metadata_map
     rules = _rules_in(held, path)
     taken, given = session.get_inputs()[0], session.get_outputs()[0]
@@ -268,10 +261,8 @@ def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequenc
     def run(x: NDArray[np.float32]) -> Rows:
         if batch > 1:
             x = np.repeat(x, batch, axis=0)
-        try:
+        with refusals_of(path, "run"):
             rows = np.asarray(session.run([given.name], {taken.name: x})[0], np.float32)[0]
-        except Exception as error:  # as above
-            raise UnusableInputError(f"onnxruntime cannot run '{path}': {' '.join(str(error).split())[:300]}") from None
         if rows.ndim != 2 or rows.shape[1] != _BOX + rules.classes:
             raise UnusableInputError(f"'{path}' gives {list(rows.shape)}, not [boxes, 5 + {rules.classes} classes]")
         return rows

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
-from layoutbridge.frameworks.base import missing
+from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError, first_line
+from layoutbridge.frameworks.base import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -129,10 +129,9 @@ def open_picture(
     for what is missing, no picture, cut short or over `most_pixels`, told before its pixels are read;
     `MissingFrameworkError` without Pillow.
     """
-    try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
-    except ImportError:
-        raise missing("Pillow", "onnx") from None
+    require("PIL", "Pillow", "onnx")
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     if isinstance(source, np.ndarray):
         return _from_array(source)
     name = f"'{os.fspath(source)}'" if isinstance(source, str | os.PathLike) else "the picture"
@@ -159,8 +158,8 @@ def open_picture(
     except Image.DecompressionBombError:
         raise UnusableInputError(f"{name} has more than {most_pixels:,} pixels: make it smaller first") from None
     except Exception as error:  # readers of many formats fail in many ways on broken files
-        said = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
-        raise UnusableInputError(f"cannot read {name}: {said or type(error).__name__}") from None
+        said = getattr(error, "strerror", None) or first_line(error)
+        raise UnusableInputError(f"cannot read {name}: {said}") from None
 
 
 def pixels_of(image: Image, channels: int = 3) -> NDArray[np.uint8]:

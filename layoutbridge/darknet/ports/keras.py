@@ -22,11 +22,13 @@ from layoutbridge.darknet.meaning import Arrays, Context, Options, check_kinds, 
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.ports.outputs import INPUT, check_head, output_layers, output_name
 from layoutbridge.darknet.structure.model import STATISTICS, Network, Shape
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import check_count, first_line, missing
+from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.primitives import LazyArray
-from layoutbridge.frameworks.tensorflow import emission as framework
+from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
+from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
+from layoutbridge.frameworks.tensorflow.start_up import load_keras, quiet_stderr, require_h5py
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from layoutbridge.frameworks.tensorflow.target import KerasTarget
     from layoutbridge.frameworks.tensorflow.values import KerasValue
 
-KERAS, TFLITE = framework.KERAS, ".tflite"
+TFLITE = ".tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,8 @@ def write_keras(
     if lite and batch is None:
         batch = 1
     if target.suffix == KERAS:
-        framework.load_keras()
-        framework.require_h5py()
+        load_keras()
+        require_h5py()
     built = _build(
         network,
         parameters,
@@ -160,7 +162,7 @@ def write_keras(
         elif target.suffix:
             built.model.save(temporary)
         else:
-            framework.export_saved_model(built.model, temporary, [output.name for output in built.outputs])
+            export_saved_model(built.model, temporary, [output.name for output in built.outputs])
     shapes = {
         output.name: tuple(tensor.shape[1:]) for output, tensor in zip(built.outputs, built.model.outputs, strict=True)
     }
@@ -196,7 +198,7 @@ def run_tflite(
     interpreter_of = _require_litert()
     check_count("threads", threads)
     given = _as_taken(x, data_format)
-    with framework.quiet_stderr():
+    with quiet_stderr():
         try:
             interpreter = interpreter_of(model_path=os.fspath(path), num_threads=threads)
             interpreter.allocate_tensors()
@@ -217,7 +219,7 @@ def run_tflite(
 
 def transposes(model: keras.Model) -> tuple[Transposed, ...]:
     """The layers of a model of `to_model` that transpose their input, in order, and why; also of a loaded one."""
-    framework.load_keras()
+    load_keras()
     from layoutbridge.frameworks.tensorflow.values import why_moved
 
     found = ((layer.name, why_moved(layer)) for layer in model.layers)
@@ -239,10 +241,10 @@ def _build(
     keep_batch_norm: bool = True,
 ) -> _Built:
     """The model of a `head`'s outputs, or without one of these `layers`' own."""
-    framework.check_data_format(data_format)
+    check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
     check_kinds(network.layers, network.source)
-    keras = framework.load_keras()
+    keras = load_keras()
     from layoutbridge.frameworks.tensorflow.target import KerasTarget
 
     target = KerasTarget(network.in_shape, data_format, batch)
@@ -348,7 +350,7 @@ def _converted(built: _Built, half: bool) -> bytes:
         return {output.name: tensor for output, tensor in zip(built.outputs, tensors, strict=True)}
 
     taken = tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input")
-    with framework.quiet_stderr():
+    with quiet_stderr():
         function = tf.function(run, autograph=False).get_concrete_function(taken)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -376,9 +378,5 @@ def _why_not_converted(text: str, built: _Built) -> str:
 
 
 def _require_litert() -> Any:
-    try:
-        with framework.quiet_stderr():
-            from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        raise missing("LiteRT", "litert") from None
-    return Interpreter
+    with quiet_stderr():
+        return require("ai_edge_litert.interpreter", "LiteRT", "litert").Interpreter

@@ -24,13 +24,12 @@ from layoutbridge.darknet.ports.outputs import INPUT, check_head, last_is_output
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ShapeError, UnusableInputError
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.base import check_count, missing
+from layoutbridge.frameworks.base import check_count, default_environment, require
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
 from layoutbridge.frameworks.ncnn.target import NcnnTarget, NcnnValue
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
 
 _THREADS = 2
-_WAITING = "OMP_WAIT_POLICY"
 # Each would let ncnn store or compute with fewer bits than float32 has, where the machine can.
 _SHORTER = (
     "use_fp16_packed",
@@ -162,18 +161,7 @@ def _require() -> Any:
 
     Its OpenMP looks at the environment once, while it is loaded; what the caller says there has precedence.
     """
-    if "ncnn" in sys.modules or _WAITING in os.environ:
-        return _imported()
-    os.environ[_WAITING] = "passive"
-    try:
-        return _imported()
-    finally:
-        del os.environ[_WAITING]
-
-
-def _imported() -> Any:
-    try:
-        import ncnn
-    except ImportError:
-        raise missing("ncnn", "ncnn") from None
-    return ncnn
+    if "ncnn" in sys.modules:
+        return require("ncnn", "ncnn", "ncnn")
+    with default_environment("OMP_WAIT_POLICY", "passive"):
+        return require("ncnn", "ncnn", "ncnn")

@@ -26,11 +26,12 @@ from layoutbridge.darknet.ports.outputs import INPUT, check_head, last_is_output
 from layoutbridge.darknet.ports.precision import activation_in_float32, whole_in_float32
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
+from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.base import first_line, missing
-from layoutbridge.frameworks.onnx.emission import DEFAULT_OPSET
+from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.forms import forms_for
+from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
+from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET, EXTRA
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
-_FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +177,11 @@ def run_model(
 
     Raises `UnusableInputError` with onnxruntime's own words where it does not load or run the model.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise missing("onnxruntime", "onnx") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    with refusals_of(path, "run"):
+        session = open_session(path)
         taken = session.get_inputs()[0].name
         wanted = None if outputs is None else list(outputs)
         results = session.run(wanted, {taken: np.ascontiguousarray(x, np.float32)})
-    except Exception as error:  # onnxruntime raises classes of its own, without a common base
-        raise UnusableInputError(f"onnxruntime cannot run '{os.fspath(path)}': {first_line(error)}") from error
     return [np.asarray(result) for result in results]
 
 
@@ -217,10 +209,8 @@ def _build(
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
     if nms and head not in HEAD_LAYOUTS:
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
-    try:
-        from layoutbridge.frameworks.onnx.target import OnnxTarget
-    except ImportError:
-        raise missing("onnx", "onnx") from None
+    require("onnx", "onnx", EXTRA)
+    from layoutbridge.frameworks.onnx.target import OnnxTarget
 
     target = OnnxTarget(
         network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd

@@ -20,7 +20,7 @@ from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import check_count, missing
+from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.torch import emission as framework
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def to_module(network: Network, weights: Weights, head: str | None = None) -> Da
     layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head, and `MissingFrameworkError`.
     """
     check_kinds(network.layers, network.source)
-    _require()
+    require("torch", "PyTorch", framework.EXTRA)
     from layoutbridge.darknet.ports.torch_module import DarknetModule, DarknetProgram
 
     if head is None:
@@ -68,7 +68,7 @@ def run_torch(
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `to_module` does.
     """
     check_kinds(network.layers, network.source)
-    _require()
+    require("torch", "PyTorch", framework.EXTRA)
     import torch
 
     from layoutbridge.darknet.ports.torch_module import DarknetModule
@@ -113,14 +113,14 @@ def write_torch(
     check_kinds(network.layers, network.source)
     told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
     if target.suffix == STATE_DICT:
-        _require_safetensors()
+        require("safetensors", "safetensors", framework.EXTRA)
         with whole_file(target) as temporary:
             _write_state_dict(network, parameters, temporary, target, told)
         return TorchExport(target, target, {})
-    _require()
+    require("torch", "PyTorch", framework.EXTRA)
     state_path = target.with_suffix(STATE_DICT) if state_dict else None
     if state_path is not None:
-        _require_safetensors()
+        require("safetensors", "safetensors", framework.EXTRA)
     import torch
 
     from layoutbridge.darknet.ports.torch_module import DarknetProgram
@@ -180,7 +180,7 @@ def weights_of(network: Network, module: torch.nn.Module) -> Weights:
     It may be wrapped by `torch.compile` or `DistributedDataParallel`. Raises `ParameterError` for another
     kind of module, and `WeightsError` where a layer's parameters have other shapes, or as `DarknetModule.to_weights`.
     """
-    _require()
+    require("torch", "PyTorch", framework.EXTRA)
     from layoutbridge.darknet.ports.torch_module import DarknetModule
 
     while not isinstance(module, DarknetModule):
@@ -197,17 +197,3 @@ def weights_of(network: Network, module: torch.nn.Module) -> Weights:
                 f"{network.source}, line {layer.line}: the parameters of {layer.name} are not those of the module"
             )
     return module.to_weights()
-
-
-def _require() -> None:
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise (missing("PyTorch", framework.EXTRA) if error.name == "torch" else error) from None
-
-
-def _require_safetensors() -> None:
-    try:
-        import safetensors  # noqa: F401
-    except ModuleNotFoundError:
-        raise missing("safetensors", framework.EXTRA) from None

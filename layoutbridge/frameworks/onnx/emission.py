@@ -1,7 +1,7 @@
 """ONNX: a rearrangement as a model of one input and one output, in standard operators.
 
 The operator that is the same map where there is one (SpaceToDepth, DepthToSpace, Transpose), else the form that
-onnxruntime runs fastest: `plan` chooses, `graph` writes, `sessions` runs.
+onnxruntime runs fastest: `plan` chooses, `graph` writes, `runnables` are what verification runs.
 """
 
 from __future__ import annotations
@@ -16,41 +16,23 @@ from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import Runnable, installed_version, missing
+from layoutbridge.frameworks.base import Runnable, require
 from layoutbridge.frameworks.onnx.plan import plan
-from layoutbridge.frameworks.onnx.reading import load_callable
+from layoutbridge.frameworks.onnx.versions import (
+    BFLOAT16_OPSET,
+    DEFAULT_OPSET,
+    ELEM_TYPES,
+    EXTRA,
+    LOWEST_OPSET,
+    installed,
+)
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["EXTRA", "emit", "installed", "load_callable", "runnables", "save"]
+__all__ = ["EXTRA", "emit", "installed", "runnables", "save"]
 
-EXTRA = "onnx"
-DEFAULT_OPSET = 17  # loaded by every onnxruntime from 1.12 on, and by what else reads ONNX today
-LOWEST_OPSET = 11  # DepthToSpace has its CRD mode from here on
-_BFLOAT16_OPSET = 13
-ELEM_TYPES = {
-    "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9,
-    "float16": 10, "float64": 11, "uint32": 12, "uint64": 13, "bfloat16": 16,
-}  # fmt: skip
-_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 OpenShape = Sequence[int | str | None]
-
-
-def installed() -> str | None:
-    """The versions of onnx and of onnxruntime, or None where neither is there."""
-    found = [f"{name} {held}" for name, held in (("onnx", onnx_version()), ("onnxruntime", runtime_version())) if held]
-    return ", ".join(found) or None
-
-
-def onnx_version() -> str | None:
-    """The version of onnx, or None."""
-    return installed_version("onnx")
-
-
-def runtime_version() -> str | None:
-    """The version of onnxruntime under any of the names that it is packaged as, or None."""
-    return installed_version(*_RUNTIMES)
 
 
 def emit(
@@ -78,10 +60,8 @@ def emit(
     >>> [length.dim_param or length.dim_value for length in model.graph.output[0].type.tensor_type.shape.dim]
     ['N', 256, 13, 13]
     """
-    try:
-        from layoutbridge.frameworks.onnx.graph import build_model
-    except ImportError:
-        raise missing("onnx", EXTRA) from None
+    require("onnx", "onnx", EXTRA)
+    from layoutbridge.frameworks.onnx.graph import build_model
     from layoutbridge.version import __version__
 
     dtype = _known_dtype(dtype)
@@ -122,9 +102,9 @@ def runnables(stride: int, entries: Iterable[Rearrangement]) -> Iterable[Runnabl
     Each of them runs in onnxruntime and in onnx's reference evaluator; the gradient of an entry's model is the
     model of its inverse. What an installation cannot run says so in `unavailable`.
     """
-    from layoutbridge.frameworks.onnx.sessions import all_runnables
+    from layoutbridge.frameworks.onnx.runnables import all_runnables
 
-    return all_runnables(stride, entries)
+    return all_runnables(stride, entries, emit)
 
 
 def _known_dtype(dtype: str) -> str:
@@ -138,7 +118,7 @@ def _known_opset(opset: int, dtype: str) -> int:
     import onnx
 
     highest = onnx.defs.onnx_opset_version()
-    lowest = _BFLOAT16_OPSET if dtype == "bfloat16" else LOWEST_OPSET
+    lowest = BFLOAT16_OPSET if dtype == "bfloat16" else LOWEST_OPSET
     try:
         number = -1 if isinstance(opset, bool) else operator.index(opset)
     except TypeError:

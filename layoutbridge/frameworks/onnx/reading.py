@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from numpy.typing import NDArray
-
-from layoutbridge.errors import UnusableInputError
-from layoutbridge.frameworks.base import missing
+from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.onnx.sessions import Run, run_in_onnxruntime, run_in_reference
+from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-Run = Callable[[NDArray[Any]], NDArray[Any]]
 _NOT_MODELS = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: fetch it with `git lfs pull`"),
     (b"<!doctype", "an HTML page, not a model: download the file itself"),
@@ -50,11 +49,9 @@ def load_callable(path: str | os.PathLike[str]) -> tuple[Run, str]:
 
 
 def _read(file: Path) -> ModelProto:
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ImportError:
-        raise missing("onnx", "onnx") from None
+    onnx = require("onnx", "onnx", EXTRA)
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -71,7 +68,7 @@ def _read(file: Path) -> ModelProto:
         raise UnusableInputError(f"'{file}' is no ONNX model, or only a part of one ({len(content)} bytes)") from None
     if not model.opset_import or not model.HasField("graph"):
         raise UnusableInputError(f"'{file}' is no ONNX model: it has no graph or no opset")
-    return model
+    return cast("ModelProto", model)
 
 
 # ---------------------------------------------------------------------- external data
@@ -169,23 +166,16 @@ def _input_dtype(model: ModelProto, file: Path) -> str:
 
 
 def _open(model: ModelProto, file: Path) -> Run:
-    from layoutbridge.frameworks.onnx.sessions import run_in_onnxruntime, run_in_reference
-
     reasons = []
     try:
         return run_in_onnxruntime(str(file))
     except Exception as error:  # not installed, a newer opset, an operator or a dtype that it does not have
-        reasons.append(_first_line(error))
+        reasons.append(first_line(error))
     try:
         import onnx
 
         onnx.load_external_data_for_model(model, str(file.parent))
         return run_in_reference(model)
     except Exception as error:  # the evaluator's errors have no common class either
-        reasons.append(_first_line(error))
+        reasons.append(first_line(error))
     raise UnusableInputError(f"'{file}' cannot be run: onnxruntime: {reasons[0]}; onnx's evaluator: {reasons[1]}")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -17,11 +17,11 @@ import onnx
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.base import check_count
-from layoutbridge.frameworks.onnx.emission import DEFAULT_OPSET
 from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.graph import GraphBuilder
 from layoutbridge.frameworks.onnx.network_graph import Graph
 from layoutbridge.frameworks.onnx.plan import plan
+from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
 from layoutbridge.frameworks.onnx.winograd import extra_bytes, pays, winograd_conv2d
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,

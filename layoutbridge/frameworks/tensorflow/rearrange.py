@@ -23,7 +23,7 @@ from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_cha
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size, whole_conditions
 from layoutbridge.errors import LayoutBridgeError, ShapeError
-from layoutbridge.frameworks.tensorflow.emission import check_data_format
+from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.operations.catalog import op as catalog_op
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, missing, numpy_dtype, open_lengths
+from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, open_lengths, require
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def emit(op: Rearrangement) -> torch.nn.Module:
     >>> torch.equal(module(x), torch.nn.functional.pixel_unshuffle(x, 2))
     True
     """
-    _require()
+    require("torch", "PyTorch", EXTRA)
     from layoutbridge.frameworks.torch.module import Rearrange
 
     return Rearrange(op)
@@ -70,7 +70,7 @@ def save(
     >>> torch.export.load(path).module()(torch.zeros(3, 64, 52, 26)).shape
     torch.Size([3, 256, 26, 13])
     """
-    _require()
+    require("torch", "PyTorch", EXTRA)
     import torch
 
     if shape is None:
@@ -160,8 +160,3 @@ def every_length_alike() -> AbstractContextManager[object]:
 
     known = hasattr(_config, "backed_size_oblivious")
     return _config.patch(backed_size_oblivious=True) if known else nullcontext()  # type: ignore[attr-defined]
-
-
-def _require() -> None:
-    if installed() is None:
-        raise missing("PyTorch", EXTRA)

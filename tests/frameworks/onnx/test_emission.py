@@ -22,8 +22,9 @@ from layoutbridge.errors import (  # noqa: E402
     UnusableInputError,
 )
 from layoutbridge.frameworks.base import DTYPE_NAMES, numpy_dtype  # noqa: E402
-from layoutbridge.frameworks.onnx.emission import emit, installed, load_callable, runnables, save  # noqa: E402
+from layoutbridge.frameworks.onnx.emission import emit, installed, runnables, save  # noqa: E402
 from layoutbridge.frameworks.onnx.plan import NATIVE_DTYPES, swap_chain  # noqa: E402
+from layoutbridge.frameworks.onnx.reading import load_callable  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset, run_in_onnxruntime  # noqa: E402
 
 NAMES = tuple(lb.catalog())

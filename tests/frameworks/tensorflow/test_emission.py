@@ -1,4 +1,4 @@
-"""Rearrangements as Keras layers: what they compute, in which dtypes and shapes, and what becomes of them on disk."""
+"""Rearrangements as Keras layers: what they compute, in which dtypes and shapes."""
 
 import json
 import subprocess
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from layoutbridge import Rearrangement, catalog, op
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
-from layoutbridge.frameworks import emit, export, framework_module
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
+from layoutbridge.frameworks import emit, framework_module
 from layoutbridge.frameworks.base import DTYPE_NAMES, FLOAT_NAMES, numpy_dtype
 from layoutbridge.frameworks.tensorflow import emission as framework
+from tests.keras_layers import FORMATS, KINDS, LAYOUT_CHANGES, counting, entry_at, gathered, held, same, shape_for
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 keras = pytest.importorskip("keras", reason="Keras is not installed")
@@ -20,41 +21,7 @@ keras = pytest.importorskip("keras", reason="Keras is not installed")
 from layoutbridge.frameworks.tensorflow.rearrange import Rearrange, in_layout, recipe, step_patterns  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
-FORMATS = ("channels_last", "channels_first")
 NAMES = sorted(catalog())
-LAYOUT_CHANGES = ("nchw_to_nhwc", "nhwc_to_nchw")
-# One of each kind: native, one transpose, several transposes, another label, own axes transposed.
-KINDS = ("space_to_depth", "depth_to_space", "focus", "darknet_reorg", "darknet_flatten", "nchw_to_nhwc")
-
-
-def entry_at(name, stride):
-    return op(name, **dict.fromkeys(catalog()[name].parameters, stride))
-
-
-def shape_for(rearrangement, batch=2, multiples=(2, 3, 5)):
-    """A shape [N, ...] that fits, of unequal lengths."""
-    units = [rearrangement.domain.divisor(axis) for axis in range(rearrangement.rank)]
-    return (batch, *(unit * multiple for unit, multiple in zip(units, multiples, strict=False)))
-
-
-def counting(shape, dtype="int32"):
-    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-
-
-def held(x, data_format, name=None):
-    """[N, C, H, W] as a layer of this data format takes it."""
-    moved = data_format == "channels_last" and x.ndim == 4 and name not in LAYOUT_CHANGES
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if moved else x
-
-
-def gathered(rearrangement, x):
-    """The result by the gather table alone, channels first."""
-    return x.reshape(-1)[rearrangement.table(x.shape)].reshape(rearrangement.out_shape(x.shape))
-
-
-def same(result, expected):
-    result = np.asarray(result)
-    return result.dtype == expected.dtype and result.shape == expected.shape and result.tobytes() == expected.tobytes()
 
 
 # ---------------------------------------------------------------------- what a layer computes
@@ -351,110 +318,6 @@ def test_errors_are_one_line():
         fixed(keras.Input((4, None, None)))
 
 
-# ---------------------------------------------------------------------- files
-
-_READ_BACK = """
-import json, os, sys
-import numpy as np
-if sys.argv[1] == "keras":
-    from layoutbridge.frameworks.tensorflow.emission import custom_objects
-    assert "tensorflow" not in sys.modules  # imported when it is needed
-    custom_objects()
-    import keras
-else:
-    sys.modules["layoutbridge"] = None  # a SavedModel stands on its own
-import tensorflow as tf
-for case in json.load(open("cases.json")):
-    if not case["path"].endswith(".keras") == (sys.argv[1] == "keras"):
-        continue
-    if sys.argv[1] == "keras":
-        model = keras.saving.load_model(case["path"])
-    else:
-        loaded = tf.saved_model.load(case["path"])
-        model = loaded.serve
-    for number in case["inputs"]:
-        with np.load(number) as arrays:
-            result = np.asarray(model(arrays["x"]))
-            assert result.dtype == arrays["y"].dtype and np.array_equal(result, arrays["y"]), case
-print("all read")
-"""
-
-
-def test_files_read_back_in_fresh_processes(tmp_path):
-    cases = []
-
-    def add(path, rearrangement, data_format, dtype, shapes, **options):
-        export(rearrangement, "keras", tmp_path / path, data_format=data_format, dtype=dtype, **options)
-        inputs = []
-        for shape in shapes:
-            x = (counting(shape) % 2 if dtype == "bool" else counting(shape)).astype(dtype)
-            name = f"{len(cases)}-{len(inputs)}.npz"
-            y = gathered(rearrangement, x)
-            np.savez(tmp_path / name, x=held(x, data_format, rearrangement.name),
-                     y=held(y, data_format, rearrangement.name))  # fmt: skip
-            inputs.append(name)
-        cases.append({"path": path, "inputs": inputs})
-
-    for ending in ("", ".keras"):
-        for data_format in FORMATS:
-            for name in KINDS:
-                rearrangement = entry_at(name, 2)
-                shape = shape_for(rearrangement, 1)
-                add(f"{name}-{data_format}-open{ending}", rearrangement, data_format, "float32",
-                    [shape, shape_for(rearrangement, 3, (1, 2, 7))])  # fmt: skip
-                add(f"{name}-{data_format}-fixed{ending}", rearrangement, data_format, "float32",
-                    [shape, (3, *shape[1:])], shape=shape)  # fmt: skip
-        add(f"flags{ending}", op("darknet_reorg"), "channels_last", "bool", [(2, 4, 6, 8)], shape=(4, 6, 8))
-        add(f"bytes{ending}", op("focus", stride=3), "channels_last", "uint8", [(2, 3, 6, 9)], shape=(1, 3, 6, 9))
-        chain = op("darknet_reorg").then(op("darknet_reorg"))
-        add(f"chain{ending}", chain, "channels_last", "int32", [(2, 16, 8, 12)])
-        add(f"pairs{ending}", Rearrangement("(n two) -> two n, two=2"), "channels_last", "int32", [(2, 8)])
-    (tmp_path / "cases.json").write_text(json.dumps(cases))
-    for kind in ("keras", "saved"):
-        environment = {"PATH": "", "PYTHONPATH": str(ROOT) if kind == "keras" else "", "HOME": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", _READ_BACK, kind], cwd=tmp_path, env=environment,
-                              capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
-        assert done.stdout.strip() == "all read", done.stderr[-3000:]
-        if kind == "keras":
-            assert done.stderr == ""  # the start-up notes are kept off
-
-
-def test_a_model_around_the_layer_reads_back_in_this_process(tmp_path):
-    inputs = keras.Input((8, 8, 3))
-    hidden = framework.emit(op("focus"))(keras.layers.Conv2D(4, 3, padding="same")(inputs))
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden))
-    model.compile(optimizer="sgd", loss="mse")
-    x, y = np.ones((4, 8, 8, 3), np.float32), np.zeros((4, 16), np.float32)
-    model.fit(x, y, epochs=1, verbose=0)
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras", custom_objects=framework.custom_objects())
-    assert same(again(x), model(x).numpy())
-    summary = []
-    again.summary(print_fn=lambda text, **_: summary.append(text))
-    assert "(Rearrange)" in "\n".join(summary)
-
-
-def test_what_cannot_be_written_leaves_nothing(tmp_path, capfd):
-    with pytest.raises(ParameterError, match=r"must end in \.keras, or have no ending.*not \.h5"):
-        framework.save(op("focus"), tmp_path / "model.h5")
-    with pytest.raises(ShapeError, match=r"focus \(stride 2\) does not take shape \(1, 3, 5, 4\)"):
-        framework.save(op("focus"), tmp_path / "model.keras", shape=(1, 3, 5, 4))
-    with pytest.raises(ParameterError, match="no dtype 'float33'"):
-        framework.save(op("focus"), tmp_path / "model", dtype="float33")
-    with pytest.raises(ParameterError, match="data_format"):
-        framework.save(op("focus"), tmp_path / "model", data_format="NCHW")
-    with pytest.raises(UnusableInputError, match="cannot write into"):
-        framework.save(op("focus"), tmp_path / "nowhere" / "model.keras")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "notes.txt").write_text("mine")
-    with pytest.raises(UnusableInputError, match="model' is not empty: remove it"):
-        framework.save(op("focus"), tmp_path / "model")
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "notes.txt"]
-    framework.save(op("focus"), tmp_path / "fresh")
-    assert capfd.readouterr() == ("", "")
-
-
 # ---------------------------------------------------------------------- verification's view
 
 
@@ -488,13 +351,3 @@ def test_importing_the_module_imports_no_framework():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-
-
-def test_some_lengths_may_be_left_open(tmp_path):
-    path = tmp_path / "open.keras"
-    export(op("darknet_reorg"), "tensorflow", path, shape=(None, 64, None, 26))
-    model = keras.saving.load_model(path, custom_objects=framework.custom_objects())
-    assert model.input_shape == (None, None, 26, 64)
-    with pytest.raises(ShapeError, match=r"shape \(\?, 63, \?, 26\)"):
-        export(op("darknet_reorg"), "tensorflow", tmp_path / "bad.keras", shape=(None, 63, None, 26))
-    assert [place.name for place in tmp_path.iterdir()] == ["open.keras"]

@@ -9,7 +9,7 @@ import pytest
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.structure.model import STATISTICS
 from layoutbridge.frameworks.base import installed_version
-from layoutbridge.frameworks.tensorflow.emission import load_keras_file
+from layoutbridge.frameworks.tensorflow import load_keras_file
 from tests.darknet_files import GOLDEN, made, read
 from tests.keras_networks import FORMATS, TRAINED, near, turned
 
