@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line
+from layoutbridge.frameworks.torch.evaluation import in_evaluation
 
 ArrayFunction = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -56,15 +58,9 @@ def _keras_layer_class() -> type:
 
 
 def _call_torch(torch: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
-    modes = [(part, part.training) for part in target.modules()] if isinstance(target, torch.nn.Module) else []
-    try:
-        for part, _ in modes:
-            part.training = False
-        with torch.no_grad():
-            return target(torch.from_numpy(x.copy()))
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    mode = in_evaluation(target) if isinstance(target, torch.nn.Module) else nullcontext()
+    with mode, torch.no_grad():
+        return target(torch.from_numpy(x.copy()))
 
 
 def _call_tensorflow(tensorflow: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
