@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from math import prod
+from types import MethodType
 from typing import Any
 
 import keras
@@ -212,14 +213,17 @@ def given(layer: keras.Layer, inputs: Any, arrays: dict[str, Any], **call: Any) 
 def fix_statistics(layer: keras.layers.BatchNormalization) -> None:
     """Let `layer` normalise with its means and variances, and keep them, in training too.
 
-    Calling it with `training=False` does not do that: `fit` and `model(x, training=True)` override it.
+    Calling it with `training=False` does not do that: `fit` and `model(x, training=True)` override it. A class of
+    ours would, and every file would need it: the layer stays Keras' own, with a method of its own.
     """
-    normalize = type(layer).call
+    layer.call = MethodType(_call_with_its_statistics, layer)
 
-    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        return normalize(layer, inputs, training=False, mask=mask)
 
-    layer.call = call
+def _call_with_its_statistics(
+    layer: keras.layers.BatchNormalization, inputs: Any, training: bool | None = None, mask: Any = None
+) -> Any:
+    """What `layer` does in inference, whatever `training` says."""
+    return type(layer).call(layer, inputs, training=False, mask=mask)
 
 
 def fix_called_statistics(model: keras.Model) -> None:
