@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import lru_cache
 from types import MappingProxyType
 
 from layoutbridge.algebra.rearrangement import Rearrangement
@@ -19,19 +18,20 @@ _registry: dict[str, CatalogEntry] = {entry.name: entry for entry in BUILTIN}
 
 
 def catalog() -> Mapping[str, CatalogEntry]:
-    """Every entry by name, the registered ones too, in a read-only view.
+    """Every entry by name, the registered ones too, read-only, as of now.
 
     >>> catalog()["darknet_reorg"].equals
     'space_to_depth of the input seen as [C/s², H·s, W·s]'
     """
-    return MappingProxyType(_registry)
+    return MappingProxyType(_registry.copy())  # whoever goes through it minds no other thread that registers
 
 
 def entry(name: str) -> CatalogEntry:
     """The entry called `name`; raises `UnknownNameError` with the nearest names."""
-    if isinstance(name, str) and name in _registry:
-        return _registry[name]
-    near = get_close_matches(str(name)[:80], _registry, n=3, cutoff=0.5) or sorted(_registry)
+    found = _registry.get(name) if isinstance(name, str) else None
+    if found is not None:
+        return found
+    near = get_close_matches(str(name)[:80], catalog(), n=3, cutoff=0.5) or sorted(_registry)
     listed = " or ".join(near) if len(near) <= 3 else ", ".join(near)
     raise UnknownNameError(f"no operation is called {str(name)[:80]!r}; did you mean {listed}?")
 
@@ -44,13 +44,7 @@ def op(name: str, /, **parameters: int) -> Rearrangement:
     >>> op("darknet_reorg", stride=2).out_shape((64, 26, 26))
     (256, 13, 13)
     """
-    found = entry(name)
-    return _built(found.name, found._checked(parameters))
-
-
-@lru_cache(maxsize=4096)  # identification tries an entry at every parameter that a shape admits
-def _built(name: str, values: tuple[tuple[str, int], ...]) -> Rearrangement:
-    return _registry[name]._build_checked(values)
+    return entry(name).build(**parameters)
 
 
 def register(
@@ -69,11 +63,13 @@ def register(
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ParameterError(f"a name has letters, digits and underscores, not {name!r}")
+    taken = ParameterError(f"{name} is in the catalogue already: choose another name")
     if name in _registry:
-        raise ParameterError(f"{name} is in the catalogue already: choose another name")
+        raise taken
     made = CatalogEntry(name, pattern, summary, provenance, MappingProxyType(dict(parameters)))
     made.build()
-    _registry[name] = made
+    if _registry.setdefault(name, made) is not made:  # another thread was first
+        raise taken
     return made
 
 
@@ -82,5 +78,4 @@ def unregister(name: str) -> None:
     found = entry(name)
     if found in BUILTIN:
         raise ParameterError(f"{name} is built in and stays")
-    del _registry[name]
-    _built.cache_clear()
+    _registry.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 from layoutbridge.algebra.pattern import shown, whole_number
@@ -29,7 +29,7 @@ class CatalogEntry:
     pattern: str
     summary: str
     provenance: str
-    parameters: Mapping[str, int] = field(default_factory=lambda: NO_PARAMETERS)
+    parameters: Mapping[str, int] = field(default_factory=lambda: NO_PARAMETERS, hash=False)
     also_known_as: tuple[str, ...] = ()
     equals: str = ""
     describe_refusal: DescribeRefusal | None = field(default=None, repr=False)
@@ -39,7 +39,7 @@ class CatalogEntry:
 
         Raises `ParameterError` for a parameter that the entry does not take, or one that is no number above 0.
         """
-        return self._build_checked(self._checked(parameters))
+        return _built(self, self._checked(parameters))
 
     def _checked(self, parameters: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
         for name, value in parameters.items():
@@ -49,7 +49,9 @@ class CatalogEntry:
         values = {**self.parameters, **parameters}
         return tuple((name, whole_number(value, f"{name} of {self.name}")) for name, value in values.items())
 
-    def _build_checked(self, values: tuple[tuple[str, int], ...]) -> Rearrangement:
-        made = Rearrangement(self.pattern, **{LETTERS.get(name, name): value for name, value in values})
-        refusal = partial(self.describe_refusal, dict(values)["stride"]) if self.describe_refusal else None
-        return made.named(self.name, values, refusal)
+
+@lru_cache(maxsize=4096)  # identification tries an entry at every parameter that a shape admits
+def _built(entry: CatalogEntry, values: tuple[tuple[str, int], ...]) -> Rearrangement:
+    made = Rearrangement(entry.pattern, **{LETTERS.get(name, name): value for name, value in values})
+    refusal = partial(entry.describe_refusal, dict(values)["stride"]) if entry.describe_refusal else None
+    return made.named(entry.name, values, refusal)

@@ -45,30 +45,29 @@ def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...
         Match(entry.name, parameters)
         for entry in catalog().values()
         for parameters in _candidate_parameters(entry, prod(in_shape))
-        if _fits(op(entry.name, **parameters), digits, in_shape, out_shape)
+        if _fits(entry.build(**parameters), digits, in_shape, out_shape)
     )
 
 
 def names_at(parameter: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> tuple[str, ...]:
     """The names of the entries that fit when every stride and every number of groups is `parameter`."""
-    known = tuple((name, entry.pattern) for name, entry in catalog().items())
-    return _names_by_digits(parameter, in_shape, known).get((digits, out_shape), ())
+    return _names_by_digits(parameter, in_shape, tuple(catalog().values())).get((digits, out_shape), ())
 
 
 @lru_cache(maxsize=256)
 def _names_by_digits(
-    parameter: int, in_shape: tuple[int, ...], known: tuple[tuple[str, str], ...]
+    parameter: int, in_shape: tuple[int, ...], entries: tuple[CatalogEntry, ...]
 ) -> dict[tuple[Digits, tuple[int, ...]], tuple[str, ...]]:
     found: dict[tuple[Digits, tuple[int, ...]], tuple[str, ...]] = {}
-    for name, _ in known:  # the pattern is there to tell two registrations of one name apart
-        made = op(name, **dict.fromkeys(catalog()[name].parameters, parameter))
+    for entry in entries:
+        made = entry.build(**dict.fromkeys(entry.parameters, parameter))
         try:
             bound = made.bind(in_shape)
         except LayoutBridgeError:
             continue
         if bound.digits is not None:
             key = bound.digits, bound.out_shape
-            found[key] = (*found.get(key, ()), name)
+            found[key] = (*found.get(key, ()), entry.name)
     return found
 
 

@@ -3,6 +3,9 @@
 import copy
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -343,3 +346,57 @@ def test_nothing_is_found_for_digits_of_no_entry():
 def test_every_error_of_the_catalogue_is_of_one_family():
     for error in (ParameterError, PatternError, UnknownNameError):
         assert issubclass(error, LayoutBridgeError)
+
+
+# ---------------------------------------------------------------------- threads
+
+
+def test_threads_register_use_and_unregister():
+    """What a name stands for is never what it stood for before, and nobody stumbles over another's registration."""
+    patterns = ["c h w -> h w c", "c h w -> w c h", "c h w -> w h c"]
+    start, done = Barrier(4), Event()
+
+    def registers(number):
+        start.wait()
+        for turn in range(200):
+            pattern = patterns[turn % len(patterns)]
+            register(f"own_{number}", pattern)
+            assert op(f"own_{number}") == Rearrangement(pattern)
+            unregister(f"own_{number}")
+
+    def looks(_):
+        start.wait()
+        wanted = Rearrangement("c h w -> h w c")
+        while not done.is_set():
+            for name in ("own_0", "own_1"):
+                with suppress(UnknownNameError):
+                    op(name)
+            names = matches(wanted.bind((2, 3, 5)).digits, (2, 3, 5), (3, 5, 2))
+            assert "nchw_to_nhwc" in {match.name for match in names}
+
+    with ThreadPoolExecutor(4) as pool:
+        looking = [pool.submit(looks, number) for number in range(2)]
+        registering = [pool.submit(registers, number) for number in range(2)]
+        for each in registering:
+            each.result()
+        done.set()
+        for each in looking:
+            each.result()
+    assert not {"own_0", "own_1"} & set(catalog())
+
+
+def test_of_threads_that_register_one_name_one_does():
+    start = Barrier(8)
+
+    def registers(_):
+        start.wait()
+        try:
+            return register("own", "c h w -> h w c")
+        except ParameterError as error:
+            assert "own is in the catalogue already" in str(error)
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [each for each in pool.map(registers, range(8)) if each is not None]
+    assert made == [entry("own")]
+    unregister("own")
