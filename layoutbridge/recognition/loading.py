@@ -119,14 +119,17 @@ def _run_file(path: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UnusableInputError(f"'{path}' cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(Path(path).stem, module)  # dataclasses and pickling in the file look it up
+    # it stays there, as what is imported does: dataclasses and pickling in the file look it up
+    listed = sys.modules.setdefault(Path(path).stem, module) is module
     _quiet_tensorflow(path)
     with _imports_from(Path(path).resolve().parent):  # as `python file.py` does, for its neighbours
         try:
             spec.loader.exec_module(module)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            if listed:
+                sys.modules.pop(Path(path).stem, None)
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise UnusableInputError(f"running '{path}' raised {class_and_first_line(error)}") from error
     return module
 

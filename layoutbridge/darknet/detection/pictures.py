@@ -11,11 +11,12 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from colorsys import hsv_to_rgb
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -115,6 +116,31 @@ def _as_float(pixels: Pixels) -> NDArray[np.float32]:
 # ---------------------------------------------------------------------- reading
 
 
+class _Warnings:
+    """Python's warnings. Their filters are the process's: of blocks that overlap the last to end puts them back."""
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._filters = Lock(), 0, ExitStack()
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """No warning in the block, nor in other threads meanwhile."""
+        with self._lock:
+            if not self._blocks:
+                self._filters.enter_context(warnings.catch_warnings(action="ignore"))
+            self._blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                if not self._blocks:
+                    self._filters.close()
+
+
+_WARNINGS = _Warnings()
+
+
 def open_picture(
     source: str | os.PathLike[str] | bytes | BinaryIO | Image | NDArray[np.uint8],
     *,
@@ -136,8 +162,7 @@ def open_picture(
         return _from_array(source)
     name = f"'{os.fspath(source)}'" if isinstance(source, str | os.PathLike) else "the picture"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on size: told below; on broken metadata: unused
+        with _WARNINGS.off():  # on size: told below; on broken metadata: unused
             Image.init()
             kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
             image = source if isinstance(source, Image.Image) else Image.open(_opened(source), formats=kinds)

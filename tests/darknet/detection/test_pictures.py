@@ -2,9 +2,12 @@
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from math import inf, nan
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -230,6 +233,27 @@ def test_broken_files_fail_in_our_words(kind: str) -> None:
             assert "\n" not in str(error)
         else:
             assert image.mode in ("L", "RGB", "RGBA")
+
+
+def test_threads_read_pictures_and_leave_the_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns of the size of each; of readings that overlap none puts another's filters back."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", NOISE.width * NOISE.height * 2 // 3)
+    held, start = warnings.filters[:], Barrier(8)
+    content = saved(NOISE)
+
+    def work(_: int) -> bool:
+        start.wait()
+        return all(read(content).shape == (3, *NOISE.size[::-1]) for _ in range(50))
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        inside = warnings.filters[:]
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(work, range(8)))
+        assert warnings.filters == inside
+        warnings.warn("heard", stacklevel=1)
+    assert [str(warning.message) for warning in told] == ["heard"]
+    assert warnings.filters == held
 
 
 # ---------------------------------------------------------------------- drawing
