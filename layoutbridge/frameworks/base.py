@@ -99,13 +99,8 @@ def check_count(what: str, value: int | None, *, may_be_open: bool = False) -> N
         raise ParameterError(f"{what} is a number of at least 1{or_none}, not {value!r}")
 
 
-def missing(framework: str, extra: str) -> MissingFrameworkError:
-    """The error for a framework that is not there, with the extra that brings it."""
-    return MissingFrameworkError(f"{framework} is not installed: pip install 'layoutbridge[{extra}]'")
-
-
 def require(module: str, framework: str, extra: str) -> Any:
-    """Import `module`; raises `MissingFrameworkError` where it is not there. A broken one raises its own error.
+    """Import `module`; raises `MissingFrameworkError` with the extra that brings it. A broken one says itself why.
 
     >>> require("json", "JSON", "json").dumps([])
     '[]'
@@ -115,7 +110,7 @@ def require(module: str, framework: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
-        raise missing(framework, extra) from None
+        raise MissingFrameworkError(f"{framework} is not installed: pip install 'layoutbridge[{extra}]'") from None
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain
-from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable
+from layoutbridge.errors import MissingFrameworkError
+from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, require
 from layoutbridge.frameworks.onnx.plan import SPACE_TO_DEPTH_MODE_OPSET
 from layoutbridge.frameworks.onnx.sessions import (
     Run,
@@ -20,7 +21,7 @@ from layoutbridge.frameworks.onnx.sessions import (
     run_in_onnxruntime,
     run_in_reference,
 )
-from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET, ELEM_TYPES, onnx_version, runtime_version
+from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET, ELEM_TYPES, EXTRA, onnx_version, runtime_version
 
 Emit = Callable[..., Any]  # `emission.emit`, which stands above this module
 _NATIVE_OPSET = 13
@@ -79,21 +80,20 @@ class Runtime:
 
 def runtimes() -> tuple[Runtime, ...]:
     """onnxruntime and the reference evaluator, whether they are there or not."""
-    install = "is not installed: pip install 'layoutbridge[onnx]'"
-    no_onnx = None if _imports("onnx") else f"onnx {install}"
-    no_runtime = None if _imports("onnxruntime") else f"onnxruntime {install}"
+    no_onnx, no_runtime = _lack_of("onnx"), _lack_of("onnxruntime")
     return (
         Runtime("onnxruntime", f"onnxruntime {runtime_version() or ''}".strip(), no_runtime or no_onnx),
         Runtime("reference", f"onnx {onnx_version() or ''} reference".replace("  ", " "), no_onnx),
     )
 
 
-def _imports(module: str) -> bool:
+def _lack_of(module: str) -> str | None:
+    """What to install where `module` is not there."""
     try:
-        __import__(module)
-    except ImportError:
-        return False
-    return True
+        require(module, module, EXTRA)
+    except MissingFrameworkError as error:
+        return str(error)
+    return None
 
 
 def all_runnables(stride: int, entries: Iterable[Rearrangement], emit: Emit) -> Iterator[Runnable]:

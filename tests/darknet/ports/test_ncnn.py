@@ -498,10 +498,12 @@ def test_the_environment_stays_as_it_was(told, tmp_path):
     made(FUSED, tmp_path)
     program = """
 import os
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from layoutbridge.darknet import load
-before = dict(os.environ)
-load("net.cfg", "net.weights").run(np.zeros((1, 4, 8, 8)), framework="ncnn")
+before, net = dict(os.environ), load("net.cfg", "net.weights")
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: net.run(np.zeros((1, 4, 8, 8)), framework="ncnn"), range(4)))
 assert dict(os.environ) == before
 """
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
