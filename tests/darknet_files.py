@@ -133,3 +133,15 @@ def deviation_table(request: pytest.FixtureRequest, title: str) -> Iterator[list
             print(f"\n{title}, as a share of the layer's largest value")
             for name, deviation, layer in sorted(rows):
                 print(f"  {name:42} {deviation:8.1e}  {layer}")
+
+
+def sampled(output: NDArray[Any]) -> NDArray[np.float64]:
+    """The values at the 32 places that a fingerprint has."""
+    return output.ravel()[np.linspace(0, output.size - 1, 32).astype(np.int64)].astype(np.float64)
+
+
+def deviation_from(output: NDArray[Any], samples: NDArray[Any], stats: NDArray[Any]) -> float:
+    """How far 32 samples, mean and standard deviation lie from those of Darknet."""
+    mean, std, largest = stats
+    found = [output.mean(dtype=np.float64) - mean, output.std(dtype=np.float64) - std, *(sampled(output) - samples)]
+    return float(np.abs(found).max() / largest)

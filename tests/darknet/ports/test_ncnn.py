@@ -29,12 +29,11 @@ pytest.importorskip("onnxruntime")
 if find_spec("ncnn") is None:  # not imported here: how its threads wait is told while it is loaded
     pytest.skip("ncnn is not installed", allow_module_level=True)
 
-from tests.test_darknet_onnx_layers import CASES, NET, TREE
-from tests.test_darknet_onnx_random import buildable
-
 from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx
 from layoutbridge.frameworks.onnx.target import OnnxTarget
 from layoutbridge.frameworks.onnx.writer import write_model
+from tests.constructed_layers import CASES, NET, TREE
+from tests.drawn_networks import buildable
 
 TOLERANCE = 1e-5  # of a layer's largest value
 ZOO_TOLERANCE = 5e-5

@@ -292,7 +292,7 @@ def test_every_layer_in_litert(name):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 def test_drawn_networks_in_litert(flavor, tmp_path):
-    from tests.test_darknet_onnx_random import buildable
+    from tests.drawn_networks import buildable
 
     runners = {"tflite": TARGETS["tflite"]}
     for text, network in buildable(flavor, 102)[2::3]:

@@ -67,7 +67,7 @@ def test_every_layer_is_darknets(name, data_format):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 def test_drawn_networks(flavor, tmp_path):
-    from tests.test_darknet_onnx_random import buildable
+    from tests.drawn_networks import buildable
 
     def run(data_format):
         return Runner(lambda *given: run_keras(*given, data_format=data_format), "tensorflow")

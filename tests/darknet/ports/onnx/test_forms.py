@@ -6,6 +6,7 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.errors import ParameterError, UnknownNameError
 from tests.darknet_files import GOLDEN, NETS, built
+from tests.onnx_runtimes import NEEDS, RUN_IN
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -17,19 +18,11 @@ TOLERANCE = 1e-5  # of a layer's largest value
 MISH = "[net]\nwidth=40\nheight=40\nchannels=1\n[activation]\nactivation=mish\n"
 
 
-def runner(runtime):
-    """What runs a file there; skips where the runtime is not installed."""
-    if runtime == "onnxruntime":
-        return run_model
-    from tests.test_darknet_onnx_runtimes import AVAILABLE, run_in_opencv, run_in_openvino
-
-    run = {"openvino": run_in_openvino, "opencv": run_in_opencv}[runtime]
-    if run not in AVAILABLE:
-        pytest.skip(f"{runtime} is not installed, or too old")
-    return run
+RUNNERS = {"onnxruntime": run_model} | RUN_IN
+RUNTIMES_HERE = [pytest.param(name, marks=NEEDS.get(name, ())) for name in RUNTIMES]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES_HERE)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_darknets(name, runtime, tmp_path):
     folder = NETS / name
@@ -38,20 +31,20 @@ def test_every_layer_is_darknets(name, runtime, tmp_path):
         x, recorded = arrays["input"], [arrays[f"layer{k:02d}"] for k in range(len(net.layers))]
     export = write_onnx(net.network, net.parameters, tmp_path / "net.onnx", runtime=runtime, every_layer=True, batch=1)
     onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
-    outputs = dict(zip(export.outputs, runner(runtime)(tmp_path / "net.onnx", x[None]), strict=True))
+    outputs = dict(zip(export.outputs, RUNNERS[runtime](tmp_path / "net.onnx", x[None]), strict=True))
     for layer, wanted in zip(net.layers, recorded, strict=True):
         deviation = np.abs(outputs[layer.name].reshape(wanted.shape) - wanted).max()
         assert deviation <= TOLERANCE * np.abs(wanted).max(), layer.name
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES_HERE)
 @pytest.mark.parametrize("reach", [1.0, 20.0, 100.0, 1000.0])
 def test_mish_wherever_exp_ends(runtime, reach, tmp_path):
     """exp is infinite in float32 from 89 on, and 0 below −104; what is small beside x is held to 1e-7 of x."""
     write_onnx(built(MISH), {}, tmp_path / "mish.onnx", runtime=runtime)
     x = np.linspace(-reach, reach, 1600, dtype=np.float32).reshape(1, 1, 40, 40)
     exact = x * np.tanh(np.logaddexp(0, x.astype(np.float64)))
-    found = runner(runtime)(tmp_path / "mish.onnx", x)[0]
+    found = RUNNERS[runtime](tmp_path / "mish.onnx", x)[0]
     assert (np.abs(found - exact) <= 3e-7 * np.maximum(np.abs(x), 1)).all()
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.test_darknet_onnx_zoo import deviation
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.reference import forward
@@ -17,11 +16,13 @@ from tests.darknet_files import (
     WHERE_ZOO,
     ZOO,
     built,
+    deviation_from,
     deviation_table,
     random_weights,
     read,
     real_network,
 )
+from tests.onnx_runtimes import OTHER_RUNTIMES, RUN_IN
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -107,7 +108,7 @@ def test_every_layer_of_a_real_network(name, tmp_path, table):
     outputs = run_onnx(net.network, net.parameters, x, every_layer=True, winograd=True, runtime="onnxruntime")
     compared = [layer for layer in net.layers if layer.kind != "cost"]
     found = {
-        layer.name: deviation(outputs[layer.index], samples[layer.index], stats[layer.index]) for layer in compared
+        layer.name: deviation_from(outputs[layer.index], samples[layer.index], stats[layer.index]) for layer in compared
     }
     worst = max(found, key=found.__getitem__)
     table.append((name, found[worst], worst))
@@ -170,20 +171,15 @@ def test_padding_of_each_side(padding, size, tmp_path, everywhere):
     assert np.abs(results[1] - results[0]).max() <= TOLERANCE * np.abs(results[0]).max()
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "opencv"])
+@pytest.mark.parametrize("runtime", OTHER_RUNTIMES)
 @pytest.mark.parametrize("name", [name for name in SUITED if "l2norm" not in name][::3])
 def test_other_runtimes_run_it(name, runtime, tmp_path, monkeypatch):
     """With filters in eights: others make OpenCV 5.0 write past the end of its memory."""
     monkeypatch.setattr(onnx_target, "pays", lambda weights, *_: weights[2:] == (3, 3) and weights[0] % 8 == 0)
-    from tests.test_darknet_onnx_runtimes import AVAILABLE, run_in_opencv, run_in_openvino
-
-    run = {"openvino": run_in_openvino, "opencv": run_in_opencv}[runtime]
-    if run not in AVAILABLE:
-        pytest.skip(f"{runtime} is not installed, or too old")
     net, x, recorded = read(name)
     for options in ({}, {"batch": 1}):
         write_onnx(net.network, net.parameters, tmp_path / "net.onnx", winograd=True, runtime=runtime, **options)
-        found = run(tmp_path / "net.onnx", x[None])[-1]
+        found = RUN_IN[runtime](tmp_path / "net.onnx", x[None])[-1]
         assert np.abs(found.reshape(recorded[-1].shape) - recorded[-1]).max() <= TOLERANCE * np.abs(recorded[-1]).max()
 
 

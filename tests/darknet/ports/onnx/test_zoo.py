@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet.reference import forward
-from tests.darknet_files import deviation_table, real_network, zoo_networks
+from tests.darknet_files import deviation_from, deviation_table, real_network, sampled, zoo_networks
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -23,17 +23,6 @@ def table(request):
     yield from deviation_table(request, "ONNX: largest deviation from Darknet's float32")
 
 
-def sampled(output):
-    return output.ravel()[np.linspace(0, output.size - 1, 32).astype(np.int64)].astype(np.float64)
-
-
-def deviation(output, samples, stats):
-    """How far 32 samples, mean and standard deviation lie from those of Darknet."""
-    mean, std, largest = stats
-    found = [output.mean(dtype=np.float64) - mean, output.std(dtype=np.float64) - std, *(sampled(output) - samples)]
-    return float(np.abs(found).max() / largest)
-
-
 @pytest.mark.parametrize("folder", NETWORKS)
 def test_every_layer_of_a_real_network(folder, tmp_path, table):
     net, x = real_network(folder, tmp_path / "net.weights")
@@ -43,7 +32,7 @@ def test_every_layer_of_a_real_network(folder, tmp_path, table):
     assert [output.size for output in outputs] == list(sizes)
     compared = [layer for layer in net.layers if layer.kind != "cost"]
     found = {
-        layer.name: deviation(outputs[layer.index], samples[layer.index], stats[layer.index]) for layer in compared
+        layer.name: deviation_from(outputs[layer.index], samples[layer.index], stats[layer.index]) for layer in compared
     }
     worst = max(found, key=found.__getitem__)
     table.append((f"{folder.parent.name}/{folder.name}", found[worst], worst))
