@@ -78,5 +78,5 @@ def framework_needed(module: Path) -> str | None:
         return None
     *rooms, _ = module.relative_to(PACKAGE).parts
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
-        return rooms[1]
+        return rooms[1]  # a framework's folder is called as the module that programs import
     return PORTS_NEED.get(module.stem) if rooms == ["darknet", "ports"] else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +37,9 @@ def complete_names(incomplete: str) -> list[str]:
 
 def complete_frameworks(incomplete: str) -> list[str]:
     """A comma list of frameworks, its last one completed."""
-    return _complete_list(("numpy", "torch", "tensorflow", "onnx"), incomplete)
+    from layoutbridge.frameworks.table import FRAMEWORKS
+
+    return _complete_list(FRAMEWORKS, incomplete)
 
 
 Name = Annotated[str, typer.Argument(help="A catalogue name, or a pattern in quotes.", autocompletion=complete_name)]
@@ -109,6 +113,16 @@ def listed(text: str | None, what: str) -> list[str] | None:
     if not words:
         raise ParameterError(f"{what} must name at least one, or be left out for all")
     return words
+
+
+def target_written(output: str, endings: Mapping[str, Iterable[str]]) -> str:
+    """The one of the targets whose files end as `output` does; `ParameterError` where none does, or several do."""
+    suffix = Path(output).suffix
+    fitting = [target for target, theirs in endings.items() if suffix and suffix in theirs]
+    if len(fitting) != 1:
+        told = f"'{output}' tells no target" if suffix else f"'{output}' has no ending"
+        raise ParameterError(f"--to is needed, for {told}: {', '.join(endings)}")
+    return fitting[0]
 
 
 def share(text: str, what: str, *, most: float | None = 1.0) -> float:

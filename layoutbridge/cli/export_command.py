@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import (
-    complete_name,
-    open_shape,
-    operation_named,
-    whole,
-)
-from layoutbridge.cli.network_export import RUNTIMES, export_network, refuse_unfit
+from layoutbridge.cli.arguments import complete_name, whole
+from layoutbridge.cli.network_export import RUNTIMES, TARGETS, export_network, refuse_unfit
+from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation
 from layoutbridge.cli.printing import remark
-from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnknownNameError
 
 _LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads
 _OPERATION, _NETWORK, _ONNX_NETWORK = "For an operation", "For a network", "For a network, onnx alone"
 
 
-class Target(StrEnum):
-    """What `export` writes."""
+_ALL_TARGETS = tuple(dict.fromkeys([*OPERATION_TARGETS, *TARGETS]))
 
-    onnx = "onnx"
-    torch = "torch"
-    keras = "keras"
-    tflite = "tflite"
-    ncnn = "ncnn"
+
+def _complete_target(incomplete: str) -> list[str]:
+    return [target for target in _ALL_TARGETS if target.startswith(incomplete)]
 
 
 def _option(help_text: str, panel: str, *names: str) -> Any:
@@ -46,8 +38,12 @@ def export(
     weights: Annotated[str | None, typer.Argument(help="The network's .weights.")] = None,
     *,
     to: Annotated[
-        Target | None,
-        typer.Option("--to", help="onnx, torch (.pt2), keras (.keras or a folder), tflite, ncnn (.param)."),
+        str | None,
+        typer.Option(
+            help=f"{', '.join(_ALL_TARGETS)}. (default for an operation: by the ending)",
+            autocompletion=_complete_target,
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
     opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx")] = None,
@@ -82,22 +78,22 @@ def export(
         "--nms": nms, "--names": names, "--dynamic-size": dynamic_size, "--keep-batch-norm": keep_batch_norm,
         "--external-data": external_data, "WEIGHTS": weights,
     }  # fmt: skip
-    target = _target(to, runtime)
-    for option, value, only in (("--opset", opset, Target.onnx), ("--data-format", data_format, Target.keras)):
-        if value is not None and target != only:
-            raise ParameterError(f"{option} is for --to {only.value}, not --to {target.value}")
     opset_number = None if opset is None else whole(opset, "--opset")
     _warn_of_opset(opset_number)
     if (weights or "").lower().endswith(".cfg") and not name.lower().endswith(".cfg"):
         raise ParameterError(f"the cfg comes first: layoutbridge export {weights} {name} ...")
     if not name.lower().endswith(".cfg"):
         _refuse_given(for_networks, f"is for a network, and {name!r} is none (its name must end in .cfg)")
-        _export_operation(name, target, output, opset_number, for_operations | {"--data-format": data_format})
+        export_operation(name, to, output, for_operations | {"--opset": opset_number, "--data-format": data_format})
         return
     _refuse_given(for_operations, "is for an operation, not for a network")
+    target = _target(to, runtime)
+    for option, value, only in (("--opset", opset, "onnx"), ("--data-format", data_format, "keras")):
+        if value is not None and target != only:
+            raise ParameterError(f"{option} is for --to {only}, not --to {target}")
     if weights is None:
         raise ParameterError(f"the network '{name}' needs its weights: layoutbridge export {name} FILE.weights ...")
-    refuse_unfit(target.value, for_networks)
+    refuse_unfit(target, for_networks)
     read = {"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict}
     chosen = {
         "head": head, "batch": None if batch is None else whole(batch, "--batch"), "every_layer": every_layer,
@@ -106,20 +102,22 @@ def export(
         "opset": opset_number, "data_format": data_format,
     }  # fmt: skip
     given = {key: value for key, value in chosen.items() if value not in (None, False)}
-    export_network(target.value, name, weights, output, read, given)
+    export_network(target, name, weights, output, read, given)
 
 
-def _target(to: Target | None, runtime: str | None) -> Target:
+def _target(to: str | None, runtime: str | None) -> str:
     """What --to says, or what the runtime of --for reads."""
+    if to is not None and to not in TARGETS:
+        raise UnknownNameError(f"a network is written for {', '.join(TARGETS)}, not for {to!r}")
     if runtime is None:
         if to is None:
-            raise ParameterError(f"--to is needed: {', '.join(target.value for target in Target)}")
+            raise ParameterError(f"--to is needed: {', '.join(TARGETS)}")
         return to
     if runtime not in RUNTIMES:
         raise UnknownNameError(f"no runtime is called {runtime!r}; there is {', '.join(RUNTIMES)}")
-    wanted = Target(RUNTIMES[runtime])
+    wanted = RUNTIMES[runtime]
     if to is not None and to != wanted:
-        raise ParameterError(f"--for {runtime} is for --to {wanted.value}, not --to {to.value}")
+        raise ParameterError(f"--for {runtime} is for --to {wanted}, not --to {to}")
     return wanted
 
 
@@ -141,19 +139,3 @@ def _refuse_given(options: dict[str, Any], reason: str) -> None:
     given = [option for option, value in options.items() if value not in (None, False)]
     if given:
         raise ParameterError(f"{given[0]} {reason}")
-
-
-def _export_operation(name: str, to: Target, output: str, opset: int | None, given: dict[str, str | None]) -> None:
-    from layoutbridge.frameworks import export as write
-
-    operation = operation_named(name, given["--stride"], given["--groups"])
-    if to in (Target.tflite, Target.ncnn):
-        raise UnsupportedError(f"an operation is written for onnx, torch or keras, not for {to.value}")
-    options: dict[str, Any] = {"dtype": given["--dtype"] or "float32"}
-    if opset is not None:
-        options["opset"] = opset
-    if given["--data-format"] is not None:
-        options["data_format"] = given["--data-format"]
-    shape = given["--shape"]
-    write(operation, to.value, output, shape=None if shape is None else open_shape(shape), **options)
-    remark(f"wrote {output}: {operation.label} for {to.value}")

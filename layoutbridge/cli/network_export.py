@@ -25,6 +25,7 @@ _OPTIONS = {  # what each target takes besides
     "tflite": ("--batch", "--half", "--for"),
     "ncnn": (),
 }  # fmt: skip
+TARGETS = tuple(_OPTIONS)
 _ENDINGS = {
     "onnx": (".onnx",), "torch": (".pt2", ".safetensors"), "keras": (".keras", ""), "tflite": (".tflite",),
     "ncnn": (".param",),

@@ -26,6 +26,7 @@ from layoutbridge.cli.arguments import (
 )
 from layoutbridge.cli.printing import console, errors_console, print_json, print_text
 from layoutbridge.errors import ParameterError
+from layoutbridge.frameworks.table import FRAMEWORKS
 
 
 class TableFormat(StrEnum):
@@ -42,7 +43,7 @@ def verify(
     frameworks: Annotated[
         str | None,
         typer.Option(
-            help="Some of numpy,torch,tensorflow,onnx. (default: all)",
+            help=f"Some of {','.join(FRAMEWORKS)}. (default: all)",
             autocompletion=complete_frameworks,
             show_default=False,
         ),
@@ -139,7 +140,7 @@ def identify(
     target: Annotated[
         str,
         typer.Argument(
-            help="A table (.npy, .csv, .json), an ONNX or Keras model, module:callable or file.py:callable, "
+            help="A table (.npy, .csv, .json), a model's file, module:callable or file.py:callable, "
             "with plain arguments where a class wants them: 'ports.py:Reorg(2)'."
         ),
     ],

@@ -1,70 +1,37 @@
-"""Calling anything with a NumPy array: plain callables, torch modules, Keras layers."""
+"""Calling anything with a NumPy array: plain callables, and what takes the tensors of a framework."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line
-from layoutbridge.frameworks.torch.evaluation import in_evaluation
+from layoutbridge.frameworks.framework import TypedCallable
+from layoutbridge.frameworks.table import frameworks
 
 ArrayFunction = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class TypedCallable:
-    """A function of arrays that takes one dtype, as an ONNX model's does."""
-
-    function: Callable[[NDArray[Any]], Any]
-    dtype: str
-
-    def __call__(self, x: NDArray[Any]) -> Any:
-        """The function's result."""
-        return self.function(x)
-
-
 def as_array_function(target: Callable[..., Any]) -> tuple[ArrayFunction, np.dtype[Any]]:
-    """`target` as a function of float32 arrays, and that dtype (an ONNX model's function says its own).
+    """`target` as a function of float32 arrays, and that dtype (a model that was read from a file says its own).
 
-    A torch `nn.Module` is called in evaluation mode with a torch tensor, a Keras layer with a TensorFlow one, all
-    else with a NumPy array; where a plain function does not take that, with the tensors of those two frameworks
-    that its program has imported. The function raises `UnusableInputError` with the callable's own message.
+    What takes a framework's tensors alone, such as an `nn.Module` or a Keras layer, is called with those, all else with
+    a NumPy array; where a plain function does not take that, with the tensors of the frameworks that its program has
+    imported. The function raises `UnusableInputError` with the callable's own message.
     """
     dtype = np.dtype("float32")
     if isinstance(target, TypedCallable):
         return _guarded(target.function), np.dtype(target.dtype)
-    torch, tensorflow = sys.modules.get("torch"), sys.modules.get("tensorflow")
-    if torch is not None and isinstance(target, torch.nn.Module):
-        return _guarded(lambda x: _call_torch(torch, target, x)), dtype
-    if tensorflow is not None and isinstance(target, _keras_layer_class()):
-        return _guarded(lambda x: _call_tensorflow(tensorflow, target, x)), dtype
-    attempts: list[tuple[str, Callable[[NDArray[Any]], Any]]] = [("a NumPy array", target)]
-    if torch is not None:
-        attempts.append(("a torch tensor", lambda x: _call_torch(torch, target, x)))
-    if tensorflow is not None:
-        attempts.append(("a TensorFlow tensor", lambda x: _call_tensorflow(tensorflow, target, x)))
-    return _first_that_works(attempts), dtype
-
-
-def _keras_layer_class() -> type:
-    keras = sys.modules.get("keras")
-    return keras.layers.Layer if keras is not None else type(None)
-
-
-def _call_torch(torch: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
-    mode = in_evaluation(target) if isinstance(target, torch.nn.Module) else nullcontext()
-    with mode, torch.no_grad():
-        return target(torch.from_numpy(x.copy()))
-
-
-def _call_tensorflow(tensorflow: Any, target: Callable[..., Any], x: NDArray[Any]) -> Any:
-    return target(tensorflow.constant(x))
+    imported = [each.tensors for each in frameworks() if each.tensors is not None and sys.modules.get(each.name)]
+    for tensors in imported:
+        if tensors.takes(target):
+            return _guarded(partial(tensors.call, target)), dtype
+    return _first_that_works([(tensors.title, partial(tensors.call, target)) for tensors in imported]), dtype
 
 
 def _first_that_works(attempts: Sequence[tuple[str, Callable[[NDArray[Any]], Any]]]) -> ArrayFunction:

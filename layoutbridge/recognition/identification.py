@@ -87,9 +87,9 @@ class Identification:
 def identify(target: object, shape: Sequence[int] | None = None) -> Identification:
     """Find the catalogue names of `target`.
 
-    `target` is a callable (called with a NumPy array; an `nn.Module` with a torch tensor, a Keras layer with a
-    TensorFlow one), a `Rearrangement`, a table of integers with `out.ravel()[i] == x.ravel()[table.ravel()[i]]`, or
-    text: the path of a table (.npy, .csv, .json), an ONNX or a Keras model, `module:callable` or `file.py:callable`,
+    `target` is a callable (called with a NumPy array, or with a tensor of the framework that it is made for, as an
+    `nn.Module` is), a `Rearrangement`, a table of integers with `out.ravel()[i] == x.ravel()[table.ravel()[i]]`, or
+    text: the path of a table (.npy, .csv, .json) or of a model's file, `module:callable` or `file.py:callable`,
     which runs that file. `shape` is the input's, [N, C, H, W] or [C, H, W]; a table of other than one dimension is
     taken to have the result's shape. Something that runs but is no permutation is an answer, not an error.
     Raises `ParameterError` (a callable without a shape), `ShapeError` and `UnusableInputError`.

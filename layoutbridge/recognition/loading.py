@@ -1,4 +1,4 @@
-"""From a word on the command line to a thing to identify: a table, an ONNX or Keras file, a callable."""
+"""From a word on the command line to a thing to identify: a table, a model's file, a callable."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
-from layoutbridge.recognition.calling import TypedCallable
+from layoutbridge.frameworks.table import frameworks, names_of
 
 _TABLE_SUFFIXES = (".npy", ".csv", ".json")
 
 
 def load_target(text: str | os.PathLike[str]) -> Any:
-    """What `text` names: a table from .npy, .csv or .json, an ONNX or Keras model, or a callable.
+    """What `text` names: a table from .npy, .csv or .json, a model in a file that a framework reads, or a callable.
 
     `module:callable` imports the module, `file.py:callable` runs the file; the callable may be a dotted attribute,
     and a class is called without arguments, or with those written behind it: `ports.py:Reorg(stride=2)`.
@@ -37,18 +37,14 @@ def load_target(text: str | os.PathLike[str]) -> Any:
     suffix = Path(name).suffix.lower()
     if suffix in _TABLE_SUFFIXES:
         return read_table(name)
-    if suffix == ".onnx":
-        from layoutbridge.frameworks.onnx.reading import load_callable
-
-        return TypedCallable(*load_callable(name))
-    if suffix == ".keras":
-        from layoutbridge.frameworks.tensorflow.files import load_keras_file
-
-        return load_keras_file(name)
+    readers = {ending: read for framework in frameworks() for ending, read in framework.reads.items()}
+    if suffix in readers:
+        return readers[suffix](name)
     place, colon, attribute = _split_place(name)
     if not colon or not attribute or not place:
+        *others, last = [*_TABLE_SUFFIXES, *readers]
         raise UnusableInputError(
-            f"'{name}' names nothing to identify: give a .npy, .csv, .json, .onnx or .keras file, "
+            f"'{name}' names nothing to identify: give a {', '.join(others)} or {last} file, "
             f"module:callable or file.py:callable"
         )
     module = _run_file(place) if place.endswith(".py") else _import_module(place)
@@ -121,7 +117,7 @@ def _run_file(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # it stays there, as what is imported does: dataclasses and pickling in the file look it up
     listed = sys.modules.setdefault(Path(path).stem, module) is module
-    _quiet_tensorflow(path)
+    _start_quietly(path)
     with _imports_from(Path(path).resolve().parent):  # as `python file.py` does, for its neighbours
         try:
             spec.loader.exec_module(module)
@@ -134,14 +130,14 @@ def _run_file(path: str) -> ModuleType:
     return module
 
 
-def _quiet_tensorflow(path: str) -> None:
-    """Import TensorFlow for a file that will: its start-up notes, a dozen lines, are kept off the terminal there."""
-    text = Path(path).read_bytes()
-    if (b"tensorflow" in text or b"keras" in text) and "tensorflow" not in sys.modules:
-        from layoutbridge.frameworks.tensorflow.start_up import load_keras
-
-        with suppress(Exception):  # without it the file says itself what it lacks
-            load_keras()
+def _start_quietly(path: str) -> None:
+    """Import the frameworks that a file names, where they have notes to make at their start: they are kept off here."""
+    text = Path(path).read_text(encoding="utf-8", errors="ignore")
+    for framework in frameworks():
+        named = any(name in text for name in names_of(framework.name))
+        if named and framework.start is not None and framework.name not in sys.modules:
+            with suppress(Exception):  # without it the file says itself what it lacks
+                framework.start()
 
 
 @contextmanager

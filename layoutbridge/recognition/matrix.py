@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from layoutbridge.algebra.proof import Counterexample, prove
 from layoutbridge.operations.catalog import catalog, op
-
-if TYPE_CHECKING:
-    from layoutbridge.recognition.verification import Row
+from layoutbridge.recognition.rows import Row
 
 Relation = Literal["same", "other elements", "other shape"]
 _TELLING_STRIDE = 2  # at stride 1 every space and depth operation moves nothing

@@ -15,45 +15,21 @@ from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, class_and_first_line
-from layoutbridge.frameworks import FRAMEWORKS, Framework, framework_module
-from layoutbridge.frameworks.base import DTYPE_NAMES, Layout, Runnable, numpy_dtype
+from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, numpy_dtype
+from layoutbridge.frameworks.framework import Framework
+from layoutbridge.frameworks.table import FRAMEWORKS, framework
 from layoutbridge.operations.catalog import catalog, entry, op
 from layoutbridge.recognition.matrix import native_matrix
 from layoutbridge.recognition.naming import names_at
 from layoutbridge.recognition.recover import Recovered, recover
+from layoutbridge.recognition.rows import Row, Status
 
-Status = Literal["matches", "differs", "unavailable", "unsupported"]
 Progress = Callable[[str, int, int], None]
 STRIDES = (1, 2, 3, 4, 5)
 # batch, and how many times the smallest length that the op accepts: one channel, not square, odd multiples, batches
 _SHAPE_PLAN = ((1, (1, 2, 3)), (2, (2, 1, 3)), (1, (3, 3, 1)))
 _SHAPES_OF_UNNAMED = "space_to_depth"  # a native op that no entry is named after takes this entry's shapes
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One run: an op of a framework at one shape, stride, dtype and direction.
-
-    `shape` is the input's as [N, C, H, W], whatever the `layout` it ran in. `names` are the catalogue names whose
-    map was found (backward: whose map the gradient applies). `status`: matches (the entry that it was emitted from
-    or is named after, else any entry), differs, unsupported (the framework refused this combination) or
-    unavailable (the framework, or a version that has the op, is not there); `detail` says why.
-    """
-
-    framework: str
-    version: str
-    op: str
-    emitted: bool
-    layout: Layout
-    shape: tuple[int, ...]
-    stride: int
-    dtype: str
-    direction: Literal["forward", "backward"]
-    names: tuple[str, ...]
-    status: Status
-    detail: str
-    entry: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +84,7 @@ def verify(
 ) -> Verification:
     """Run the native ops and the emitted graphs of `frameworks` and compare each with the catalogue.
 
-    `frameworks` defaults to all four, a missing one gives one row that says so. `ops` are catalogue names: only
+    `frameworks` defaults to all, a missing one gives one row that says so. `ops` are catalogue names: only
     they are emitted, and of the native ops those named after them run, and those named after nothing where
     `ops` is not given. `progress(framework, done, total)` is called as strides are done.
     Raises `UnknownNameError` and `ParameterError`.
@@ -119,15 +95,15 @@ def verify(
     """
     wanted = list(catalog()) if ops is None else [entry(name).name for name in _as_names(ops, "ops")]
     chosen = FRAMEWORKS if frameworks is None else _as_names(frameworks, "frameworks")
-    modules = [(name, framework_module(name)) for name in chosen]
+    records = {record.name: record for record in map(framework, chosen)}
     for dtype in dtypes:
         if dtype not in DTYPE_NAMES:
             raise ParameterError(f"no dtype {dtype!r} is verified; there are {', '.join(DTYPE_NAMES)}")
     for stride in strides:
         op("space_to_depth", stride=stride)  # raises for a stride that is none
     rows: list[Row] = []
-    for name, module in modules:
-        rows += _framework_rows(name, module, wanted, ops is None, strides, dtypes, progress)
+    for record in records.values():
+        rows += _framework_rows(record, wanted, ops is None, strides, dtypes, progress)
     return Verification(tuple(rows))
 
 
@@ -139,8 +115,7 @@ def _as_names(names: Sequence[str], what: str) -> Sequence[str]:
 
 
 def _framework_rows(
-    name: str,
-    module: Framework,
+    record: Framework,
     wanted: Sequence[str],
     unnamed: bool,
     strides: Sequence[int],
@@ -148,22 +123,22 @@ def _framework_rows(
     progress: Progress | None,
 ) -> list[Row]:
     rows: list[Row] = []
-    version = module.installed()
+    version = record.installed()
     if version is None:
-        return [_unavailable(name, "", f"not installed: pip install 'layoutbridge[{module.EXTRA}]'")]
+        return [_unavailable(record.name, "", f"not installed: {record.remedy}")]
     for done, stride in enumerate(strides):
         if progress is not None:
-            progress(name, done, len(strides))
+            progress(record.name, done, len(strides))
         entries = [op(each, **dict.fromkeys(catalog()[each].parameters, stride)) for each in wanted]
         try:
-            runnables = list(module.runnables(stride, entries))
+            runnables = list(record.runnables(stride, entries))
         except Exception as error:  # an installation that is broken is a row, never a crash
-            return [_unavailable(name, version, f"cannot be used: {class_and_first_line(error)}")]
+            return [_unavailable(record.name, version, f"cannot be used: {class_and_first_line(error)}")]
         for runnable in runnables:
             if runnable.entry in wanted or (unnamed and runnable.entry is None):
                 rows += _runnable_rows(runnable, stride, dtypes)
     if progress is not None:
-        progress(name, len(strides), len(strides))
+        progress(record.name, len(strides), len(strides))
     return rows
 
 

@@ -15,7 +15,8 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.identification import Identification
 from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
-from layoutbridge.recognition.verification import Row, Verification
+from layoutbridge.recognition.rows import Row
+from layoutbridge.recognition.verification import Verification
 from layoutbridge.report.tables import first_entries
 
 _OPS_NAMED = 3

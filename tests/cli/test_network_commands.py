@@ -144,7 +144,7 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--for", "litert"], "must end in .tflite"),
         ([CFG, WEIGHTS, "--for", "litert", "--to", "onnx"], "--for litert is for --to tflite"),
         ([CFG, WEIGHTS, "--for", "openvino", "--to", "torch"], "--for openvino is for --to onnx"),
-        (["focus", "--to", "ncnn"], "for onnx, torch or keras, not for ncnn"),
+        (["focus", "--to", "ncnn"], "an operation is written for numpy"),
         ([CFG, WEIGHTS, "--to", "onnx", "--stride", "2"], "--stride is for an operation"),
         (["focus", "--to", "onnx", "--head", "boxes"], "--head is for a network"),
         (["focus", WEIGHTS, "--to", "onnx"], "WEIGHTS is for a network"),

@@ -2,14 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import layoutbridge as lb
-from layoutbridge import frameworks
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.frameworks.base import Runnable
+from layoutbridge.frameworks.table import framework, frameworks
 from layoutbridge.recognition import verification
 from layoutbridge.recognition.verification import shapes_for
 
@@ -35,24 +36,14 @@ def test_the_shapes_are_telling(stride):
 
 
 def framework_of(*runnables):
-    class Fake:
-        EXTRA = "fake"
-
-        @staticmethod
-        def installed():
-            return "1.0"
-
-        @staticmethod
-        def runnables(stride, entries):
-            return runnables
-
-    return Fake
+    """NumPy's record, but for what it runs."""
+    return replace(framework("numpy"), runnables=lambda stride, entries: runnables)
 
 
 def test_a_wrong_port_is_a_finding_with_its_smallest_place(monkeypatch):
     wrong = lb.op("space_to_depth")
     row = Runnable("numpy", "1.0", "port", "darknet_reorg", True, "NCHW", wrong.__call__)
-    monkeypatch.setattr(verification, "framework_module", lambda name: framework_of(row))
+    monkeypatch.setattr(verification, "framework", lambda name: framework_of(row))
     verdict = lb.verify(frameworks=("numpy",), strides=(2,), dtypes=("uint8", "bool"))
     assert not verdict.ok
     assert {row.status for row in verdict.findings} == {"differs"}
@@ -66,7 +57,7 @@ def test_a_wrong_gradient_is_a_finding(monkeypatch):
         "numpy", "1.0", "port", "darknet_reorg", True, "NCHW", reorg.__call__,
         lambda x, upstream: lb.op("depth_to_space")(upstream),
     )  # fmt: skip
-    monkeypatch.setattr(verification, "framework_module", lambda name: framework_of(row))
+    monkeypatch.setattr(verification, "framework", lambda name: framework_of(row))
     verdict = lb.verify(frameworks=("numpy",), strides=(2,), dtypes=("float32",))
     assert {(row.direction, row.status) for row in verdict.rows} == {("forward", "matches"), ("backward", "differs")}
     assert not verdict.ok
@@ -82,7 +73,7 @@ def test_refusals_and_nameless_ops_leave_the_verdict_good(monkeypatch):
         Runnable("numpy", "1.0", "newer", "focus", False, "NCHW", refuse, unavailable="needs 28, has 26"),
         Runnable("numpy", "1.0", "rectifies", None, False, "NCHW", lambda x: np.maximum(x, 0)),
     ]
-    monkeypatch.setattr(verification, "framework_module", lambda name: framework_of(*rows))
+    monkeypatch.setattr(verification, "framework", lambda name: framework_of(*rows))
     verdict = lb.verify(frameworks=("numpy",), strides=(2,), dtypes=("int8",))
     by_op = {row.op: row for row in verdict.rows}
     assert verdict.ok
@@ -92,11 +83,14 @@ def test_refusals_and_nameless_ops_leave_the_verdict_good(monkeypatch):
     assert "sign" in by_op["rectifies"].detail
 
 
-@pytest.mark.parametrize("name", ["torch", "tensorflow", "onnx"])
+@pytest.mark.parametrize("name", [each.name for each in frameworks() if each.extra])
 def test_a_missing_or_broken_framework_is_a_row(monkeypatch, name):
-    module = frameworks.framework_module(name)
-    monkeypatch.setattr(module, "installed", lambda: None)
-    verdict = lb.verify(frameworks=("numpy", name), ops=("focus",), strides=(2,), dtypes=("uint8",))
+    def verdict_with(**changes):
+        records = {each.name: each for each in frameworks()} | {name: replace(framework(name), **changes)}
+        monkeypatch.setattr(verification, "framework", records.__getitem__)
+        return lb.verify(frameworks=("numpy", name), ops=("focus",), strides=(2,), dtypes=("uint8",))
+
+    verdict = verdict_with(installed=lambda: None)
     rows = [row for row in verdict.rows if row.framework == name]
     assert verdict.ok
     assert [row.status for row in rows] == ["unavailable"]
@@ -105,11 +99,11 @@ def test_a_missing_or_broken_framework_is_a_row(monkeypatch, name):
     def broken(stride, entries):
         raise ImportError("libbroken.so: cannot open shared object file")
 
-    monkeypatch.setattr(module, "installed", lambda: "9.9")
-    monkeypatch.setattr(module, "runnables", broken)
-    verdict = lb.verify(frameworks=(name,), strides=(2,))
+    verdict = verdict_with(installed=lambda: "9.9", runnables=broken)
     assert verdict.ok
-    assert "libbroken.so" in verdict.rows[0].detail
+    assert [row.detail for row in verdict.rows if row.framework == name] == [
+        "cannot be used: ImportError: libbroken.so: cannot open shared object file"
+    ]
 
 
 def test_a_blocked_import_is_a_row(monkeypatch):
@@ -131,9 +125,7 @@ def test_an_emitted_graph_that_never_runs_is_a_finding(monkeypatch):
 
     for box, ok in ((only_int8, True), (never, False)):
         row = Runnable("numpy", "1.0", "graph", "focus", True, "NCHW", box)
-        monkeypatch.setattr(
-            "layoutbridge.recognition.verification.framework_module", lambda name, row=row: framework_of(row)
-        )
+        monkeypatch.setattr("layoutbridge.recognition.verification.framework", lambda name, row=row: framework_of(row))
         assert lb.verify(frameworks=("numpy",), strides=(2,), dtypes=("int8", "uint8")).ok is ok
 
 
@@ -171,7 +163,7 @@ def test_json_says_the_same():
 @pytest.mark.parametrize(
     "call",
     [
-        {"frameworks": ("jax",)},
+        {"frameworks": ("caffe",)},
         {"ops": ("reorganise",)},
         {"strides": (0,)},
         {"strides": (1.5,)},
@@ -192,7 +184,7 @@ def test_every_installed_framework_holds():
     verdict = lb.verify()
     assert verdict.ok, verdict.findings[:3]
     ran = {row.framework for row in verdict.rows if row.status == "matches"}
-    assert ran == {name for name in frameworks.FRAMEWORKS if frameworks.framework_module(name).installed()}
+    assert ran == {each.name for each in frameworks() if each.installed()}
     emitted = [row for row in verdict.rows if row.emitted and row.direction == "forward"]
     assert all(row.status == "matches" for row in emitted), [r for r in emitted if r.status != "matches"][:3]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from layoutbridge.errors import UnusableInputError, first_line
 from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.framework import TypedCallable
 from layoutbridge.frameworks.onnx.sessions import Run, run_in_onnxruntime, run_in_reference
 from layoutbridge.frameworks.onnx.versions import EXTRA
 
@@ -25,8 +26,8 @@ _NOT_MODELS = (
 )
 
 
-def load_callable(path: str | os.PathLike[str]) -> tuple[Run, str]:
-    """The model in `path` as a function of one array, and the name of the dtype that it takes.
+def load_callable(path: str | os.PathLike[str]) -> TypedCallable:
+    """The model in `path` as a function of one array, which knows the name of the dtype that it takes.
 
     It runs in onnxruntime, or in onnx's reference evaluator where onnxruntime is missing or cannot load it. Raises
     `UnusableInputError` for what is no readable ONNX model of one tensor in and one out, and for external data that
@@ -37,15 +38,15 @@ def load_callable(path: str | os.PathLike[str]) -> tuple[Run, str]:
     >>> from layoutbridge.frameworks.onnx.emission import save
     >>> folder = tempfile.mkdtemp()
     >>> save(op("nchw_to_nhwc"), f"{folder}/a.onnx", dtype="int32")
-    >>> run, dtype = load_callable(f"{folder}/a.onnx")
-    >>> run(np.zeros((1, 2, 3, 4), dtype)).shape, dtype
+    >>> model = load_callable(f"{folder}/a.onnx")
+    >>> model(np.zeros((1, 2, 3, 4), model.dtype)).shape, model.dtype
     ((1, 3, 4, 2), 'int32')
     """
     file = Path(path)
     model = _read(file)
     _refuse_external_data(model, file)
     dtype = _input_dtype(model, file)
-    return _open(model, file), dtype
+    return TypedCallable(_open(model, file), dtype)
 
 
 def _read(file: Path) -> ModelProto:

@@ -322,8 +322,8 @@ def test_save_writes_what_emit_makes_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "reorg.onnx"
     save(lb.op("darknet_reorg"), path, shape=(1, 64, 26, 26))
     x = numbered((1, 64, 26, 26))
-    function, dtype = load_callable(path)
-    assert dtype == "float32"
+    function = load_callable(path)
+    assert function.dtype == "float32"
     assert_same(function(x), by_table(lb.op("darknet_reorg"), x))
     assert [file.name for file in tmp_path.iterdir()] == ["reorg.onnx"]
 
@@ -343,8 +343,8 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path):
 def test_load_callable_names_the_dtype(tmp_path, dtype):
     path = tmp_path / "a.onnx"
     save(lb.op("focus"), path, dtype=dtype)
-    function, name = load_callable(path)
-    assert name == dtype
+    function = load_callable(path)
+    assert function.dtype == dtype
     x = numbered((1, 3, 4, 6), dtype)
     assert_same(function(x), by_table(lb.op("focus"), x))
 
@@ -356,7 +356,7 @@ def test_load_callable_falls_back_to_the_reference_evaluator(tmp_path):
         pytest.skip("onnxruntime loads all that onnx writes")
     save(lb.op("pixel_unshuffle"), path, opset=newest)
     x = numbered((1, 3, 4, 6))
-    assert_same(load_callable(path)[0](x), by_table(lb.op("pixel_unshuffle"), x))
+    assert_same(load_callable(path)(x), by_table(lb.op("pixel_unshuffle"), x))
 
 
 @pytest.mark.parametrize(
@@ -404,7 +404,7 @@ def test_one_tensor_in_and_one_out_is_wanted(tmp_path):
     add = helper.make_node("Add", ["x", "w"], ["y"])
     weight = numpy_helper.from_array(np.ones(2, np.float32), "w")
     fine = write_model(tmp_path / "a", [add], [tensor_info("x"), tensor_info("w")], [tensor_info("y")], [weight])
-    assert load_callable(fine)[0](np.zeros(2, np.float32)).tolist() == [1, 1]
+    assert load_callable(fine)(np.zeros(2, np.float32)).tolist() == [1, 1]
     two = write_model(tmp_path / "b", [add], [tensor_info("x"), tensor_info("w")], [tensor_info("y")])
     with pytest.raises(UnusableInputError, match=r"2 inputs \(x, w\)"):
         load_callable(two)
@@ -451,7 +451,7 @@ def external(location, inside="initializer", **more):
 def test_external_data_beside_the_model_is_read(tmp_path):
     np.arange(4, dtype=np.float32).tofile(tmp_path / "w.bin")
     path = write_model(tmp_path / "a.onnx", *external("w.bin"))
-    assert load_callable(path)[0](np.ones(4, np.float32)).tolist() == [1, 2, 3, 4]
+    assert load_callable(path)(np.ones(4, np.float32)).tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("inside", ["initializer", "constant", "subgraph"])
@@ -554,7 +554,7 @@ def test_without_onnxruntime_the_reference_evaluator_runs_alone(monkeypatch, tmp
     assert all(runnable.unavailable is None for runnable in listed if runnable not in missing)
     save(lb.op("focus"), tmp_path / "a.onnx")
     x = numbered((1, 3, 4, 6))
-    assert_same(load_callable(tmp_path / "a.onnx")[0](x), by_table(lb.op("focus"), x))
+    assert_same(load_callable(tmp_path / "a.onnx")(x), by_table(lb.op("focus"), x))
 
 
 def test_without_onnx_everything_says_what_to_install(monkeypatch):

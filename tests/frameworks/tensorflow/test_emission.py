@@ -10,8 +10,9 @@ import pytest
 
 from layoutbridge import Rearrangement, catalog, op
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
-from layoutbridge.frameworks import emit, framework_module
+from layoutbridge.frameworks import emit
 from layoutbridge.frameworks.base import DTYPE_NAMES, FLOAT_NAMES, numpy_dtype
+from layoutbridge.frameworks.table import framework as framework_named
 from layoutbridge.frameworks.tensorflow import emission as framework
 from tests.keras_layers import FORMATS, KINDS, LAYOUT_CHANGES, counting, entry_at, gathered, held, same, shape_for
 
@@ -323,7 +324,7 @@ def test_errors_are_one_line():
 
 def test_what_there_is_to_verify():
     entries = [entry_at(name, 2) for name in NAMES]
-    found = list(framework_module("tensorflow").runnables(2, entries))
+    found = list(framework_named("tensorflow").runnables(2, entries))
     emitted = [runnable for runnable in found if runnable.emitted]
     assert len(emitted) == 2 * len(NAMES) - len(LAYOUT_CHANGES)
     assert {runnable.layout for runnable in emitted if runnable.entry in LAYOUT_CHANGES} == {"NCHW"}

@@ -25,7 +25,8 @@ from layoutbridge.errors import (  # noqa: E402
     ParameterError,
     ShapeError,
 )
-from layoutbridge.frameworks import base, emit, export, framework_module  # noqa: E402
+from layoutbridge.frameworks import base, emit, export  # noqa: E402
+from layoutbridge.frameworks.table import framework as framework_named  # noqa: E402
 from layoutbridge.frameworks.torch import emission as backend  # noqa: E402
 from layoutbridge.operations.catalog import catalog, op  # noqa: E402
 
@@ -564,4 +565,4 @@ def test_importing_the_module_does_not_import_pytorch():
         "assert 'torch' not in sys.modules; print(t.installed())"
     )
     made = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
-    assert made.stdout.strip() == framework_module("pytorch").installed() == torch.__version__
+    assert made.stdout.strip() == framework_named("pytorch").installed() == torch.__version__

@@ -1,0 +1,56 @@
+"""`export` of an operation: for which framework, with which options, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from layoutbridge.cli.arguments import open_shape, operation_named, target_written
+from layoutbridge.cli.printing import remark
+from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of
+
+if TYPE_CHECKING:
+    from layoutbridge.frameworks.framework import Framework
+
+OPERATION_TARGETS = tuple(name for known in FRAMEWORKS for name in names_of(known))
+
+
+def export_operation(name: str, to: str | None, output: str, given: Mapping[str, Any]) -> None:
+    """Write the operation called `name` for the framework `to`, or for the one that `output` ends as, and tell it.
+
+    `given` are the options of the command line that operations take, None where they were left out.
+    """
+    from layoutbridge.frameworks import export
+
+    operation = operation_named(name, given["--stride"], given["--groups"])
+    to = to or _framework_written(output)
+    record = _framework_named(to)
+    options = {"dtype": given["--dtype"], "opset": given["--opset"], "data_format": given["--data-format"]}
+    options = {key: value for key, value in options.items() if value is not None}
+    _refuse_unfit(record, to, options)
+    shape = given["--shape"]
+    export(operation, record.name, output, shape=None if shape is None else open_shape(shape), **options)
+    remark(f"wrote {output}: {operation.label} for {to}")
+
+
+def _framework_written(output: str) -> str:
+    return target_written(output, {each.name: each.writes for each in frameworks()})
+
+
+def _framework_named(to: str) -> Framework:
+    if to not in OPERATION_TARGETS:
+        *others, last = OPERATION_TARGETS
+        raise UnsupportedError(f"an operation is written for {', '.join(others)} or {last}, not for {to}")
+    return framework(to)
+
+
+def _refuse_unfit(record: Framework, to: str, options: Iterable[str]) -> None:
+    """Raise `ParameterError` for an option that the framework's files are not written with."""
+    from layoutbridge.frameworks.framework import options_of
+
+    for option in options:
+        if option not in options_of(record.save):
+            fitting = [names_of(other.name)[-1] for other in frameworks() if option in options_of(other.save)]
+            told = option.replace("_", "-")
+            raise ParameterError(f"--{told} is for --to {' or '.join(fitting)}, not --to {to}")

@@ -1,0 +1,16 @@
+"""NumPy's record."""
+
+from layoutbridge.frameworks.framework import Framework, Tensors
+from layoutbridge.frameworks.numpy.emission import EXTRA, emit, installed, runnables, save
+
+RECORD = Framework(
+    name="numpy",
+    title="NumPy",
+    extra=EXTRA,
+    installed=installed,
+    emit=emit,
+    save=save,
+    writes=(".npy",),
+    runnables=runnables,
+    tensors=Tensors("a NumPy array", lambda function, x: function(x)),
+)

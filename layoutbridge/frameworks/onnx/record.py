@@ -1,0 +1,18 @@
+"""ONNX's record."""
+
+from layoutbridge.frameworks.framework import Framework
+from layoutbridge.frameworks.onnx.emission import emit, runnables, save
+from layoutbridge.frameworks.onnx.reading import load_callable
+from layoutbridge.frameworks.onnx.versions import EXTRA, installed
+
+RECORD = Framework(
+    name="onnx",
+    title="ONNX",
+    extra=EXTRA,
+    installed=installed,
+    emit=emit,
+    save=save,
+    writes=(".onnx",),
+    runnables=runnables,
+    reads={".onnx": load_callable},
+)

@@ -1,0 +1,22 @@
+"""The record of TensorFlow and Keras."""
+
+from layoutbridge.frameworks.framework import Framework, Tensors
+from layoutbridge.frameworks.tensorflow.calling import call, is_layer
+from layoutbridge.frameworks.tensorflow.emission import emit, runnables, save
+from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
+from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed, load_keras
+
+RECORD = Framework(
+    name="tensorflow",
+    title="Keras and TensorFlow",
+    extra=EXTRA,
+    installed=installed,
+    emit=emit,
+    save=save,
+    writes=(KERAS, ""),
+    runnables=runnables,
+    layouts=("NCHW", "NHWC"),
+    reads={KERAS: load_keras_file},
+    tensors=Tensors("a TensorFlow tensor", call, is_layer),
+    start=load_keras,
+)

@@ -1,0 +1,17 @@
+"""PyTorch's record."""
+
+from layoutbridge.frameworks.framework import Framework, Tensors
+from layoutbridge.frameworks.torch.calling import call, is_module
+from layoutbridge.frameworks.torch.emission import EXTRA, emit, installed, runnables, save
+
+RECORD = Framework(
+    name="torch",
+    title="PyTorch",
+    extra=EXTRA,
+    installed=installed,
+    emit=emit,
+    save=save,
+    writes=(".pt2",),
+    runnables=runnables,
+    tensors=Tensors("a torch tensor", call, is_module),
+)
