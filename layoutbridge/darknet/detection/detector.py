@@ -48,7 +48,7 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Run = Callable[[NDArray[np.float32]], Rows]
 
 
-class Runnable(Protocol):
+class RunnableNetwork(Protocol):
     """What `load` returns: a network that runs."""
 
     network: Network
@@ -120,7 +120,7 @@ class Detector:
     @classmethod
     def of(
         cls,
-        model: str | os.PathLike[str] | Runnable,
+        model: str | os.PathLike[str] | RunnableNetwork,
         *,
         names: Sequence[str] | str | os.PathLike[str] | None = None,
         framework: str = "onnx",
@@ -173,7 +173,7 @@ class Detector:
 
 
 def detect(
-    model: str | os.PathLike[str] | Runnable | Detector,
+    model: str | os.PathLike[str] | RunnableNetwork | Detector,
     picture: Picture,
     *,
     names: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -303,7 +303,7 @@ def _names_in(text: str, path: str | os.PathLike[str]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _from_network(cls: type[Detector], net: Runnable, names: Sequence[str] | None, framework: str) -> Detector:
+def _from_network(cls: type[Detector], net: RunnableNetwork, names: Sequence[str] | None, framework: str) -> Detector:
     network = net.network
     rules = head_rules(network)
     if len(network.in_shape) != 3:

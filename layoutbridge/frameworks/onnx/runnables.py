@@ -28,7 +28,7 @@ _NATIVE_OPSET = 13
 
 
 @dataclass(frozen=True)
-class NativeOp:
+class Operator:
     """An ONNX operator that bears the name of an entry: in `mode`, where it has several, at `opset`."""
 
     operator: str
@@ -43,11 +43,11 @@ class NativeOp:
 
 
 NATIVE_OPS = (
-    NativeOp("SpaceToDepth", "space_to_depth"),
-    NativeOp("SpaceToDepth", "space_to_depth", SPACE_TO_DEPTH_MODE_OPSET, "DCR"),
-    NativeOp("SpaceToDepth", "space_to_depth_crd", SPACE_TO_DEPTH_MODE_OPSET, "CRD"),
-    NativeOp("DepthToSpace", "depth_to_space", mode="DCR"),
-    NativeOp("DepthToSpace", "depth_to_space_crd", mode="CRD"),
+    Operator("SpaceToDepth", "space_to_depth"),
+    Operator("SpaceToDepth", "space_to_depth", SPACE_TO_DEPTH_MODE_OPSET, "DCR"),
+    Operator("SpaceToDepth", "space_to_depth_crd", SPACE_TO_DEPTH_MODE_OPSET, "CRD"),
+    Operator("DepthToSpace", "depth_to_space", mode="DCR"),
+    Operator("DepthToSpace", "depth_to_space_crd", mode="CRD"),
 )
 
 
@@ -67,7 +67,7 @@ class Runtime:
 
         return run_in_reference(onnx.load_model_from_string(model))
 
-    def cannot(self, native: NativeOp) -> str | None:
+    def cannot(self, native: Operator) -> str | None:
         """Why an operator cannot run here, or None."""
         if self.missing is not None or self.name != "onnxruntime":
             return self.missing
@@ -113,7 +113,7 @@ def _highest_opset() -> int:
     return onnx.defs.onnx_opset_version()
 
 
-def _native_runnable(runtime: Runtime, native: NativeOp, stride: int) -> Runnable:
+def _native_runnable(runtime: Runtime, native: Operator, stride: int) -> Runnable:
     def run(x: NDArray[Any]) -> NDArray[Any]:
         return _opened_native(runtime, native, stride, x.dtype.name)(x)
 
@@ -145,7 +145,7 @@ def _emitted_runnable(runtime: Runtime, op: Rearrangement, emit: Emit) -> Runnab
 
 
 @lru_cache(maxsize=128)
-def _opened_native(runtime: Runtime, native: NativeOp, stride: int, dtype: str) -> Run:
+def _opened_native(runtime: Runtime, native: Operator, stride: int, dtype: str) -> Run:
     from onnx import helper
 
     attributes = {"mode": native.mode} if native.mode else {}
