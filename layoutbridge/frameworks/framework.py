@@ -46,8 +46,8 @@ class Tensors:
 class Framework:
     """How a rearrangement is written, run and read in one framework.
 
-    `name` is that of its folder and of the module that a program imports; `title` is what people call it, and `extra`
-    brings it (empty where it is always there). `installed()` is its version, or None. `emit(op, **options)` gives the
+    `name` is that of its folder and of the module that a program imports; `extra` brings it (empty where it is always
+    there). `installed()` is its version, or None. `emit(op, **options)` gives the
     rearrangement as its users expect it, `save(op, path, shape=..., **options)` writes it whole or not at all, to a
     file with one of the endings in `writes` (an empty one is a folder). `runnables(stride, entries)` are its native
     ops at that stride and each of the entries emitted, in `layouts`. `reads` holds, by ending, how a model file
@@ -55,7 +55,6 @@ class Framework:
     """
 
     name: str
-    title: str
     extra: str
     installed: Callable[[], str | None]
     emit: Function

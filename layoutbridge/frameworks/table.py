@@ -31,8 +31,8 @@ def names_of(framework: str) -> tuple[str, ...]:
 def framework(name: str) -> Framework:
     """The record of the framework called `name`; raises `UnknownNameError` with the names there are.
 
-    >>> framework("pytorch").title
-    'PyTorch'
+    >>> framework("pytorch").name
+    'torch'
     """
     known = next((known for known in FRAMEWORKS if name in names_of(known)), None)
     if known is None:

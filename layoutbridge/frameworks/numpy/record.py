@@ -5,7 +5,6 @@ from layoutbridge.frameworks.numpy.emission import EXTRA, emit, installed, runna
 
 RECORD = Framework(
     name="numpy",
-    title="NumPy",
     extra=EXTRA,
     installed=installed,
     emit=emit,

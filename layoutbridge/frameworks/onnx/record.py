@@ -7,7 +7,6 @@ from layoutbridge.frameworks.onnx.versions import EXTRA, installed
 
 RECORD = Framework(
     name="onnx",
-    title="ONNX",
     extra=EXTRA,
     installed=installed,
     emit=emit,

@@ -8,7 +8,6 @@ from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed, load_k
 
 RECORD = Framework(
     name="tensorflow",
-    title="Keras and TensorFlow",
     extra=EXTRA,
     installed=installed,
     emit=emit,

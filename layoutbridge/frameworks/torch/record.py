@@ -6,7 +6,6 @@ from layoutbridge.frameworks.torch.emission import EXTRA, emit, installed, runna
 
 RECORD = Framework(
     name="torch",
-    title="PyTorch",
     extra=EXTRA,
     installed=installed,
     emit=emit,
