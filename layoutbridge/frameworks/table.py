@@ -15,6 +15,7 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {  # the folder of a framework: what 
     "torch": ("pytorch",),
     "tensorflow": ("keras",),
     "onnx": (),
+    "jax": (),
 }
 FRAMEWORKS = tuple(_OTHER_NAMES)
 

@@ -1,0 +1,1 @@
+"""JAX: rearrangements as functions of its arrays, exported functions, and their running."""

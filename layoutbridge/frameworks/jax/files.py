@@ -1,0 +1,114 @@
+"""Functions as `jax.export` keeps them: written, and read again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
+from layoutbridge.errors import ParameterError, UnusableInputError, first_line
+from layoutbridge.files import whole_file
+from layoutbridge.frameworks.base import DTYPE_NAMES, open_lengths, require
+from layoutbridge.frameworks.framework import TypedCallable
+from layoutbridge.frameworks.jax.emission import EXTRA, emit
+
+ENDING = ".jax"
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def save(
+    op: Rearrangement,
+    path: str | os.PathLike[str],
+    *,
+    shape: Sequence[int | None] | None = None,
+    dtype: str = "float32",
+) -> None:
+    """Write `op` as an exported function (.jax), whole or not at all, for CPUs, GPUs and TPUs.
+
+    The function takes arrays of `shape` and `dtype`; an axis given as None may have any length that `op` accepts, and
+    without a shape all may. `jax.export.deserialize(Path(path).read_bytes()).call(x)` runs it where layoutbridge is not
+    installed, and it has its gradient with it. Raises `ParameterError` for another ending or an unknown dtype,
+    `ShapeError` for a shape that does not fit, and `MissingFrameworkError`.
+
+    >>> import tempfile, jax
+    >>> from layoutbridge.operations.catalog import op
+    >>> path = os.path.join(tempfile.mkdtemp(), "reorg.jax")
+    >>> save(op("darknet_reorg"), path, shape=(None, 64, None, 26))
+    >>> exported = jax.export.deserialize(Path(path).read_bytes())
+    >>> exported.out_avals, exported.call(jax.numpy.zeros((3, 64, 52, 26))).shape
+    ((ShapedArray(float32[N,256,H,13]),), (3, 256, 26, 13))
+    """
+    jax = require("jax", "JAX", EXTRA)
+    from jax import export
+
+    if Path(path).suffix != ENDING:
+        raise ParameterError(f"'{path}' must end in {ENDING}, the ending of exported functions")
+    try:
+        kind = jax.numpy.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind in "OSUMm":
+        raise ParameterError(f"JAX has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
+    lengths = _symbolic(op, (None,) * (op.rank + 1) if shape is None else shape)
+    with _wide_numbers(kind):
+        exported = export.export(jax.jit(emit(op)), platforms=_PLATFORMS)(jax.ShapeDtypeStruct(lengths, kind))
+        differentiable = jax.numpy.issubdtype(kind, jax.numpy.inexact)
+        content = exported.serialize(vjp_order=1 if differentiable else 0)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _symbolic(op: Rearrangement, shape: Sequence[int | None]) -> tuple[Any, ...]:
+    """The lengths, those left open as multiples of what `op` divides them by, named as its axes."""
+    from jax import export
+
+    lengths = open_lengths(op, shape)
+    whole = with_batch_axis(op, len(lengths))
+    fixed = dict(whole.domain.fixed)
+    written = []
+    for axis, (length, name) in enumerate(zip(lengths, whole.axes, strict=True)):
+        multiple = fixed.get(axis, f"{whole.domain.divisor(axis)}*{name}")
+        written.append(str(multiple if length is None else length))
+    return tuple(export.symbolic_shape(", ".join(written)))
+
+
+def _wide_numbers(kind: Any) -> AbstractContextManager[object]:
+    """Where numbers of 64 bits are not made numbers of 32."""
+    import jax
+
+    return jax.enable_x64(True) if kind.itemsize == 8 else nullcontext()
+
+
+def load_exported(path: str | os.PathLike[str]) -> TypedCallable:
+    """The exported function in a file as a function of one array.
+
+    Raises `UnusableInputError` for what is no such file, or takes or gives other than one array, and
+    `MissingFrameworkError`.
+    """
+    export = require("jax.export", "JAX", EXTRA)
+
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None
+    try:
+        exported = export.deserialize(bytearray(content))
+    except Exception as error:  # whatever reading bytes that are none of its own runs into
+        raise UnusableInputError(
+            f"'{os.fspath(path)}' is no function that this JAX can read: {first_line(error)}"
+        ) from None
+    taken, given = len(exported.in_avals), len(exported.out_avals)
+    if (taken, given) != (1, 1):
+        raise UnusableInputError(f"'{os.fspath(path)}' takes {taken} arrays and gives {given}: one is wanted")
+    kind = exported.in_avals[0].dtype
+
+    def run(x: NDArray[Any]) -> Any:
+        with _wide_numbers(kind):
+            return exported.call(x)
+
+    return TypedCallable(run, kind.name)
