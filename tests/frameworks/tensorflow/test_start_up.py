@@ -53,7 +53,6 @@ def test_the_callers_own_level_brings_the_notes_back():
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     done = fresh(USES, TF_CPP_MIN_LOG_LEVEL="0")
     assert done.returncode == 0
-    assert "] Compiled cluster using XLA!" in done.stderr
     assert "oneDNN" in done.stderr or "This TensorFlow binary" in done.stderr
 
 
