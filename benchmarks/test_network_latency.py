@@ -42,8 +42,8 @@ pytestmark = pytest.mark.skipif(
 
 def prepared(name: str, folder: Path) -> None:
     """The network in every form, an input, and what the reference makes of it."""
-    from layoutbridge.darknet.ports.keras import write_keras
     from layoutbridge.darknet.ports.ncnn import write_ncnn
+    from layoutbridge.darknet.ports.tflite import write_tflite
 
     net = write_detector(name, folder)
     x = np.random.default_rng(1).random((1, *net.network.in_shape), np.float32)
@@ -57,7 +57,7 @@ def prepared(name: str, folder: Path) -> None:
         net.to_onnx(folder / f"{runtime}.onnx", runtime=runtime, batch=1)
         net.to_onnx(folder / f"{runtime}-winograd.onnx", runtime=runtime, winograd=True, batch=1)
     write_ncnn(net.network, net.parameters, folder / "net.param")
-    write_keras(net.network, net.parameters, folder / "net.tflite")
+    write_tflite(net.network, net.parameters, folder / "net.tflite")
 
 
 def started(form: str, folder: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:

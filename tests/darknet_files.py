@@ -17,7 +17,7 @@ from layoutbridge.darknet import load
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.ports.check import Check, check_runners
-from layoutbridge.darknet.ports.runners import Runner
+from layoutbridge.darknet.ports.port import Runner
 from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import check_flavor, parse_cfg
 from layoutbridge.darknet.structure.model import Network

@@ -42,6 +42,13 @@ def complete_frameworks(incomplete: str) -> list[str]:
     return _complete_list(FRAMEWORKS, incomplete)
 
 
+def complete_targets(incomplete: str) -> list[str]:
+    """A comma list of targets for networks, its last one completed."""
+    from layoutbridge.darknet.ports.table import TARGETS
+
+    return _complete_list(TARGETS, incomplete)
+
+
 Name = Annotated[str, typer.Argument(help="A catalogue name, or a pattern in quotes.", autocompletion=complete_name)]
 Stride = Annotated[str | None, typer.Option(help="Stride, or block size. (default: 2)", show_default=False)]
 Groups = Annotated[str | None, typer.Option(help="Groups of channel_shuffle. (default: 2)", show_default=False)]
@@ -121,7 +128,8 @@ def target_written(output: str, endings: Mapping[str, Iterable[str]]) -> str:
     fitting = [target for target, theirs in endings.items() if suffix and suffix in theirs]
     if len(fitting) != 1:
         told = f"'{output}' tells no target" if suffix else f"'{output}' has no ending"
-        raise ParameterError(f"--to is needed, for {told}: {', '.join(endings)}")
+        known = (f"{name} ({', '.join(ending or 'a folder' for ending in theirs)})" for name, theirs in endings.items())
+        raise ParameterError(f"--to is needed, for {told}: {', '.join(known)}")
     return fitting[0]
 
 

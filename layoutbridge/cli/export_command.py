@@ -9,10 +9,11 @@ import typer
 
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import complete_name, whole
-from layoutbridge.cli.network_export import RUNTIMES, TARGETS, export_network, refuse_unfit
+from layoutbridge.cli.network_export import export_network, runtimes
 from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation
 from layoutbridge.cli.printing import remark
-from layoutbridge.errors import ParameterError, UnknownNameError
+from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.errors import ParameterError
 
 _LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads
 _OPERATION, _NETWORK, _ONNX_NETWORK = "For an operation", "For a network", "For a network, onnx alone"
@@ -23,6 +24,10 @@ _ALL_TARGETS = tuple(dict.fromkeys([*OPERATION_TARGETS, *TARGETS]))
 
 def _complete_target(incomplete: str) -> list[str]:
     return [target for target in _ALL_TARGETS if target.startswith(incomplete)]
+
+
+def _complete_runtime(incomplete: str) -> list[str]:
+    return [runtime for runtime in runtimes() if runtime.startswith(incomplete)]
 
 
 def _option(help_text: str, panel: str, *names: str) -> Any:
@@ -40,7 +45,7 @@ def export(
     to: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(_ALL_TARGETS)}. (default for an operation: by the ending)",
+            help=f"{', '.join(_ALL_TARGETS)}. (default: by the ending)",
             autocompletion=_complete_target,
             show_default=False,
         ),
@@ -59,9 +64,16 @@ def export(
     upto: Annotated[str | None, _option("Keep the first so many layers", _NETWORK)] = None,
     every_layer: Annotated[bool, _option("Every layer's output too", _NETWORK, "--every-layer")] = False,
     strict: Annotated[bool, _option("Weights that are too long are an error", _NETWORK, "--strict")] = False,
-    half: Annotated[bool, _option("float16; heads in float32. For onnx, tflite", _NETWORK, "--half")] = False,
+    half: Annotated[bool, _option("float16; heads in float32", _NETWORK, "--half")] = False,
     runtime: Annotated[
-        str | None, _option("Fastest form for onnxruntime, openvino, opencv, litert", _NETWORK, "--for")
+        str | None,
+        typer.Option(
+            "--for",
+            help="The program that will run it: the form that is fastest there",
+            autocompletion=_complete_runtime,
+            rich_help_panel=_NETWORK,
+            show_default=False,
+        ),
     ] = None,
     winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _ONNX_NETWORK, "--winograd")] = False,
     nms: Annotated[bool, _option("Add ONNX's own suppression behind the boxes", _ONNX_NETWORK, "--nms")] = False,
@@ -72,53 +84,38 @@ def export(
 ) -> None:
     """Write an operation, or a whole Darknet network, as a model of another framework."""
     for_operations = {"--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype}
+    for_reading = {"--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict, "WEIGHTS": weights}
     for_networks = {
-        "--flavor": flavor, "--head": head, "--size": size, "--batch": batch, "--upto": upto,
-        "--every-layer": every_layer, "--strict": strict, "--half": half, "--for": runtime, "--winograd": winograd,
-        "--nms": nms, "--names": names, "--dynamic-size": dynamic_size, "--keep-batch-norm": keep_batch_norm,
-        "--external-data": external_data, "WEIGHTS": weights,
+        "--head": head, "--batch": batch, "--every-layer": every_layer, "--half": half, "--for": runtime,
+        "--winograd": winograd, "--nms": nms, "--names": names, "--dynamic-size": dynamic_size,
+        "--keep-batch-norm": keep_batch_norm, "--external-data": external_data,
     }  # fmt: skip
     opset_number = None if opset is None else whole(opset, "--opset")
     _warn_of_opset(opset_number)
     if (weights or "").lower().endswith(".cfg") and not name.lower().endswith(".cfg"):
         raise ParameterError(f"the cfg comes first: layoutbridge export {weights} {name} ...")
     if not name.lower().endswith(".cfg"):
-        _refuse_given(for_networks, f"is for a network, and {name!r} is none (its name must end in .cfg)")
+        why = f"is for a network, and {name!r} is none (its name must end in .cfg)"
+        _refuse_given(for_reading | for_networks, why)
         export_operation(name, to, output, for_operations | {"--opset": opset_number, "--data-format": data_format})
         return
     _refuse_given(for_operations, "is for an operation, not for a network")
-    target = _target(to, runtime)
-    for option, value, only in (("--opset", opset, "onnx"), ("--data-format", data_format, "keras")):
-        if value is not None and target != only:
-            raise ParameterError(f"{option} is for --to {only}, not --to {target}")
     if weights is None:
         raise ParameterError(f"the network '{name}' needs its weights: layoutbridge export {name} FILE.weights ...")
-    refuse_unfit(target, for_networks)
-    read = {"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict}
-    chosen = {
+    options = {
         "head": head, "batch": None if batch is None else whole(batch, "--batch"), "every_layer": every_layer,
         "half": half, "runtime": runtime, "winograd": winograd, "nms": nms, "names": names,
         "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,
         "opset": opset_number, "data_format": data_format,
     }  # fmt: skip
-    given = {key: value for key, value in chosen.items() if value not in (None, False)}
-    export_network(target, name, weights, output, read, given)
-
-
-def _target(to: str | None, runtime: str | None) -> str:
-    """What --to says, or what the runtime of --for reads."""
-    if to is not None and to not in TARGETS:
-        raise UnknownNameError(f"a network is written for {', '.join(TARGETS)}, not for {to!r}")
-    if runtime is None:
-        if to is None:
-            raise ParameterError(f"--to is needed: {', '.join(TARGETS)}")
-        return to
-    if runtime not in RUNTIMES:
-        raise UnknownNameError(f"no runtime is called {runtime!r}; there is {', '.join(RUNTIMES)}")
-    wanted = RUNTIMES[runtime]
-    if to is not None and to != wanted:
-        raise ParameterError(f"--for {runtime} is for --to {wanted}, not --to {to}")
-    return wanted
+    export_network(
+        name,
+        weights,
+        output,
+        to=to,
+        read={"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict},
+        options={key: value for key, value in options.items() if value not in (None, False)},
+    )
 
 
 def _warn_of_opset(opset: int | None) -> None:

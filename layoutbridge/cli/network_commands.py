@@ -7,8 +7,19 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import AsJson, Flavor, Size, Strict, Upto, listed, loaded_network, share
+from layoutbridge.cli.arguments import (
+    AsJson,
+    Flavor,
+    Size,
+    Strict,
+    Upto,
+    complete_targets,
+    listed,
+    loaded_network,
+    share,
+)
 from layoutbridge.cli.printing import console, errors_console, print_json, print_text, remark
+from layoutbridge.darknet.ports.table import TARGETS
 
 Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
 
@@ -38,18 +49,20 @@ def check(
     targets: Annotated[
         str | None,
         typer.Option(
-            help="Comma list of onnx, torch, keras, tflite, ncnn. (default: what is installed)", show_default=False
+            help=f"Comma list of {', '.join(TARGETS)}. (default: what is installed)",
+            autocompletion=complete_targets,
+            show_default=False,
         ),
     ] = None,
     half: Annotated[
         bool,
-        typer.Option("--half", help="Check the float16 forms, too: of ONNX, and where LiteRT is installed of tflite."),
+        typer.Option("--half", help="Check the float16 forms, too."),
     ] = False,
-    winograd: Annotated[bool, typer.Option("--winograd", help="Check ONNX's Winograd form, too.")] = False,
+    winograd: Annotated[bool, typer.Option("--winograd", help="Check Winograd's forms, too.")] = False,
     tolerance: Annotated[
         str | None,
         typer.Option(
-            help="Allowed share of a layer's largest value. (default: 5e-5; Winograd and ncnn 1e-4, half 2e-2)",
+            help="Allowed share of a layer's largest value. (default: 5e-5; Winograd 1e-4, half 2e-2)",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +77,7 @@ def check(
     from layoutbridge.report.progress import step_progress
 
     named = listed(targets, "--targets")
-    forms = [*(["onnx-half"] if half else []), *(["onnx-winograd"] if winograd else [])]
+    forms = [*(["half"] if half else []), *(["winograd"] if winograd else [])]
     allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
     net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict)
     with step_progress(errors_console(), "checking") as progress:
@@ -73,7 +86,6 @@ def check(
             net.parameters,
             named,
             forms=forms,
-            optional=["tflite-half"] if half else [],
             tolerance=allowed,
             progress=progress,
         )

@@ -6,9 +6,31 @@
 ('4_reorg', (32, 4, 6), 'darknet_reorg')
 """
 
-from layoutbridge.darknet.detection.detector import Detection, Detections, Detector, detect, draw, read_names
-from layoutbridge.darknet.network import DarknetNetwork, SummaryRow, load
-from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.detection.detector import Detection, Detections, Detector, detect, draw, read_names
+    from layoutbridge.darknet.network import DarknetNetwork, SummaryRow, load
+    from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
+
+_HOMES = {
+    "DarknetNetwork": "network",
+    "Detection": "detection.detector",
+    "Detections": "detection.detector",
+    "Detector": "detection.detector",
+    "Layer": "structure.model",
+    "Network": "structure.model",
+    "Parameter": "structure.model",
+    "Section": "structure.model",
+    "SummaryRow": "network",
+    "detect": "detection.detector",
+    "draw": "detection.detector",
+    "load": "network",
+    "read_names": "detection.detector",
+}
 
 __all__ = [
     "DarknetNetwork",
@@ -25,3 +47,16 @@ __all__ = [
     "load",
     "read_names",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'layoutbridge.darknet' has no attribute {name!r}")
+    value = getattr(import_module(f"layoutbridge.darknet.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

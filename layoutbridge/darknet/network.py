@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.ports.runners import checked_input, runner_named
+from layoutbridge.darknet.ports.port import checked_input
+from layoutbridge.darknet.ports.table import runner
 from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import torch
 
     from layoutbridge.darknet.ports.ncnn import NcnnExport
-    from layoutbridge.darknet.ports.onnx import OnnxExport
+    from layoutbridge.darknet.ports.onnx import OnnxExport, OnnxOptions
+    from layoutbridge.darknet.ports.port import Port
     from layoutbridge.darknet.ports.torch_module import DarknetModule
 
 
@@ -97,17 +99,17 @@ class DarknetNetwork:
     ) -> NDArray[Any] | list[NDArray[Any]]:
         """The output for `x` [N, C, H, W]: [N, C, H, W], or [N, K] where Darknet's layer is flat.
 
-        With `every_layer` a list, one array a layer. "onnx" runs the exported model in onnxruntime, "torch" the module
-        of `to_torch`, "tensorflow" (or "keras") the model of `to_keras`, "tflite" and "ncnn" the exported files in
-        LiteRT and ncnn, all in float32; "onnx-half", "tflite-half" and "onnx-winograd" are other forms; "reference"
-        computes in float64 and returns float64. Raises `ShapeError` for an `x` that does not fit, `UnknownNameError`
-        for a framework that is not known, `MissingFrameworkError`, and `UnsupportedError` for what it cannot express.
+        With `every_layer` a list, one array a layer. `framework` is a target of `ports.table`, run in float32 ("onnx"
+        is the exported model in onnxruntime, "torch" the module of `to_torch`, "keras" the model of `to_keras`, others
+        their exported files), one of its forms, as "onnx-half", or "reference", which computes in float64 and returns
+        float64. Raises `ShapeError` for an `x` that does not fit, `UnknownNameError` for a framework that is not known,
+        `MissingFrameworkError`, and `UnsupportedError` for what it cannot express.
         """
-        runner = runner_named(framework)
-        outputs = runner.run(self.network, self.parameters, checked_input(self.network, x), every_layer)
+        run = runner(framework).run
+        outputs = run(self.network, self.parameters, checked_input(self.network, x), every_layer)
         return outputs if every_layer else outputs[-1]
 
-    def to_onnx(self, path: str | os.PathLike[str], **options: Any) -> OnnxExport:
+    def to_onnx(self, path: str | os.PathLike[str], **options: Unpack[OnnxOptions]) -> OnnxExport:
         """Write the network as an ONNX model, whole or not at all; `options` are those of `ports.onnx.write_onnx`:
         head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, external_data, names, every_layer,
         nms, progress.
@@ -115,24 +117,28 @@ class DarknetNetwork:
         Raises as `write_onnx` does, `WeightsError` without weights, and `UnusableInputError` rather than overwrite what
         the network was read from.
         """
-        from layoutbridge.darknet.ports.onnx import write_onnx
+        from layoutbridge.darknet.ports.onnx import PORT, write_onnx
 
-        for written in (path, f"{os.fspath(path)}.data"):
-            refuse_overwriting(written, self.sources.values())
+        self.refuse_overwriting(path, PORT)
         return write_onnx(self.network, self.parameters, path, sources=self.sources, **options)
 
-    def to_ncnn(self, path: str | os.PathLike[str], **options: Any) -> NcnnExport:
-        """Write the network in ncnn's two files, `path` (.param) and the .bin beside it, whole or not at all; `options`
-        are those of `ports.ncnn.write_ncnn`: head, every_layer, progress.
+    def to_ncnn(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        head: str = "darknet",
+        every_layer: bool = False,
+        progress: Progress | None = None,
+    ) -> NcnnExport:
+        """Write the network in ncnn's two files, `path` (.param) and the .bin beside it, whole or not at all; the
+        options are those of `ports.ncnn.write_ncnn`.
 
         Raises as `write_ncnn` does, and as `to_onnx`.
         """
-        from layoutbridge.darknet.ports.ncnn import write_ncnn
-        from layoutbridge.frameworks.ncnn.writer import bin_beside
+        from layoutbridge.darknet.ports.ncnn import PORT, write_ncnn
 
-        for written in (path, bin_beside(path)):
-            refuse_overwriting(written, self.sources.values())
-        return write_ncnn(self.network, self.parameters, path, **options)
+        self.refuse_overwriting(path, PORT)
+        return write_ncnn(self.network, self.parameters, path, head=head, every_layer=every_layer, progress=progress)
 
     def to_torch(self, head: str | None = None) -> DarknetModule:
         """The network as a trainable `nn.Module` with copies of the weights: see `ports.torch_module.DarknetModule`.
@@ -166,6 +172,11 @@ class DarknetNetwork:
 
         sources = {kind: path for kind, path in self.sources.items() if kind != "weights"}
         return DarknetNetwork(self.network, weights_of(self.network, module), sources)
+
+    def refuse_overwriting(self, path: str | os.PathLike[str], port: Port) -> None:
+        """Raise `UnusableInputError` where writing `path` for `port` would replace what the network was read from."""
+        for written in (Path(path), *port.beside(Path(path))):
+            refuse_overwriting(written, self.sources.values())
 
     def summary(self) -> tuple[SummaryRow, ...]:
         """One row a layer, for Darknet's familiar table."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _OVER_SHOWN = 10
 _SHORT = {"convolutional": "conv", "deconvolutional": "deconv", "scale_channels": "scale"}  # as Darknet's table has it
-_HEADINGS = {"onnx-half": "half", "onnx-winograd": "winograd", "tflite-half": "lite-half"}
 _LEAST_LABEL = 8
 _FIRST = (" <- first", "<")  # what marks the first layer to diverge, and where that is too wide
 
@@ -134,10 +133,12 @@ def _target_line(target: TargetCheck, result: Check) -> str:
 
 def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table:
     """A deviation over its tolerance bears a star, for where there are no colors."""
-    names = [target.name for target in result.targets if target.worst is not None]
     columns = {
-        _HEADINGS.get(name, name): [f"{'*' if name in row.over else ''}{_short(row.deviations[name])}" for row in rows]
-        for name in names
+        target.heading or target.name: [
+            f"{'*' if target.name in row.over else ''}{_short(row.deviations[target.name])}" for row in rows
+        ]
+        for target in result.targets
+        if target.worst is not None
     }
     sizes = {"largest": [_short(row.largest, ".3g") for row in rows]}
     rounding = {"float32": ["" if row.rounding is None else _short(row.rounding) for row in rows]}

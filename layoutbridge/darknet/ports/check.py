@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.ports.runners import ALIASES, TARGETS, Runner, checked_input, runner_named
+from layoutbridge.darknet.ports.port import Runner, checked_input
+from layoutbridge.darknet.ports.table import TARGETS, form_names, full_name
+from layoutbridge.darknet.ports.table import runner as runner_named
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError
+from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.base import check_count, installed_version
 
 Status = Literal["equal", "differs", "missing", "unsupported"]
@@ -29,7 +31,8 @@ Status = Literal["equal", "differs", "missing", "unsupported"]
 class TargetCheck:
     """One target: `status` is "equal", "differs", "missing" (not installed) or "unsupported"; `detail` says why.
 
-    `tolerance` is what its layers are held to; `first_over` and `worst` are indices of layers.
+    `tolerance` is what its layers are held to; `first_over` and `worst` are indices of layers; `heading` is a
+    shorter name, where there is one.
     """
 
     name: str
@@ -39,6 +42,7 @@ class TargetCheck:
     detail: str = ""
     first_over: int | None = None
     worst: int | None = None
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +121,39 @@ def check_network(
     targets: Sequence[str] | None = None,
     *,
     forms: Sequence[str] = (),
-    optional: Sequence[str] = (),
-    **options: Any,
+    tolerance: float | None = None,
+    x: NDArray[Any] | None = None,
+    seed: int = 0,
+    batch: int = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> Check:
-    """Compare `network` in each of `targets`, of `forms` and of `optional` with the reference.
+    """Compare `network` in each of `targets`, and in other arithmetic, with the reference.
 
-    All are names of `ports.runners`. What is named in `targets` or `forms` must be installed; None stands for all
-    targets that are, and `optional` are left out where they are not. `options` are those of `check_runners`. Raises as
-    that does, and `UnknownNameError`, for "reference", too: it is what the others are compared with.
+    `targets` are names of `ports.table`, those of forms (`onnx-half`) among them; what is named must be installed, and
+    None stands for all targets that are. `forms` are kinds ("half", "winograd"): the first target that has a kind must
+    be installed, of the others those are taken that are. The other options are those of `check_runners`. Raises as that
+    does, and `UnknownNameError`, for "reference", too: it is what the others are compared with.
     """
-    by_name = [*(targets or ()), *forms]
-    wanted = [*(TARGETS if targets is None else targets), *forms, *optional]
-    runners = {ALIASES.get(name, name): runner_named(name, with_reference=False) for name in wanted}
-    left_out = runners.keys() - {ALIASES.get(name, name) for name in by_name}
-    return check_runners(network, parameters, runners, optional=left_out, **options)
+    named, wanted = list(targets or ()), list(TARGETS if targets is None else targets)
+    for kind in forms:
+        having = form_names(kind)
+        if not having:
+            raise UnknownNameError(f"no target computes in {kind!r}")
+        named.append(having[0])
+        wanted += having
+    runners = {full_name(name): runner_named(name, with_reference=False) for name in wanted}
+    optional = runners.keys() - set(map(full_name, named))
+    return check_runners(
+        network,
+        parameters,
+        runners,
+        optional=optional,
+        tolerance=tolerance,
+        x=x,
+        seed=seed,
+        batch=batch,
+        progress=progress,
+    )
 
 
 def check_runners(
@@ -173,13 +196,14 @@ def check_runners(
         except MissingFrameworkError as error:
             if runner.package in required:  # at once, before the others have run
                 raise
-            made.append(TargetCheck(name, None, allowed, "missing", str(error)))
+            made.append(TargetCheck(name, None, allowed, "missing", str(error), heading=runner.heading))
             continue
         except UnsupportedError as error:
-            made.append(TargetCheck(name, installed_version(runner.package), allowed, "unsupported", str(error)))
+            version = installed_version(runner.package)
+            made.append(TargetCheck(name, version, allowed, "unsupported", str(error), heading=runner.heading))
             continue
         deviations[name] = held
-        made.append(_judged(name, installed_version(runner.package), allowed, held))
+        made.append(_judged(name, runner, allowed, held))
     if not deviations:
         kind = UnsupportedError if any(target.status == "unsupported" for target in made) else MissingFrameworkError
         raise kind("; ".join(dict.fromkeys(target.detail for target in made)))
@@ -232,11 +256,17 @@ def _deviations(
     return held
 
 
-def _judged(name: str, installed: str | None, tolerance: float, deviations: list[float]) -> TargetCheck:
+def _judged(name: str, runner: Runner, tolerance: float, deviations: list[float]) -> TargetCheck:
     first = next((k for k, held in enumerate(deviations) if not held <= tolerance), None)
     worst = max(range(len(deviations)), key=lambda k: deviations[k], default=None)
     return TargetCheck(
-        name, installed, tolerance, "equal" if first is None else "differs", first_over=first, worst=worst
+        name,
+        installed_version(runner.package),
+        tolerance,
+        "equal" if first is None else "differs",
+        first_over=first,
+        worst=worst,
+        heading=runner.heading,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays, write_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
-from layoutbridge.darknet.ports.outputs import INPUT, check_head, last_is_output, output_layers, output_name
-from layoutbridge.darknet.structure.model import Network, Shape
+from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
+from layoutbridge.darknet.ports.port import WINOGRAD, Export, Port, Runner
+from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ShapeError, UnusableInputError
 from layoutbridge.files import Progress
 from layoutbridge.frameworks.base import check_count, default_environment, require
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
-from layoutbridge.frameworks.ncnn.target import NcnnTarget, NcnnValue
+from layoutbridge.frameworks.ncnn.target import NcnnTarget
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
 
 _THREADS = 2
@@ -41,13 +41,22 @@ _SHORTER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NcnnExport:
-    """What was written: the layers, their weights, and the results' blobs with the shapes of one picture."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NcnnExport(Export):
+    """What was written: the layers, their weights, and the results' blobs as outputs."""
 
-    path: Path
     bin_path: Path
-    outputs: Mapping[str, Shape]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The layers and the weights."""
+        return self.path, self.bin_path
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How to have ncnn compute in float32."""
+        switches = "use_fp16_packed, use_fp16_storage and use_fp16_arithmetic"
+        return (f"for float32 switch net.opt.{switches} off before loading it",)
 
 
 def write_ncnn(
@@ -72,14 +81,15 @@ def write_ncnn(
     check_head(head)
     target = NcnnTarget(network.in_shape)
     values = write_layers(target, network, parameters, target.input)
-    outputs = _head_outputs(target, network, values, head)
+    outputs = {output.name: output.value for output in head_outputs(target, network, target.input, values, head)}
     if every_layer:
         outputs |= {layer.name: value for layer, value in zip(network.layers, values, strict=True)}
     # Of layers that share a blob, as a dropout and what is before it, the first gives it its name.
     labels = {value.name: layer.name for layer, value in reversed(list(zip(network.layers, values, strict=True)))}
     layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
     bin_path = write_files(layers, path, progress=progress)
-    return NcnnExport(Path(path), bin_path, {name: value.shape for name, value in outputs.items()})
+    shapes = {name: value.shape for name, value in outputs.items()}
+    return NcnnExport(path=Path(path), outputs=shapes, batch=1, bin_path=bin_path)
 
 
 def run_ncnn(
@@ -132,14 +142,6 @@ def run_ncnn_files(
     return [np.stack(found) for found in results]
 
 
-def _head_outputs(target: NcnnTarget, network: Network, values: Sequence[NcnnValue], head: str) -> dict[str, NcnnValue]:
-    if head in HEAD_LAYOUTS:
-        boxes, _ = append_head(target, network, values, head)
-        return {head: boxes}
-    chosen = output_layers(network, head)
-    return {output_name(network, k): target.input if k == INPUT else values[k] for k in chosen}
-
-
 def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
     for path in (param_path, bin_path):
         if not Path(path).is_file():
@@ -165,3 +167,15 @@ def _require() -> Any:
         return require("ncnn", "ncnn", "ncnn")
     with default_environment("OMP_WAIT_POLICY", "passive"):
         return require("ncnn", "ncnn", "ncnn")
+
+
+# ---------------------------------------------------------------------- the record
+
+PORT = Port(
+    "ncnn",
+    "ncnn",
+    (".param",),
+    write_ncnn,
+    Runner(run_ncnn, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
+    beside=lambda path: (path.with_suffix(".bin"),),
+)

@@ -14,22 +14,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import HEAD_KINDS, head_rules
 from layoutbridge.darknet.meaning import Arrays, Options, write_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
-from layoutbridge.darknet.ports.outputs import INPUT, check_head, last_is_output, output_layers, output_name
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
+from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
+from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Export, Port, Run, Runner
 from layoutbridge.darknet.ports.precision import activation_in_float32, whole_in_float32
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.files import Progress
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.forms import forms_for
+from layoutbridge.frameworks.onnx.forms import RUNTIMES, forms_for
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET, EXTRA
 
@@ -42,21 +43,32 @@ if TYPE_CHECKING:
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxExport:
-    """What was written: the model, the file of its weights where they lie apart, the outputs' names and shapes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxExport(Export):
+    """What was written: the model, and the file of its weights where they lie apart.
 
-    Shapes are those of one picture; None is a length that is left open. `warnings` are one line each. `winograd` says
-    what that form costs where it was asked for.
+    `winograd` says what that form costs where it was asked for.
     """
 
-    path: Path
     data_path: Path | None
-    outputs: Mapping[str, tuple[int | None, ...]]
     opset: int
     ir_version: int
-    warnings: tuple[str, ...] = ()
     winograd: WinogradUse | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The model, and its weights where they lie apart."""
+        return (self.path,) if self.data_path is None else (self.path, self.data_path)
+
+    @property
+    def contents(self) -> str:
+        """The opset."""
+        return f"opset {self.opset}"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Where Winograd's form stands, and what it costs."""
+        return () if self.winograd is None else (self.winograd.told,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,13 @@ class WinogradUse:
     convolutions: int
     extra_bytes: int
 
+    @property
+    def told(self) -> str:
+        """The same in a sentence."""
+        cost = f"a session takes {self.extra_bytes / 1e6:.1f} MB more for their weights, and seconds longer to load"
+        gain = cost if self.layers else "at these sizes it would gain nothing"
+        return f"Winograd's form in {self.layers} of {self.convolutions} convolutions: {gain}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Built:
@@ -78,6 +97,35 @@ class _Built:
     outputs: Mapping[str, tuple[int | None, ...]]
     warnings: tuple[str, ...]
     winograd: WinogradUse | None
+
+
+class OnnxOptions(TypedDict, total=False):
+    """What may be chosen of a model: see `write_onnx`."""
+
+    head: str
+    opset: int
+    batch: int | None
+    dynamic_size: bool
+    keep_batch_norm: bool
+    half: bool
+    winograd: bool
+    runtime: str | None
+    external_data: bool
+    names: Sequence[str] | None
+    every_layer: bool
+    nms: bool
+    progress: Progress | None
+
+
+class RunOptions(TypedDict, total=False):
+    """Those of them that keep the outputs' meaning."""
+
+    opset: int
+    keep_batch_norm: bool
+    half: bool
+    winograd: bool
+    runtime: str | None
+    external_data: bool
 
 
 def write_onnx(
@@ -149,17 +197,24 @@ def write_onnx(
             progress=progress,
         )
     return OnnxExport(
-        Path(path), data_path, built.outputs, opset, built.model.ir_version, built.warnings, built.winograd
+        path=Path(path),
+        outputs=built.outputs,
+        batch=batch,
+        warnings=built.warnings,
+        data_path=data_path,
+        opset=opset,
+        ir_version=built.model.ir_version,
+        winograd=built.winograd,
     )
 
 
 def run_onnx(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, **options: Any
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, **options: Unpack[RunOptions]
 ) -> list[NDArray[np.float32]]:
     """The outputs of all layers for x [N, C, H, W] (or [N, K]) in onnxruntime; of the last layer alone by default.
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. `options` are those of `write_onnx`
-    that keep the outputs' meaning (opset, keep_batch_norm, half, winograd, runtime, external_data). Raises as
+    that keep the outputs' meaning. Raises as
     `write_onnx` does, and `MissingFrameworkError` without onnxruntime.
     """
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
@@ -226,33 +281,13 @@ def _build(
 
     options = Options(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
     values = write_layers(target, network, parameters, target.input, options=options, finish=finish)
-    outputs = _head_outputs(target, network, values, written, head, nms)
+    outputs = {
+        output.name: written[output.name] if output.name in written else target.named(output.value, output.name)
+        for output in head_outputs(target, network, target.input, values, head, nms=nms)
+    }
     if every_layer:
         outputs |= written
     return _assemble(target, network, values, outputs, half)
-
-
-def _head_outputs(
-    target: OnnxTarget,
-    network: Network,
-    values: Sequence[OnnxValue],
-    written: Mapping[str, OnnxValue],
-    head: str,
-    nms: bool,
-) -> dict[str, OnnxValue]:
-    """The model's outputs by name. `written` are the layers whose output bears their name already."""
-    if head in HEAD_LAYOUTS:
-        boxes, kept = append_head(target, network, values, head, nms)
-        outputs: dict[str, OnnxValue] = {head: target.named(boxes, head)}
-        if kept is not None:
-            outputs["nms"] = target.named(kept, "nms")
-        return outputs
-    outputs = {}
-    for index in output_layers(network, head):
-        value = target.input if index == INPUT else values[index]
-        name = output_name(network, index)
-        outputs[name] = written[name] if name in written else target.named(value, name)
-    return outputs
 
 
 def _assemble(
@@ -368,3 +403,29 @@ def _check_names(network: Network, names: Sequence[str] | None) -> None:
                 f"{len(names)} names were given and {network.source}, line {layer.line}: [{layer.kind}] has "
                 f"{layer.settings['classes']} classes"
             )
+
+
+# ---------------------------------------------------------------------- the record
+
+
+def _running(**options: Unpack[RunOptions]) -> Run:
+    def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        return list(run_onnx(network, parameters, x, every_layer, **options))
+
+    return run
+
+
+PORT = Port(
+    "onnx",
+    "ONNX",
+    (".onnx",),
+    write_onnx,
+    Runner(_running(), "onnxruntime"),
+    {
+        "half": Runner(_running(half=True), "onnxruntime", FLOAT16, "half"),
+        "winograd": Runner(_running(winograd=True), "onnxruntime", WINOGRAD, "winograd"),
+    },
+    beside=lambda path: (path.with_name(f"{path.name}.data"),),
+    any_ending=True,
+    runtimes=tuple(RUNTIMES),
+)

@@ -9,10 +9,15 @@ boxes, yolov5, yolov8   one tensor of boxes, made of all detection layers (`dark
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
 from layoutbridge.darknet.detection.boxes import HEAD_KINDS, head_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnknownNameError
+from layoutbridge.frameworks.primitives import Target, V
 
 HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
 INPUT = -1  # as in `Layer.inputs`
@@ -40,6 +45,33 @@ def output_layers(network: Network, head: str = "darknet") -> tuple[int, ...]:
     if head == "raw":
         chosen = [_before(network, index) for index in chosen]
     return tuple(dict.fromkeys(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Generic[V]):
+    """An output of an exported network: `layer` is whose it is (-1: the input's), None where it is made of several."""
+
+    name: str
+    value: V
+    layer: int | None = None
+
+
+def layer_output(network: Network, x: V, values: Sequence[V], index: int) -> Output[V]:
+    """The output of layer `index` of all layers' `values`; of the input `x` at -1."""
+    return Output(output_name(network, index), x if index == INPUT else values[index], index)
+
+
+def head_outputs(
+    target: Target[V], network: Network, x: V, values: Sequence[V], head: str, *, nms: bool = False
+) -> list[Output[V]]:
+    """What `head` gives, in order: values of layers, or boxes, which are added to the graph; with `nms` those kept.
+
+    `values` are all layers' outputs for the input `x`. Raises as `output_layers` and `meaning.boxes.append_head` do.
+    """
+    if head not in HEAD_LAYOUTS:
+        return [layer_output(network, x, values, index) for index in output_layers(network, head)]
+    boxes, kept = append_head(target, network, values, head, nms)
+    return [Output(head, boxes), *([] if kept is None else [Output("nms", kept)])]
 
 
 def last_is_output(network: Network) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays, check_kinds
 from layoutbridge.darknet.ports.outputs import check_head
+from layoutbridge.darknet.ports.port import Export, Port, Runner
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
@@ -33,16 +34,21 @@ PROGRAM, STATE_DICT = ".pt2", ".safetensors"
 _WRAPPERS = ("_orig_mod", "module")  # where torch.compile and the parallel wrappers keep what they wrap
 
 
-@dataclass(frozen=True, slots=True)
-class TorchExport:
-    """What was written: the program (or the state dict alone), the state dict's file, the program's outputs in order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchExport(Export):
+    """What was written: the program (or the state dict alone), and the state dict's file, None where there is none."""
 
-    `state_path` is None where none was written. Shapes are those of one picture; a state dict alone has no outputs.
-    """
-
-    path: Path
     state_path: Path | None
-    outputs: Mapping[str, Shape]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The program and the state dict."""
+        return tuple(dict.fromkeys(path for path in (self.path, self.state_path) if path is not None))
+
+    @property
+    def contents(self) -> str:
+        """Which state dict, where there is no program."""
+        return "" if self.outputs else "the state dict of to_torch()"
 
 
 def to_module(network: Network, weights: Weights, head: str | None = None) -> DarknetModule:
@@ -116,7 +122,7 @@ def write_torch(
         require("safetensors", "safetensors", framework.EXTRA)
         with whole_file(target) as temporary:
             _write_state_dict(network, parameters, temporary, target, told)
-        return TorchExport(target, target, {})
+        return TorchExport(path=target, outputs={}, batch=batch, state_path=target)
     require("torch", "PyTorch", framework.EXTRA)
     state_path = target.with_suffix(STATE_DICT) if state_dict else None
     if state_path is not None:
@@ -137,7 +143,7 @@ def write_torch(
             torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
         except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
             raise UnusableInputError(f"cannot write '{target}': {error}") from None
-    return TorchExport(target, state_path, outputs)
+    return TorchExport(path=target, outputs=outputs, batch=batch, state_path=state_path)
 
 
 def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torch.export.ExportedProgram:
@@ -197,3 +203,40 @@ def weights_of(network: Network, module: torch.nn.Module) -> Weights:
                 f"{network.source}, line {layer.line}: the parameters of {layer.name} are not those of the module"
             )
     return module.to_weights()
+
+
+# ---------------------------------------------------------------------- the record
+
+
+def _write(
+    network: Network,
+    parameters: Arrays,
+    path: str | os.PathLike[str],
+    *,
+    head: str = "darknet",
+    batch: int | None = None,
+    every_layer: bool = False,
+    sources: Mapping[str, str | os.PathLike[str]] | None = None,
+) -> TorchExport:
+    """`write_torch`, with the state dict beside a program."""
+    return write_torch(
+        network,
+        parameters,
+        path,
+        head=head,
+        batch=batch,
+        every_layer=every_layer,
+        state_dict=Path(path).suffix == PROGRAM,
+        sources=sources,
+    )
+
+
+PORT = Port(
+    "torch",
+    "PyTorch",
+    (PROGRAM, STATE_DICT),
+    _write,
+    Runner(run_torch, "torch"),
+    beside=lambda path: (path.with_suffix(STATE_DICT),),
+    without_outputs=(STATE_DICT,),
+)

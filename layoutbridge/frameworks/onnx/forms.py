@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layoutbridge.errors import ParameterError, UnknownNameError
+from layoutbridge.errors import UnknownNameError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,13 @@ RUNTIMES = {"onnxruntime": Forms(mish_by_exp=True), "openvino": PLAIN, "opencv":
 def forms_for(runtime: str | None) -> Forms:
     """The forms for `runtime`, the plain ones without one.
 
-    Raises `UnknownNameError` for a name that is not in `RUNTIMES`, `ParameterError` for one that does not read ONNX.
+    Raises `UnknownNameError` for a name that is not in `RUNTIMES`.
 
     >>> forms_for("opencv") == forms_for(None)
     True
     """
     if runtime is None:
         return PLAIN
-    if runtime == "litert":
-        raise ParameterError("LiteRT takes .tflite files, not ONNX: export the network as .tflite")
     if runtime not in RUNTIMES:
-        raise UnknownNameError(f"no runtime is called {runtime!r}; there is {', '.join(RUNTIMES)}")
+        raise UnknownNameError(f"no runtime of ONNX models is called {runtime!r}; there is {', '.join(RUNTIMES)}")
     return RUNTIMES[runtime]

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet.ports.check import check_network
-from layoutbridge.darknet.ports.runners import TARGETS
+from layoutbridge.errors import UnsupportedError
 from tests.darknet_files import made
-
-for package in ("onnxruntime", "torch", "tensorflow", "ai_edge_litert", "ncnn"):
-    if package != "ncnn":  # imported when it runs, with its own settings
-        pytest.importorskip(package)
+from tests.targets import EVERY_TARGET, parameter
 
 NET = "[net]\nwidth=6\nheight=4\nchannels=3\n"
 CONV = "[convolutional]\nfilters=4\nsize=3\npad=1\n"
@@ -17,27 +14,30 @@ NORMED = "batch_normalize=1\n"
 YOLO = "[convolutional]\nfilters=7\n[yolo]\nmask=0\nanchors=1,2\nclasses=2\nnum=1\n"
 
 
+@pytest.mark.parametrize("target", [*EVERY_TARGET, parameter("onnx-winograd")])
 @pytest.mark.parametrize(("first", "second"), [("", ""), (NORMED, ""), (NORMED, NORMED)])
-def test_shared_weights_with_batch_norm_in_one_of_two(first, second, tmp_path):
+def test_shared_weights_with_batch_norm_in_one_of_two(first, second, target, tmp_path):
     net = made(f"{NET}channels=4\n{CONV}{first}{CONV}{second}share_index=0\n".replace("channels=3\n", ""), tmp_path)
-    targets = [name for name in TARGETS if name != "keras" or first == second]  # Keras shares whole layers
-    checked = check_network(net.network, net.parameters, targets, tolerance=1e-5, forms=["onnx-winograd"])
+    if target == "keras" and first != second:
+        with pytest.raises(UnsupportedError, match="line 10"):  # Keras shares whole layers
+            check_network(net.network, net.parameters, [target])
+        return
+    checked = check_network(net.network, net.parameters, [target], tolerance=1e-5)
     assert checked.ok, checked.first_over
 
 
+@pytest.mark.parametrize("target", EVERY_TARGET)
 @pytest.mark.parametrize("factor", [2, 3, 41, 47, 55, 97])
-def test_upsampling_repeats_places_exactly(factor, tmp_path):
+def test_upsampling_repeats_places_exactly(factor, target, tmp_path):
     """1/factor in float32 lies below it for some: 41 · (1/41) is then no whole place."""
     net = made(f"{NET}[upsample]\nstride={factor}\n", tmp_path)
     x = np.random.default_rng(0).random((2, 3, 4, 6), np.float32)
-    for name in TARGETS:
-        np.testing.assert_array_equal(net.run(x, framework=name), x.repeat(factor, 2).repeat(factor, 3), err_msg=name)
+    np.testing.assert_array_equal(net.run(x, framework=target), x.repeat(factor, 2).repeat(factor, 3))
 
 
-def test_the_last_layer_behind_a_detection_layer(tmp_path):
+@pytest.mark.parametrize("target", EVERY_TARGET)
+def test_the_last_layer_behind_a_detection_layer(target, tmp_path):
     """It is no output of the head, and what `run` returns without `every_layer` all the same."""
     net = made(f"{NET}{CONV}{YOLO}[route]\nlayers=-3\n{CONV}activation=leaky\n", tmp_path)
     x = np.random.default_rng(0).random((2, 3, 4, 6), np.float32)
-    wanted = net.run(x)
-    for name in TARGETS:
-        np.testing.assert_allclose(net.run(x, framework=name), wanted, rtol=0, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(net.run(x, framework=target), net.run(x), rtol=0, atol=1e-5)

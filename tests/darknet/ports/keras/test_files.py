@@ -12,7 +12,7 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.ports.check import check_runners
-from layoutbridge.darknet.ports.runners import TARGETS
+from layoutbridge.darknet.ports.table import port
 from layoutbridge.errors import (
     MissingFrameworkError,
     ParameterError,
@@ -30,15 +30,18 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 from layoutbridge.darknet.ports.keras import (  # noqa: E402
-    _Built,
-    _converted,
-    _Output,
-    _why_not_converted,
+    KerasNetwork,
+    KerasOutput,
     run_keras,
-    run_litert,
-    run_tflite,
     transposes,
     write_keras,
+)
+from layoutbridge.darknet.ports.tflite import (  # noqa: E402
+    _converted,
+    _why_not_converted,
+    run_litert,
+    run_tflite,
+    write_tflite,
 )
 
 HALF_TOLERANCE = 1e-2
@@ -220,13 +223,14 @@ FULL_DISK = """
 import pathlib, resource, sys
 from layoutbridge.darknet import load
 from layoutbridge.darknet.ports.keras import write_keras
+from layoutbridge.darknet.ports.tflite import write_tflite
 from layoutbridge.errors import UnusableInputError
 net = load(sys.argv[1] + "/net.cfg", sys.argv[1] + "/net.weights")
 resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
-for name in ("net.keras", "saved", "net.tflite"):
+for name, write in (("net.keras", write_keras), ("saved", write_keras), ("net.tflite", write_tflite)):
     path = pathlib.Path(sys.argv[1]) / "out" / name
     try:
-        write_keras(net.network, net.parameters, path)
+        write(net.network, net.parameters, path)
     except UnusableInputError as error:
         assert str(error) == f"cannot write '{path}': File too large", error
     else:
@@ -294,7 +298,7 @@ def test_every_layer_in_litert(name):
 def test_drawn_networks_in_litert(flavor, tmp_path):
     from tests.drawn_networks import buildable
 
-    runners = {"tflite": TARGETS["tflite"]}
+    runners = {"tflite": port("tflite").runner}
     for text, network in buildable(flavor, 102)[2::3]:
         (tmp_path / "net.cfg").write_text(text)
         (tmp_path / "net.weights").write_bytes(random_weights(network))
@@ -324,7 +328,7 @@ def details(path):
 @needs_litert
 def test_a_tflite_file_is_no_more_than_the_network(tmp_path):
     net = made(SMALL_V3, tmp_path)
-    exported = write_keras(net.network, net.parameters, tmp_path / "net.tflite")
+    exported = write_tflite(net.network, net.parameters, tmp_path / "net.tflite")
     assert list(exported.outputs) == ["9_yolo", "14_yolo"]
     made_of = details(tmp_path / "net.tflite")
     assert made_of.count("CONV_2D") == 5
@@ -344,7 +348,7 @@ def test_float16_halves_the_file(tmp_path):
     net = made(SMALL_V2.replace("filters=8", "filters=256"), tmp_path)
     sizes = {}
     for half in (False, True):
-        write_keras(net.network, net.parameters, tmp_path / "net.tflite", half=half)
+        write_tflite(net.network, net.parameters, tmp_path / "net.tflite", half=half)
         sizes[half] = (tmp_path / "net.tflite").stat().st_size
     assert sizes[True] < 0.6 * sizes[False]
 
@@ -353,7 +357,7 @@ def test_float16_halves_the_file(tmp_path):
 @pytest.mark.parametrize("head", ["boxes", "yolov5", "yolov8"])
 def test_boxes_and_channels_first_in_litert(head, tmp_path):
     net = made(SMALL_V3, tmp_path)
-    write_keras(net.network, net.parameters, tmp_path / "net.tflite", head=head, data_format="channels_first", batch=2)
+    write_tflite(net.network, net.parameters, tmp_path / "net.tflite", head=head, data_format="channels_first", batch=2)
     x = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
     found = run_tflite(tmp_path / "net.tflite", x, data_format="channels_first")
     assert near(found[head], net.to_keras(head=head)(turned(x)).numpy())
@@ -363,7 +367,7 @@ def test_boxes_and_channels_first_in_litert(head, tmp_path):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_moves_of_many_axes_in_litert(batch, tmp_path):
     net, x, recorded = read("alexey/input_pyramid")
-    write_keras(net.network, net.parameters, tmp_path / "net.tflite", batch=batch)
+    write_tflite(net.network, net.parameters, tmp_path / "net.tflite", batch=batch)
     (found,) = run_tflite(tmp_path / "net.tflite", np.stack([x] * batch)).values()
     for picture in found.transpose(0, 3, 1, 2):
         assert near(picture, recorded[-1])
@@ -374,7 +378,7 @@ def test_what_litert_lacks(batch):
     """A transpose of more axes than LiteRT has, in a model that was not made here."""
     taken = keras.Input((2, 3, 2, 3, 2, 3), batch, name="input")
     moved = keras.layers.Permute((6, 2, 4, 1, 5, 3))(taken)
-    built = _Built(keras.Model(taken, moved, name="moves"), (_Output("moved", (3, 3, 3, 2, 2, 2), False),))
+    built = KerasNetwork(keras.Model(taken, moved, name="moves"), (KerasOutput("moved", (3, 3, 3, 2, 2, 2), False),))
     if batch == 1:
         assert _converted(built, False)
         return
@@ -390,7 +394,7 @@ def test_what_litert_lacks(batch):
 @needs_litert
 def test_what_run_tflite_refuses(tmp_path):
     net = made(SMALL_V3, tmp_path)
-    write_keras(net.network, net.parameters, tmp_path / "net.tflite")
+    write_tflite(net.network, net.parameters, tmp_path / "net.tflite")
     x = np.zeros((1, 3, 32, 32), np.float32)
     with pytest.raises(ShapeError, match=r"takes \[1, 32, 32, 3\], not \[1, 32, 31, 3\]"):
         run_tflite(tmp_path / "net.tflite", x[..., :31])
@@ -410,10 +414,11 @@ def test_writing_and_running_are_silent(tmp_path):
     program = """
 import sys, numpy
 from layoutbridge.darknet import load
-from layoutbridge.darknet.ports.keras import run_litert, write_keras
+from layoutbridge.darknet.ports.keras import write_keras
+from layoutbridge.darknet.ports.tflite import run_litert, write_tflite
 net = load(sys.argv[1] + "/net.cfg", sys.argv[1] + "/net.weights")
-for name in ("net.keras", "saved", "net.tflite"):
-    write_keras(net.network, net.parameters, sys.argv[2] + "/" + name)
+for name, write in (("net.keras", write_keras), ("saved", write_keras), ("net.tflite", write_tflite)):
+    write(net.network, net.parameters, sys.argv[2] + "/" + name)
 run_litert(net.network, net.parameters, numpy.zeros((1, *net.network.in_shape)))
 """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
@@ -430,15 +435,15 @@ run_litert(net.network, net.parameters, numpy.zeros((1, *net.network.in_shape)))
 def test_what_is_refused(tmp_path, monkeypatch):
     net, x, _ = read("alexey/residual")
     for name in ("net.h5", "net.pb", "net.keras.zip", "yolov4.v2"):
-        with pytest.raises(
-            ParameterError, match=r"must end in \.keras or \.tflite, or be a SavedModel folder, whose name has no"
-        ):
+        with pytest.raises(ParameterError, match=r"must end in \.keras, or be a SavedModel folder, whose name has no"):
             write_keras(net.network, net.parameters, tmp_path / name)
+        with pytest.raises(ParameterError, match=r"must end in \.tflite"):
+            write_tflite(net.network, net.parameters, tmp_path / name)
     for batch in (0, True, "2"):
         with pytest.raises(ParameterError, match="the batch is a number of at least 1"):
             write_keras(net.network, net.parameters, tmp_path / "net.keras", batch=batch)
-    with pytest.raises(ParameterError, match="half is for"):
-        write_keras(net.network, net.parameters, tmp_path / "net.keras", half=True)
+    with pytest.raises(ParameterError, match="are for litert, not for onnxruntime"):
+        write_tflite(net.network, net.parameters, tmp_path / "net.tflite", runtime="onnxruntime")
     with pytest.raises(UnusableInputError, match="cannot write into"):
         write_keras(net.network, net.parameters, tmp_path / "none" / "net.keras")
     assert list(tmp_path.iterdir()) == []

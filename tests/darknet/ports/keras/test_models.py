@@ -12,7 +12,7 @@ from layoutbridge.darknet import load
 from layoutbridge.darknet.detection.boxes import HEAD_KINDS
 from layoutbridge.darknet.meaning import Context
 from layoutbridge.darknet.ports.check import check_runners
-from layoutbridge.darknet.ports.runners import Runner
+from layoutbridge.darknet.ports.port import Runner
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, WeightsError

@@ -16,7 +16,8 @@ from tests.keras_networks import FORMATS, TRAINED, near, turned
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from layoutbridge.darknet.ports.keras import run_keras, run_litert, to_model, write_keras  # noqa: E402
+from layoutbridge.darknet.ports.keras import run_keras, to_model, write_keras  # noqa: E402
+from layoutbridge.darknet.ports.tflite import run_litert  # noqa: E402
 
 NET = "[net]\nwidth=4\nheight=4\nchannels=3\n"
 IMPLICIT = {

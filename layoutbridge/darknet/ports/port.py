@@ -1,0 +1,103 @@
+"""What a target for networks is here: one record, which `run`, `check`, the command line and the tests take from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning import Arrays
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import ShapeError
+
+Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
+FLOAT32, WINOGRAD, FLOAT16 = 5e-5, 1e-4, 2e-2  # what a right port stays within, as shares of a layer's largest value
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How a whole network is run: `run(network, parameters, x, every_layer)` for x [N, C, H, W] (or [N, K]).
+
+    It returns the outputs as Darknet holds them, [N, C, H, W], or [N, K] where a layer is flat: of every layer, or of
+    the last one alone. `package` is the distribution whose version tells it, `tolerance` its arithmetic's, and
+    `heading` its name over a narrow column.
+    """
+
+    run: Run
+    package: str
+    tolerance: float = FLOAT32
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What was written: the file or folder, and the outputs' names with the shapes of one picture, None being open.
+
+    `batch` is that of the file, None where it is open. A file without a program has no outputs. `warnings` are one
+    line each, and so are `remarks`, which tell what may matter to those who use the file; `contents` says in a few
+    words what is in it beside the outputs.
+    """
+
+    path: Path
+    outputs: Mapping[str, tuple[int | None, ...]]
+    batch: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that was written."""
+        return (self.path,)
+
+    @property
+    def contents(self) -> str:
+        """Nothing more to say."""
+        return ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+def _nothing(_: Path) -> tuple[Path, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A target for networks.
+
+    `name` is that of its module and on the command line, `title` what people call it. Files end in one of `endings`
+    (an empty one is a folder); with `any_ending` in any that is no other target's. `write(network, parameters, path,
+    *, ...)` writes one, whole or not at all; its keywords are the target's options. `runner` runs a network there in
+    float32, `forms` in other arithmetic ("half", "winograd"). `beside(path)` are the files that may be written next
+    to `path`; files that end in one of `without_outputs` hold parameters alone. `runtimes` are programs that read the
+    files, for which `write` may choose the `runtime`'s fastest form.
+    """
+
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    write: Callable[..., Export]
+    runner: Runner
+    forms: Mapping[str, Runner] = field(default_factory=lambda: MappingProxyType({}))
+    beside: Callable[[Path], tuple[Path, ...]] = _nothing
+    without_outputs: tuple[str, ...] = ()
+    any_ending: bool = False
+    runtimes: tuple[str, ...] = ()
+
+
+def checked_input(network: Network, x: NDArray[Any]) -> NDArray[Any]:
+    """x as an array; raises `ShapeError` where it is not [N, *in_shape] of real numbers with N of at least 1."""
+    array = np.asarray(x)
+    if array.ndim == 0 or array.shape[1:] != network.in_shape or array.shape[0] < 1:
+        wanted = ", ".join(map(str, network.in_shape))
+        raise ShapeError(f"the input must be [N, {wanted}], not {list(array.shape)}")
+    if array.dtype.kind not in "fiu":
+        raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
+    return array

@@ -1,0 +1,186 @@
+"""A Darknet network as a .tflite file for LiteRT, made of the Keras model by TensorFlow's converter.
+
+It takes and gives what the Keras model does. Batch norm is folded into the weights, in float64; the file needs none but
+LiteRT's own operations, and the outputs of its signature are called by the layers' names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning import Arrays
+from layoutbridge.darknet.ports.keras import KerasExport, KerasNetwork, as_darknets, as_taken, build_model, transposes
+from layoutbridge.darknet.ports.outputs import check_head
+from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, first_line
+from layoutbridge.files import whole_file
+from layoutbridge.frameworks.base import check_count, require
+from layoutbridge.frameworks.tensorflow.start_up import quiet_stderr
+
+TFLITE = ".tflite"
+
+
+def write_tflite(
+    network: Network,
+    parameters: Arrays,
+    path: str | os.PathLike[str],
+    *,
+    data_format: str = "channels_last",
+    head: str = "darknet",
+    batch: int | None = None,
+    every_layer: bool = False,
+    half: bool = False,
+    runtime: str | None = None,
+) -> KerasExport:
+    """Write `network` to `path`, which ends in .tflite, whole or not at all.
+
+    Model and options are those of `keras.to_model`. `batch` None stands for 1: LiteRT plans for a fixed one. `half`
+    stores the weights in float16, as TensorFlow's converter does it. `runtime` may be "litert", the one that there is.
+
+    Raises as `keras.to_model` does, `ParameterError` for another ending or an unusable batch, `UnsupportedError` where
+    LiteRT lacks an operation, and `UnusableInputError` where the file cannot be written.
+    """
+    target = Path(path)
+    if target.suffix != TFLITE:
+        raise ParameterError(f"'{target}' must end in {TFLITE}")
+    if runtime not in (None, *RUNTIMES):
+        raise ParameterError(f"{TFLITE} files are for {' or '.join(RUNTIMES)}, not for {runtime}")
+    check_head(head)
+    built = build_model(
+        network,
+        parameters,
+        data_format=data_format,
+        head=head,
+        every_layer=every_layer,
+        batch=1 if batch is None else batch,
+        keep_batch_norm=False,
+    )
+    with whole_file(path) as temporary:
+        temporary.write_bytes(_converted(built, half))
+    taken = built.model.inputs[0].shape[0]
+    return KerasExport(path=target, outputs=built.shapes, batch=taken, transposes=transposes(built.model))
+
+
+def run_litert(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+) -> list[NDArray[np.float32]]:
+    """What `keras.run_keras` returns, computed by LiteRT from the .tflite file, picture after picture.
+
+    Raises as `write_tflite` and `run_tflite` do.
+    """
+    layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
+    _require_litert()
+    built = build_model(network, parameters, layers=layers, batch=1, keep_batch_norm=False)
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        path = Path(folder) / "net.tflite"
+        path.write_bytes(_converted(built, half))
+        results = run_tflite(path, x)
+    return [as_darknets(results[output.name], output) for output in built.outputs]
+
+
+def run_tflite(
+    path: str | os.PathLike[str], x: NDArray[Any], threads: int = 2, data_format: str = "channels_last"
+) -> dict[str, NDArray[np.float32]]:
+    """The outputs by name of a file of `write_tflite` for x [N, C, H, W] (or [N, K]), as the file gives them.
+
+    `data_format` is that of the file, which runs as often as its own batch goes into N. Raises `ShapeError` for an
+    `x` that does not fit, `ParameterError` for an unusable number of threads, `UnusableInputError` where LiteRT does
+    not load or run the file, and `MissingFrameworkError` without LiteRT.
+    """
+    interpreter_of = _require_litert()
+    check_count("threads", threads)
+    given = as_taken(x, data_format)
+    with quiet_stderr():
+        try:
+            interpreter = interpreter_of(model_path=os.fspath(path), num_threads=threads)
+            interpreter.allocate_tensors()
+            runner = interpreter.get_signature_runner()
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UnusableInputError(f"LiteRT cannot load '{os.fspath(path)}': {first_line(error)}") from None
+    ((name, taken),) = runner.get_input_details().items()
+    batch, *rest = (int(length) for length in taken["shape"])
+    if list(given.shape[1:]) != rest or len(given) < 1 or len(given) % batch:
+        raise ShapeError(f"the file takes [{batch}, {', '.join(map(str, rest))}], not {list(given.shape)}")
+    try:
+        made = [runner(**{name: given[k : k + batch]}) for k in range(0, len(given), batch)]
+    except (ValueError, RuntimeError) as error:
+        raise UnusableInputError(f"LiteRT cannot run '{os.fspath(path)}': {first_line(error)}") from None
+    names = sorted(made[0], key=lambda output: (int(output.split("_")[0]) if output[0].isdigit() else -1, output))
+    return {output: np.concatenate([part[output] for part in made]) for output in names}
+
+
+# ---------------------------------------------------------------------- the conversion
+
+
+def _converted(built: KerasNetwork, half: bool) -> bytes:
+    """The model as a .tflite file."""
+    import tensorflow as tf
+
+    model = built.model
+    holder = tf.Module()  # tells the converter which variables to turn into constants
+    holder.variables_held = [variable.value for variable in model.variables]
+
+    def run(x: Any) -> dict[str, Any]:
+        results = model(x, training=False)
+        tensors = results if isinstance(results, list) else [results]
+        return {output.name: tensor for output, tensor in zip(built.outputs, tensors, strict=True)}
+
+    taken = tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input")
+    with quiet_stderr():
+        function = tf.function(run, autograph=False).get_concrete_function(taken)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # the converter's own class is not public
+            raise UnsupportedError(_why_not_converted(str(error), built)) from None
+
+
+def _why_not_converted(text: str, built: KerasNetwork) -> str:
+    """One line of the many that LiteRT's converter writes, without its places in programs."""
+    batch = built.model.inputs[0].shape[0]
+    advice = "; batch 1 may work" if batch > 1 else ""
+    lacking = dict.fromkeys(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", text))
+    if lacking:
+        return (
+            f"LiteRT has no operation for TensorFlow's {' and '.join(lacking)} as {built.model.name} needs it{advice}"
+        )
+    said = text.strip().split("\n")[0].split("error: ")[-1]
+    said = re.sub(r"\S*[/\\]\S*(:\d+)+:?\s*", "", said)[:300]
+    return f"LiteRT's converter cannot take {built.model.name}: {said or 'it does not say why'}{advice}"
+
+
+def _require_litert() -> Any:
+    with quiet_stderr():
+        return require("ai_edge_litert.interpreter", "LiteRT", "litert").Interpreter
+
+
+# ---------------------------------------------------------------------- the record
+
+
+def _run_half(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    return list(run_litert(network, parameters, x, every_layer, half=True))
+
+
+RUNTIMES = ("litert",)
+PACKAGE = "ai-edge-litert"
+PORT = Port(
+    "tflite",
+    "LiteRT",
+    (TFLITE,),
+    write_tflite,
+    Runner(run_litert, PACKAGE),
+    {"half": Runner(_run_half, PACKAGE, FLOAT16, "lite-half")},
+    runtimes=RUNTIMES,
+)
