@@ -20,6 +20,7 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {  # the module of a target: what els
     "keras": ("tensorflow",),
     "tflite": ("litert",),
     "ncnn": (),
+    "openvino": (),
 }
 TARGETS = tuple(_OTHER_NAMES)
 REFERENCE = "reference"  # what the others are compared with

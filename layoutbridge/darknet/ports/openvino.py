@@ -1,0 +1,164 @@
+"""A Darknet network in OpenVINO's own files: the graph as .xml, the weights in the .bin beside it.
+
+The graph is that of the ONNX model, as OpenVINO reads it: inputs, outputs, heads and metadata are the same. The
+metadata stand in the file's rt_info, under "framework".
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.meaning import Arrays
+from layoutbridge.darknet.ports.onnx import write_onnx
+from layoutbridge.darknet.ports.outputs import last_is_output
+from layoutbridge.darknet.ports.port import FLOAT16, Export, Port, Runner
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
+from layoutbridge.files import Progress, whole_file
+from layoutbridge.frameworks.base import require
+
+ENDING = ".xml"
+_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by itself OpenVINO computes in fewer bits where the processor can
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenvinoExport(Export):
+    """What was written: the graph, and the file of its weights."""
+
+    bin_path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The graph and the weights."""
+        return self.path, self.bin_path
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How to have OpenVINO compute in float32."""
+        return ("for float32 compile it with INFERENCE_PRECISION_HINT f32: some processors take bfloat16 by default",)
+
+
+def write_openvino(
+    network: Network,
+    parameters: Arrays,
+    path: str | os.PathLike[str],
+    *,
+    head: str = "darknet",
+    batch: int | None = None,
+    dynamic_size: bool = False,
+    half: bool = False,
+    names: Sequence[str] | None = None,
+    every_layer: bool = False,
+    nms: bool = False,
+    sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    progress: Progress | None = None,
+) -> OpenvinoExport:
+    """Write `network` with `parameters` to `path`, which ends in .xml, and to the .bin beside it; whole or not at all.
+
+    The options are those of `onnx.write_onnx`, but for `half`: it stores the weights in float16, and what is computed
+    with them stays as it is. Raises as `write_onnx` does, `ParameterError` for another ending, and
+    `MissingFrameworkError` without OpenVINO or onnx.
+    """
+    target = Path(path)
+    if target.suffix != ENDING:
+        raise ParameterError(f"'{os.fspath(path)}' must end in {ENDING}: the weights go into the .bin beside it")
+    openvino = require("openvino", "OpenVINO", "openvino")
+    weights = _beside(target)
+    with (
+        whole_file(target) as temporary,
+        whole_file(weights) as temporary_weights,
+        tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder,
+    ):
+        source = Path(folder) / f"{target.stem}.onnx"
+        made = write_onnx(
+            network,
+            parameters,
+            source,
+            head=head,
+            batch=batch,
+            dynamic_size=dynamic_size,
+            names=names,
+            every_layer=every_layer,
+            nms=nms,
+            sources=sources,
+            progress=progress,
+        )
+        model = _read(openvino, source)
+        openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
+        _beside(temporary).replace(temporary_weights)
+    return OpenvinoExport(path=target, outputs=made.outputs, batch=batch, warnings=made.warnings, bin_path=weights)
+
+
+def run_openvino(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+) -> list[NDArray[np.float32]]:
+    """The outputs of all layers for x [N, C, H, W] (or [N, K]) in OpenVINO; of the last layer alone by default.
+
+    Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `write_openvino` and
+    `run_openvino_files` do.
+    """
+    layers = network.layers if every_layer else network.layers[-1:]
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        all_named = every_layer or not last_is_output(network)
+        written = write_openvino(network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half)
+        results = run_openvino_files(written.path, x)
+    return [results[layer.name] for layer in layers]
+
+
+def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """The outputs by name of a file of `write_openvino` for x [N, C, H, W] (or [N, K]), on the CPU in float32.
+
+    Raises `ShapeError` for an `x` that does not fit, `UnusableInputError` where OpenVINO does not read or run the file,
+    and `MissingFrameworkError` without OpenVINO.
+    """
+    openvino = require("openvino", "OpenVINO", "openvino")
+    model = _read(openvino, path)
+    pictures = np.ascontiguousarray(x, np.float32)
+    (taken,) = model.inputs
+    if not taken.partial_shape.compatible(openvino.PartialShape(list(pictures.shape))):
+        raise ShapeError(f"the file takes {taken.partial_shape}, not {list(pictures.shape)}")
+    try:
+        compiled = openvino.Core().compile_model(model, "CPU", _FLOAT32)
+        results = compiled([pictures])
+    except RuntimeError as error:
+        raise UnusableInputError(f"OpenVINO cannot run '{os.fspath(path)}': {first_line(error)}") from None
+    return {name: np.array(results[output]) for output in compiled.outputs for name in output.names}
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".bin")
+
+
+def _read(openvino: Any, path: str | os.PathLike[str]) -> Any:
+    if not Path(path).is_file():
+        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    try:
+        return openvino.Core().read_model(os.fspath(path))
+    except RuntimeError as error:
+        raise UnusableInputError(f"OpenVINO cannot read '{os.fspath(path)}': {first_line(error)}") from None
+
+
+# ---------------------------------------------------------------------- the record
+
+
+def _run_half(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+    return list(run_openvino(network, parameters, x, every_layer, half=True))
+
+
+PORT = Port(
+    "openvino",
+    "OpenVINO",
+    (ENDING,),
+    write_openvino,
+    Runner(run_openvino, "openvino"),
+    {"half": Runner(_run_half, "openvino", FLOAT16, "ov-half")},
+    beside=lambda path: (_beside(path),),
+)
