@@ -357,3 +357,12 @@ def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
             name += "_"
         made.append(name)
     return tuple(made)
+
+
+def batch_name(axes: Sequence[str]) -> str:
+    """What the batch axis in front of these is called.
+
+    >>> batch_name(("C", "H", "W")), batch_name(("N", "C"))
+    ('N', 'batch')
+    """
+    return distinct_names([*axes, "N" if "N" not in axes else "batch"])[-1]

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.digits import DigitStep, reduce_chain, same_map
-from layoutbridge.algebra.pattern import LARGEST, distinct_names, parse_pattern, shown
+from layoutbridge.algebra.fitting import Refusal, read_lengths, refuse_misfit
+from layoutbridge.algebra.pattern import batch_name, distinct_names, parse_pattern
 from layoutbridge.algebra.sizes import Domain, Size, product, whole_conditions
 from layoutbridge.algebra.table import Digits, gather_table, read_position
 from layoutbridge.errors import PatternError, ShapeError
 
 _ndarray = np.ndarray  # looked up on every call
-Refusal = Callable[[tuple[int, ...]], str | None]
 Copier = Callable[..., NDArray[Any]]
 _SHAPES_KEPT = 256
 
@@ -210,12 +210,12 @@ class Rearrangement:
 
         Raises `ShapeError` for a shape that does not fit, with the axis and the number that it must divide by.
         """
-        lengths = _whole_lengths(self, shape)
+        lengths = read_lengths(self, shape)
         try:
             return self._bound[lengths]
         except KeyError:
             pass
-        _check_shape(self, lengths)
+        refuse_misfit(self, lengths)
         if len(self._bound) >= _SHAPES_KEPT:
             self._bound.clear()
         self._bound[lengths] = bound = bind_unchecked(self, lengths)
@@ -364,49 +364,6 @@ def _with_lengths(pattern: str, lengths: dict[str, int]) -> str:
 # ---------------------------------------------------------------------- evaluation at a shape
 
 
-def _whole_lengths(op: Rearrangement, shape: Sequence[int]) -> tuple[int, ...]:
-    try:
-        given = tuple(shape)
-        if bool not in map(type, given):
-            return tuple(map(operator.index, given))
-    except TypeError:
-        pass
-    raise ShapeError(f"{op.label}: a shape is a list of whole numbers, not {shown(shape)}")
-
-
-def _check_shape(op: Rearrangement, lengths: tuple[int, ...]) -> None:
-    label = op.label
-    if len(lengths) not in (op.rank, op.rank + 1):
-        wanted = f"[{', '.join(op.axes)}]"
-        raise ShapeError(
-            f"{label} takes {op.rank} axes {wanted}, or {op.rank + 1} with a batch axis in front, "
-            f"and shape {shown(lengths)} has {len(lengths)}"
-        )
-    if min(lengths) < 1:
-        raise ShapeError(f"{label}: every length in shape {shown(lengths)} must be at least 1")
-    if (total := prod(lengths)) > LARGEST:
-        counted = f"shape {shown(lengths)} has {shown(total)} elements"
-        raise ShapeError(f"{label}: {counted}, more than the 2^63 - 1 that can be counted")
-    item = lengths[-op.rank :]
-    complaint = _complaint(op, item)
-    if complaint is not None:
-        more = op._refusal(item) if op._refusal is not None else None
-        raise ShapeError(f"{label} does not take shape {lengths}: {complaint}{'; ' + more if more else ''}")
-
-
-def _complaint(op: Rearrangement, item: tuple[int, ...]) -> str | None:
-    for axis, length in op.domain.fixed:
-        if item[axis] != length:
-            return f"{op.axes[axis]} = {item[axis]} must be {length}"
-    size = op.domain.violated(item)
-    if size is None:
-        return None
-    axis_alone = size.single_axis
-    if axis_alone is None:
-        return f"{size.format(op.axes)} = {float(size.evaluate(item)):g} must be a whole number"
-    return f"{op.axes[axis_alone]} = {item[axis_alone]} is not a multiple of {size.coefficient.denominator}"
-
-
 @lru_cache(maxsize=1024)
 def bind_unchecked(op: Rearrangement, lengths: tuple[int, ...]) -> BoundRearrangement:
     """`Rearrangement.bind` for lengths that are known to fit, of any magnitude."""
@@ -447,8 +404,7 @@ def with_batch_axis(op: Rearrangement, rank: int) -> Rearrangement:
     )
     in_shape = (batch, *(size.substitute(moved) for size in op.in_shape))
     result = (batch, *(size.substitute(moved) for size in op.result_shape))
-    name = distinct_names([*op.axes, "N" if "N" not in op.axes else "batch"])[-1]
-    return Rearrangement._from_parts((name, *op.axes), in_shape, result, steps, domain)
+    return Rearrangement._from_parts((batch_name(op.axes), *op.axes), in_shape, result, steps, domain)
 
 
 def _solve_shape(op: Rearrangement) -> tuple[dict[int, Size], tuple[Size, ...]]:

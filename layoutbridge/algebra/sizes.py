@@ -157,10 +157,15 @@ class Domain:
             return True
         return any((size / other).is_constant and (size / other).coefficient.denominator == 1 for other in self.whole)
 
-    def violated(self, lengths: Sequence[int]) -> Size | None:
-        """The first size that is not an integer at these axis lengths, or None where all are."""
+    def violated(self, lengths: Sequence[int | None]) -> Size | None:
+        """The first size that is not an integer at these axis lengths, or None where all are.
+
+        A length that is None is not known, and sizes with it are not asked; nor are those with a length of 0.
+        """
+        numbers = [length or 0 for length in lengths]
         for size in sorted(self.whole, key=lambda s: (s.powers, s.coefficient)):
-            if size.evaluate(lengths).denominator != 1:
+            is_asked = all(numbers[axis] for axis, _ in size.powers)
+            if is_asked and size.evaluate(numbers).denominator != 1:
                 return size
         return None
 
