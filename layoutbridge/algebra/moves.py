@@ -26,7 +26,7 @@ Length = TypeVar("Length")
 Written = TypeVar("Written")
 Shape = tuple[Size, ...]
 MoveKind = Literal["transpose", "space_to_depth", "depth_to_space", "gather"]
-Mode = Literal["DCR", "CRD"]
+Mode = Literal["", "DCR", "CRD"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Move(Generic[Length]):
 
     - `transpose`: by `order`, the axis of `view` that is written at each place.
     - `space_to_depth`, `depth_to_space`: with this `block` and `mode`, as ONNX defines them, on four axes of which
-      `axis` holds the channels (1 or 3). With one channel on the wide side both modes are the same.
+      `axis` holds the channels (1 or 3). No mode is DCR; with one channel on the wide side both are the same.
     - `gather`: the positions `indices` along `axis`.
     """
 
@@ -44,7 +44,7 @@ class Move(Generic[Length]):
     written: tuple[Length, ...]
     order: tuple[int, ...] = ()
     block: int = 0
-    mode: Mode = "DCR"
+    mode: Mode = ""
     axis: int = 1
     indices: tuple[int, ...] = ()
 
