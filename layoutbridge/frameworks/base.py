@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError
+from layoutbridge.errors import MissingFrameworkError, ParameterError
 
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
@@ -57,24 +56,6 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16)
-
-
-def open_lengths(op: Rearrangement, shape: Sequence[int | None]) -> tuple[int | None, ...]:
-    """The lengths of `shape`, None for those left open; raises `ShapeError` where the given ones do not fit.
-
-    >>> from layoutbridge.operations.catalog import op
-    >>> open_lengths(op("darknet_reorg"), (None, 64, None, 26))
-    (None, 64, None, 26)
-    """
-    least = [1, *(op.domain.divisor(axis) for axis in range(op.rank))][-len(shape) :] or [1]
-    least = [1] * (len(shape) - len(least)) + least
-    filled = tuple(unit if length is None else length for unit, length in zip(least, shape, strict=True))
-    try:
-        checked = op.bind(filled).in_shape
-    except ShapeError as error:
-        shown = f"({', '.join('?' if length is None else str(length) for length in shape)})"
-        raise ShapeError(str(error).replace(str(filled), shown)) from None
-    return tuple(None if length is None else held for length, held in zip(shape, checked, strict=True))
 
 
 def installed_version(*distributions: str) -> str | None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import gcd, prod
+from math import gcd
 
 from layoutbridge.algebra.digits import DigitStep
+from layoutbridge.algebra.moves import Move, as_blocks, lower, transpose
+from layoutbridge.algebra.parts import block_swaps, one_by_one, swap_chain
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
-from layoutbridge.algebra.table import Digits
-from layoutbridge.frameworks.onnx.plan import swap_chain
 from layoutbridge.frameworks.primitives import Shape
 
 MOST_AXES = 4
@@ -33,7 +33,7 @@ _AXES = {2: "HW", 3: "CHW", 4: "CDHW"}
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class NcnnMove:
     """One layer of ncnn: it takes the blob as `view` and gives it as `written`; `numbers` are its own."""
 
     kind: str
@@ -42,91 +42,67 @@ class Move:
     numbers: Mapping[int, int]
 
 
-def moves(operation: Rearrangement, shape: Shape) -> list[Move]:
+def ncnn_moves(operation: Rearrangement, shape: Shape) -> list[NcnnMove]:
     """The layers that apply `operation` to a blob of `shape`, one after another; then a view as the result's shape.
 
     >>> from layoutbridge.operations.catalog import op
-    >>> [(move.kind, move.view) for move in moves(op("darknet_reorg"), (64, 26, 26))]
+    >>> [(move.kind, move.view) for move in ncnn_moves(op("darknet_reorg"), (64, 26, 26))]
     [('Reorg', (32, 26, 52))]
-    >>> [move.view for move in moves(Rearrangement("a b c d e -> e d c b a"), (2, 3, 4, 5, 6))]
+    >>> [move.view for move in ncnn_moves(Rearrangement("a b c d e -> e d c b a"), (2, 3, 4, 5, 6))]
     [(6, 20, 6), (4, 10, 18), (12, 30, 2)]
     """
-    made: list[Move] = []
+    made: list[NcnnMove] = []
     result = operation.out_shape(shape)
-    for digits in operation.bind(shape).steps:
-        sizes, order = _digits(digits)
-        if len(sizes) < 2:
-            continue  # at this shape nothing moves
-        block = _into_channels(sizes, order, shape[0]) or _out_of_channels(sizes, order, result[0])
-        made += _permutes(sizes, order) if block is None else [block]
+    for move in lower(operation, shape).moves:
+        blocks = as_blocks(move)
+        if blocks is None:
+            made += _permutes(move)
+        elif blocks.kind == "space_to_depth":
+            made.append(_reorg(blocks.map_lengths(_number), shape[0]))
+        else:
+            made.append(_pixel_shuffle(blocks.map_lengths(_number), result[0]))
     return made
 
 
-def _digits(digits: Digits) -> tuple[Shape, tuple[int, ...]]:
-    """Sizes in the source's order, and which of them is written at each place: the fewest digits."""
-    several = [digit for digit in digits if digit[0] > 1]
-    by_source = sorted(several, key=lambda digit: -digit[1])
-    order = tuple(by_source.index(digit) for digit in several)
-    step = DigitStep(tuple(Size.constant(size) for size, _ in by_source), order).normalized()
-    return tuple(int(size.coefficient) for size in step.sizes), step.order
+def _number(size: Size) -> int:
+    return int(size.coefficient)
 
 
-def _into_channels(sizes: Shape, order: tuple[int, ...], channels: int) -> Move | None:
-    """A Reorg where digits (c, h, p, w, q) become (p, q, c, h, w), mode 1, or (c, p, q, h, w), mode 0.
+def _reorg(blocks: Move[int], channels: int) -> NcnnMove:
+    """A Reorg from (c, h·p, w·p) to the channels (c, p, p), mode 0, or (p, p, c), mode 1."""
+    view, written, mode = _as_blobs(blocks.view, blocks.block, channels)
+    return NcnnMove("Reorg", view, written, {0: blocks.block, 1: mode})
 
-    In mode 1 c and h stay neighbours and are one digit, of which any part may be the view's channels: as many as fit
-    `channels`, so that the view is none where the operation has none.
+
+def _pixel_shuffle(blocks: Move[int], channels: int) -> NcnnMove:
+    """A PixelShuffle from the channels (c, p, p), mode 0, or (p, p, c), mode 1, to (c, h·p, w·p)."""
+    written, view, mode = _as_blobs(blocks.written, blocks.block, channels)
+    return NcnnMove("PixelShuffle", view, written, {0: blocks.block, 1: mode})
+
+
+def _as_blobs(wide: Shape, block: int, channels: int) -> tuple[Shape, Shape, int]:
+    """The wide and the deep blob of blocks that are [front, 1, height, width] on the wide side, and ncnn's mode.
+
+    What lies in front is the blob's channels, in mode 0. Where nothing does, in mode 1, a part of the rows is, any that
+    keeps blocks whole: as many as fit `channels`, so that the view is none where the operation has none.
     """
-    if order == (1, 3, 0, 2):
-        (rows, p, w, q), mode = sizes, 1
-        c = gcd(rows, channels)
-        h = rows // c
-    elif order == (0, 2, 4, 1, 3):
-        (c, h, p, w, q), mode = sizes, 0
-    else:
-        return None
-    return Move("Reorg", (c, h * p, w * q), (c * p * q, h, w), {0: p, 1: mode}) if p == q else None
+    front, _, height, width = wide
+    c, mode = (front, 0) if front > 1 else (gcd(height // block, channels), 1)
+    h = height if mode == 0 else height // c
+    return (c, h, width), (c * block * block, h // block, width // block), mode
 
 
-def _out_of_channels(sizes: Shape, order: tuple[int, ...], channels: int) -> Move | None:
-    """A PixelShuffle where digits (p, q, c, h, w), mode 1, or (c, p, q, h, w), mode 0, become (c, h, p, w, q)."""
-    if order == (2, 0, 3, 1):
-        (p, q, rows, w), mode = sizes, 1
-        c = gcd(rows, channels)
-        h = rows // c
-    elif order == (0, 3, 1, 4, 2):
-        (c, p, q, h, w), mode = sizes, 0
-    else:
-        return None
-    return Move("PixelShuffle", (c * p * q, h, w), (c, h * p, w * q), {0: p, 1: mode}) if p == q else None
+def _permutes(move: Move[Size]) -> list[NcnnMove]:
+    if len(move.view) <= MOST_AXES:
+        return [_permute(move)]
+    swaps = swap_chain(move.order) or one_by_one(move.order)
+    return [_permute(part) for part in block_swaps(move, swaps)]
 
 
-def _permutes(sizes: Shape, order: tuple[int, ...]) -> list[Move]:
-    if len(sizes) <= MOST_AXES:
-        return [_permute(sizes, order)]
-    made = []
-    for start, middle, end in swap_chain(order) or _one_by_one(order):
-        blocks = (sizes[:start], sizes[start:middle], sizes[middle:end], sizes[end:])
-        kept = [k for k in (0, 1, 2, 3) if blocks[k]]
-        written = [kept.index(k) for k in (0, 2, 1, 3) if blocks[k]]
-        made.append(_permute(tuple(prod(blocks[k]) for k in kept), tuple(written)))
-        sizes = blocks[0] + blocks[2] + blocks[1] + blocks[3]
-    return made
-
-
-def _permute(view: Shape, order: tuple[int, ...]) -> Move:
-    axes = _AXES[len(view)]
-    letters = "".join(axes[axis] for axis in reversed(order))
-    number = _ORDERS[len(view)].index(letters)
-    return Move("Permute", view, tuple(view[axis] for axis in order), {0: number})
-
-
-def _one_by_one(order: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Swaps (start, middle, end) of neighbouring blocks that bring each digit to its place, the first one first."""
-    present, swaps = list(range(len(order))), []
-    for start, digit in enumerate(order):
-        middle = present.index(digit)
-        if middle != start:
-            present.insert(start, present.pop(middle))
-            swaps.append((start, middle, middle + 1))
-    return swaps
+def _permute(move: Move[Size]) -> NcnnMove:
+    """A Permute of the fewest axes."""
+    fewest = transpose(DigitStep(move.view, move.order).normalized()).map_lengths(_number)
+    axes = _AXES[len(fewest.view)]
+    letters = "".join(axes[axis] for axis in reversed(fewest.order))
+    number = _ORDERS[len(fewest.view)].index(letters)
+    return NcnnMove("Permute", fewest.view, fewest.written, {0: number})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME, NcnnGraph, Number, Weight
-from layoutbridge.frameworks.ncnn.moves import MOST_AXES, moves
+from layoutbridge.frameworks.ncnn.moves import MOST_AXES, ncnn_moves
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
@@ -231,9 +231,9 @@ class NcnnTarget:
         return view
 
     def rearrange(self, x: NcnnValue, operation: Rearrangement) -> NcnnValue:
-        """The layers that `ncnn_moves` chooses for the shape."""
+        """The layers that `frameworks.ncnn.moves` chooses for the shape."""
         result = operation.out_shape(x.shape)
-        for move in moves(operation, x.shape):
+        for move in ncnn_moves(operation, x.shape):
             x = self._made(move.kind, [self.reshape(x, move.view)], move.written, move.numbers)
         return self.reshape(x, result)
 

@@ -1,7 +1,7 @@
 """ONNX: a rearrangement as a model of one input and one output, in standard operators.
 
 The operator that is the same map where there is one (SpaceToDepth, DepthToSpace, Transpose), else the form that
-onnxruntime runs fastest: `plan` chooses, `graph` writes, `runnables` are what verification runs.
+onnxruntime runs fastest: `moves` chooses, `graph` writes, `runnables` are what verification runs.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from layoutbridge.algebra.fitting import read_open_lengths, refuse_misfit
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
-from layoutbridge.frameworks.onnx.plan import plan
+from layoutbridge.frameworks.onnx.moves import fastest_lowering
 from layoutbridge.frameworks.onnx.versions import (
     BFLOAT16_OPSET,
     DEFAULT_OPSET,
@@ -68,7 +68,7 @@ def emit(
     opset = _known_opset(opset, dtype)
     names, known = _read_shape(op, shape)
     return build_model(
-        plan(op, known, dtype, opset, native),
+        fastest_lowering(op, known, dtype, opset, native),
         name=op.name or "rearrangement",
         names=names,
         elem_type=ELEM_TYPES[dtype],
@@ -136,60 +136,17 @@ def _read_shape(op: Rearrangement, shape: OpenShape | None) -> tuple[tuple[str, 
     known = dict(whole.domain.fixed)
     if shape is None:
         return whole.axes, known
-    given = tuple(shape)
-    if len(given) != whole.rank:
-        wanted = f"[{', '.join(whole.axes)}], the batch in front"
-        raise ShapeError(f"{op.label} takes a shape {wanted}; {_written(given)} has {len(given)} axes")
+    lengths = read_open_lengths(op, [None if isinstance(length, str) else length for length in shape])
+    refuse_misfit(op, lengths, batch_required=True)
     names = list(whole.axes)
-    for axis, length in enumerate(given):
-        if length is None:
-            continue
-        if isinstance(length, str):
-            if not length.isidentifier():
-                raise ShapeError(f"{op.label}: a dynamic axis is None or a name, not {length!r}")
-            names[axis] = length
-            continue
-        number = _length(op, length, given)
-        if known.get(axis, number) != number:
-            raise ShapeError(
-                f"{op.label} does not take shape {_written(given)}: {whole.axes[axis]} = {number} must be {known[axis]}"
-            )
-        known[axis] = number
-    if len(known) == whole.rank:
-        op.out_shape([known[axis] for axis in range(whole.rank)])  # refuses what does not fit
-    else:
-        _refuse_partly_known(op, whole, known, given)
+    for axis, (given, length) in enumerate(zip(shape, lengths, strict=True)):
+        if length is not None:
+            known[axis] = length
+        elif isinstance(given, str):
+            if not given.isidentifier():
+                raise ShapeError(f"{op.label}: a dynamic axis is None or a name, not {given!r}")
+            names[axis] = given
     return tuple(names), known
-
-
-def _length(op: Rearrangement, length: object, given: Sequence[object]) -> int:
-    try:
-        number = operator.index(length)  # type: ignore[arg-type]
-    except TypeError:
-        raise ShapeError(f"{op.label}: a length is a number, a name or None, not {length!r}") from None
-    if isinstance(length, bool) or number < 1:
-        raise ShapeError(f"{op.label}: every length in shape {_written(given)} must be at least 1")
-    return number
-
-
-def _refuse_partly_known(
-    op: Rearrangement, whole: Rearrangement, known: dict[int, int], given: Sequence[object]
-) -> None:
-    sizes = {axis: Size.constant(length) for axis, length in known.items()}
-    for condition in sorted(whole.domain.whole, key=lambda size: (size.powers, size.coefficient)):
-        held = condition.substitute(sizes)
-        if held.is_constant and held.coefficient.denominator != 1:
-            axis = condition.single_axis
-            reason = (
-                f"{condition.format(whole.axes)} = {float(held.coefficient):g} must be a whole number"
-                if axis is None
-                else f"{whole.axes[axis]} = {known[axis]} is not a multiple of {condition.coefficient.denominator}"
-            )
-            raise ShapeError(f"{op.label} does not take shape {_written(given)}: {reason}")
-
-
-def _written(shape: Sequence[object]) -> str:
-    return f"({', '.join('?' if length is None else str(length) for length in shape)})"
 
 
 def _describe(op: Rearrangement) -> str:

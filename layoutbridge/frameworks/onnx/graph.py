@@ -1,4 +1,4 @@
-"""From a plan to an `onnx.ModelProto`: its nodes, and the lengths that Reshape needs where sizes are dynamic.
+"""From a lowering to an `onnx.ModelProto`: its nodes, and the lengths that Reshape needs where sizes are dynamic.
 
 A Reshape is given numbers where lengths are known, 0 where an axis stays, and one -1. Only what is left is computed
 in the graph, from Shape. Where a dynamic length must divide by something, the last Reshape multiplies rounded-down
@@ -14,52 +14,58 @@ from typing import Any
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
+from layoutbridge.algebra.moves import Lowering, Move, MoveKind, Shape
 from layoutbridge.algebra.sizes import Size
-from layoutbridge.frameworks.onnx.plan import Plan, Shape, Stage
 
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 _COPY, _INFER = 0, -1
+_OPERATORS: dict[MoveKind, str] = {
+    "transpose": "Transpose",
+    "space_to_depth": "SpaceToDepth",
+    "depth_to_space": "DepthToSpace",
+    "gather": "Gather",
+}
 
 
 class GraphBuilder:
     """Adds nodes and constants one after another; `current` is the tensor that is being rearranged."""
 
-    def __init__(self, name: str, plan: Plan, opset: int) -> None:
+    def __init__(self, name: str, lowering: Lowering[Size], opset: int) -> None:
         self.name = name
-        self.plan = plan
+        self.lowering = lowering
         self.opset = opset
         self.nodes: list[NodeProto] = []
         self.constants: dict[tuple[int, ...], TensorProto] = {}
         self.computed: dict[object, str] = {}
         self.current = "input"
-        self.shape = plan.in_shape
+        self.shape = lowering.in_shape
 
     def build(self) -> tuple[list[NodeProto], list[TensorProto]]:
         """All nodes, the last one giving "output", and the constants that they use."""
-        for stage in self.plan.stages:
-            self.view_as(stage.view)
-            self.apply(stage)
-        self.view_as(self.plan.result, last=True)
+        for move in self.lowering.moves:
+            self.view_as(move.view)
+            self.apply(move)
+        self.view_as(self.lowering.result, last=True)
         if self.current == "input":
             self.current = self.add("Identity", [self.current])
         self.nodes[-1].output[0] = "output"
         return self.nodes, list(self.constants.values())
 
-    def apply(self, stage: Stage) -> None:
-        """The stage's own node."""
+    def apply(self, move: Move[Size]) -> None:
+        """The move's own node."""
         inputs = [self.current]
         attributes: dict[str, Any] = {}
-        if stage.operator == "Transpose":
-            attributes["perm"] = list(stage.numbers)
-        elif stage.operator == "Gather":
-            inputs.append(self.constant(stage.numbers))
-            attributes["axis"] = stage.axis
+        if move.kind == "transpose":
+            attributes["perm"] = list(move.order)
+        elif move.kind == "gather":
+            inputs.append(self.constant(move.indices))
+            attributes["axis"] = move.axis
         else:
-            attributes["blocksize"] = stage.block
-            if stage.mode:
-                attributes["mode"] = stage.mode
-        self.current = self.add(stage.operator, inputs, **attributes)
-        self.shape = stage.written
+            attributes["blocksize"] = move.block
+            if move.mode:
+                attributes["mode"] = move.mode
+        self.current = self.add(_OPERATORS[move.kind], inputs, **attributes)
+        self.shape = move.written
 
     def view_as(self, shape: Shape, *, last: bool = False) -> None:
         """A Reshape to `shape`, where the tensor does not have it yet."""
@@ -106,7 +112,7 @@ class GraphBuilder:
         return needed == 1 or (axis is not None and shape[inferred].coefficient.denominator % needed == 0)
 
     def _must_divide(self, size: Size) -> int:
-        return prod(self.plan.divisors[axis] for axis, _ in size.powers)
+        return prod(self.lowering.domain.divisor(axis) for axis, _ in size.powers)
 
     def _pieces(self, entries: Sequence[int | Size], checked: bool) -> str:
         """Numbers as they are, neighbouring axes together, anything else by itself, and a Concat of it all."""
@@ -140,7 +146,7 @@ class GraphBuilder:
         axes = [axis for size in run for axis, _ in size.powers]
         below = [size.coefficient.denominator for size in run]
         if checked:
-            below = [lcm(under, self.plan.divisors[axis]) for under, axis in zip(below, axes, strict=True)]
+            below = [lcm(under, self.lowering.domain.divisor(axis)) for under, axis in zip(below, axes, strict=True)]
         times = [int(size.coefficient * under) for size, under in zip(run, below, strict=True)]
         lengths = self._lengths(axes[0], axes[-1] + 1)
         for operator, numbers in (("Div", below), ("Mul", times)):
@@ -167,7 +173,7 @@ class GraphBuilder:
 
     def _lengths(self, start: int, end: int) -> str:
         """int64 [end - start]: lengths of the model's input."""
-        every = (start, end) == (0, len(self.plan.in_shape))
+        every = (start, end) == (0, len(self.lowering.in_shape))
         if self.opset >= _SHAPE_RANGE_OPSET and not every:
             return self.computed_once(("Shape", start, end), "Shape", ["input"], start=start, end=end)
         shape = self.computed_once("Shape", "Shape", ["input"])
@@ -201,15 +207,15 @@ class GraphBuilder:
 
 
 def build_model(
-    plan: Plan, *, name: str, names: Sequence[str], elem_type: int, opset: int, doc: str, version: str
+    lowering: Lowering[Size], *, name: str, names: Sequence[str], elem_type: int, opset: int, doc: str, version: str
 ) -> onnx.ModelProto:
-    """The model of `plan`: "input" and "output" of `elem_type`, dynamic axes called `names`."""
-    nodes, constants = GraphBuilder(name, plan, opset).build()
+    """The model of `lowering`: "input" and "output" of `elem_type`, dynamic axes called `names`."""
+    nodes, constants = GraphBuilder(name, lowering, opset).build()
     graph = helper.make_graph(
         nodes,
         name,
-        [helper.make_tensor_value_info("input", elem_type, _declared(plan.in_shape, names))],
-        [helper.make_tensor_value_info("output", elem_type, _declared(plan.result, names))],
+        [helper.make_tensor_value_info("input", elem_type, _declared(lowering.in_shape, names))],
+        [helper.make_tensor_value_info("output", elem_type, _declared(lowering.result, names))],
         constants,
         doc_string=doc,
     )

@@ -13,7 +13,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain
 from layoutbridge.errors import MissingFrameworkError
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, require
-from layoutbridge.frameworks.onnx.plan import SPACE_TO_DEPTH_MODE_OPSET
+from layoutbridge.frameworks.onnx.moves import SPACE_TO_DEPTH_MODE_OPSET
 from layoutbridge.frameworks.onnx.sessions import (
     Run,
     highest_loadable_opset,

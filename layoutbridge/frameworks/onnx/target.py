@@ -1,7 +1,7 @@
 """The primitives in ONNX: standard operators from opset 13 on, the batch in front of every value.
 
 The batch may be left open, and so may height and width: then what needs their numbers is refused, with the layer's
-name. Rearrangements are written by `frameworks.onnx.plan`, in the form that onnxruntime runs fastest.
+name. Rearrangements are written by `frameworks.onnx.moves`, in the form that onnxruntime runs fastest.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.graph import GraphBuilder
+from layoutbridge.frameworks.onnx.moves import fastest_lowering
 from layoutbridge.frameworks.onnx.network_graph import Graph
-from layoutbridge.frameworks.onnx.plan import plan
 from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
 from layoutbridge.frameworks.onnx.winograd import extra_bytes, pays, winograd_conv2d
 from layoutbridge.frameworks.primitives import (
@@ -285,12 +285,12 @@ class OnnxTarget:
         return OnnxValue(name, shape, opened)
 
     def rearrange(self, x: OnnxValue, operation: Rearrangement) -> OnnxValue:
-        """The operators that `frameworks.onnx.plan` chooses for the shape."""
+        """The operators that `frameworks.onnx.moves` chooses for the shape."""
         known = {axis + 1: length for axis, length in enumerate(x.shape) if axis not in x.open}
         if self.batch is not None:
             known[0] = self.batch
-        chosen = plan(operation, known, "float32", self.graph.opset)
-        nodes, constants = GraphBuilder("", chosen, self.graph.opset).build()
+        lowering = fastest_lowering(operation, known, "float32", self.graph.opset)
+        nodes, constants = GraphBuilder("", lowering, self.graph.opset).build()
         tensors = {"input": self._with_batch(x).name}
         for constant in constants:
             tensors[constant.name] = self.graph.unique(constant.name.lstrip("/"))

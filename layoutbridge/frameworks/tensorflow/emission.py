@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import Layout, Runnable, open_lengths
+from layoutbridge.frameworks.base import Layout, Runnable
 from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS
 from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
 from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed, load_keras, require_h5py
@@ -104,7 +105,7 @@ def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_fo
         fixed = dict(op.domain.fixed)
         lengths = tuple(fixed.get(axis) for axis in range(op.rank))
     else:
-        lengths = open_lengths(op, shape)[-op.rank :]
+        lengths = read_open_lengths(op, shape)[-op.rank :]
     if data_format == "channels_last" and has_data_format(op):
         channels, height, width = lengths
         return height, width, channels

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
+from layoutbridge.algebra.moves import Move, axis_order
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.frameworks.primitives import Shape
@@ -46,13 +47,13 @@ def axes_in_order(shape: Shape, order: Sequence[int]) -> Layout:
 
 
 @lru_cache(maxsize=4096)
-def moves_between(held: Layout, wanted: Layout) -> tuple[DigitStep, ...]:
+def steps_between(held: Layout, wanted: Layout) -> tuple[DigitStep, ...]:
     """The fewest permutations of digits that bring memory from one layout to another."""
     return reduce_chain([*_undone(held), *wanted], _NO_AXES)
 
 
 @lru_cache(maxsize=1024)
-def moves_through(held: Layout, operation: tuple[DigitStep, ...], wanted: Layout) -> tuple[DigitStep, ...]:
+def steps_through(held: Layout, operation: tuple[DigitStep, ...], wanted: Layout) -> tuple[DigitStep, ...]:
     """The same with the steps of a rearrangement between them."""
     return reduce_chain([*_undone(held), *operation, *wanted], _NO_AXES)
 
@@ -155,52 +156,9 @@ def in_memory_order(values: NDArray[np.float32], layout: Layout, axis: int = 0) 
     return values
 
 
-def axes_moved(dimensions: Shape, step: DigitStep) -> tuple[int, ...] | None:
-    """`step` as a permutation of the axes of a tensor of these `dimensions`, where it cuts none of them."""
-    refined = common_refinement(_constants(dimensions), step.sizes, _NO_AXES)
-    if refined is None or refined[1] != [k for k, length in enumerate(dimensions) if length > 1]:
-        return None
-    place = {digit: position for position, digit in enumerate(step.order)}
-    places = dict(zip(refined[1], (place[digit] for digit in refined[2]), strict=True))
-    if len(places) < len(dimensions):
-        return None
-    return tuple(sorted(range(len(dimensions)), key=lambda axis: places[axis]))
-
-
-def in_parts(step: DigitStep, most: int) -> list[DigitStep]:
-    """`step` as permutations of `most` axes at most, which is at least 4, one after the other.
-
-    Each brings as many digits to their places, from the front, as it can with so many axes.
-
-    >>> [part.order for part in in_parts(DigitStep(_constants((6, 2, 2, 6, 2, 6)), (0, 3, 1, 4, 2, 5)), 5)]
-    [(0, 2, 1, 3), (0, 2, 1, 3)]
-    """
-    sizes = [int(size.coefficient) for size in step.sizes]
-    parts: list[DigitStep] = []
-    lying = list(range(len(sizes)))
-    while lying != list(step.order):
-        for placed in range(len(sizes), 0, -1):
-            front = step.order[:placed]
-            after = [*front, *(digit for digit in lying if digit not in front)]
-            runs = _runs(lying, after)
-            if len(runs) <= most:
-                break
-        in_memory = sorted(runs, key=lambda run: lying.index(run[0]))
-        lengths = _constants([prod(sizes[digit] for digit in run) for run in in_memory])
-        parts.append(DigitStep(lengths, tuple(map(in_memory.index, runs))))
-        lying = after
-    return parts
-
-
-def _runs(lying: Sequence[int], after: Sequence[int]) -> list[list[int]]:
-    """`after` cut into runs of what follows one another in `lying` too."""
-    runs: list[list[int]] = []
-    for digit in after:
-        if runs and lying.index(digit) == lying.index(runs[-1][-1]) + 1:
-            runs[-1].append(digit)
-        else:
-            runs.append([digit])
-    return runs
+def axes_moved(dimensions: Shape, move: Move[Size]) -> tuple[int, ...] | None:
+    """The transpose as an order of the axes of a tensor of these `dimensions`; None where it cuts one of them."""
+    return axis_order(move, _constants(dimensions), _NO_AXES)
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,7 @@ tensors takes three transposes, and one where H is known to be a multiple of str
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -19,9 +19,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
+from layoutbridge.algebra import fitting
+from layoutbridge.algebra.fitting import Lengths
+from layoutbridge.algebra.moves import Lowering, Move, axis_order, lower, own_blocks
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.algebra.sizes import Domain, Size, whole_conditions
+from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.errors import LayoutBridgeError, ShapeError
 from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
 from layoutbridge.operations.catalog import catalog
@@ -31,7 +33,7 @@ _TO_FIRST = Rearrangement("H W C -> C H W")
 _TO_LAST = Rearrangement("C H W -> H W C")
 _FEWEST_NATIVE_CHANNELS = 32  # with fewer, the native ops' loops over short runs lose to one transpose
 
-Lengths = tuple[int | None, ...]  # an axis of unknown length is None
+View = tuple[int | Size, ...]  # lengths that are known, and those that the tensor's shape gives
 
 
 @keras.saving.register_keras_serializable(package="layoutbridge")
@@ -84,7 +86,7 @@ class Rearrange(keras.layers.Layer):
         lengths = tuple(input_shape)
         refuse_misfit(self._applied, lengths)
         result = with_batch_axis(self._applied, self._applied.rank + 1).result_shape
-        return tuple(_evaluated(size, lengths) for size in result)
+        return _known_lengths(tuple(_evaluated(size, lengths) for size in result))
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         """The result's shape and the input's own dtype, whatever the dtype policy."""
@@ -178,143 +180,89 @@ def _lengths(shape: Any) -> Lengths:
 
 def refuse_misfit(op: Rearrangement, lengths: Lengths) -> None:
     """Raise `ShapeError` where [N, ...] of these lengths cannot fit, as far as they are known; N may be 0."""
-    item = lengths[1:]
-    known = [length for length in item if length is not None]
-    if len(lengths) != op.rank + 1:
-        wanted = ", ".join(["N" if "N" not in op.axes else "batch", *op.axes])
-        raise ShapeError(f"{op.label} takes {op.rank + 1} axes [{wanted}], and shape {lengths} has {len(lengths)}")
-    if len(known) == len(item):
-        op.out_shape(known)
-        return
-    refused = f"{op.label} does not take shape {lengths}"
-    for axis, length in op.domain.fixed:
-        if item[axis] not in (None, length):
-            raise ShapeError(f"{refused}: {op.axes[axis]} = {item[axis]} must be {length}")
-    for size in op.domain.whole:
-        if all(item[axis] is not None for axis, _ in size.powers):
-            value = size.evaluate([length or 0 for length in item])
-            if value.denominator != 1:
-                raise ShapeError(f"{refused}: {size.format(op.axes)} = {float(value):g} must be a whole number")
+    may_be_empty = range(len(lengths)) if None in lengths[1:] else (0,)
+    fitting.refuse_misfit(op, lengths, batch_required=True, may_be_empty=may_be_empty)
 
 
-def _evaluated(size: Size, lengths: Lengths) -> int | None:
+def _evaluated(size: Size, lengths: Lengths) -> int | Size:
+    """Its number, or the size itself where the lengths do not tell."""
     if any(lengths[axis] is None for axis, _ in size.powers):
-        return None
+        return size
     return int(size.evaluate([length or 0 for length in lengths]))
+
+
+def _known_lengths(view: View) -> Lengths:
+    return tuple(length if isinstance(length, int) else None for length in view)
 
 
 # ---------------------------------------------------------------------- as TensorFlow's operations
 
-View = tuple[int | Size, ...]  # lengths, at most one of them -1 (all the rest), or what the tensor's shape gives
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """See the tensor as `view` (None: as it is), then transpose it by `order`, or apply a native op with `block`."""
-
-    kind: str  # transpose, space_to_depth or depth_to_space
-    view: View | None
-    order: tuple[int, ...] = ()
-    block: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Moves one after another, then a view as `result` (None: it has that shape already), of `out_lengths`."""
-
-    moves: tuple[Move, ...]
-    result: View | None
-    out_lengths: Lengths
-
 
 def rearrange(op: Rearrangement, x: tf.Tensor) -> tf.Tensor:
     """`op` on a tensor [N, ...]; raises `ShapeError` where its known lengths do not fit."""
-    made = recipe(op, op.domain, _lengths(x.shape))
-    y = x
-    for move in made.moves:
-        if move.view is not None:
+    lowering = fastest_lowering(op, op.domain, _lengths(x.shape))
+    y, shape = x, lowering.in_shape
+    for move in lowering.moves:
+        if move.view != shape:
             y = tf.reshape(y, _in_numbers(move.view, x))
         y = tf.transpose(y, move.order) if move.kind == "transpose" else getattr(tf.nn, move.kind)(y, move.block)
-    if made.result is not None:
-        y = tf.reshape(y, _in_numbers(made.result, x))
-    if None in made.out_lengths:
-        y.set_shape(made.out_lengths)  # computed shapes hide the lengths that are known
+        shape = move.written
+    if lowering.result != shape:
+        y = tf.reshape(y, _in_numbers(lowering.result, x))
+    known = _known_lengths(lowering.result)
+    if None in known:
+        y.set_shape(known)  # computed shapes hide the lengths that are known
     return y
 
 
 @lru_cache(maxsize=2048)
-def recipe(op: Rearrangement, domain: Domain, lengths: Lengths) -> Recipe:
+def fastest_lowering(op: Rearrangement, domain: Domain, lengths: Lengths) -> Lowering[int | Size]:
     """How to run `op` on tensors of these lengths. `domain` is its own: equal rearrangements may accept other shapes.
 
     >>> from layoutbridge.operations.catalog import op
     >>> reorg = in_layout(op("darknet_reorg"), "channels_last")
-    >>> [len(recipe(reorg, reorg.domain, (None, h, 26, 64)).moves) for h in (26, 28)]
+    >>> [len(fastest_lowering(reorg, reorg.domain, (None, h, 26, 64)).moves) for h in (26, 28)]
     [3, 1]
     """
     refuse_misfit(op, lengths)
-    batched = with_batch_axis(op, op.rank + 1)
-    known = {axis: Size.constant(length) for axis, length in enumerate(lengths) if length is not None and axis}
-    in_shape, result = (tuple(size.substitute(known) for size in s) for s in (batched.in_shape, batched.result_shape))
-    fixed = tuple((axis, int(size.coefficient)) for axis, size in sorted(known.items()))
-    pinned = Domain(batched.rank, whole_conditions(s.substitute(known) for s in batched.domain.whole), fixed)
-    steps = reduce_chain([step.map_sizes(known) for step in batched.steps], pinned)
-    moves = [Move("transpose", _view(step.sizes, lengths), step.order) for step in steps]
-    last = steps[-1].written_sizes if steps else in_shape
-    native = _native(steps[0], in_shape, result) if len(steps) == 1 else None
-    order = _axes_order(steps[0], in_shape, pinned) if len(steps) == 1 else None
-    if native is not None:
-        moves, last = [native], result
-    elif order is not None:
-        moves, last = [Move("transpose", None, order)], tuple(in_shape[axis] for axis in order)
-    out_lengths = tuple(_evaluated(size, lengths) for size in batched.result_shape)
-    return Recipe(tuple(moves), None if last == result else _view(result, lengths), out_lengths)
+    lowering = lower(op, (None, *lengths[1:]))  # a step never depends on the batch
+    if len(lowering.moves) == 1:
+        lowering = replace(lowering, moves=(_whole_map(lowering) or lowering.moves[0],))
+    return lowering.map_lengths(lambda size: _evaluated(size, lengths))
 
 
-def _native(step: DigitStep, in_shape: tuple[Size, ...], result: tuple[Size, ...]) -> Move | None:
-    """The native op on the tensor as it is, where the step swaps two digits around whole pixels of many channels."""
-    if step.order != (0, 2, 1, 3) or len(in_shape) != 4 or len(result) != 4:
+def _whole_map(lowering: Lowering[Size]) -> Move[Size] | None:
+    """The native op, or a transpose of its own axes, on the tensor as it is; None where the move is neither."""
+    (move,) = lowering.moves
+    in_shape, result = lowering.in_shape, lowering.result
+    blocks = own_blocks(move, in_shape, result, axis=3)
+    if blocks is not None:
+        channels = (in_shape if blocks.kind == "space_to_depth" else result)[3]
+        if not channels.is_constant or channels.coefficient >= _FEWEST_NATIVE_CHANNELS:
+            return blocks
+    order = axis_order(move, in_shape, lowering.domain)
+    if order is None:
         return None
-    _, outer, inner, run = step.sizes
-    _, height, width, channels = in_shape
-    if outer.is_constant and width == outer * inner and run == outer * channels and result[3] == outer * run:
-        if result[1:3] != (height / outer, inner):
-            return None
-        kind, block, fewest = "space_to_depth", outer, channels
-    elif inner.is_constant and width == outer and channels == inner * run and run == inner * result[3]:
-        if result[1:3] != (height * inner, width * inner):
-            return None
-        kind, block, fewest = "depth_to_space", inner, result[3]
-    else:
-        return None
-    if fewest.is_constant and fewest.coefficient < _FEWEST_NATIVE_CHANNELS:
-        return None
-    return Move(kind, None, block=int(block.coefficient))
+    return Move("transpose", in_shape, tuple(in_shape[axis] for axis in order), order)
 
 
-def _axes_order(step: DigitStep, in_shape: tuple[Size, ...], domain: Domain) -> tuple[int, ...] | None:
-    """The step as a transpose of the tensor's own axes, where it cuts none."""
-    pieces = common_refinement(in_shape, step.sizes, domain)
-    if pieces is None or pieces[1] != list(range(len(in_shape))):
-        return None
-    place = {source: target for target, source in enumerate(step.order)}
-    return tuple(sorted(range(len(in_shape)), key=lambda axis: place[pieces[2][axis]]))
+def with_inferred(view: View) -> View:
+    """The view with -1 for an unknown length: that which holds the batch, if there is one.
 
-
-def _view(sizes: Sequence[Size], lengths: Lengths) -> View:
-    """Lengths as far as they are known, and -1 for an unknown one: that which holds the batch, if there is one."""
-    values: list[int | Size | None] = [_evaluated(size, lengths) for size in sizes]
-    unknown = sorted(
-        (k for k, value in enumerate(values) if value is None), key=lambda k: (0 not in dict(sizes[k].powers), k)
-    )
-    for k in unknown[1:]:
-        values[k] = sizes[k]
-    return tuple(-1 if value is None else value for value in values)
+    So the batch is never multiplied out, and what is computed stays far below 2^31.
+    """
+    unknown = [(0 not in dict(length.powers), k) for k, length in enumerate(view) if isinstance(length, Size)]
+    if not unknown:
+        return view
+    _, inferred = min(unknown)
+    return tuple(-1 if k == inferred else length for k, length in enumerate(view))
 
 
 def _in_numbers(view: View, x: tf.Tensor) -> Any:
     """`view` for `tf.reshape`: a tuple of numbers, or a tensor computed from the shape of `x`."""
-    if all(isinstance(length, int) for length in view):
-        return view
+    target = with_inferred(view)
+    if all(isinstance(length, int) for length in target):
+        return target
     shape = tf.shape(x)
 
     def number(length: int | Size) -> Any:
@@ -325,4 +273,4 @@ def _in_numbers(view: View, x: tf.Tensor) -> Any:
             (over if exponent > 0 else under).extend([shape[axis]] * abs(exponent))
         return prod(over) // prod(under)
 
-    return tf.stack([number(length) for length in view])
+    return tf.stack([number(length) for length in target])

@@ -277,8 +277,8 @@ class KerasTarget(KerasGraph):
             return KerasValue(shape, x.tensor, layout, origin=self.where)
         wanted = layouts.axes_in_order(shape, LAST) if len(shape) == 3 else ()
         dimensions = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-        moves = layouts.moves_through(x.layout, steps, wanted)
-        return KerasValue(shape, self.moved_by(x.tensor, moves, dimensions, "permuted"), wanted)
+        through = layouts.steps_through(x.layout, steps, wanted)
+        return KerasValue(shape, self.moved_by(x.tensor, through, dimensions, "permuted"), wanted)
 
     # ------------------------------------------------------------------ numbers
 

@@ -19,6 +19,8 @@ import keras
 import numpy as np
 
 from layoutbridge.algebra.digits import DigitStep
+from layoutbridge.algebra.moves import transpose
+from layoutbridge.algebra.parts import in_parts
 from layoutbridge.frameworks.primitives import LazyArray, Pair, Shape
 from layoutbridge.frameworks.tensorflow import layout as layouts
 from layoutbridge.frameworks.tensorflow.layers import Parameter, given
@@ -122,26 +124,26 @@ class KerasGraph:
     def held(self, x: KerasValue, layout: Layout, dimensions: Shape, reason: str) -> Any:
         """The tensor of x in `layout` as [N, *dimensions]; `reason` names what must be moved for it."""
         x = self.present(x)
-        moves = layouts.moves_between(x.layout, layout)
+        steps = layouts.steps_between(x.layout, layout)
         tensor = x.tensor
-        if moves:
+        if steps:
             key = (id(tensor), x.layout, layout)
             if key not in self._moved:
                 if x.origin:
                     reason = "last" if x.origin == _INPUT else "permuted"
                 with self.scope(x.origin or self.where):
-                    self._moved[key] = self.moved_by(tensor, moves, dimensions, reason)
+                    self._moved[key] = self.moved_by(tensor, steps, dimensions, reason)
                 self._kept.append(tensor)
             tensor = self._moved[key]
         return self.viewed(tensor, dimensions)
 
-    def moved_by(self, tensor: Any, moves: Sequence[DigitStep], dimensions: Shape, reason: str) -> Any:
+    def moved_by(self, tensor: Any, steps: Sequence[DigitStep], dimensions: Shape, reason: str) -> Any:
         """A tensor after these permutations of its digits, as [N, *dimensions]."""
-        for step in (part for move in moves for part in layouts.in_parts(move, _MOST_AXES)):
-            order = layouts.axes_moved(tuple(tensor.shape[1:]), step)
+        for move in (part for step in steps for part in in_parts(transpose(step), _MOST_AXES)):
+            order = layouts.axes_moved(tuple(tensor.shape[1:]), move)
             if order is None:
-                sizes = tuple(int(size.coefficient) for size in step.sizes)
-                tensor, order = self.viewed(tensor, sizes), step.order
+                sizes = tuple(int(size.coefficient) for size in move.view)
+                tensor, order = self.viewed(tensor, sizes), move.order
             layer = keras.layers.Permute([axis + 1 for axis in order], name=self.name(reason))
             tensor = self.apply(layer, tensor)
         return self.viewed(tensor, dimensions)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, open_lengths, require
+from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, require
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,7 @@ def save(
         raise ParameterError(f"PyTorch has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
     if Path(path).suffix != ".pt2":
         raise ParameterError(f"'{path}' must end in .pt2, the ending of exported programs")
-    open_lengths(op, shape)
+    read_open_lengths(op, shape)
     divisors = [1, *(op.domain.divisor(axis) for axis in range(op.rank))][-len(shape) :]
     # an open axis is traced at twice the least length: the exporter takes a length of 1 for a constant
     traced = [2 * least if length is None else length for least, length in zip_longest(divisors, shape, fillvalue=1)]

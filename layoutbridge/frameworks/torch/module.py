@@ -1,7 +1,7 @@
 """The `nn.Module` behind `emit` for PyTorch; `layoutbridge.frameworks.torch.emission` imports it when it is needed.
 
 PyTorch's own `pixel_unshuffle`, `pixel_shuffle` and `channel_shuffle` stand where they are the very map. Everything
-else is view, permute, clone, step by step: that beats them between views, and concatenated slices
+else is view, permute, clone, move by move: that beats them between views, and concatenated slices
 (`benchmarks/bench_torch_forms.py`).
 """
 
@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from layoutbridge.algebra.digits import common_refinement
-from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
+from layoutbridge.algebra.fitting import refuse_misfit
+from layoutbridge.algebra.moves import Lowering, Move, along_axes, as_blocks, lower
+from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ShapeError
-from layoutbridge.frameworks.forms import form_of
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.operations.catalog import op as catalog_op
 
 _SHAPES_KEPT = 256
 # Lengths under a tracer are not ints but stand for them, and take part in the same arithmetic.
 Lengths = tuple[Any, ...]
-Views = tuple[tuple[tuple[Lengths, tuple[int, ...]], ...], Lengths]  # each step's view and order, and the result
+Views = tuple[tuple[tuple[Lengths, tuple[int, ...]], ...], Lengths]  # each move's view and order, and the result
 
 
 class Length(NamedTuple):
@@ -52,19 +52,6 @@ class Length(NamedTuple):
         return over if self.divisor == 1 and not self.under else over // under
 
 
-class Step(NamedTuple):
-    """View, permute by `order`, clone. With a `block`, also: `image` through `pixel_shuffle`.
-
-    `splits_axes` says that the view only splits axes of its input: every tensor has it, whatever its strides.
-    """
-
-    view: tuple[Length, ...]
-    order: tuple[int, ...]
-    splits_axes: bool
-    image: tuple[Length, ...] = ()
-    block: int = 0
-
-
 class Rearrange(torch.nn.Module):
     """A rearrangement as a module without parameters; `layoutbridge.emit(op, "torch")` makes it.
 
@@ -74,11 +61,15 @@ class Rearrange(torch.nn.Module):
 
     def __init__(self, op: Rearrangement) -> None:
         super().__init__()
-        batched = with_batch_axis(op, op.rank + 1)
+        lowering = lower(op)
         self.op = op
-        self._steps = _steps_of(op, batched)
-        self._result = _lengths(batched.result_shape)
-        self._whole = tuple((_length(size), size.format(batched.axes)) for size in batched.domain.whole)
+        first, *others = lowering.moves or (_copy(lowering),)
+        cut = along_axes(first, lowering.in_shape, lowering.domain)
+        self._cut_along_axes = cut is not None  # then the first view is one of every tensor, whatever its strides
+        self._moves = tuple(move.map_lengths(_length) for move in (cut or first, *others))
+        self._shuffles = tuple(map(_pixel_shuffle, (first, *others)))  # the same by `pixel_shuffle`, where that can be
+        self._result = tuple(map(_length, lowering.result))
+        self._whole = tuple(map(_length, op.domain.whole))
         self._native = _native_of(op)
         # a tracer takes channel_shuffle for one that excludes lengths of 1
         self._native_traces = self._native is not None and self._native.args[0] is not functional.channel_shuffle
@@ -110,31 +101,29 @@ class Rearrange(torch.nn.Module):
 
         A view that crosses axes goes through one axis: which way the direct one goes depends on what divides what.
         """
+        self._check_traced(x)
         batched = self._batched(x)
-        self._check_traced(batched)
         if self._native is not None and self._native_traces and x.dim() > self.op.rank and not _is_recorded():
             return self._native(x).contiguous()
         views, result = self._views(batched, x.dim())
         # ONNX Runtime's DepthToSpace takes half the time of Transpose, but is not there for every dtype
         use_native = x.dtype is torch.float32 and torch.onnx.is_in_onnx_export()
-        for (view, order), step in zip(views, self._steps, strict=True):
-            if use_native and step.block:
-                x = functional.pixel_shuffle(x.reshape(-1).view(_at(step.image, batched)), step.block)
+        for number, ((view, order), shuffle) in enumerate(zip(views, self._shuffles, strict=True)):
+            if use_native and shuffle is not None:
+                x = functional.pixel_shuffle(x.reshape(-1).view(_at(shuffle.view, batched)), shuffle.block)
             else:
-                x = x.reshape(view) if step.splits_axes else x.reshape(-1).view(view)
+                x = x.reshape(view) if number == 0 and self._cut_along_axes else x.reshape(-1).view(view)
                 x = x.permute(order).clone(memory_format=torch.contiguous_format)
         return x.view(-1).view(result)
 
     def _batched(self, x: torch.Tensor) -> Lengths:
         """The shape of `x`, with a batch axis."""
-        if x.dim() not in (self.op.rank, self.op.rank + 1):
-            raise ShapeError(f"{self.op.label} takes {self.op.rank} axes, or one more with a batch axis in front")
         return tuple(x.shape) if x.dim() > self.op.rank else (1, *x.shape)
 
     def _views(self, batched: Lengths, rank: int) -> Views:
-        """Each step's view and order, and the shape of the result, for an input of `rank` axes."""
+        """Each move's view and order, and the shape of the result, for an input of `rank` axes."""
         result = _at(self._result, batched)
-        return tuple((_at(step.view, batched), step.order) for step in self._steps), result[len(batched) - rank :]
+        return tuple((_at(move.view, batched), move.order) for move in self._moves), result[len(batched) - rank :]
 
     def _checked_views(self, x: torch.Tensor) -> Views:
         """The same for a shape that is not known yet; raises `ShapeError`."""
@@ -148,17 +137,26 @@ class Rearrange(torch.nn.Module):
         views = self._known[x.shape] = self._views(self._batched(x), x.dim())
         return views
 
-    def _check_traced(self, batched: Lengths) -> None:
-        """Refuse what `op.bind` refuses, without reading a length that is not known."""
-        if _in_jit_trace():  # lengths are tensors there, and asking them would be recorded as a constant
-            return
-        for axis, length in self.op.domain.fixed:
-            if batched[1 + axis] != length:
-                raise ShapeError(f"{self.op.label}: {self.op.axes[axis]} must be {length}")
-        for size, text in self._whole:
-            over, under = size.parts(batched)
+    def _check_traced(self, x: torch.Tensor) -> None:
+        """Refuse what `op.bind` refuses, without reading a length that is not known; lengths of 0 pass."""
+        if x.dim() in (self.op.rank, self.op.rank + 1) and (_in_jit_trace() or self._fits(x.shape[-self.op.rank :])):
+            return  # in a JIT trace lengths are tensors, and asking them would be recorded as a constant
+        if torch.compiler.is_dynamo_compiling():  # it drops the error's text; `forward` then runs as it is, and tells
+            raise ShapeError(self.op.label)
+        known = tuple(length if type(length) is int else None for length in x.shape)
+        refuse_misfit(self.op, known, may_be_empty=range(x.dim()))
+        # an open length is at fault: that of the example is read, which may be, for the trace ends here
+        refuse_misfit(self.op, tuple(map(int, x.shape)), may_be_empty=range(x.dim()))
+
+    def _fits(self, item: Lengths) -> bool:
+        """Whether lengths of one item fit, in arithmetic that every tracer follows."""
+        if any(item[axis] != length for axis, length in self.op.domain.fixed):
+            return False
+        for length in self._whole:
+            over, under = length.parts(item)
             if over % under != 0:
-                raise ShapeError(f"{self.op.label} does not take this shape: {text} must be a whole number")
+                return False
+        return True
 
 
 def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
@@ -190,24 +188,14 @@ def _in_jit_trace() -> bool:
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
-def _steps_of(op: Rearrangement, batched: Rearrangement) -> tuple[Step, ...]:
-    if not batched.steps:  # nothing moves, but the result is a new tensor all the same
-        return (Step(_lengths(batched.in_shape), tuple(range(batched.rank)), splits_axes=True),)
-    made = []
-    for number, (step, move) in enumerate(zip(batched.steps, form_of(op).moves, strict=True)):
-        # Cut along the tensor's own axes too, where its digits allow it: a tensor of any strides has that view.
-        refined = common_refinement(batched.in_shape, step.sizes, batched.domain) if number == 0 else None
-        sizes, order = step.sizes, step.order
-        if refined is not None:
-            sizes = tuple(refined[0])
-            order = tuple(k for digit in step.order for k, within in enumerate(refined[2]) if within == digit)
-        image, block = (move.view, move.block) if move.kind == "depth_to_space" else ((), 0)
-        made.append(Step(_lengths(sizes), order, refined is not None, _lengths(image), block))
-    return tuple(made)
+def _copy(lowering: Lowering[Size]) -> Move[Size]:
+    """A move for where nothing moves: the result is a new tensor all the same."""
+    return Move("transpose", lowering.in_shape, lowering.in_shape, tuple(range(len(lowering.in_shape))))
 
 
-def _lengths(sizes: Sequence[Size]) -> tuple[Length, ...]:
-    return tuple(_length(size) for size in sizes)
+def _pixel_shuffle(move: Move[Size]) -> Move[Length] | None:
+    blocks = as_blocks(move)
+    return blocks.map_lengths(_length) if blocks is not None and blocks.kind == "depth_to_space" else None
 
 
 def _length(size: Size) -> Length:

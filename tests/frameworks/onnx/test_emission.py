@@ -23,7 +23,7 @@ from layoutbridge.errors import (  # noqa: E402
 )
 from layoutbridge.frameworks.base import DTYPE_NAMES, numpy_dtype  # noqa: E402
 from layoutbridge.frameworks.onnx.emission import emit, installed, runnables, save  # noqa: E402
-from layoutbridge.frameworks.onnx.plan import NATIVE_DTYPES, swap_chain  # noqa: E402
+from layoutbridge.frameworks.onnx.moves import NATIVE_DTYPES  # noqa: E402
 from layoutbridge.frameworks.onnx.reading import load_callable  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset, run_in_onnxruntime  # noqa: E402
 
@@ -288,10 +288,10 @@ def test_an_unknown_dtype_is_refused(dtype):
         ("darknet_reorg", (1, 3, 26, 26), "C = 3 is not a multiple of 4"),
         ("darknet_reorg", (None, 3, None, None), r"shape \(\?, 3, \?, \?\): C = 3 is not a multiple of 4"),
         ("space_to_depth", (1, 3, None, 5), "W = 5 is not a multiple of 2"),
-        ("focus", (3, 4, 4), "3 axes"),
+        ("focus", (3, 4, 4), r"takes 4 axes \[N, C, H, W\], the batch axis in front, and shape \(3, 4, 4\) has 3"),
         ("focus", (1, 3, 0, 4), "at least 1"),
         ("focus", (1, 3, "H W", 4), "None or a name"),
-        ("focus", (1, 3, 4.0, 4), "a number, a name or None"),
+        ("focus", (1, 3, 4.0, 4), "list of whole numbers"),
     ],
 )
 def test_lengths_that_do_not_fit_are_refused(name, shape, complaint):
@@ -304,15 +304,6 @@ def test_a_length_that_the_pattern_fixes():
     assert declared(emit(op).graph.input[0]) == ["N", 6, "C"]
     with pytest.raises(ShapeError, match="= 4 must be 6"):
         emit(op, shape=(1, 4, None))
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_block_swaps_make_the_order(order):
-    chain = swap_chain(order)
-    digits = tuple(range(4))
-    for start, middle, end in chain:
-        digits = digits[:start] + digits[middle:end] + digits[start:middle] + digits[end:]
-    assert digits == order
 
 
 # ---------------------------------------------------------------------- files
