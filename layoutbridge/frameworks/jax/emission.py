@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
+from layoutbridge.algebra.fitting import refuse_misfit
+from layoutbridge.algebra.moves import Lowering, lower
+from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ShapeError
 from layoutbridge.frameworks.base import installed_version, require
@@ -39,10 +41,10 @@ def emit(op: Rearrangement) -> Callable[[jax.Array], jax.Array]:
 
     def rearrange(x: jax.Array) -> jax.Array:
         x = numpy.asarray(x)
-        views, result = _views(op, x.shape)
-        for view, order in views:
-            x = x.reshape(view).transpose(order)
-        return x.reshape(result)
+        lowering = _lowered(op, x.shape)
+        for move in lowering.moves:
+            x = x.reshape(move.view).transpose(move.order)
+        return x.reshape(lowering.result)
 
     rearrange.__name__ = rearrange.__qualname__ = op.name or "rearrange"
     rearrange.__doc__ = f"{op.label}: {op.pattern}"
@@ -52,18 +54,17 @@ def emit(op: Rearrangement) -> Callable[[jax.Array], jax.Array]:
 Lengths = tuple[Any, ...]  # numbers, or what `jax.export` has for lengths that are not known
 
 
-def _views(op: Rearrangement, shape: Lengths) -> tuple[list[tuple[Lengths, tuple[int, ...]]], Lengths]:
-    """Each step's view and its order, and the shape of the result; raises `ShapeError` where `shape` does not fit."""
-    if all(isinstance(length, int) for length in shape) or len(shape) not in (op.rank, op.rank + 1):
-        op.bind(shape)
-    else:
-        _refuse_symbolic(op, shape)
-    whole = with_batch_axis(op, len(shape))
-    steps = [(tuple(_length(size, shape) for size in step.sizes), step.order) for step in whole.steps]
-    return steps, tuple(_length(size, shape) for size in whole.result_shape)
+def _lowered(op: Rearrangement, shape: Lengths) -> Lowering[Any]:
+    """The transposes of `op` for `shape`; raises `ShapeError` where it does not fit."""
+    known = tuple(length if isinstance(length, int) else None for length in shape)
+    refuse_misfit(op, known)
+    if None in known:
+        _refuse_undecided(op, shape)
+    return lower(op, known).map_lengths(lambda size: _length(size, shape))
 
 
-def _refuse_symbolic(op: Rearrangement, shape: Lengths) -> None:
+def _refuse_undecided(op: Rearrangement, shape: Lengths) -> None:
+    """Raise `ShapeError` where lengths that are not known need not divide as they must."""
     item = shape[-op.rank :]
     told = f"{op.label} does not take shape ({', '.join(map(str, shape))})"
     for axis, length in op.domain.fixed:
@@ -78,7 +79,7 @@ def _refuse_symbolic(op: Rearrangement, shape: Lengths) -> None:
             )
 
 
-def _ratio(size: Size, lengths: Sequence[Any]) -> tuple[Any, Any]:
+def _ratio(size: Size, lengths: Lengths) -> tuple[Any, Any]:
     """What is divided, and by what."""
     over = prod([lengths[axis] ** power for axis, power in size.powers if power > 0], start=size.coefficient.numerator)
     under = prod(
@@ -87,6 +88,6 @@ def _ratio(size: Size, lengths: Sequence[Any]) -> tuple[Any, Any]:
     return over, under
 
 
-def _length(size: Size, lengths: Sequence[Any]) -> Any:
+def _length(size: Size, lengths: Lengths) -> Any:
     over, under = _ratio(size, lengths)
     return over // under

@@ -10,10 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.errors import ParameterError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import DTYPE_NAMES, open_lengths, require
+from layoutbridge.frameworks.base import DTYPE_NAMES, require
 from layoutbridge.frameworks.framework import TypedCallable
 from layoutbridge.frameworks.jax.emission import EXTRA, emit
 
@@ -67,7 +68,7 @@ def _symbolic(op: Rearrangement, shape: Sequence[int | None]) -> tuple[Any, ...]
     """The lengths, those left open as multiples of what `op` divides them by, named as its axes."""
     from jax import export
 
-    lengths = open_lengths(op, shape)
+    lengths = read_open_lengths(op, shape)
     whole = with_batch_axis(op, len(lengths))
     fixed = dict(whole.domain.fixed)
     written = []
