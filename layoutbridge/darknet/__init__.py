@@ -2,7 +2,7 @@
 
 >>> from layoutbridge import darknet
 >>> net = darknet.load("fixtures/nets/pjreddie/passthrough/net.cfg", flavor="pjreddie")
->>> net.layers[4].name, net.layers[4].out_shape, net.layers[4].settings["operation"]
+>>> net.layers[4].name, net.layers[4].out_shape, net.layers[4].settings.operation
 ('4_reorg', (32, 4, 6), 'darknet_reorg')
 """
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.detector import Detection, Detections, Detector, detect, draw, read_names
-    from layoutbridge.darknet.network import DarknetNetwork, SummaryRow, load
+    from layoutbridge.darknet.network import DarknetNetwork, load
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
+    from layoutbridge.darknet.summary import SummaryRow
 
 _HOMES = {
     "DarknetNetwork": "network",
@@ -25,7 +26,7 @@ _HOMES = {
     "Network": "structure.model",
     "Parameter": "structure.model",
     "Section": "structure.model",
-    "SummaryRow": "network",
+    "SummaryRow": "summary",
     "detect": "detection.detector",
     "draw": "detection.detector",
     "load": "network",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.ports.port import checked_input
@@ -16,7 +14,8 @@ from layoutbridge.darknet.ports.table import runner
 from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
-from layoutbridge.darknet.structure.model import Layer, Network, Shape
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.summary import SummaryRow, summary_row
 from layoutbridge.errors import WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
 
@@ -28,22 +27,6 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.ports.onnx import OnnxExport, OnnxOptions
     from layoutbridge.darknet.ports.port import Port
     from layoutbridge.darknet.ports.torch_module import DarknetModule
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryRow:
-    """One layer in Darknet's table; what a kind does not have is None. `flops` counts a multiply-add as two."""
-
-    index: int
-    kind: str
-    filters: int | None
-    size: tuple[int, int] | None
-    stride: tuple[int, int] | None
-    in_shape: Shape
-    out_shape: Shape
-    inputs: tuple[int, ...]
-    parameters: int
-    flops: int
 
 
 class DarknetNetwork:
@@ -63,8 +46,8 @@ class DarknetNetwork:
         self.sources = dict(sources or {})  # "cfg" and "weights": the files it was read from
 
     def __repr__(self) -> str:
-        held = "" if self.weights is not None else ", no weights"
-        return f"<DarknetNetwork {self.network.source}: {len(self.network.layers)} layers{held}>"
+        missing = "" if self.weights is not None else ", no weights"
+        return f"<DarknetNetwork {self.network.source}: {len(self.network.layers)} layers{missing}>"
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -79,11 +62,11 @@ class DarknetNetwork:
     @property
     def parameters(self) -> Arrays:
         """(layer index, name) to float32 array, read-only; `WeightsError` where no weights were given."""
-        return self._held().arrays
+        return self._given_weights().arrays
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write a .weights file: byte for byte what was read, the header with it."""
-        write_weights(self._held(), path)
+        write_weights(self._given_weights(), path)
 
     @overload
     def run(self, x: NDArray[Any], framework: str = ..., every_layer: Literal[False] = ...) -> NDArray[Any]: ...
@@ -149,7 +132,7 @@ class DarknetNetwork:
         """
         from layoutbridge.darknet.ports.torch import to_module
 
-        return to_module(self.network, self._held(), head)
+        return to_module(self.network, self._given_weights(), head)
 
     def to_keras(
         self, data_format: str = "channels_last", head: str = "darknet", every_layer: bool = False
@@ -182,7 +165,7 @@ class DarknetNetwork:
         """One row a layer, for Darknet's familiar table."""
         return tuple(summary_row(layer) for layer in self.network.layers)
 
-    def _held(self) -> Weights:
+    def _given_weights(self) -> Weights:
         if self.weights is None:
             raise WeightsError(f"{self.network.source} was loaded without weights: give load its weights file too")
         return self.weights
@@ -210,52 +193,5 @@ def load(
     network = build_network(sections, flavor=checked, size=size, upto=upto, warnings=warnings, folder=folder)
     if weights is None:
         return DarknetNetwork(network, sources={"cfg": cfg})
-    held = read_weights(network, weights, strict=strict, progress=progress)
-    return DarknetNetwork(network, held, {"cfg": cfg, "weights": weights})
-
-
-def summary_row(layer: Layer) -> SummaryRow:
-    """What Darknet's table says of a layer."""
-    settings = layer.settings
-    filters = layer.out_shape[0] if layer.kind in ("connected", "implicit") else settings.get("filters")
-    side = settings.get("size") if layer.kind != "lrn" else None
-    stride_x, stride_y = (settings.get(key, settings.get("stride")) for key in ("stride_x", "stride_y"))
-    return SummaryRow(
-        layer.index,
-        layer.kind,
-        filters,
-        None if side is None else (side, side),
-        None if stride_x is None or stride_y is None else (stride_x, stride_y),
-        layer.in_shapes[0] if layer.in_shapes else (),
-        layer.out_shape,
-        layer.inputs,
-        layer.parameter_count,
-        count_flops(layer),
-    )
-
-
-def count_flops(layer: Layer) -> int:
-    """Operations for one picture, as Darknet's BFLOPs count them; connected, local and deconvolutional layers too."""
-    settings, out = layer.settings, layer.out_shape
-    values = int(np.prod(out, dtype=object))
-    weights = next((p.size for p in layer.parameters if p.name == "weights"), 0)
-    if layer.kind == "convolutional":
-        height, width = _unblurred(layer)
-        return 2 * weights * height * width
-    if layer.kind in ("connected", "local"):
-        return 2 * weights
-    if layer.kind == "deconvolutional":
-        return 2 * weights * layer.in_shape[1] * layer.in_shape[2]
-    if layer.kind in ("maxpool", "local_avgpool") and not settings.get("depth"):
-        return int(settings["size"]) ** 2 * values
-    if layer.kind == "shortcut":
-        return values * (len(layer.inputs) - 1) * (2 if weights else 1)
-    return 0
-
-
-def _unblurred(layer: Layer) -> tuple[int, int]:
-    """Height and width of a convolution's result before the blur that antialiasing adds."""
-    if not layer.settings["antialiasing"]:
-        return layer.out_shape[1], layer.out_shape[2]
-    reach = 2 * (layer.settings["padding"] // layer.settings["dilation"]) - layer.settings["size"] + 1
-    return layer.in_shape[1] + reach, layer.in_shape[2] + reach
+    arrays = read_weights(network, weights, strict=strict, progress=progress)
+    return DarknetNetwork(network, arrays, {"cfg": cfg, "weights": weights})

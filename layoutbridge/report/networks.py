@@ -13,11 +13,11 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.detector import Detections
-    from layoutbridge.darknet.network import DarknetNetwork, SummaryRow
+    from layoutbridge.darknet.network import DarknetNetwork
     from layoutbridge.darknet.ports.check import Check, LayerCheck, TargetCheck
+    from layoutbridge.darknet.summary import SummaryRow
 
 _OVER_SHOWN = 10
-_SHORT = {"convolutional": "conv", "deconvolutional": "deconv", "scale_channels": "scale"}  # as Darknet's table has it
 _LEAST_LABEL = 8
 _FIRST = (" <- first", "<")  # what marks the first layer to diverge, and where that is too wide
 
@@ -34,7 +34,7 @@ def show_summary(console: Console, net: DarknetNetwork) -> None:
     rows = net.summary()
     for row in rows:
         table.add_row(
-            f"{row.index:>3} [cyan]{_SHORT.get(row.kind, row.kind)}[/]",
+            f"{row.index:>3} [cyan]{_short_name(row.kind)}[/]",
             "" if row.filters is None else str(row.filters),
             _window(row),
             _inputs(row),
@@ -49,6 +49,12 @@ def show_summary(console: Console, net: DarknetNetwork) -> None:
         f"flavor {net.network.flavor}",
         highlight=False,
     )
+
+
+def _short_name(kind: str) -> str:
+    from layoutbridge.darknet.structure.kinds import KINDS
+
+    return KINDS[kind].short_name or kind
 
 
 def _window(row: SummaryRow) -> str:
@@ -143,7 +149,7 @@ def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table
     sizes = {"largest": [_short(row.largest, ".3g") for row in rows]}
     rounding = {"float32": ["" if row.rounding is None else _short(row.rounding) for row in rows]}
     rounded = columns | (rounding if any(rounding["float32"]) else {})
-    labels = [f"{row.index:>3} {_SHORT.get(row.kind, row.kind)}" for row in rows]
+    labels = [f"{row.index:>3} {_short_name(row.kind)}" for row in rows]
     for shown, first_mark in product((sizes | rounded, rounded, columns), _FIRST):
         marked = [f"{label}{first_mark * (row is result.first_over)}" for label, row in zip(labels, rows, strict=True)]
         left = width - sum(1 + max(map(len, [heading, *cells])) for heading, cells in shown.items())

@@ -27,14 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.pictures import letterbox_size
-from layoutbridge.darknet.structure.model import Layer, Network, SoftmaxTree
+from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Head, Region, YoloHead
+from layoutbridge.darknet.structure.kinds import KINDS
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
 
 Rows = NDArray[np.float32]
 Values = NDArray[np.float64]
 Outputs = Mapping[int, NDArray[Any]] | Sequence[NDArray[Any]]
 
-HEAD_KINDS = ("region", "yolo", "Gaussian_yolo", "detection")
 NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms")
 TREE_THRESHOLD = 0.5  # -hier's default in the original, a constant in the fork
 _BOX = 5  # numbers of a row before its scores
@@ -80,21 +82,7 @@ class HeadRules:
 
 def head_layers(network: Network) -> tuple[Layer, ...]:
     """The network's detection layers in order; `UnsupportedError` where it has none, or where they cannot be joined."""
-    heads = tuple(layer for layer in network.layers if layer.kind in HEAD_KINDS)
-    if not heads:
-        last = network.layers[-1].kind if network.layers else "nothing"
-        raise UnsupportedError(
-            f"{network.source} has no detection layer ([{'], ['.join(HEAD_KINDS)}]), so it gives no boxes: it ends "
-            f"in [{last}]"
-        )
-    classes = {layer.settings["classes"] for layer in heads}
-    if len(classes) > 1:
-        lines = ", ".join(f"line {layer.line}: {layer.settings['classes']}" for layer in heads)
-        raise UnsupportedError(f"{network.source}: its detection layers differ in their classes ({lines})")
-    for layer in heads:
-        if layer.kind in ("region", "detection") and layer.settings["coords"] < 4:
-            raise UnsupportedError(f"{network.source}, line {layer.line}: a box needs coords=4 at least")
-    return heads
+    return tuple(layer for layer, _ in _heads(network))
 
 
 def head_rules(network: Network) -> HeadRules:
@@ -102,21 +90,39 @@ def head_rules(network: Network) -> HeadRules:
 
     The original letterboxes every picture but those of the first YOLO, the fork where [net] says letter_box=1.
     """
-    heads = head_layers(network)
-    last = heads[-1].settings
-    tree = next((t for t in (layer.settings.get("tree") for layer in heads) if t is not None), None)
-    gated = any(layer.kind != "detection" for layer in heads)
-    kind = last.get("nms_kind") or "default"
+    heads = [head for _, head in _heads(network)]
+    last = heads[-1]
+    tree = next((head.tree for head in heads if head.tree is not None), None)
+    gated = any(head.gated for head in heads)
     return HeadRules(
         flavor=network.flavor,
-        classes=last["classes"],
+        classes=last.classes,
         gated=gated,
-        nms_kind=kind if kind in NMS_KINDS else "default",  # as Darknet takes a word that it does not know
-        beta_nms=float(last.get("beta_nms") or 0.6),
+        nms_kind=last.nms_kind if last.nms_kind in NMS_KINDS else "default",  # as Darknet takes an unknown word
+        beta_nms=last.beta_nms or 0.6,
         letterbox=gated if network.flavor == "pjreddie" else network.letterbox,
-        tree_parents=() if tree is None else tuple(tree.parents),
-        tree_sizes=() if tree is None else tuple(tree.sizes),
+        tree_parents=() if tree is None else tree.parents,
+        tree_sizes=() if tree is None else tree.sizes,
     )
+
+
+def _heads(network: Network) -> tuple[tuple[Layer, Head], ...]:
+    """Each detection layer with its settings; raises as `head_layers` does."""
+    heads = tuple((layer, layer.settings) for layer in network.layers if isinstance(layer.settings, Head))
+    if not heads:
+        last = network.layers[-1].kind if network.layers else "nothing"
+        kinds = [kind for kind, settings in KINDS.items() if issubclass(settings, Head)]
+        raise UnsupportedError(
+            f"{network.source} has no detection layer ([{'], ['.join(kinds)}]), so it gives no boxes: it ends "
+            f"in [{last}]"
+        )
+    if len({head.classes for _, head in heads}) > 1:
+        lines = ", ".join(f"line {layer.line}: {head.classes}" for layer, head in heads)
+        raise UnsupportedError(f"{network.source}: its detection layers differ in their classes ({lines})")
+    for layer, head in heads:
+        if head.coords < 4:
+            raise UnsupportedError(f"{network.where(layer)}: a box needs coords=4 at least")
+    return heads
 
 
 # ---------------------------------------------------------------------- decoding
@@ -129,30 +135,32 @@ def decode(network: Network, outputs: Outputs) -> Rows:
     [N, K] as Darknet holds it. Computed in float64. Raises `ShapeError` for an output of another size and
     `UnsupportedError` as `head_layers` does.
     """
-    parts = [_decode_layer(network, layer, outputs[layer.index]) for layer in head_layers(network)]
+    parts = [_decode_layer(network, layer, head, outputs[layer.index]) for layer, head in _heads(network)]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _decode_layer(network: Network, layer: Layer, output: NDArray[Any]) -> Values:
+def _decode_layer(network: Network, layer: Layer, head: Head, output: NDArray[Any]) -> Values:
     values = np.asarray(output, np.float64)
     if values.ndim < 2 or prod(values.shape[1:]) != prod(layer.out_shape):
         wanted = ", ".join(map(str, layer.out_shape))
         raise ShapeError(f"layer {layer.name} holds [N, {wanted}], not {list(values.shape)}")
     values = values.reshape(len(values), -1)
-    if layer.kind == "detection":
-        return _detection_rows(layer, values)
-    if layer.kind == "region":
-        return _region_rows(layer, values)
-    return _yolo_rows(network, layer, values)
+    match head:
+        case Detection():
+            return _detection_rows(head, values)
+        case Region():
+            return _region_rows(layer, head, values)
+        case YoloHead():
+            return _yolo_rows(network, layer, head, values)
+    raise AssertionError(f"[{layer.kind}] is decoded nowhere")
 
 
-def _yolo_rows(network: Network, layer: Layer, flat: Values) -> Values:
-    settings = layer.settings
+def _yolo_rows(network: Network, layer: Layer, settings: YoloHead, flat: Values) -> Values:
     _, height, width = layer.out_shape
-    values = flat.reshape(len(flat), settings["num"], settings["entries"], height, width).transpose(0, 3, 4, 1, 2)
-    anchors = np.asarray(settings["anchors"], np.float64).reshape(-1, 2)[list(settings["mask"])]
+    values = flat.reshape(len(flat), settings.num, settings.entries, height, width).transpose(0, 3, 4, 1, 2)
+    anchors = np.asarray(settings.anchors, np.float64).reshape(-1, 2)[list(settings.mask)]
     columns, rows = np.arange(width)[:, None], np.arange(height)[:, None, None]
-    spreads = layer.kind == "Gaussian_yolo"
+    spreads = isinstance(settings, GaussianYolo)
     step = 2 if spreads else 1  # a spread follows each mean
     x, y, w, h = (values[..., k * step] for k in range(4))
     first = 8 if spreads else 4
@@ -160,22 +168,20 @@ def _yolo_rows(network: Network, layer: Layer, flat: Values) -> Values:
     factor = objectness
     if spreads:
         factor = objectness * (1 - values[..., 1:8:2].mean(axis=-1))
-    power = (lambda v: (2 * v) ** 2) if settings["new_coords"] else np.exp
+    power = (lambda v: (2 * v) ** 2) if settings.new_coords else np.exp
     x, y = (columns + x) / width, (rows + y) / height
     w, h = power(w) * anchors[:, 0] / network.width, power(h) * anchors[:, 1] / network.height
-    point = settings.get("yolo_point", "center")
-    if point != "center":  # the corner that a [Gaussian_yolo] of yolo_point=left_top or right_bottom predicts
-        sign = 1 if point == "left_top" else -1
+    if isinstance(settings, GaussianYolo) and settings.yolo_point != "center":  # a corner is what it predicts
+        sign = 1 if settings.yolo_point == "left_top" else -1
         x, y = x + sign * w / 2, y + sign * h / 2
     return _joined(x, y, w, h, objectness, factor[..., None] * values[..., first + 1 :])
 
 
-def _region_rows(layer: Layer, flat: Values) -> Values:
-    settings = layer.settings
+def _region_rows(layer: Layer, settings: Region, flat: Values) -> Values:
     _, height, width = layer.out_shape
-    num, entries, coords = settings["num"], settings["entries"], settings["coords"]
-    anchors = np.asarray(settings["anchors"], np.float64).reshape(-1, 2)[:num]
-    fork = settings["channels_last"]
+    num, entries, coords = settings.num, settings.entries, settings.coords
+    anchors = np.asarray(settings.anchors, np.float64).reshape(-1, 2)[:num]
+    fork = settings.channels_last
     if fork:  # [N, H, W, num, entries]
         values = flat.reshape(len(flat), height, width, num, entries)
         columns, rows = np.arange(width)[:, None], np.arange(height)[:, None, None]
@@ -188,19 +194,18 @@ def _region_rows(layer: Layer, flat: Values) -> Values:
     x, y = (columns + x) / width, (rows + y) / height
     w = np.exp(values[..., 2]) * anchors[..., 0] / width
     h = np.exp(values[..., 3]) * anchors[..., 1] / height
-    background = settings["background"]
+    background = settings.background
     objectness = np.ones_like(x) if background else values[..., coords]
     classes = values[..., coords + 1 :]  # behind the objectness, or the background class
-    tree = settings["tree"]
+    tree = settings.tree
     if tree is not None:
         classes = _down_the_tree(classes, tree)
     told = np.ones_like(x) if fork and tree is None else objectness
     return _joined(x, y, w, h, told, objectness[..., None] * classes)
 
 
-def _detection_rows(layer: Layer, flat: Values) -> Values:
-    settings = layer.settings
-    side, num, classes = (settings[key] for key in ("side", "num", "classes"))
+def _detection_rows(settings: Detection, flat: Values) -> Values:
+    side, num, classes = settings.side, settings.num, settings.classes
     places = side * side
     scores = flat[:, : places * classes].reshape(-1, side, side, 1, classes)
     objectness = flat[:, places * classes : places * (classes + num)].reshape(-1, side, side, num)
@@ -209,7 +214,7 @@ def _detection_rows(layer: Layer, flat: Values) -> Values:
     x = (np.arange(side)[:, None] + boxes[..., 0]) / side
     y = (np.arange(side)[:, None, None] + boxes[..., 1]) / side
     w, h = boxes[..., 2], boxes[..., 3]
-    if settings["sqrt"]:
+    if settings.sqrt:
         w, h = w * w, h * h
     return _joined(x, y, w, h, objectness, objectness[..., None] * scores)
 

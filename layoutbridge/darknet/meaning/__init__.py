@@ -6,48 +6,29 @@ settings say how, but for batch norm (`normalization`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from layoutbridge.darknet.meaning import combining, heads, normalization, parametric, pointwise, pooling
-from layoutbridge.darknet.meaning.context import Arrays, Context, Options
+from layoutbridge.darknet.meaning.context import MEANINGS, Arrays, Context, Variant
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.primitives import Target, V
 
-__all__ = ["MEANINGS", "Arrays", "Context", "Options", "write_layers"]
-
-MEANINGS: dict[str, Callable[[Context[Any]], Any]] = {
-    "convolutional": parametric.convolutional,
-    "deconvolutional": parametric.deconvolutional,
-    "connected": parametric.connected,
-    "local": parametric.local,
-    "maxpool": pooling.maxpool,
-    "local_avgpool": pooling.local_avgpool,
-    "avgpool": pooling.avgpool,
-    "route": combining.route,
-    "shortcut": combining.shortcut,
-    "reorg": pointwise.reorg,
-    "reorg3d": pointwise.reorg,
-    "upsample": pooling.upsample,
-    "batchnorm": normalization.batchnorm,
-    "activation": pointwise.activation,
-    "dropout": pointwise.unchanged,
-    "empty": pointwise.unchanged,
-    "cost": pointwise.cost,
-    "crop": pooling.crop,
-    "lrn": pointwise.lrn,
-    "l2norm": pointwise.l2norm,
-    "softmax": pointwise.softmax,
-    "logistic": pointwise.logistic,
-    "scale_channels": combining.scale_channels,
-    "sam": combining.sam,
-    "implicit": combining.implicit,
-    "region": heads.region,
-    "yolo": heads.yolo,
-    "Gaussian_yolo": heads.gaussian_yolo,
-    "detection": heads.detection,
-}
+__all__ = [
+    "MEANINGS",
+    "Arrays",
+    "Context",
+    "Variant",
+    "check_kinds",
+    "combining",
+    "heads",
+    "normalization",
+    "parametric",
+    "pointwise",
+    "pooling",
+    "write_layer",
+    "write_layers",
+]
 
 
 def write_layers(
@@ -56,7 +37,7 @@ def write_layers(
     arrays: Arrays,
     x: V,
     *,
-    options: Options = Options(),  # noqa: B008
+    variant: Variant = Variant(),  # noqa: B008
     finish: Callable[[Layer, V], V] = lambda _, value: value,
     context: type[Context[V]] = Context,
 ) -> list[V]:
@@ -66,24 +47,30 @@ def write_layers(
     layers' meanings are given. Raises `UnsupportedError` for a kind without a meaning here, or what the target lacks,
     with the cfg's line.
     """
-    check_kinds(network.layers, network.source)
+    check_kinds(network)
     values: list[V] = []
     for layer in network.layers:
         inputs = tuple(x if index < 0 else values[index] for index in layer.inputs)
-        place = context(target, network, layer, inputs, arrays, options)
-        try:
-            with target.scope(layer.name):
-                value = MEANINGS[layer.kind](place)
-        except UnsupportedError as error:
-            raise UnsupportedError(f"{network.source}, line {layer.line}: {error}") from None
-        if value.shape != layer.out_shape:
-            raise AssertionError(f"{layer.name} became {value.shape}, and Darknet's is {layer.out_shape}")
+        with target.scope(layer.name):
+            value = write_layer(context(target, network, layer, inputs, arrays, variant))
         values.append(finish(layer, value))
     return values
 
 
-def check_kinds(layers: Iterable[Layer], source: str) -> None:
+def write_layer(context: Context[V]) -> V:
+    """The output of one layer; raises as `write_layers` does."""
+    network, layer = context.network, context.layer
+    try:
+        value: V = MEANINGS[layer.kind](context, layer.settings)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{network.where(layer)}: {error}") from None
+    if value.shape != layer.out_shape:
+        raise AssertionError(f"{layer.name} became {value.shape}, and Darknet's is {layer.out_shape}")
+    return value
+
+
+def check_kinds(network: Network) -> None:
     """Raise `UnsupportedError` for the first layer whose kind has no meaning here."""
-    for layer in layers:
+    for layer in network.layers:
         if layer.kind not in MEANINGS:
-            raise UnsupportedError(f"{source}, line {layer.line}: [{layer.kind}] cannot be written")
+            raise UnsupportedError(f"{network.where(layer)}: [{layer.kind}] cannot be written")

@@ -2,7 +2,7 @@
 
 Three layouts, all detection layers in one tensor, in the order of Darknet's decoder (see `darknet.detection.boxes`):
 
-kind      shape of one picture  a box                                        a class's number
+layout    shape of one picture  a box                                        a class's number
 --------  --------------------  -------------------------------------------  --------------------------------------
 boxes     [boxes, 5 + classes]  shares of the network's input, objectness    objectness × probability
 yolov5    [boxes, 5 + classes]  pixels of the network's input, objectness    probability (the reader multiplies)
@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.darknet.detection.boxes import head_layers
-from layoutbridge.darknet.structure.model import Layer, Network, SoftmaxTree
+from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, YoloHead
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
-HeadKind = Literal["boxes", "yolov5", "yolov8"]
-HEAD_LAYOUTS: tuple[HeadKind, ...] = get_args(HeadKind)
+HeadLayout = Literal["boxes", "yolov5", "yolov8"]
+HEAD_LAYOUTS: tuple[HeadLayout, ...] = get_args(HeadLayout)
 NMS_OVERLAP = 0.45  # Darknet's -nms
 NMS_SCORE = 0.25  # the fork's -thresh
 
@@ -43,32 +45,32 @@ def append_head(
     target: Target[V],
     network: Network,
     values: Mapping[int, V] | Sequence[V],
-    kind: str = "boxes",
+    layout: str = "boxes",
     nms: bool = False,
 ) -> tuple[V, Any | None]:
-    """Add the boxes to a graph: the tensor of this `kind`, and with `nms` what the target's own suppression gives.
+    """Add the boxes to a graph: the tensor in this `layout`, and with `nms` what the target's own suppression gives.
 
     `values` holds each detection layer's output under its index. The suppression works class by class on the scores
     (objectness × probability) at an overlap of 0.45 and a score of 0.25; a target without `non_max_suppression`
-    raises `UnsupportedError`, as `head_layers` and an input of open size do. Raises `UnknownNameError` for a kind.
+    raises `UnsupportedError`, as `head_layers` and an input of open size do. Raises `UnknownNameError` for a layout.
     """
-    if kind not in HEAD_LAYOUTS:
-        raise UnknownNameError(f"no layout of boxes is called {kind!r}; there is {', '.join(HEAD_LAYOUTS)}")
+    if layout not in HEAD_LAYOUTS:
+        raise UnknownNameError(f"no layout of boxes is called {layout!r}; there is {', '.join(HEAD_LAYOUTS)}")
     heads = head_layers(network)
-    scale = (1.0, 1.0) if kind == "boxes" else (float(network.width), float(network.height))
+    scale = (1.0, 1.0) if layout == "boxes" else (float(network.width), float(network.height))
     boxes, told, scores, probabilities = [], [], [], []
     for layer in heads:
         with target.scope(f"{layer.name}_boxes"):
             centre, size, objectness, factor, classes = _columns(target, network, layer, values[layer.index], scale)
-            own = factor if kind == "yolov5" and layer.kind == "region" else objectness
+            own = factor if layout == "yolov5" and layer.kind == "region" else objectness
             boxes.append(target.concat([centre, size], 1))
             told.append(own)
             probabilities.append(classes)
-            scores.append(target.multiply(factor, classes) if nms or kind != "yolov5" else classes)
-    with target.scope(kind):
+            scores.append(target.multiply(factor, classes) if nms or layout != "yolov5" else classes)
+    with target.scope(layout):
         placed = target.concat(boxes, 0)
-        wanted = target.concat(probabilities if kind == "yolov5" else scores, 0)
-        if kind == "yolov8":
+        wanted = target.concat(probabilities if layout == "yolov5" else scores, 0)
+        if layout == "yolov8":
             output = target.concat([_turned(target, placed), _turned(target, wanted)], 0)
         else:
             output = target.concat([placed, target.concat(told, 0), wanted], 1)
@@ -91,21 +93,25 @@ def _turned(target: Target[V], x: V) -> V:
 
 
 def _columns(target: Target[V], network: Network, layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
-    if layer.kind == "detection":
-        return _detection_columns(target, layer, x, scale)
-    if layer.kind == "region":
-        return _region_columns(target, layer, x, scale)
-    return _yolo_columns(target, network, layer, x, scale)
+    match layer.settings:
+        case Detection() as settings:
+            return _detection_columns(target, layer, settings, x, scale)
+        case Region() as settings:
+            return _region_columns(target, layer, settings, x, scale)
+        case YoloHead() as settings:
+            return _yolo_columns(target, network, layer, settings, x, scale)
+    raise AssertionError(f"[{layer.kind}] is no detection layer")
 
 
-def _yolo_columns(target: Target[V], network: Network, layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
-    settings = layer.settings
-    num, entries, classes = settings["num"], settings["entries"], settings["classes"]
+def _yolo_columns(
+    target: Target[V], network: Network, layer: Layer, settings: YoloHead, x: V, scale: tuple[float, float]
+) -> Columns[V]:
+    num, entries, classes = settings.num, settings.entries, settings.classes
     cells = (layer.out_shape[2], layer.out_shape[1])
     rows = target.rearrange(x, Rearrangement("(n e) h w -> (h w n) e", n=num))
     per_pixel = np.array([scale[0] / network.width, scale[1] / network.height])
-    anchors = np.array(settings["anchors"]).reshape(-1, 2)[list(settings["mask"])] * per_pixel
-    if layer.kind == "Gaussian_yolo":
+    anchors = np.array(settings.anchors).reshape(-1, 2)[list(settings.mask)] * per_pixel
+    if isinstance(settings, GaussianYolo):
         x_, x_spread, y_, y_spread, w_, w_spread, h_, h_spread, objectness, found = target.split(
             rows, [1] * 9 + [entries - 9], 1
         )
@@ -114,24 +120,22 @@ def _yolo_columns(target: Target[V], network: Network, layer: Layer, x: V, scale
         found = target.multiply(found, target.add(target.multiply(spread, -0.25), 1.0))
     else:
         centre, size, objectness, found = target.split(rows, [2, 2, 1, classes], 1)
-    if settings["new_coords"]:  # (2·v)² in place of exp(v)
+    if settings.new_coords:  # (2·v)² in place of exp(v)
         size, anchors = target.multiply(size, size), 4 * anchors
     else:
         size = target.activation(size, "exp")
     size = target.multiply(size, _constant(target, layer, "anchors", np.tile(anchors, (cells[0] * cells[1], 1))))
     centre = _on_the_grid(target, layer, centre, _grid(cells, num, places_first=True), cells, scale)
-    point = settings.get("yolo_point", "center")
-    if point != "center":
-        centre = target.add(centre, target.multiply(size, 0.5 if point == "left_top" else -0.5))
+    if isinstance(settings, GaussianYolo) and settings.yolo_point != "center":
+        centre = target.add(centre, target.multiply(size, 0.5 if settings.yolo_point == "left_top" else -0.5))
     return centre, size, objectness, objectness, found
 
 
-def _region_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
-    settings = layer.settings
-    num, entries, coords, classes = (settings[key] for key in ("num", "entries", "coords", "classes"))
+def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, scale: tuple[float, float]) -> Columns[V]:
+    num, entries, coords, classes = settings.num, settings.entries, settings.coords, settings.classes
     cells = (layer.out_shape[2], layer.out_shape[1])
     count = cells[0] * cells[1] * num
-    fork = settings["channels_last"]
+    fork = settings.channels_last
     if fork:
         rows = target.reshape(x, (count, entries))
     else:
@@ -140,15 +144,15 @@ def _region_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float, f
     parts = target.split(rows, [2, 2, *extra, 1, classes], 1)
     centre, size, factor, found = *parts[:2], *parts[-2:]
     ones = _constant(target, layer, "ones", np.ones((count, 1)))
-    if settings["background"]:  # the background's probability stands where the objectness would
+    if settings.background:  # the background's probability stands where the objectness would
         factor = ones
-    tree = settings["tree"]
+    tree = settings.tree
     if tree is not None:
         found = _down_the_tree(target, found, tree)
     told = ones if fork and tree is None else factor
     if fork:
         centre = target.activation(centre, "sigmoid")
-    anchors = np.array(settings["anchors"]).reshape(-1, 2)[:num] / cells * scale
+    anchors = np.array(settings.anchors).reshape(-1, 2)[:num] / cells * scale
     places = cells[0] * cells[1]
     laid = np.tile(anchors, (places, 1)) if fork else np.repeat(anchors, places, axis=0)
     size = target.multiply(target.activation(size, "exp"), _constant(target, layer, "anchors", laid))
@@ -156,9 +160,10 @@ def _region_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float, f
     return centre, size, told, factor, found
 
 
-def _detection_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
-    settings = layer.settings
-    side, num, classes, coords = (settings[key] for key in ("side", "num", "classes", "coords"))
+def _detection_columns(
+    target: Target[V], layer: Layer, settings: Detection, x: V, scale: tuple[float, float]
+) -> Columns[V]:
+    side, num, classes, coords = settings.side, settings.num, settings.classes, settings.coords
     places = side * side
     sizes = [places * classes, places * num, places * num * 4]
     if coords > 4:
@@ -170,7 +175,7 @@ def _detection_columns(target: Target[V], layer: Layer, x: V, scale: tuple[float
     if num > 1:
         found = target.concat([found] * num, 1)
     found = target.reshape(found, (places * num, classes))
-    if settings["sqrt"]:
+    if settings.sqrt:
         size = target.multiply(size, size)
     if scale != (1.0, 1.0):
         size = target.multiply(size, _constant(target, layer, "scale", np.array([scale])))

@@ -10,59 +10,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning.activations import activate
-from layoutbridge.darknet.meaning.context import Context, first_axis
+from layoutbridge.darknet.meaning.context import Context, first_axis, means
+from layoutbridge.darknet.structure.kinds import (
+    Implicit,
+    Route,
+    Sam,
+    ScaleChannels,
+    ScaledSum,
+    SecondOrderSum,
+    Shortcut,
+    Sum,
+)
 from layoutbridge.frameworks.primitives import V
 
 _LEAST_SUM = 0.0001  # Darknet's eps below the line of normalised weights
 _LEAST_WEIGHT = 0.001  # and what its relu of a weight is at least
 
 
-def route(place: Context[V]) -> V:
+@means(Route)
+def route(context: Context[V], settings: Route) -> V:
     """[route]: inputs, or one of `groups` parts of each, side by side; flat where they are no pictures of one size."""
-    target, groups, group = place.target, place.settings["groups"], place.settings["group_id"]
-    parts = list(place.inputs)
+    target, groups, group = context.target, settings.groups, settings.group_id
+    parts = list(context.inputs)
     if groups > 1:
         parts = [first_axis(target, x, group * x.shape[0] // groups, (group + 1) * x.shape[0] // groups) for x in parts]
-    if len(place.layer.out_shape) == 1:
-        parts = [place.flat(x) for x in parts]
+    if len(context.layer.out_shape) == 1:
+        parts = [context.flat(x) for x in parts]
     return target.concat(parts)
 
 
-def shortcut(place: Context[V]) -> V:
-    """[shortcut] in its three modes, then the activation."""
-    modes = {"sum": _sum, "scaled": _scaled, "second_order": _second_order}
-    return activate(place.target, modes[place.settings["mode"]](place), place.settings["activation"])
+@means(Shortcut)
+def shortcut(context: Context[V], settings: Shortcut) -> V:
+    """[shortcut] in its three ways, then the activation."""
+    return activate(context.target, _added(context, settings.way), settings.activation)
 
 
-def scale_channels(place: Context[V]) -> V:
+def _added(context: Context[V], way: Sum | ScaledSum | SecondOrderSum) -> V:
+    match way:
+        case Sum():
+            return _summed(context, way)
+        case ScaledSum():
+            return _scaled(context, way)
+        case SecondOrderSum():
+            return _second_order(context, way)
+
+
+@means(ScaleChannels)
+def scale_channels(context: Context[V], settings: ScaleChannels) -> V:
     """[scale_channels]: one factor a channel, or with `scale_wh` one a place."""
-    factors, picture = place.inputs
-    return activate(place.target, place.target.multiply(picture, factors), place.settings["activation"])
+    factors, picture = context.inputs
+    return activate(context.target, context.target.multiply(picture, factors), settings.activation)
 
 
-def sam(place: Context[V]) -> V:
+@means(Sam)
+def sam(context: Context[V], settings: Sam) -> V:
     """[sam]: the product."""
-    return activate(place.target, place.target.multiply(*place.inputs), place.settings["activation"])
+    return activate(context.target, context.target.multiply(*context.inputs), settings.activation)
 
 
-def implicit(place: Context[V]) -> V:
+@means(Implicit)
+def implicit(context: Context[V], settings: Implicit) -> V:
     """[implicit]: its weights."""
-    return place.target.constant(place.lazy("weights"))
+    return context.target.constant(context.lazy("weights"))
 
 
-def _sum(place: Context[V]) -> V:
-    target = place.target
-    channels = place.layer.out_shape[0]
-    parts = [_first_channels(place, x, channels) for x in place.inputs]
-    if place.settings["weights_type"] != "none":
-        weights = normalized_weights(place.array("weights"), place.settings["weights_normalization"])
+def _summed(context: Context[V], way: Sum) -> V:
+    target = context.target
+    channels = context.layer.out_shape[0]
+    parts = [_first_channels(context, x, channels) for x in context.inputs]
+    if way.weights_type != "none":
+        weights = normalized_weights(context.array("weights"), way.weights_normalization)
         parts = [
-            target.multiply(x, target.constant(place.constant(f"weights_{k}", _one_place(row[: x.shape[0]]))))
+            target.multiply(x, target.constant(context.constant(f"weights_{k}", _one_place(row[: x.shape[0]]))))
             for k, (x, row) in enumerate(zip(parts, weights, strict=True))
         ]
     total = parts[0]
     for x in parts[1:]:
-        total = _added_to_first(place, total, x)
+        total = _added_to_first(context, total, x)
     return total
 
 
@@ -79,24 +103,24 @@ def _one_place(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.reshape(-1, 1, 1)
 
 
-def _first_channels(place: Context[V], x: V, channels: int) -> V:
-    return x if x.shape[0] <= channels else first_axis(place.target, x, 0, channels)
+def _first_channels(context: Context[V], x: V, channels: int) -> V:
+    return x if x.shape[0] <= channels else first_axis(context.target, x, 0, channels)
 
 
-def _added_to_first(place: Context[V], total: V, x: V) -> V:
+def _added_to_first(context: Context[V], total: V, x: V) -> V:
     """total + x, where x may have fewer channels: the others stay as they are."""
     missing = total.shape[0] - x.shape[0]
     if missing:
-        x = place.target.pad(x, (0, 0, 0), (missing, 0, 0))
-    return place.target.add(total, x)
+        x = context.target.pad(x, (0, 0, 0), (missing, 0, 0))
+    return context.target.add(total, x)
 
 
-def _scaled(place: Context[V]) -> V:
+def _scaled(context: Context[V], way: ScaledSum) -> V:
     """The original's: alpha·x + beta·other where they overlap, x alone elsewhere."""
-    target, settings = place.target, place.settings
-    x, other = place.inputs
-    alpha, beta, step, sample = (settings[key] for key in ("alpha", "beta", "step", "sample"))
-    channels, rows, columns = settings["overlap"]
+    target = context.target
+    x, other = context.inputs
+    alpha, beta, step, sample = way.alpha, way.beta, way.step, way.sample
+    channels, rows, columns = way.overlap
     stops = (channels, (rows - 1) * step + 1, (columns - 1) * step + 1)
     part = target.slice(other, (0, 0, 0), stops, (1, step, step))
     written = np.zeros(x.shape)
@@ -104,22 +128,21 @@ def _scaled(place: Context[V]) -> V:
     if sample > 1:  # each value lands on the first place of its block
         part = target.upsample(part, sample)
         part = target.multiply(
-            part, target.constant(place.constant("places", written[:channels, : part.shape[1], : part.shape[2]]))
+            part, target.constant(context.constant("places", written[:channels, : part.shape[1], : part.shape[2]]))
         )
     if beta != 1:
         part = target.multiply(part, beta)
     if alpha != 1:
-        whole = bool(written.all())
-        share = 1 + (alpha - 1) * written
-        x = target.multiply(x, alpha) if whole else target.multiply(x, target.constant(place.constant("alpha", share)))
-    after = tuple(length - held for length, held in zip(x.shape, part.shape, strict=True))
+        share = context.constant("alpha", 1 + (alpha - 1) * written)
+        x = target.multiply(x, alpha if written.all() else target.constant(share))
+    after = tuple(length - there for length, there in zip(x.shape, part.shape, strict=True))
     return target.add(x, target.pad(part, (0, 0, 0), after))
 
 
-def _second_order(place: Context[V]) -> V:
+def _second_order(context: Context[V], way: SecondOrderSum) -> V:
     """SORT: a + b + sqrt(relu(a)·relu(b) + ε)."""
-    target = place.target
-    a, b = place.inputs
+    target = context.target
+    a, b = context.inputs
     product = target.multiply(target.activation(a, "relu"), target.activation(b, "relu"))
-    term = target.activation(target.add(product, place.settings["epsilon"]), "sqrt")
+    term = target.activation(target.add(product, way.epsilon), "sqrt")
     return target.add(target.add(a, b), term)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.registry import register
+from layoutbridge.darknet.structure.settings import S
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
 Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What may be chosen: batch norm as a layer of its own; sizes of input that are not the cfg's."""
+class Variant:
+    """How a network may be written: batch norm as a layer of its own; sizes of input that are not the cfg's."""
 
     keep_batch_norm: bool = False
     open_size: bool = False
@@ -33,17 +36,12 @@ class Context(Generic[V]):
     layer: Layer
     inputs: tuple[V, ...]
     arrays: Arrays
-    options: Options = Options()
+    variant: Variant = Variant()
 
     @property
     def x(self) -> V:
         """The first input."""
         return self.inputs[0]
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The layer's settings."""
-        return self.layer.settings
 
     def array(self, name: str) -> NDArray[np.float32]:
         """The parameter `name`, in its shape; mostly a view of the weights file."""
@@ -62,6 +60,21 @@ class Context(Generic[V]):
     def flat(self, x: V) -> V:
         """x as a vector."""
         return self.target.reshape(x, (prod(x.shape),))
+
+
+Meaning = Callable[[Context[V], S], V]
+_meanings: dict[str, Meaning[Any, Any]] = {}
+MEANINGS: Mapping[str, Meaning[Any, Any]] = MappingProxyType(_meanings)
+
+
+def means(*kinds: type[S]) -> Callable[[Meaning[V, S]], Meaning[V, S]]:
+    """Say that a function writes the layers of these kinds."""
+
+    def add(meaning: Meaning[V, S]) -> Meaning[V, S]:
+        register(_meanings, kinds, meaning)
+        return meaning
+
+    return add
 
 
 def first_axis(target: Target[V], x: V, start: int, stop: int) -> V:

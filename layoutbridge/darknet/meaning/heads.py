@@ -8,58 +8,63 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import groupby
 
-from layoutbridge.darknet.meaning.context import Context
+from layoutbridge.darknet.meaning.context import Context, means
 from layoutbridge.darknet.meaning.pointwise import grouped_softmax
+from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, Yolo, YoloHead
 from layoutbridge.frameworks.primitives import Target, V
 from layoutbridge.operations.catalog import op
 
 Mark = str  # what is done to an entry of a box: "", "sigmoid", "softmax" or "scaled"
 
 
-def region(place: Context[V]) -> V:
+@means(Region)
+def region(context: Context[V], settings: Region) -> V:
     """[region]: logistics and softmax over entries of each box; the fork's result lies channels last."""
-    target, settings = place.target, place.settings
-    marks = [""] * settings["entries"]
-    for first, end in settings["logistic"]:
+    target = context.target
+    marks = [""] * settings.entries
+    for first, end in settings.logistic:
         marks[first:end] = ["sigmoid"] * (end - first)
-    if settings["softmax_entries"] is not None:
-        first, end = settings["softmax_entries"]
+    if settings.softmax_entries is not None:
+        first, end = settings.softmax_entries
         marks[first:end] = ["softmax"] * (end - first)
-    tree = settings["tree"]
+    tree = settings.tree
 
     def classes(x: V) -> V:
         return target.softmax(x, 0) if tree is None else grouped_softmax(target, x, tree.sizes)
 
-    x = _by_entries(target, place.x, marks * settings["num"], settings["entries"], {"softmax": classes})
-    return target.rearrange(x, op("darknet_flatten")) if settings["channels_last"] else x
+    x = _by_entries(target, context.x, marks * settings.num, settings.entries, {"softmax": classes})
+    return target.rearrange(x, op("darknet_flatten")) if settings.channels_last else x
 
 
-def yolo(place: Context[V]) -> V:
+@means(Yolo)
+def yolo(context: Context[V], settings: Yolo) -> V:
     """[yolo]: logistics; then x and y are spread around their middle by scale_x_y."""
-    return _yolo(place, (0, 1))
+    return _yolo(context, settings, (0, 1))
 
 
-def gaussian_yolo(place: Context[V]) -> V:
+@means(GaussianYolo)
+def gaussian_yolo(context: Context[V], settings: GaussianYolo) -> V:
     """[Gaussian_yolo]: the same, with a spread behind each of x, y, w, h."""
-    return _yolo(place, (0, 2))
+    return _yolo(context, settings, (0, 2))
 
 
-def detection(place: Context[V]) -> V:
+@means(Detection)
+def detection(context: Context[V], settings: Detection) -> V:
     """[detection]: a softmax over the classes of each place, which lie first."""
-    target, settings = place.target, place.settings
-    x = place.flat(place.x)
-    if not settings["softmax"]:
+    target = context.target
+    x = context.flat(context.x)
+    if not settings.softmax:
         return x
-    places, classes = settings["side"] ** 2, settings["classes"]
+    places, classes = settings.side**2, settings.classes
     scores, rest = target.split(x, (places * classes, x.shape[0] - places * classes))
     shares = target.softmax(target.reshape(scores, (places, classes)), 1)
     return target.concat([target.reshape(shares, scores.shape), rest])
 
 
-def _yolo(place: Context[V], positions: tuple[int, int]) -> V:
-    target, settings, scale = place.target, place.settings, place.settings["scale_x_y"]
-    marks = [""] * settings["entries"]
-    for first, end in settings["logistic"]:
+def _yolo(context: Context[V], settings: YoloHead, positions: tuple[int, int]) -> V:
+    target, scale = context.target, settings.scale_x_y
+    marks = [""] * settings.entries
+    for first, end in settings.logistic:
         marks[first:end] = ["sigmoid"] * (end - first)
     inner: Callable[[V], V] = lambda x: x  # noqa: E731
     if scale != 1:
@@ -72,7 +77,7 @@ def _yolo(place: Context[V], positions: tuple[int, int]) -> V:
     def spread(x: V) -> V:
         return target.add(target.multiply(inner(x), scale), -0.5 * (scale - 1))
 
-    return _by_entries(target, place.x, marks * settings["num"], settings["entries"], {"scaled": spread})
+    return _by_entries(target, context.x, marks * settings.num, settings.entries, {"scaled": spread})
 
 
 def _by_entries(target: Target[V], x: V, marks: list[Mark], entries: int, functions: dict[Mark, Callable[[V], V]]) -> V:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from layoutbridge.darknet.meaning.context import Context
+from layoutbridge.darknet.meaning.context import Context, means
+from layoutbridge.darknet.structure.kinds import Batchnorm
 from layoutbridge.frameworks.primitives import LazyArray, V
 
 _ORIGINAL_EPSILON, _FORK_EPSILON = 0.000001, 0.00001
@@ -29,12 +30,12 @@ class Fold:
     shift: NDArray[np.float64]
 
 
-def fold_of(place: Context[V]) -> Fold:
+def fold_of(context: Context[V]) -> Fold:
     """The layer's batch norm as factor·x + shift."""
     scales, means, variances, biases = (
-        place.array(name).astype(np.float64) for name in ("scales", "means", "variances", "biases")
+        context.array(name).astype(np.float64) for name in ("scales", "means", "variances", "biases")
     )
-    factor = scales / divisor(variances, place.network.flavor)
+    factor = scales / divisor(variances, context.network.flavor)
     return Fold(factor, biases - means * factor)
 
 
@@ -60,22 +61,23 @@ def folded(weights: NDArray[np.float32], factor: NDArray[np.float64], name: str,
     return LazyArray(name, weights.shape, rows, unrounded=unrounded)
 
 
-def kept(place: Context[V], x: V) -> V:
+def kept(context: Context[V], x: V) -> V:
     """The target's own batch norm of x, equal to Darknet's."""
-    variances, epsilon = place.lazy("variances"), _FORK_EPSILON
-    if place.network.flavor == "pjreddie":
-        squared = divisor(place.array("variances").astype(np.float64), "pjreddie") ** 2
-        variances, epsilon = place.constant("squared_divisors", squared), 0.0
-    return place.target.batch_norm(
-        x, place.lazy("scales"), place.lazy("biases"), place.lazy("means"), variances, epsilon=epsilon
+    variances, epsilon = context.lazy("variances"), _FORK_EPSILON
+    if context.network.flavor == "pjreddie":
+        squared = divisor(context.array("variances").astype(np.float64), "pjreddie") ** 2
+        variances, epsilon = context.constant("squared_divisors", squared), 0.0
+    return context.target.batch_norm(
+        x, context.lazy("scales"), context.lazy("biases"), context.lazy("means"), variances, epsilon=epsilon
     )
 
 
-def batchnorm(place: Context[V]) -> V:
+@means(Batchnorm)
+def batchnorm(context: Context[V], settings: Batchnorm) -> V:
     """[batchnorm]: a factor and a shift for each channel."""
-    if place.options.keep_batch_norm:
-        return kept(place, place.x)
-    fold = fold_of(place)
-    target, one_place = place.target, (-1, 1, 1)
-    scaled = target.multiply(place.x, target.constant(place.constant("factor", fold.factor.reshape(one_place))))
-    return target.add(scaled, target.constant(place.constant("shift", fold.shift.reshape(one_place))))
+    if context.variant.keep_batch_norm:
+        return kept(context, context.x)
+    fold = fold_of(context)
+    target, one_place = context.target, (-1, 1, 1)
+    scaled = target.multiply(context.x, target.constant(context.constant("factor", fold.factor.reshape(one_place))))
+    return target.add(scaled, target.constant(context.constant("shift", fold.shift.reshape(one_place))))

@@ -12,46 +12,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning.activations import activate
-from layoutbridge.darknet.meaning.context import Context
+from layoutbridge.darknet.meaning.context import Context, means
+from layoutbridge.darknet.structure.kinds import (
+    Activation,
+    Cost,
+    Dropout,
+    Empty,
+    L2norm,
+    Logistic,
+    Lrn,
+    Reorg,
+    Reorg3d,
+    Softmax,
+)
+from layoutbridge.darknet.structure.settings import Moving, Settings
 from layoutbridge.frameworks.primitives import Target, V
 from layoutbridge.operations.catalog import entry, op
 
 
-def activation(place: Context[V]) -> V:
+@means(Activation)
+def activation(context: Context[V], settings: Activation) -> V:
     """[activation]."""
-    return activate(place.target, place.x, place.settings["activation"])
+    return activate(context.target, context.x, settings.activation)
 
 
-def unchanged(place: Context[V]) -> V:
+@means(Dropout, Empty)
+def unchanged(context: Context[V], _: Settings) -> V:
     """[dropout] and [empty]."""
-    return place.x
+    return context.x
 
 
-def cost(place: Context[V]) -> V:
+@means(Cost)
+def cost(context: Context[V], settings: Cost) -> V:
     """[cost]: the input, flat."""
-    return place.flat(place.x)
+    return context.flat(context.x)
 
 
-def reorg(place: Context[V]) -> V:
+@means(Reorg, Reorg3d)
+def reorg(context: Context[V], settings: Moving) -> V:
     """[reorg] and [reorg3d]: a permutation of the catalogue under the layer's own shape; or zeros behind, `extra`."""
-    target, name = place.target, place.settings["operation"]
+    target, name = context.target, settings.operation
     if name is None:
-        return target.pad(place.flat(place.x), (0,), (place.settings["extra"],))
-    parameters = {"stride": place.settings["stride"]} if "stride" in entry(name).parameters else {}
-    return target.reshape(target.rearrange(place.x, op(name, **parameters)), place.layer.out_shape)
+        return target.pad(context.flat(context.x), (0,), (settings.extra,))
+    parameters = {"stride": settings.stride} if "stride" in entry(name).parameters else {}
+    return target.reshape(target.rearrange(context.x, op(name, **parameters)), context.layer.out_shape)
 
 
-def lrn(place: Context[V]) -> V:
+@means(Lrn)
+def lrn(context: Context[V], settings: Lrn) -> V:
     """[lrn]: x·(kappa + alpha·M·x²)^(−beta); M, fixed, is what Darknet's running window sums for each channel."""
-    target, settings = place.target, place.settings
-    channels = place.x.shape[0]
-    window = settings["alpha"] * running_window(channels, settings["size"])
+    target = context.target
+    channels = context.x.shape[0]
+    window = settings.alpha * running_window(channels, settings.size)
     sums = target.conv2d(
-        target.multiply(place.x, place.x),
-        place.constant("window", window.reshape(channels, channels, 1, 1)),
-        place.constant("kappa", np.full(channels, settings["kappa"])),
+        target.multiply(context.x, context.x),
+        context.constant("window", window.reshape(channels, channels, 1, 1)),
+        context.constant("kappa", np.full(channels, settings.kappa)),
     )
-    return target.multiply(place.x, target.power(sums, -settings["beta"]))
+    return target.multiply(context.x, target.power(sums, -settings.beta))
 
 
 def running_window(channels: int, size: int) -> NDArray[np.float64]:
@@ -75,27 +93,30 @@ def running_window(channels: int, size: int) -> NDArray[np.float64]:
     return sums
 
 
-def l2norm(place: Context[V]) -> V:
+@means(L2norm)
+def l2norm(context: Context[V], settings: L2norm) -> V:
     """[l2norm]: x over the root of the sum of squares over the channels."""
-    target = place.target
-    squares = target.reduce_sum(target.multiply(place.x, place.x), 0)
-    return target.divide(place.x, target.activation(squares, "sqrt"))
+    target = context.target
+    squares = target.reduce_sum(target.multiply(context.x, context.x), 0)
+    return target.divide(context.x, target.activation(squares, "sqrt"))
 
 
-def logistic(place: Context[V]) -> V:
+@means(Logistic)
+def logistic(context: Context[V], settings: Logistic) -> V:
     """[logistic]."""
-    return place.target.activation(place.x, "sigmoid")
+    return context.target.activation(context.x, "sigmoid")
 
 
-def softmax(place: Context[V]) -> V:
+@means(Softmax)
+def softmax(context: Context[V], settings: Softmax) -> V:
     """[softmax]: over equal groups of the flat input, or over a tree's groups; x over the temperature first."""
-    target, settings = place.target, place.settings
-    x = place.flat(place.x)
-    if settings["temperature"] != 1:
-        x = target.divide(x, settings["temperature"])
-    if settings["tree"] is not None:
-        return grouped_softmax(target, x, settings["tree"].sizes)
-    groups = settings["groups"]
+    target = context.target
+    x = context.flat(context.x)
+    if settings.temperature != 1:
+        x = target.divide(x, settings.temperature)
+    if settings.tree is not None:
+        return grouped_softmax(target, x, settings.tree.sizes)
+    groups = settings.groups
     if groups == 1:
         return target.softmax(x, 0)
     total = x.shape[0]

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layoutbridge.darknet.meaning import Arrays, Context, Options, check_kinds, write_layers
+from layoutbridge.darknet.meaning import Arrays, Context, Variant, check_kinds, write_layers
 from layoutbridge.darknet.ports.outputs import INPUT, Output, check_head, head_outputs, layer_output
 from layoutbridge.darknet.ports.port import Export, Port, Runner
+from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.model import STATISTICS, Network, Shape
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
@@ -188,7 +189,7 @@ def build_model(
     """The model of a `head`'s outputs, or without one of these `layers`' own."""
     check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
-    check_kinds(network.layers, network.source)
+    check_kinds(network)
     keras = load_keras()
     from layoutbridge.frameworks.tensorflow.target import KerasTarget
 
@@ -198,7 +199,7 @@ def build_model(
         network,
         parameters,
         target.input,
-        options=Options(keep_batch_norm=keep_batch_norm),
+        variant=Variant(keep_batch_norm=keep_batch_norm),
         context=_TrainedContext if keep_batch_norm else Context,
     )
 
@@ -228,8 +229,8 @@ def _output(
     name, value, shape = output.name, output.value, output.value.shape
     if output.layer is None or data_format == "channels_first" or len(shape) != 3:
         return target.output(value, as_picture=False), KerasOutput(name, shape, False)
-    layer = network.layers[output.layer]
-    if output.layer != INPUT and layer.kind == "region" and layer.settings["channels_last"]:  # in order of [H, W, C]
+    settings = None if output.layer == INPUT else network.layers[output.layer].settings
+    if isinstance(settings, Region) and settings.channels_last:  # Darknet's own order is that of [H, W, C]
         lying = target.reshape(value, (*shape[1:], shape[0]))
         return target.output(lying, as_picture=False), KerasOutput(name, shape, False)
     return target.output(value, as_picture=True), KerasOutput(name, shape, True)

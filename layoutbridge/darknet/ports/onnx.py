@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.boxes import HEAD_KINDS, head_rules
-from layoutbridge.darknet.meaning import Arrays, Options, write_layers
+from layoutbridge.darknet.detection.boxes import head_rules
+from layoutbridge.darknet.meaning import Arrays, Variant, write_layers
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
 from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
 from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Export, Port, Run, Runner
 from layoutbridge.darknet.ports.precision import activation_in_float32, whole_in_float32
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.files import Progress
@@ -279,8 +280,8 @@ def _build(
             written[layer.name] = named = target.named(value, layer.name)
         return named if value.batched else value
 
-    options = Options(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
-    values = write_layers(target, network, parameters, target.input, options=options, finish=finish)
+    variant = Variant(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
+    values = write_layers(target, network, parameters, target.input, variant=variant, finish=finish)
     outputs = {
         output.name: written[output.name] if output.name in written else target.named(output.value, output.name)
         for output in head_outputs(target, network, target.input, values, head, nms=nms)
@@ -369,7 +370,7 @@ def _unfit_warnings(network: Network, unfit: Mapping[str, tuple[str, float]]) ->
         if layer.name in unfit:
             name, largest = unfit[layer.name]
             yield (
-                f"{network.source}, line {layer.line}: {layer.name} stays in float32: '{name}' reaches {largest:.3g}, "
+                f"{network.where(layer)}: {layer.name} stays in float32: '{name}' reaches {largest:.3g}, "
                 "which float16 (6.1e-05 to 65504) cannot hold"
             )
 
@@ -383,7 +384,7 @@ def _metadata(network: Network, head: str, names: Sequence[str] | None) -> dict[
         metadata |= {"input_layout": "NCHW"} | ({"input_color_order": "RGB"} if network.channels == 3 else {})
     if names is not None:
         metadata["names"] = json.dumps(list(names), ensure_ascii=False)
-    if any(layer.kind in HEAD_KINDS for layer in network.layers):
+    if any(isinstance(layer.settings, Head) for layer in network.layers):
         with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
             metadata["head_rules"] = head_rules(network).to_json()
     return metadata
@@ -398,10 +399,10 @@ def _check_names(network: Network, names: Sequence[str] | None) -> None:
     if names is None:
         return
     for layer in network.layers:
-        if layer.kind in HEAD_KINDS and len(names) != layer.settings["classes"]:
+        if isinstance(layer.settings, Head) and len(names) != layer.settings.classes:
             raise ParameterError(
-                f"{len(names)} names were given and {network.source}, line {layer.line}: [{layer.kind}] has "
-                f"{layer.settings['classes']} classes"
+                f"{len(names)} names were given and {network.where(layer)}: [{layer.kind}] has "
+                f"{layer.settings.classes} classes"
             )
 
 

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from layoutbridge.darknet.detection.boxes import HEAD_KINDS, head_layers
+from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnknownNameError
 from layoutbridge.frameworks.primitives import Target, V
 
 HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
 INPUT = -1  # as in `Layer.inputs`
-_ENDINGS = ("softmax", "logistic", "cost", "dropout")  # what may stand behind a classifier's raw scores
 
 
 def output_layers(network: Network, head: str = "darknet") -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def output_layers(network: Network, head: str = "darknet") -> tuple[int, ...]:
     check_head(head)
     if head in HEAD_LAYOUTS:
         return tuple(layer.index for layer in head_layers(network))
-    chosen = [layer.index for layer in network.layers if layer.kind in HEAD_KINDS] or [len(network.layers) - 1]
+    chosen = [layer.index for layer in network.layers if isinstance(layer.settings, Head)] or [len(network.layers) - 1]
     if head == "raw":
         chosen = [_before(network, index) for index in chosen]
     return tuple(dict.fromkeys(chosen))
@@ -93,8 +93,8 @@ def check_head(head: str) -> None:
 def _before(network: Network, index: int) -> int:
     """The layer whose output is the raw input of the head `index`; of a network without a head, its own last one."""
     layer = network.layers[index]
-    if layer.kind in HEAD_KINDS:
+    if isinstance(layer.settings, Head):
         return layer.inputs[0]
-    while index >= 0 and network.layers[index].kind in _ENDINGS:
+    while index >= 0 and network.layers[index].settings.follows_scores:
         index = network.layers[index].inputs[0]
     return index

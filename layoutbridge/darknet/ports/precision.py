@@ -6,18 +6,14 @@ nothing beyond 65504. A maximum, a copy or a convolution (whose sums runtimes ke
 
 from __future__ import annotations
 
-from layoutbridge.darknet.detection.boxes import HEAD_KINDS
 from layoutbridge.darknet.structure.model import Layer
-
-_WHOLE = (*HEAD_KINDS, "softmax", "logistic", "cost", "lrn", "l2norm", "batchnorm", "avgpool", "local_avgpool")
-_SUMMING = "normalize_channels"  # how activations begin that divide by a sum over the channels
 
 
 def whole_in_float32(layer: Layer) -> bool:
     """Whether all of a layer is computed in float32."""
-    return layer.kind in _WHOLE or layer.settings.get("mode") == "second_order"
+    return layer.settings.in_float32
 
 
 def activation_in_float32(layer: Layer) -> bool:
     """Whether what follows a layer's own product or sum is computed in float32."""
-    return str(layer.settings.get("activation", "")).startswith(_SUMMING)
+    return layer.settings.activation_in_float32

@@ -57,7 +57,7 @@ def to_module(network: Network, weights: Weights, head: str | None = None) -> Da
     With a `head` it returns what that consists of: see `torch_module.DarknetProgram`. Raises `UnsupportedError` for a
     layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head, and `MissingFrameworkError`.
     """
-    check_kinds(network.layers, network.source)
+    check_kinds(network)
     require("torch", "PyTorch", framework.EXTRA)
     from layoutbridge.darknet.ports.torch_module import DarknetModule, DarknetProgram
 
@@ -73,7 +73,7 @@ def run_torch(
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `to_module` does.
     """
-    check_kinds(network.layers, network.source)
+    check_kinds(network)
     require("torch", "PyTorch", framework.EXTRA)
     import torch
 
@@ -116,7 +116,7 @@ def write_torch(
             f"'{target}' must end in {PROGRAM}, the ending of exported programs, or {STATE_DICT}, that of state dicts"
         )
     check_head(head)
-    check_kinds(network.layers, network.source)
+    check_kinds(network)
     told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
     if target.suffix == STATE_DICT:
         require("safetensors", "safetensors", framework.EXTRA)
@@ -199,9 +199,7 @@ def weights_of(network: Network, module: torch.nn.Module) -> Weights:
         raise WeightsError(f"the module has {len(held)} layers, and {network.source} {len(network.layers)}")
     for layer, parameters in zip(network.layers, held, strict=True):
         if layer.parameters != parameters:
-            raise WeightsError(
-                f"{network.source}, line {layer.line}: the parameters of {layer.name} are not those of the module"
-            )
+            raise WeightsError(f"{network.where(layer)}: the parameters of {layer.name} are not those of the module")
     return module.to_weights()
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from layoutbridge.darknet.meaning import MEANINGS, Arrays, Context, Options
+from layoutbridge.darknet.meaning import Arrays, Context, Variant, write_layer
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
 from layoutbridge.darknet.ports.outputs import INPUT, output_layers, output_name
 from layoutbridge.darknet.reading.weights import Header, Weights, write_weights
 from layoutbridge.darknet.structure.model import STATISTICS, Layer, Network, Parameter
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, WeightsError
+from layoutbridge.errors import ParameterError, ShapeError, WeightsError
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.torch.derived import Derived
 from layoutbridge.frameworks.torch.program import Program, ProgramModule
@@ -62,17 +62,13 @@ class DarknetLayer(ProgramModule):
     def __init__(self, network: Network, layer: Layer, arrays: Arrays) -> None:
         target = TorchTarget(layer.in_shapes or (network.in_shape,))  # a layer without inputs sees the batch there
         inputs = target.inputs if layer.inputs else ()
-        place = _TorchContext(target, network, layer, inputs, arrays, Options(keep_batch_norm=True))
-        try:
-            value = target.with_batch(MEANINGS[layer.kind](place))
-        except UnsupportedError as error:
-            raise UnsupportedError(f"{network.source}, line {layer.line}: {error}") from None
-        if value.shape != layer.out_shape:
-            raise AssertionError(f"{layer.name} became {value.shape}, and Darknet's is {layer.out_shape}")
+        context = _TorchContext(target, network, layer, inputs, arrays, Variant(keep_batch_norm=True))
+        value = target.with_batch(write_layer(context))
         super().__init__(target.program, value.number)
         self.kind, self.line, self.in_file = layer.kind, layer.line, layer.parameters
         shapes = [*map(_by, layer.in_shapes), f"to {_by(layer.out_shape)}"]
-        told = [f"{key}={layer.settings[key]}" for key in _TOLD if layer.settings.get(key) is not None]
+        options = layer.settings.options()
+        told = [f"{key}={options[key]}" for key in _TOLD if options.get(key) is not None]
         self._described = ", ".join(shapes + told)
 
     def hold(self, arrays: Mapping[str, NDArray[np.float32]], owners: Mapping[str, DarknetLayer]) -> None:

@@ -5,52 +5,18 @@ Definition: parser.c (parse_network_cfg, parse_net_options) of both forks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
-from types import MappingProxyType
 
-from layoutbridge.darknet.reading import combining, heads, ignored_keys, moving, parametric, pointwise, pooling
+from layoutbridge.darknet.reading import READERS, ignored_keys
 from layoutbridge.darknet.reading.cfg import OUT_OF_SCOPE, RECURRENT
-from layoutbridge.darknet.reading.options import LARGEST, Options
+from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
 from layoutbridge.darknet.reading.place import Place
-from layoutbridge.darknet.structure.model import Flavor, Layer, Network, Section, Shape
+from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
+from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import CfgError, ParameterError
 
 _MOST_PARAMETERS = 1 << 36  # a quarter of a terabyte in float32
-
-BUILDERS: Mapping[str, Callable[[Place], Layer]] = MappingProxyType(
-    {
-        "convolutional": parametric.convolutional,
-        "deconvolutional": parametric.deconvolutional,
-        "connected": parametric.connected,
-        "local": parametric.local,
-        "maxpool": pooling.maxpool,
-        "local_avgpool": pooling.local_avgpool,
-        "avgpool": pooling.avgpool,
-        "upsample": pooling.upsample,
-        "crop": pooling.crop,
-        "route": combining.route,
-        "shortcut": combining.shortcut,
-        "scale_channels": combining.scale_channels,
-        "sam": combining.sam,
-        "implicit": combining.implicit,
-        "reorg": moving.reorg,
-        "reorg3d": moving.reorg3d,
-        "batchnorm": pointwise.batchnorm,
-        "activation": pointwise.activation,
-        "dropout": pointwise.unchanged,
-        "empty": pointwise.unchanged,
-        "cost": pointwise.cost,
-        "lrn": pointwise.lrn,
-        "l2norm": pointwise.l2norm,
-        "logistic": pointwise.logistic,
-        "softmax": pointwise.softmax,
-        "region": heads.region,
-        "yolo": heads.yolo,
-        "Gaussian_yolo": heads.gaussian_yolo,
-        "detection": heads.detection,
-    }
-)
 
 
 def build_network(
@@ -72,7 +38,7 @@ def build_network(
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg
     >>> sections, _ = parse_cfg("[net]\\nwidth=8\\nheight=6\\nchannels=3\\n[conv]\\nfilters=5\\nsize=3\\npad=1")
     >>> layer = build_network(sections).layers[0]
-    >>> layer.name, layer.out_shape, [(p.name, p.shape) for p in layer.parameters], layer.settings["activation"]
+    >>> layer.name, layer.out_shape, [(p.name, p.shape) for p in layer.parameters], layer.settings.activation
     ('0_convolutional', (5, 6, 8), [('biases', (5,)), ('weights', (5, 3, 3, 3))], 'logistic')
     """
     net, *rest = sections
@@ -111,8 +77,8 @@ def _layer(
 ) -> Layer:
     options = Options(section, flavor, warnings)
     in_shape = layers[-1].out_shape if layers else net_shape
-    layer = BUILDERS[section.kind](Place(options, index, section.kind, in_shape, net_shape, layers, folder))
-    options.ignore(*ignored_keys.EVERY_LAYER, *ignored_keys.OF_KIND.get(section.kind, ()))
+    layer = READERS[section.kind](Place(options, index, in_shape, net_shape, layers, folder))
+    options.ignore(*ignored_keys.EVERY_LAYER, *layer.settings.training_options)
     options.report_unused()
     return layer
 
@@ -152,8 +118,8 @@ def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:
         shape = (inputs,)
     else:
         raise options.error(f"gives no input: width={width}, height={height}, channels={channels}, inputs={inputs}")
-    if prod(shape) > LARGEST:
-        raise options.error(f"the input would have {prod(shape):,} values, over {LARGEST:,}")
+    if prod(shape) > LARGEST_COUNT:
+        raise options.error(f"the input would have {prod(shape):,} values, over {LARGEST_COUNT:,}")
     return shape
 
 

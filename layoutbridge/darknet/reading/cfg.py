@@ -11,83 +11,47 @@ Definition: parser.c (read_cfg, string_to_layer_type), option_list.c and utils.c
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
-from layoutbridge.darknet.structure.model import FLAVORS, Flavor, Option, Section
+from layoutbridge.darknet.structure.kinds import KINDS
+from layoutbridge.darknet.structure.model import Option, Section
+from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError
 
 LARGEST_CFG = 4 << 20  # bytes; the largest cfg of either fork has some fifty thousand
 MOST_SECTIONS = 10_000
-_SHOWN = 40
+_QUOTED = 40
 _SPACES = str.maketrans("", "", " \t\r\n")
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\x1a\x1b")
 
-# What both forks call a section, by the kind that it makes.
-_COMMON = {
-    "net": "net",
-    "network": "net",
-    "conv": "convolutional",
-    "convolutional": "convolutional",
-    "conn": "connected",
-    "connected": "connected",
-    "max": "maxpool",
-    "maxpool": "maxpool",
-    "avg": "avgpool",
-    "avgpool": "avgpool",
-    "soft": "softmax",
-    "softmax": "softmax",
-    "lrn": "lrn",
-    "normalization": "lrn",
-    "shortcut": "shortcut",
-    "crop": "crop",
-    "cost": "cost",
-    "detection": "detection",
-    "region": "region",
-    "yolo": "yolo",
-    "local": "local",
-    "activation": "activation",
-    "reorg": "reorg",
-    "dropout": "dropout",
-    "batchnorm": "batchnorm",
-    "route": "route",
-    "upsample": "upsample",
-    "rnn": "rnn",
-    "gru": "gru",
-    "lstm": "lstm",
-    "crnn": "crnn",
-}
-_OWN: dict[Flavor, dict[str, str]] = {
-    "pjreddie": {
-        "deconv": "deconvolutional",
-        "deconvolutional": "deconvolutional",
-        "l2norm": "l2norm",
-        "logistic": "logistic",
-        "iseg": "iseg",
-    },
-    "alexey": {
-        "local_avg": "local_avgpool",
-        "local_avgpool": "local_avgpool",
-        "reorg3d": "reorg3d",
-        "scale_channels": "scale_channels",
-        "sam": "sam",
-        "Gaussian_yolo": "Gaussian_yolo",
-        "empty": "empty",
-        "silence": "empty",
-        "implicit": "implicit",
-        "conv_lstm": "conv_lstm",
-        "history": "history",
-        "contrastive": "contrastive",
-    },
-}
 RECURRENT = frozenset({"rnn", "gru", "lstm", "crnn", "conv_lstm", "history"})
 OUT_OF_SCOPE = RECURRENT | {"iseg", "contrastive"}
+# Sections that make no layer here, and the forks that know them.
+_NO_LAYERS: Mapping[str, tuple[Flavor, ...]] = {
+    **dict.fromkeys(("rnn", "gru", "lstm", "crnn"), FLAVORS),
+    "iseg": ("pjreddie",),
+    **dict.fromkeys(("conv_lstm", "history", "contrastive"), ("alexey",)),
+}
 
 
-def shown(text: str) -> str:
+def _section_names(flavor: Flavor) -> Mapping[str, str]:
+    """What a fork calls sections, each with the kind that it makes."""
+    names = {"net": "net", "network": "net"} | {kind: kind for kind, forks in _NO_LAYERS.items() if flavor in forks}
+    for kind, settings in KINDS.items():
+        if flavor in settings.flavors:
+            names |= dict.fromkeys((kind, *settings.aliases), kind)
+    return names
+
+
+_NAMES: Mapping[Flavor, Mapping[str, str]] = {flavor: _section_names(flavor) for flavor in FLAVORS}
+
+
+def quoted(text: str) -> str:
     """`text` in quotes, on one line and not longer than an error should quote."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+    return repr(text if len(text) <= _QUOTED else text[: _QUOTED - 3] + "...")
 
 
 def check_flavor(flavor: str) -> Flavor:
@@ -159,7 +123,9 @@ def parse_cfg(
             options = {}
             sections.append(_section(line, number, source, flavor, options, warnings, first=not sections))
         elif not sections:
-            raise CfgError(f"{source}, line {number}: {shown(line)} stands before any section; a cfg begins with [net]")
+            raise CfgError(
+                f"{source}, line {number}: {quoted(line)} stands before any section; a cfg begins with [net]"
+            )
         else:
             _add_option(line, number, sections[-1], options, warnings)
     if not sections:
@@ -173,14 +139,14 @@ def _section(
     written, closed, note = line[1:].partition("]")
     where = f"{source}, line {number}"
     if not closed:
-        raise CfgError(f"{where}: {shown(line)} lacks its closing ]")
+        raise CfgError(f"{where}: {quoted(line)} lacks its closing ]")
     if note and note[0] not in "#;":
-        raise CfgError(f"{where}: {shown(line)} is no section: nothing may follow the ]")
+        raise CfgError(f"{where}: {quoted(line)} is no section: nothing may follow the ]")
     if note:
         warnings.append(f"{where}: the note behind [{written}] is dropped; Darknet would not know the section with it")
-    kind = _COMMON.get(written) or _OWN[flavor].get(written)
+    kind = _NAMES[flavor].get(written)
     if first and kind != "net":
-        raise CfgError(f"{where}: the first section is {shown(line)}; a cfg begins with [net]")
+        raise CfgError(f"{where}: the first section is {quoted(line)}; a cfg begins with [net]")
     if kind is None:
         raise CfgError(f"{where}: {_unknown(written, flavor)}")
     if kind == "net" and not first:
@@ -190,12 +156,12 @@ def _section(
 
 def _unknown(written: str, flavor: Flavor) -> str:
     other: Flavor = "pjreddie" if flavor == "alexey" else "alexey"
-    if written in _OWN[other]:
+    if written in _NAMES[other]:
         fork = "the original Darknet" if other == "pjreddie" else "Darknet's main fork"
         return f"[{written}] exists only in {fork}: read it with flavor {other!r}"
-    near = get_close_matches(written[:80], [*_COMMON, *_OWN[flavor]], n=1, cutoff=0.6)
+    near = get_close_matches(written[:80], [*_NAMES[flavor]], n=1, cutoff=0.6)
     advice = f"; did you mean [{near[0]}]?" if near else ""
-    return f"unknown section {shown('[' + written + ']')}{advice}"
+    return f"unknown section {quoted('[' + written + ']')}{advice}"
 
 
 def _add_option(line: str, number: int, section: Section, options: dict[str, Option], warnings: list[str]) -> None:
@@ -204,12 +170,12 @@ def _add_option(line: str, number: int, section: Section, options: dict[str, Opt
     cut = min((at for at in (rest.find("#"), rest.find(";")) if at >= 0), default=len(rest))
     value, note = rest[:cut], rest[cut:]
     if not equals or not value:
-        warnings.append(f"{where} {shown(line)} gives no value and is left out")
+        warnings.append(f"{where} {quoted(line)} gives no value and is left out")
     elif key in options:
-        held = options[key]
+        first = options[key]
         warnings.append(
-            f"{where} repeats {shown(f'{key}={value}')[1:-1]}; the first, "
-            f"{shown(f'{key}={held.value}')[1:-1]} in line {held.line}, holds, as in Darknet"
+            f"{where} repeats {quoted(f'{key}={value}')[1:-1]}; the first, "
+            f"{quoted(f'{key}={first.value}')[1:-1]} in line {first.line}, holds, as in Darknet"
         )
     else:
         options[key] = Option(key, value, number, note)

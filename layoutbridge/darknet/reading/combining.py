@@ -6,16 +6,42 @@ sam_layer.c, representation_layer.c. `second_order` is ours: SORT, y = a + b + s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
+from typing import TypeVar
 
-from layoutbridge.darknet.reading.place import Place, describe
+from layoutbridge.darknet.reading.place import Place, describe, reads
+from layoutbridge.darknet.structure.kinds import (
+    Implicit,
+    Route,
+    Sam,
+    ScaleChannels,
+    ScaledSum,
+    SecondOrderSum,
+    Shortcut,
+    Sum,
+    WeightsNormalization,
+    WeightsType,
+)
 from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
 
-_WEIGHTS = {"none": "none", "per_feature": "per_feature", "per_layer": "per_feature", "per_channel": "per_channel"}
-_NORMALIZATIONS = {"none": "none", "relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
+_Choice = TypeVar("_Choice", bound=str)
+_WEIGHTS: Mapping[str, WeightsType] = {
+    "none": "none",
+    "per_feature": "per_feature",
+    "per_layer": "per_feature",
+    "per_channel": "per_channel",
+}
+_NORMALIZATIONS: Mapping[str, WeightsNormalization] = {
+    "none": "none",
+    "relu": "relu",
+    "avg_relu": "relu",
+    "softmax": "softmax",
+}
 _MISSPELLED = "weights_normalizion"
 
 
+@reads(Route)
 def route(place: Place) -> Layer:
     """[route]: outputs side by side; of each, one of `groups` parts where the fork's cfg asks for it."""
     options = place.options
@@ -40,9 +66,10 @@ def route(place: Place) -> Layer:
         out_shape = (sum(prod(shape) for shape in shapes) // groups,)
         if len(shapes) > 1 and any(len(shape) == 3 for shape in shapes):
             options.warn(f"inputs of different sizes, {' and '.join(map(describe, shapes))}, are joined flat")
-    return place.layer(out_shape, (), layers, layers=layers, groups=groups, group_id=group_id)
+    return place.layer(out_shape, Route(groups=groups, group_id=group_id), inputs=layers)
 
 
+@reads(Shortcut)
 def shortcut(place: Place) -> Layer:
     """[shortcut]: the fork's sum of several layers, weighted where asked for; the original's scaled sum of two."""
     options = place.options
@@ -66,10 +93,8 @@ def _second_order(place: Place, others: tuple[int, ...], activation: str) -> Lay
             f"{describe(place.shape_of(others[0]))}",
             "from",
         )
-    layers = (place.index - 1, *others)
-    return place.layer(
-        place.in_shape, (), layers, layers=layers, mode="second_order", epsilon=epsilon, activation=activation
-    )
+    settings = Shortcut(way=SecondOrderSum(epsilon=epsilon), activation=activation)
+    return place.layer(place.in_shape, settings, inputs=(place.index - 1, *others))
 
 
 def _summed(place: Place, others: tuple[int, ...], activation: str) -> Layer:
@@ -97,16 +122,8 @@ def _summed(place: Place, others: tuple[int, ...], activation: str) -> Layer:
         shape = (len(layers), 1 if weights_type == "per_feature" else channels)
         loads = not options.flag("dontload")
         parameters.append(Parameter("weights", shape, shape[0] if loads else 0, 1.0))
-    return place.layer(
-        place.in_shape,
-        parameters,
-        layers,
-        layers=layers,
-        mode="sum",
-        weights_type=weights_type,
-        weights_normalization=normalization if weights_type != "none" else "none",
-        activation=activation,
-    )
+    way = Sum(weights_type=weights_type, weights_normalization=normalization if weights_type != "none" else "none")
+    return place.layer(place.in_shape, Shortcut(way=way, activation=activation), parameters, layers)
 
 
 def _scaled(place: Place, others: tuple[int, ...], activation: str) -> Layer:
@@ -125,22 +142,11 @@ def _scaled(place: Place, others: tuple[int, ...], activation: str) -> Layer:
             "from",
         )
     overlap = (min(channels1, channels2), min(height1, height2), min(width1, width2))
-    layers = (place.index - 1, other)
-    return place.layer(
-        own,
-        (),
-        layers,
-        layers=layers,
-        mode="scaled",
-        alpha=alpha,
-        beta=beta,
-        step=max(step, 1),
-        sample=max(sample, 1),
-        overlap=overlap,
-        activation=activation,
-    )
+    way = ScaledSum(alpha=alpha, beta=beta, step=max(step, 1), sample=max(sample, 1), overlap=overlap)
+    return place.layer(own, Shortcut(way=way, activation=activation), inputs=(place.index - 1, other))
 
 
+@reads(ScaleChannels)
 def scale_channels(place: Place) -> Layer:
     """[scale_channels]: the layer `from`, each channel (or with `scale_wh` each place) times the previous layer."""
     options = place.options
@@ -155,10 +161,11 @@ def scale_channels(place: Place) -> Layer:
             f"for layer {other}, {describe(picture)}",
             "from",
         )
-    activation = options.activation("linear")
-    return place.layer(picture, (), (place.index - 1, other), activation=activation, scale_wh=scale_wh)
+    settings = ScaleChannels(activation=options.activation("linear"), scale_wh=scale_wh)
+    return place.layer(picture, settings, inputs=(place.index - 1, other))
 
 
+@reads(Sam)
 def sam(place: Place) -> Layer:
     """[sam]: the previous layer times the layer `from`, of the same shape."""
     own, other = place.image(), _one_reference(place)
@@ -168,9 +175,11 @@ def sam(place: Place) -> Layer:
             "they must have one shape",
             "from",
         )
-    return place.layer(own, (), (place.index - 1, other), activation=place.options.activation("linear"))
+    settings = Sam(activation=place.options.activation("linear"))
+    return place.layer(own, settings, inputs=(place.index - 1, other))
 
 
+@reads(Implicit)
 def implicit(place: Place) -> Layer:
     """[implicit]: learned values, the same for every picture."""
     options = place.options
@@ -180,7 +189,7 @@ def implicit(place: Place) -> Layer:
     shape = (filters, atoms, 1)
     loads = not options.flag("dontload")
     parameter = Parameter("weights", shape, filters if loads else 0, mean)
-    return place.layer(shape, (parameter,), (), filters=filters, atoms=atoms)
+    return place.layer(shape, Implicit(filters=filters, atoms=atoms), (parameter,), ())
 
 
 def _references(place: Place, key: str) -> tuple[int, ...]:
@@ -196,7 +205,7 @@ def _one_reference(place: Place) -> int:
     return references[0]
 
 
-def _choice(place: Place, key: str, choices: dict[str, str]) -> str:
+def _choice(place: Place, key: str, choices: Mapping[str, _Choice]) -> _Choice:
     written = place.options.text(key, "none") or "none"
     if written not in choices:
         raise place.error(f"{key}={written[:40]!r} must be one of {', '.join(choices)}", key)

@@ -6,16 +6,20 @@ yolo_layer.c, gaussian_yolo_layer.c, detection_layer.c of both forks.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
-from layoutbridge.darknet.reading.place import Place, describe
+from layoutbridge.darknet.reading.place import Place, describe, reads
 from layoutbridge.darknet.reading.softmax_tree import read_tree
-from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, Yolo
+from layoutbridge.darknet.structure.model import Layer, Shape
+from layoutbridge.darknet.structure.settings import Range
 
 _MOST_CLASSES = 1 << 24
 _MOST_BOXES = 10_000  # of one place; each has its anchors in memory
 
 
+@reads(Region)
 def region(place: Place) -> Layer:
     """[region]: YOLOv2's head. The original applies more logistics; the fork leaves its channels last."""
     options = place.options
@@ -29,7 +33,7 @@ def region(place: Place) -> Layer:
         raise place.error(f"its tree has {sum(tree.sizes)} classes, the layer classes={classes}", "tree")
     entries = coords + classes + 1
     shape = _check_channels(place, num * entries, f"num={num} × (coords={coords} + classes={classes} + 1)")
-    logistic: tuple[tuple[int, int], ...] = ((4, 5),)  # the fork's fixed place of the objectness
+    logistic: tuple[Range, ...] = ((4, 5),)  # the fork's fixed place of the objectness
     softmax_entries = (5, 5 + classes) if softmax or tree is not None else None
     if place.original:
         first = coords + (0 if background else 1)
@@ -43,51 +47,83 @@ def region(place: Place) -> Layer:
             softmax_entries = (coords + 1, entries)
     elif coords != 4:
         raise place.error(f"coords={coords}: Darknet's main fork counts on 4", "coords")
-    return place.layer(
-        shape,
+    options.integer("absolute", 0)  # these two are of training alone, and must be numbers
+    options.number("thresh", 0.5)
+    settings = Region(
         classes=classes,
         coords=coords,
         num=num,
         anchors=_anchors(place, num, num),
-        softmax=softmax,
         background=background,
         tree=tree,
         logistic=logistic,
         softmax_entries=softmax_entries,
         channels_last=not place.original,
         entries=entries,
-        absolute=options.integer("absolute", 0),
-        thresh=options.number("thresh", 0.5),
     )
+    return place.layer(shape, settings)
 
 
+@reads(Yolo)
 def yolo(place: Place) -> Layer:
     """[yolo]: the head of YOLOv3 and later."""
-    options = place.options
     new_coords, scale = False, 1.0
     if not place.original:
-        new_coords = options.flag("new_coords")
-        scale = options.number("scale_x_y", 1.0)
-    logistic = () if new_coords else ((0, 2), (4, -1))
-    return _yolo(place, 4, logistic, new_coords, scale)
+        new_coords = place.options.flag("new_coords")
+        scale = place.options.number("scale_x_y", 1.0)
+    boxes = _boxes(place, 4)
+    settings = Yolo(
+        classes=boxes.classes,
+        num=len(boxes.mask),
+        mask=boxes.mask,
+        anchors=boxes.anchors,
+        new_coords=new_coords,
+        scale_x_y=scale,
+        entries=boxes.entries,
+        logistic=() if new_coords else ((0, 2), (4, boxes.entries)),
+        nms_kind=boxes.nms_kind,
+        beta_nms=boxes.beta_nms,
+    )
+    return place.layer(boxes.shape, settings)
 
 
+@reads(GaussianYolo)
 def gaussian_yolo(place: Place) -> Layer:
     """[Gaussian_yolo], the fork's: a mean and a spread for each of x, y, w, h."""
     scale = place.options.number("scale_x_y", 1.0)
-    point = place.options.text("yolo_point", "center")
-    logistic = ((0, 2), (2, 4), (5, 6), (7, 8), (8, -1))
-    return _yolo(place, 8, logistic, False, scale, yolo_point=point)
+    point = place.options.text("yolo_point", "center") or "center"
+    boxes = _boxes(place, 8)
+    settings = GaussianYolo(
+        classes=boxes.classes,
+        num=len(boxes.mask),
+        mask=boxes.mask,
+        anchors=boxes.anchors,
+        new_coords=False,
+        scale_x_y=scale,
+        entries=boxes.entries,
+        logistic=((0, 2), (2, 4), (5, 6), (7, 8), (8, boxes.entries)),
+        nms_kind=boxes.nms_kind,
+        beta_nms=boxes.beta_nms,
+        yolo_point=point,
+    )
+    return place.layer(boxes.shape, settings)
 
 
-def _yolo(
-    place: Place,
-    coords: int,
-    logistic: tuple[tuple[int, int], ...],
-    new_coords: bool,
-    scale_x_y: float,
-    **more: object,
-) -> Layer:
+@dataclass(frozen=True, slots=True)
+class _Boxes:
+    """What [yolo] and [Gaussian_yolo] say of their boxes."""
+
+    shape: Shape
+    classes: int
+    mask: tuple[int, ...]
+    anchors: tuple[float, ...]
+    entries: int
+    nms_kind: str
+    beta_nms: float
+
+
+def _boxes(place: Place, numbers: int) -> _Boxes:
+    """The boxes of a head that holds so many `numbers` of each before its objectness."""
     options = place.options
     classes = _count(place, "classes", 20)
     total = _count(place, "num", 1)
@@ -98,28 +134,16 @@ def _yolo(
         )
     if max(mask) >= total:
         options.warn(f"mask names anchor {max(mask)} of num={total}: Darknet reads it from beyond its table", "mask")
-    entries = coords + 1 + classes
-    shape = _check_channels(place, len(mask) * entries, f"{len(mask)} masks × ({coords} + 1 + classes={classes})")
-    nms = beta = None
+    entries = numbers + 1 + classes
+    shape = _check_channels(place, len(mask) * entries, f"{len(mask)} masks × ({numbers} + 1 + classes={classes})")
+    nms_kind, beta_nms = "default", 0.6
     if not place.original:
-        nms, beta = options.text("nms_kind", "default"), options.number("beta_nms", 0.6)
-    return place.layer(
-        shape,
-        classes=classes,
-        num=len(mask),
-        total=total,
-        mask=mask,
-        anchors=_anchors(place, total, max(total, max(mask) + 1)),
-        new_coords=new_coords,
-        scale_x_y=scale_x_y,
-        entries=entries,
-        logistic=tuple((first, entries if end < 0 else end) for first, end in logistic),
-        nms_kind=nms,
-        beta_nms=beta,
-        **more,
-    )
+        nms_kind, beta_nms = options.text("nms_kind", nms_kind) or nms_kind, options.number("beta_nms", beta_nms)
+    anchors = _anchors(place, total, max(total, max(mask) + 1))
+    return _Boxes(shape, classes, mask, anchors, entries, nms_kind, beta_nms)
 
 
+@reads(Detection)
 def detection(place: Place) -> Layer:
     """[detection]: the first YOLO's head; a softmax over each place's classes where it asks for one."""
     options = place.options
@@ -134,8 +158,7 @@ def detection(place: Place) -> Layer:
             f"has {total} inputs and needs {wanted}: side={side}² × ((1 + coords={coords}) × num={num} + "
             f"classes={classes})"
         )
-    return place.layer(
-        (total,),
+    settings = Detection(
         classes=classes,
         coords=coords,
         num=num,
@@ -143,6 +166,7 @@ def detection(place: Place) -> Layer:
         softmax=options.flag("softmax"),
         sqrt=options.flag("sqrt"),
     )
+    return place.layer((total,), settings)
 
 
 def _count(place: Place, key: str, default: int) -> int:

@@ -7,27 +7,31 @@ from __future__ import annotations
 
 from math import prod
 
-from layoutbridge.darknet.reading.place import Place
+from layoutbridge.darknet.reading.place import Place, reads
+from layoutbridge.darknet.structure.kinds import Reorg, Reorg3d
 from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.darknet.structure.settings import Moving
 from layoutbridge.errors import ShapeError
 from layoutbridge.operations.catalog import op
 
 
+@reads(Reorg)
 def reorg(place: Place) -> Layer:
     """[reorg]: the original's `flatten` and `extra` too; the fork does not know them."""
     flatten, extra = False, 0
     if place.original:
         flatten = place.options.flag("flatten")
         extra = place.options.integer("extra", 0, least=0)
-    return _moved(place, "darknet_reorg", flatten, extra)
+    return _moved(place, Reorg, "darknet_reorg", flatten, extra)
 
 
+@reads(Reorg3d)
 def reorg3d(place: Place) -> Layer:
     """[reorg3d], the fork's."""
-    return _moved(place, "darknet_reorg3d", False, 0)
+    return _moved(place, Reorg3d, "darknet_reorg3d", False, 0)
 
 
-def _moved(place: Place, name: str, flatten: bool, extra: int) -> Layer:
+def _moved(place: Place, kind: type[Moving], name: str, flatten: bool, extra: int) -> Layer:
     options = place.options
     channels, height, width = place.image()
     stride = options.integer("stride", 1, least=1)
@@ -36,7 +40,8 @@ def _moved(place: Place, name: str, flatten: bool, extra: int) -> Layer:
         if flatten:
             raise place.error(f"flatten=1 with extra={extra}: Darknet reads past its input there", "extra")
         total = prod(place.in_shape) + extra
-        return place.layer((total,), stride=stride, reverse=reverse, flatten=False, extra=extra, operation=None)
+        settings = kind(stride=stride, reverse=reverse, flatten=False, extra=extra, operation=None)
+        return place.layer((total,), settings)
     if flatten:
         name = "darknet_unflatten" if reverse else "darknet_flatten"
         rearrangement = op(name)
@@ -56,4 +61,4 @@ def _moved(place: Place, name: str, flatten: bool, extra: int) -> Layer:
         except ShapeError as error:
             raise place.error(str(error), "stride") from None
         shape = (out_shape[0], out_shape[1], out_shape[2])
-    return place.layer(shape, stride=stride, reverse=reverse, flatten=flatten, extra=0, operation=name)
+    return place.layer(shape, kind(stride=stride, reverse=reverse, flatten=flatten, extra=0, operation=name))

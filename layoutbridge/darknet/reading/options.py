@@ -8,13 +8,14 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from layoutbridge.darknet.reading.activations import ACTIVATIONS, ORIGINAL_ACTIVATIONS
-from layoutbridge.darknet.reading.cfg import shown
-from layoutbridge.darknet.structure.model import Flavor, Option, Section
+from layoutbridge.darknet.reading.cfg import quoted
+from layoutbridge.darknet.structure.model import Option, Section
+from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import CfgError
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,60}|\.[0-9]{1,60})([eE][+-]?[0-9]{1,3})?", re.ASCII)
-LARGEST = (1 << 31) - 1  # Darknet counts in 32-bit integers
+LARGEST_COUNT = (1 << 31) - 1  # Darknet counts in 32-bit integers
 _LONGEST_LIST = 100_000
 _Value = TypeVar("_Value")
 
@@ -43,7 +44,7 @@ class Options:
         """The error to raise about the section, at the line of `key` where the section has it."""
         return CfgError(f"{self._where(key)} {text}")
 
-    def integer(self, key: str, default: int, *, least: int = -LARGEST, most: int = LARGEST) -> int:
+    def integer(self, key: str, default: int, *, least: int = -LARGEST_COUNT, most: int = LARGEST_COUNT) -> int:
         """A whole number between `least` and `most`. A fraction is cut off, as C's atoi does, with a warning."""
         option = self._take(key)
         if option is None:
@@ -89,7 +90,7 @@ class Options:
             raise self.error(f"activation {name!r} exists only in Darknet's main fork (flavor 'alexey')", "activation")
         near = get_close_matches(name[:80], known, n=1)
         advice = f": did you mean {near[0]}?" if near else ""
-        raise self.error(f"activation {shown(name)} is unknown{advice}; Darknet would take relu", "activation")
+        raise self.error(f"activation {quoted(name)} is unknown{advice}; Darknet would take relu", "activation")
 
     def ignore(self, *keys: str) -> None:
         """These are read by Darknet too and change nothing here (training, display)."""
@@ -99,7 +100,7 @@ class Options:
         """Warn of every option that nobody asked for, as Darknet does."""
         for key, option in self.section.options.items():
             if key not in self._used:
-                self.warn(f"does not use {shown(key)} ({shown(option.value)[1:-1]})", key)
+                self.warn(f"does not use {quoted(key)} ({quoted(option.value)[1:-1]})", key)
 
     # ------------------------------------------------------------------ one value
 
@@ -120,14 +121,14 @@ class Options:
             if value != float(text):
                 self.warn(f"{option.key}={text} is read as {value}: Darknet takes a whole number here", option.key)
             return value
-        raise self.error(f"{option.key}={shown(text)[1:-1]} must be a whole number", option.key)
+        raise self.error(f"{option.key}={quoted(text)[1:-1]} must be a whole number", option.key)
 
     def _number(self, option: Option, text: str) -> float:
         if _NUMBER.fullmatch(text):
             value = float(text)
             if abs(value) < 3e38:
                 return value
-        raise self.error(f"{option.key}={shown(text)[1:-1]} must be a number", option.key)
+        raise self.error(f"{option.key}={quoted(text)[1:-1]} must be a number", option.key)
 
     def _list(self, key: str, read: Callable[[Option, str], _Value], note_ends_list: bool) -> list[_Value]:
         option = self._take(key)
@@ -145,7 +146,7 @@ class Options:
 
     def _warn_note(self, option: Option, darknet: str) -> None:
         if option.note:
-            self.warn(f"the note behind {option.key} is dropped; Darknet would have read {shown(darknet)}", option.key)
+            self.warn(f"the note behind {option.key} is dropped; Darknet would have read {quoted(darknet)}", option.key)
 
 
 def _leading_integer(text: str) -> int:

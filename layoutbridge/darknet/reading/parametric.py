@@ -6,12 +6,16 @@ parameters: parser.c (load_convolutional_weights and its like).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
-from layoutbridge.darknet.reading.place import Place, describe
+from layoutbridge.darknet.reading.place import Place, describe, reads
+from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
+from layoutbridge.darknet.structure.settings import Blur
 
 
+@reads(Convolutional)
 def convolutional(place: Place) -> Layer:
     """[convolutional]: weights [filters, C/groups, size, size], padding size//2 where `pad` is not 0."""
     options = place.options
@@ -36,8 +40,8 @@ def convolutional(place: Place) -> Layer:
             raise place.error(f"{name} {count} cannot be split into groups={groups}", "groups")
     if flipped and groups > 1:
         raise place.error(f"flipped=1 with groups={groups} has no defined order of weights", "flipped")
-    blur_x, blur_y = stride_x, stride_y
-    if antialiasing:
+    blur = blur_of(antialiasing, stride_x, stride_y)
+    if blur is not None:
         stride_x = stride_y = 1
     if dilation > 1 and 2 * padding != size - 1:
         raise place.error(
@@ -52,9 +56,7 @@ def convolutional(place: Place) -> Layer:
     )
     place.check_padded(2 * padding * dilation, 2 * padding * dilation)
     weights = (filters, channels // groups, size, size)
-    return place.layer(
-        blurred(place, shape, antialiasing, blur_x, blur_y),
-        _filter_parameters(place, filters, weights, batch_normalize, flipped, shared_with),
+    settings = Convolutional(
         filters=filters,
         size=size,
         stride_x=stride_x,
@@ -64,25 +66,31 @@ def convolutional(place: Place) -> Layer:
         groups=groups,
         batch_normalize=batch_normalize,
         activation=activation,
-        antialiasing=antialiasing and (2 if antialiasing == 2 else 1),
-        blur_stride_x=blur_x,
-        blur_stride_y=blur_y,
+        antialiasing=blur,
         shared_with=shared_with,
     )
+    out_shape = blurred(place, shape, blur)
+    parameters = _filter_parameters(place, filters, weights, batch_normalize, flipped, shared_with)
+    return place.layer(out_shape, settings, _only_first(place, parameters, filters))
 
 
-def blurred(place: Place, shape: Shape, antialiasing: int, stride_x: int, stride_y: int) -> Shape:
-    """`shape` after the blur that `antialiasing` asks for: 3 × 3 with one zero around, or 2 × 2 without."""
-    if not antialiasing:
+def blur_of(antialiasing: int, stride_x: int, stride_y: int) -> Blur | None:
+    """The blur that a cfg's `antialiasing` asks for: of 2 × 2 for 2, of 3 × 3 for any other number but 0."""
+    return Blur(2 if antialiasing == 2 else 3, stride_x, stride_y) if antialiasing else None
+
+
+def blurred(place: Place, shape: Shape, blur: Blur | None) -> Shape:
+    """`shape` after the blur, where there is one."""
+    if blur is None:
         return shape
-    size, padding = (2, 0) if antialiasing == 2 else (3, 2)
     return (
         shape[0],
-        place.window(shape[1], size, stride_y, padding, "height"),
-        place.window(shape[2], size, stride_x, padding, "width"),
+        place.window(shape[1], blur.size, blur.stride_y, 2 * blur.padding, "height"),
+        place.window(shape[2], blur.size, blur.stride_x, 2 * blur.padding, "width"),
     )
 
 
+@reads(Deconvolutional)
 def deconvolutional(place: Place) -> Layer:
     """[deconvolutional], the original's alone: weights [C, filters, size, size], read in the order of its forward."""
     options = place.options
@@ -96,9 +104,7 @@ def deconvolutional(place: Place) -> Layer:
     shape = (filters, (height - 1) * stride + size - 2 * padding, (width - 1) * stride + size - 2 * padding)
     if min(shape) < 1:
         raise place.error(f"its output would be {describe(shape)}: the padding {padding} crops all of it")
-    return place.layer(
-        shape,
-        _filter_parameters(place, filters, (channels, filters, size, size), batch_normalize, False, None),
+    settings = Deconvolutional(
         filters=filters,
         size=size,
         stride=stride,
@@ -106,8 +112,13 @@ def deconvolutional(place: Place) -> Layer:
         batch_normalize=batch_normalize,
         activation=activation,
     )
+    parameters = _filter_parameters(place, filters, (channels, filters, size, size), batch_normalize)
+    if _stored_filters(place, filters) < filters:
+        raise place.error("numload has no defined order of weights in this layer", "numload")
+    return place.layer(shape, settings, parameters)
 
 
+@reads(Connected)
 def connected(place: Place) -> Layer:
     """[connected]: weights [output, inputs]; the output is a picture of 1 × 1."""
     options = place.options
@@ -119,11 +130,11 @@ def connected(place: Place) -> Layer:
     parameters = [_parameter("biases", (output,), loads), _parameter("weights", (output, inputs), loads)]
     if batch_normalize:
         parameters += _normalization(output, loads and not options.flag("dontloadscales"))
-    return place.layer(
-        (output, 1, 1), parameters, output=output, batch_normalize=batch_normalize, activation=activation
-    )
+    settings = Connected(output=output, batch_normalize=batch_normalize, activation=activation)
+    return place.layer((output, 1, 1), settings, parameters)
 
 
+@reads(Local)
 def local(place: Place) -> Layer:
     """[local]: its own filters at every place of the output."""
     options = place.options
@@ -151,15 +162,8 @@ def local(place: Place) -> Layer:
         _parameter("biases", (filters, rows, columns), loads),
         _parameter("weights", (rows * columns, filters, channels * size * size), loads),
     )
-    return place.layer(
-        (filters, rows, columns),
-        parameters,
-        filters=filters,
-        size=size,
-        stride=stride,
-        padding=padding,
-        activation=activation,
-    )
+    settings = Local(filters=filters, size=size, stride=stride, padding=padding, activation=activation)
+    return place.layer((filters, rows, columns), settings, parameters)
 
 
 def _strides(place: Place) -> tuple[int, int]:
@@ -182,14 +186,18 @@ def _share(place: Place) -> int | None:
         return None
     index = place.reference(place.options.integer("share_index", 0), "share_index")
     other = place.layers[index]
-    if other.kind != "convolutional":
+    if not isinstance(other.settings, Convolutional):
         raise place.error(f"share_index names {other.name}, which is no [convolutional]", "share_index")
-    beyond = other.settings["shared_with"]
-    return index if beyond is None else int(beyond)
+    return index if other.settings.shared_with is None else other.settings.shared_with
 
 
 def _filter_parameters(
-    place: Place, filters: int, shape: Shape, batch_normalize: bool, flipped: bool, shared_with: int | None
+    place: Place,
+    filters: int,
+    shape: Shape,
+    batch_normalize: bool,
+    flipped: bool = False,
+    shared_with: int | None = None,
 ) -> list[Parameter]:
     options = place.options
     loads = not options.flag("dontload") and shared_with is None
@@ -208,25 +216,26 @@ def _filter_parameters(
                     f"with are {theirs}",
                     "share_index",
                 )
-    if place.original and options.integer("numload", 0):
-        return _only_first(place, names, filters)
     return names
 
 
-def _only_first(place: Place, parameters: list[Parameter], filters: int) -> list[Parameter]:
-    """`numload`: the weights file holds the first filters alone; the others start as Darknet's, weights at 0."""
+def _stored_filters(place: Place, filters: int) -> int:
+    """How many filters the weights file holds: all, or the original's `numload`."""
+    if not place.original or not place.options.integer("numload", 0):
+        return filters
     count = place.options.integer("numload", 0, least=1)
     if count > filters:
         raise place.error(f"numload={count} is more than its {filters} filters", "numload")
-    if place.kind == "deconvolutional" and count < filters:
-        raise place.error("numload has no defined order of weights in this layer", "numload")
-    if count < filters:
-        place.options.warn(f"the weights of filters {count} to {filters - 1} are not in the file and are 0", "numload")
-    return (
-        [Parameter(p.name, p.shape, count if p.leading else 0, p.fill, p.flipped) for p in parameters]
-        if (place.kind == "convolutional")
-        else parameters
-    )
+    return count
+
+
+def _only_first(place: Place, parameters: list[Parameter], filters: int) -> list[Parameter]:
+    """`parameters` with as many filters as the file holds; the others start as Darknet's, weights at 0."""
+    count = _stored_filters(place, filters)
+    if count == filters:
+        return parameters
+    place.options.warn(f"the weights of filters {count} to {filters - 1} are not in the file and are 0", "numload")
+    return [replace(parameter, leading=count if parameter.leading else 0) for parameter in parameters]
 
 
 def _normalization(count: int, loads: bool, shared_with: int | None = None) -> list[Parameter]:

@@ -1,15 +1,16 @@
-"""Where a layer stands while a network is built, and the checks that all kinds share."""
+"""Where a layer stands while a network is built, the checks that all kinds share, and what reads each kind."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
-from typing import Any
 
-from layoutbridge.darknet.reading.options import LARGEST, Options
-from layoutbridge.darknet.structure.model import Flavor, Layer, Parameter, Shape
+from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
+from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
+from layoutbridge.darknet.structure.registry import register
+from layoutbridge.darknet.structure.settings import Flavor, Settings
 from layoutbridge.errors import CfgError
 
 
@@ -19,7 +20,6 @@ class Place:
 
     options: Options
     index: int
-    kind: str
     in_shape: Shape
     net_shape: Shape
     layers: Sequence[Layer]
@@ -85,41 +85,53 @@ class Place:
         """An error where the input with that much padding in all has more values than Darknet counts."""
         channels, height, width = self.image()
         total = channels * (height + padding_height) * (width + padding_width)
-        if total > LARGEST:
+        if total > LARGEST_COUNT:
             raise self.error(
                 f"its input {describe(self.in_shape)} with {max(padding_height, padding_width):,} of padding "
-                f"would have {total:,} values, over {LARGEST:,}"
+                f"would have {total:,} values, over {LARGEST_COUNT:,}"
             )
 
     def layer(
         self,
         out_shape: Shape,
+        settings: Settings,
         parameters: Sequence[Parameter] = (),
         inputs: Sequence[int] | None = None,
-        /,
-        **settings: Any,
     ) -> Layer:
         """The finished layer; an error where a size is more than Darknet's 32-bit integers hold."""
         sources = (self.index - 1,) if inputs is None else tuple(inputs)
         if min(out_shape) < 1:
             raise self.error(f"its output would be {describe(out_shape)}, empty")
-        if prod(out_shape) > LARGEST:
-            raise self.error(f"its output {describe(out_shape)} has {prod(out_shape):,} values, over {LARGEST:,}")
+        if prod(out_shape) > LARGEST_COUNT:
+            raise self.error(f"its output {describe(out_shape)} has {prod(out_shape):,} values, over {LARGEST_COUNT:,}")
         for parameter in parameters:
-            if parameter.size > LARGEST:
-                raise self.error(
-                    f"its {parameter.name} {describe(parameter.shape)} are {parameter.size:,} values, over {LARGEST:,}"
-                )
+            if parameter.size > LARGEST_COUNT:
+                wanted = f"its {parameter.name} {describe(parameter.shape)}"
+                raise self.error(f"{wanted} are {parameter.size:,} values, over {LARGEST_COUNT:,}")
         return Layer(
             index=self.index,
-            kind=self.kind,
             line=self.options.section.line,
             inputs=sources,
             in_shapes=tuple(self.shape_of(source) for source in sources) if sources else (),
             out_shape=out_shape,
-            settings=MappingProxyType(settings),
+            settings=settings,
             parameters=tuple(parameters),
         )
+
+
+Reader = Callable[[Place], Layer]
+_readers: dict[str, Reader] = {}
+READERS: Mapping[str, Reader] = MappingProxyType(_readers)
+
+
+def reads(*kinds: type[Settings]) -> Callable[[Reader], Reader]:
+    """Say that a function makes the layers of these kinds from their sections."""
+
+    def add(reader: Reader) -> Reader:
+        register(_readers, kinds, reader)
+        return reader
+
+    return add
 
 
 def describe(shape: Shape) -> str:

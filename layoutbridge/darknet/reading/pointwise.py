@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from math import prod
 
-from layoutbridge.darknet.reading.place import Place
+from layoutbridge.darknet.reading.place import Place, reads
 from layoutbridge.darknet.reading.softmax_tree import read_tree
+from layoutbridge.darknet.structure.kinds import (
+    Activation,
+    Batchnorm,
+    Cost,
+    Dropout,
+    Empty,
+    L2norm,
+    Logistic,
+    Lrn,
+    Softmax,
+)
 from layoutbridge.darknet.structure.model import Layer, Parameter
 
 
+@reads(Batchnorm)
 def batchnorm(place: Place) -> Layer:
     """[batchnorm]: the fork reads biases first; the original has none in its file."""
     channels = place.image()[0]
@@ -22,24 +34,34 @@ def batchnorm(place: Place) -> Layer:
         Parameter(name, (channels,), channels if loads and not (place.original and name == "biases") else 0, fill)
         for name, fill in fills
     ]
-    return place.layer(place.in_shape, parameters)
+    return place.layer(place.in_shape, Batchnorm(), parameters)
 
 
+@reads(Activation)
 def activation(place: Place) -> Layer:
     """[activation]: linear unless named."""
-    return place.layer(place.in_shape, activation=place.options.activation("linear"))
+    return place.layer(place.in_shape, Activation(activation=place.options.activation("linear")))
 
 
-def unchanged(place: Place) -> Layer:
-    """[dropout] and [empty]: the input, outside training."""
-    return place.layer(place.in_shape)
+@reads(Dropout)
+def dropout(place: Place) -> Layer:
+    """[dropout]: the input, outside training."""
+    return place.layer(place.in_shape, Dropout())
 
 
+@reads(Empty)
+def empty(place: Place) -> Layer:
+    """[empty]: the input."""
+    return place.layer(place.in_shape, Empty())
+
+
+@reads(Cost)
 def cost(place: Place) -> Layer:
     """[cost]: computes nothing without a truth; ours is its input, flat as Darknet holds it."""
-    return place.layer((prod(place.in_shape),))
+    return place.layer((prod(place.in_shape),), Cost())
 
 
+@reads(Lrn)
 def lrn(place: Place) -> Layer:
     """[lrn]: a running window over the channels; see the reference for its recurrence."""
     options = place.options
@@ -47,25 +69,28 @@ def lrn(place: Place) -> Layer:
     size = options.integer("size", 5, least=1)
     if size // 2 > channels:
         raise place.error(f"size={size} starts with {size // 2} channels and the input has {channels}", "size")
-    return place.layer(
-        place.in_shape,
+    settings = Lrn(
         size=size,
         alpha=options.number("alpha", 0.0001),
         beta=options.number("beta", 0.75),
         kappa=options.number("kappa", 1.0),
     )
+    return place.layer(place.in_shape, settings)
 
 
+@reads(L2norm)
 def l2norm(place: Place) -> Layer:
     """[l2norm]: each position divided by its length over the channels."""
-    return place.layer(place.image())
+    return place.layer(place.image(), L2norm())
 
 
+@reads(Logistic)
 def logistic(place: Place) -> Layer:
     """[logistic]: the logistic of every value."""
-    return place.layer(place.in_shape)
+    return place.layer(place.in_shape, Logistic())
 
 
+@reads(Softmax)
 def softmax(place: Place) -> Layer:
     """[softmax]: over equal groups of all values, or over the groups of a tree; the result is flat."""
     options = place.options
@@ -81,4 +106,4 @@ def softmax(place: Place) -> Layer:
     tree = read_tree(place)
     if tree is not None and sum(tree.sizes) != total:
         raise place.error(f"its tree has {sum(tree.sizes)} classes, its input {total} values", "tree")
-    return place.layer((total,), groups=groups, temperature=temperature, tree=tree)
+    return place.layer((total,), Softmax(groups=groups, temperature=temperature, tree=tree))

@@ -6,11 +6,15 @@ crop_layer.c.
 
 from __future__ import annotations
 
-from layoutbridge.darknet.reading.parametric import blurred
-from layoutbridge.darknet.reading.place import Place
+from typing import NamedTuple
+
+from layoutbridge.darknet.reading.parametric import blur_of, blurred
+from layoutbridge.darknet.reading.place import Place, reads
+from layoutbridge.darknet.structure.kinds import Avgpool, Crop, LocalAvgpool, Maxpool, Upsample
 from layoutbridge.darknet.structure.model import Layer
 
 
+@reads(Maxpool)
 def maxpool(place: Place) -> Layer:
     """[maxpool]: padding size − 1 in all unless the cfg says otherwise, its smaller half at the top and left."""
     options = place.options
@@ -26,31 +30,32 @@ def maxpool(place: Place) -> Layer:
         antialiasing = options.integer("antialiasing", 0)
     size = options.integer("size", stride, least=1)
     padding = options.integer("padding", size - 1, least=0)
-    blur_x, blur_y = stride_x, stride_y
-    if antialiasing:
+    blur = blur_of(antialiasing, stride_x, stride_y)
+    if blur is not None:
         stride_x = stride_y = 1
     if depth:
         if out_channels > channels:
             raise place.error(f"out_channels={out_channels} is more than its {channels} input channels", "out_channels")
-        shape = (out_channels, height, width)
-        edges = {"padding_top": 0, "padding_left": 0, "padding_bottom": 0, "padding_right": 0}
+        shape, edges = (out_channels, height, width), _Edges(0, 0, 0, 0)
     else:
         shape, edges = _windows(place, size, stride_x, stride_y, padding)
-    return place.layer(
-        blurred(place, shape, antialiasing, blur_x, blur_y),
+    settings = Maxpool(
         size=size,
         stride_x=stride_x,
         stride_y=stride_y,
         padding=padding,
-        **edges,
+        padding_top=edges.top,
+        padding_left=edges.left,
+        padding_bottom=edges.bottom,
+        padding_right=edges.right,
         depth=depth,
         out_channels=shape[0],
-        antialiasing=antialiasing and (2 if antialiasing == 2 else 1),
-        blur_stride_x=blur_x,
-        blur_stride_y=blur_y,
+        antialiasing=blur,
     )
+    return place.layer(blurred(place, shape, blur), settings)
 
 
+@reads(LocalAvgpool)
 def local_avgpool(place: Place) -> Layer:
     """[local_avgpool]: windows as in [maxpool], the mean of those places that lie inside the picture."""
     options = place.options
@@ -61,12 +66,31 @@ def local_avgpool(place: Place) -> Layer:
     size = options.integer("size", stride, least=1)
     padding = options.integer("padding", size - 1, least=0)
     shape, edges = _windows(place, size, stride_x, stride_y, padding)
-    return place.layer(shape, size=size, stride_x=stride_x, stride_y=stride_y, padding=padding, **edges)
+    settings = LocalAvgpool(
+        size=size,
+        stride_x=stride_x,
+        stride_y=stride_y,
+        padding=padding,
+        padding_top=edges.top,
+        padding_left=edges.left,
+        padding_bottom=edges.bottom,
+        padding_right=edges.right,
+    )
+    return place.layer(shape, settings)
+
+
+class _Edges(NamedTuple):
+    """What a window reaches over on each side."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 def _windows(
     place: Place, size: int, stride_x: int, stride_y: int, padding: int
-) -> tuple[tuple[int, int, int], dict[str, int]]:
+) -> tuple[tuple[int, int, int], _Edges]:
     """The output's shape and the padding of each side; bottom and right are what the last window reaches over."""
     channels, height, width = place.image()
     before = padding // 2
@@ -77,15 +101,16 @@ def _windows(
     if before >= size or bottom >= size or right >= size:
         raise place.error(f"padding={padding} makes windows of size={size} that see nothing but padding", "padding")
     place.check_padded(before + max(bottom, 0), before + max(right, 0))
-    edges = {"padding_top": before, "padding_left": before, "padding_bottom": bottom, "padding_right": right}
-    return (channels, rows, columns), edges
+    return (channels, rows, columns), _Edges(before, before, bottom, right)
 
 
+@reads(Avgpool)
 def avgpool(place: Place) -> Layer:
     """[avgpool]: the mean of each channel, as a picture of 1 × 1."""
-    return place.layer((place.image()[0], 1, 1))
+    return place.layer((place.image()[0], 1, 1), Avgpool())
 
 
+@reads(Upsample)
 def upsample(place: Place) -> Layer:
     """[upsample]: every place stride × stride times, or with a negative stride the sums of such blocks."""
     options = place.options
@@ -95,14 +120,16 @@ def upsample(place: Place) -> Layer:
     if stride == 0:
         raise place.error("stride=0: it must be positive, or negative to reduce", "stride")
     if stride > 0:
-        return place.layer((channels, height * stride, width * stride), stride=stride, reverse=False, scale=scale)
+        settings = Upsample(stride=stride, reverse=False, scale=scale)
+        return place.layer((channels, height * stride, width * stride), settings)
     for axis, length in (("height", height), ("width", width)):
         if length % -stride:
             raise place.error(f"stride={stride} needs a {axis} that it divides, not {length}", "stride")
     shape = (channels, height // -stride, width // -stride)
-    return place.layer(shape, stride=-stride, reverse=True, scale=scale)
+    return place.layer(shape, Upsample(stride=-stride, reverse=True, scale=scale))
 
 
+@reads(Crop)
 def crop(place: Place) -> Layer:
     """[crop] outside training: the middle part, spread from 0..1 to −1..1 unless `noadjust` says otherwise."""
     options = place.options
@@ -112,10 +139,10 @@ def crop(place: Place) -> Layer:
     plain = options.flag("noadjust")
     if rows > height or columns > width:
         raise place.error(f"a crop of {rows} × {columns} (height × width) does not fit the input's {height} × {width}")
-    return place.layer(
-        (channels, rows, columns),
+    settings = Crop(
         top=(height - rows) // 2,
         left=(width - columns) // 2,
         scale=1.0 if plain else 2.0,
         offset=0.0 if plain else -1.0,
     )
+    return place.layer((channels, rows, columns), settings)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from layoutbridge.darknet.reading.cfg import shown
+from layoutbridge.darknet.reading.cfg import quoted
 from layoutbridge.darknet.reading.place import Place
-from layoutbridge.darknet.structure.model import SoftmaxTree
+from layoutbridge.darknet.structure.settings import SoftmaxTree
 
 _LARGEST_TREE = 16 << 20
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
@@ -28,10 +28,10 @@ def read_tree(place: Place) -> SoftmaxTree | None:
     path = _find(place, name)
     try:
         if path.stat().st_size > _LARGEST_TREE:
-            raise place.error(f"the tree {shown(name)} has over {_LARGEST_TREE:,} bytes", "tree")
+            raise place.error(f"the tree {quoted(name)} has over {_LARGEST_TREE:,} bytes", "tree")
         lines = path.read_text("utf-8", errors="replace").split("\n")
     except (OSError, ValueError) as error:
-        raise place.error(f"cannot read the tree {shown(name)}: {error}", "tree") from None
+        raise place.error(f"cannot read the tree {quoted(name)}: {error}", "tree") from None
     return parse_tree(place, lines)
 
 
@@ -45,7 +45,7 @@ def parse_tree(place: Place, lines: list[str]) -> SoftmaxTree:
     for number, line in enumerate(lines, 1):
         words = line.split()
         if len(words) < 2 or not _WHOLE.fullmatch(words[1]):
-            raise place.error(f"line {number} of its tree is no class with a parent: {shown(line)}", "tree")
+            raise place.error(f"line {number} of its tree is no class with a parent: {quoted(line)}", "tree")
         parent = int(words[1])
         if not -1 <= parent < number - 1:
             raise place.error(f"line {number} of its tree names the parent {parent}, which is not above it", "tree")
@@ -69,4 +69,4 @@ def _find(place: Place, name: str) -> Path:
                 return candidate
         except (OSError, ValueError):
             break
-    raise place.error(f"its tree {shown(name)} is not found here nor beside the cfg", "tree")
+    raise place.error(f"its tree {quoted(name)} is not found here nor beside the cfg", "tree")

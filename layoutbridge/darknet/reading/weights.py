@@ -20,7 +20,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.structure.model import Flavor, Layer, Network, Parameter
+from layoutbridge.darknet.structure.model import Layer, Network, Parameter
+from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import Progress, whole_file
 
@@ -148,7 +149,7 @@ def _too_short(network: Network, source: str, available: int, needed: int) -> We
             if position + parameter.stored > available:
                 return WeightsError(
                     f"{source} is too short: {needed - available:,} of {needed:,} floats are missing, from the "
-                    f"{parameter.name} of layer {layer.name} ({network.source}, line {layer.line}) on"
+                    f"{parameter.name} of layer {layer.name} ({network.where(layer)}) on"
                 )
             position += parameter.stored
     raise AssertionError("asked only where a parameter is missing")
@@ -184,7 +185,7 @@ def _check_finite(
             at = start + int(np.argmin(finite))
             raise WeightsError(
                 f"{source} holds {float(values[at])} among the {parameter.name} of layer {layer.name} "
-                f"(value {at:,} of {values.size:,}; {network.source}, line {layer.line}): "
+                f"(value {at:,} of {values.size:,}; {network.where(layer)}): "
                 "the file is damaged, of another network, or its training diverged"
             )
 

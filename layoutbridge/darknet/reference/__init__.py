@@ -3,6 +3,18 @@
 It shares no code with any of them: each layer follows the C loops directly.
 """
 
+from layoutbridge.darknet.reference import combining, heads, moving, parametric, pointwise, pooling
 from layoutbridge.darknet.reference.passes import forward, forward_layer
+from layoutbridge.darknet.reference.values import RULES
 
-__all__ = ["forward", "forward_layer"]
+__all__ = [
+    "RULES",
+    "combining",
+    "forward",
+    "forward_layer",
+    "heads",
+    "moving",
+    "parametric",
+    "pointwise",
+    "pooling",
+]

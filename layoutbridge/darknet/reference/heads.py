@@ -5,56 +5,60 @@ from __future__ import annotations
 import numpy as np
 
 from layoutbridge.darknet.reference.pointwise import softmax_groups
-from layoutbridge.darknet.reference.values import Array, Given, logistic, softmax
+from layoutbridge.darknet.reference.values import Array, Feed, computes, logistic, softmax
+from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, Yolo, YoloHead
 
 
-def region(given: Given) -> Array:
+@computes(Region)
+def region(feed: Feed, settings: Region) -> Array:
     """Logistics and softmax of the flavour; the fork's result is left as [H·W, boxes, entries]."""
-    settings = given.layer.settings
-    boxes = _boxes(given)
-    for first, end in settings["logistic"]:
+    boxes = _boxes(feed, settings)
+    for first, end in settings.logistic:
         boxes[:, :, first:end] = logistic(boxes[:, :, first:end])
-    if settings["softmax_entries"] is not None:
-        first, end = settings["softmax_entries"]
+    if settings.softmax_entries is not None:
+        first, end = settings.softmax_entries
         part = boxes[:, :, first:end]
-        tree = settings["tree"]
+        tree = settings.tree
         boxes[:, :, first:end] = softmax(part, axis=2) if tree is None else softmax_groups(part, tree.sizes, 1.0, 2)
-    if not settings["channels_last"]:
+    if not settings.channels_last:
         return boxes
-    _, height, width = given.layer.out_shape
-    flat = boxes.reshape(given.batch, -1, height * width)
+    _, height, width = feed.layer.out_shape
+    flat = boxes.reshape(feed.batch, -1, height * width)
     return np.ascontiguousarray(flat.transpose(0, 2, 1))
 
 
-def yolo(given: Given) -> Array:
+@computes(Yolo)
+def yolo(feed: Feed, settings: Yolo) -> Array:
     """Logistics unless new_coords, then x and y spread about the middle of their cell."""
-    return _yolo(given, (0, 1))
+    return _yolo(feed, settings, (0, 1))
 
 
-def gaussian_yolo(given: Given) -> Array:
+@computes(GaussianYolo)
+def gaussian_yolo(feed: Feed, settings: GaussianYolo) -> Array:
     """The same, with x and y at entries 0 and 2."""
-    return _yolo(given, (0, 2))
+    return _yolo(feed, settings, (0, 2))
 
 
-def _yolo(given: Given, spread: tuple[int, int]) -> Array:
-    boxes, scale = _boxes(given), given["scale_x_y"]
-    for first, end in given["logistic"]:
+def _yolo(feed: Feed, settings: YoloHead, spread: tuple[int, int]) -> Array:
+    boxes, scale = _boxes(feed, settings), settings.scale_x_y
+    for first, end in settings.logistic:
         boxes[:, :, first:end] = logistic(boxes[:, :, first:end])
     for entry in spread:
         boxes[:, :, entry] = scale * boxes[:, :, entry] - 0.5 * (scale - 1)
     return boxes
 
 
-def _boxes(given: Given) -> Array:
+def _boxes(feed: Feed, settings: Region | YoloHead) -> Array:
     """A copy of the input as [N, boxes, entries, H·W]."""
-    return np.array(given.x).reshape(given.batch, given["num"], given["entries"], -1)
+    return np.array(feed.x).reshape(feed.batch, settings.num, settings.entries, -1)
 
 
-def detection(given: Given) -> Array:
+@computes(Detection)
+def detection(feed: Feed, settings: Detection) -> Array:
     """A softmax over each place's classes, where asked for; they stand first."""
-    flat = np.array(given.x).reshape(given.batch, -1)
-    if given["softmax"]:
-        places, classes = given["side"] ** 2, given["classes"]
-        scores = flat[:, : places * classes].reshape(given.batch, places, classes)
-        flat[:, : places * classes] = softmax(scores).reshape(given.batch, -1)
+    flat = np.array(feed.x).reshape(feed.batch, -1)
+    if settings.softmax:
+        places, classes = settings.side**2, settings.classes
+        scores = flat[:, : places * classes].reshape(feed.batch, places, classes)
+        flat[:, : places * classes] = softmax(scores).reshape(feed.batch, -1)
     return flat

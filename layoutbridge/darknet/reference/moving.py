@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from layoutbridge.darknet.reference.values import Array, Given
+from layoutbridge.darknet.reference.values import Array, Feed, computes
+from layoutbridge.darknet.structure.kinds import Reorg, Reorg3d
 
 
-def reorg(given: Given) -> Array:
+@computes(Reorg)
+def reorg(feed: Feed, settings: Reorg) -> Array:
     """The original's reorg with flatten and extra; the fork's plain one."""
-    flat = given.x.reshape(given.batch, -1)
-    channels, height, width = given.layer.in_shape
-    if given["flatten"]:
+    flat = feed.x.reshape(feed.batch, -1)
+    channels, height, width = feed.layer.in_shape
+    if settings.flatten:
         length = channels * height * width
         first = np.arange(length)
         second = (first % (height * width)) * channels + first // (height * width)
-        return _moved(flat, first, second) if not given["reverse"] else _moved(flat, second, first)
-    if given["extra"]:
-        return np.concatenate([flat, np.zeros((given.batch, given["extra"]), flat.dtype)], axis=1)
-    return _reorg(flat, channels, height, width, given["stride"], given["reverse"])
+        return _moved(flat, first, second) if not settings.reverse else _moved(flat, second, first)
+    if settings.extra:
+        return np.concatenate([flat, np.zeros((feed.batch, settings.extra), flat.dtype)], axis=1)
+    return _reorg(flat, channels, height, width, settings.stride, settings.reverse)
 
 
-def reorg3d(given: Given) -> Array:
+@computes(Reorg3d)
+def reorg3d(feed: Feed, settings: Reorg3d) -> Array:
     """The fork's: the same loops with the output's sizes."""
-    channels, height, width = given.layer.out_shape
-    return _reorg(given.x.reshape(given.batch, -1), channels, height, width, given["stride"], given["reverse"])
+    channels, height, width = feed.layer.out_shape
+    return _reorg(feed.x.reshape(feed.batch, -1), channels, height, width, settings.stride, settings.reverse)
 
 
 def _reorg(flat: Array, channels: int, height: int, width: int, stride: int, forward: bool) -> Array:

@@ -9,17 +9,20 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from layoutbridge.darknet.reference.activations import activate
-from layoutbridge.darknet.reference.values import Array, Given, normalize
+from layoutbridge.darknet.reference.values import Array, Feed, computes, normalize
+from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
+from layoutbridge.darknet.structure.settings import Blur, Normalizable
 
 _COLUMNS_BYTES = 64 << 20  # of one matrix of windows
 
 
-def convolutional(given: Given) -> Array:
+@computes(Convolutional)
+def convolutional(feed: Feed, settings: Convolutional) -> Array:
     """Correlate, batch norm or biases, activation; then the blur where antialiasing asks for it."""
-    strides = given["stride_y"], given["stride_x"]
-    weights = given.parameters["weights"]
-    y = correlate(given.x, weights, strides, given["padding"], given["dilation"], given["groups"])
-    return blur(given, activate(given["activation"], _normalized(given, y)))
+    strides = settings.stride_y, settings.stride_x
+    weights = feed.parameters["weights"]
+    y = correlate(feed.x, weights, strides, settings.padding, settings.dilation, settings.groups)
+    return blurred(activate(settings.activation, _normalized(feed, settings, y)), settings.antialiasing)
 
 
 def correlate(
@@ -69,21 +72,22 @@ def _depthwise(windows: Array, weights: Array, out: Array) -> Array:
     return out
 
 
-def blur(given: Given, x: Array) -> Array:
+def blurred(x: Array, blur: Blur | None) -> Array:
     """The fixed depthwise blur behind an antialiased layer: 1 2 1 in both directions over 16, or the mean of 2 × 2."""
-    if not given["antialiasing"]:
+    if blur is None:
         return x
-    line = np.array([1, 1] if given["antialiasing"] == 2 else [1, 2, 1], x.dtype)
+    line = np.array([1, 1] if blur.size == 2 else [1, 2, 1], x.dtype)
     kernel = np.outer(line, line) / line.sum() ** 2
     weights = np.broadcast_to(kernel, (x.shape[1], 1, *kernel.shape))
-    strides = given["blur_stride_y"], given["blur_stride_x"]
-    return correlate(x, weights, strides, 0 if given["antialiasing"] == 2 else 1, groups=x.shape[1])
+    strides = blur.stride_y, blur.stride_x
+    return correlate(x, weights, strides, 0 if blur.size == 2 else 1, groups=x.shape[1])
 
 
-def deconvolutional(given: Given) -> Array:
+@computes(Deconvolutional)
+def deconvolutional(feed: Feed, settings: Deconvolutional) -> Array:
     """Weights [C, F, k, k] transposed times the input, every product added at its place, the padding cut off."""
-    x, weights = given.x, given.parameters["weights"]
-    stride, padding = given["stride"], given["padding"]
+    x, weights = feed.x, feed.parameters["weights"]
+    stride, padding = settings.stride, settings.padding
     batch, _, height, width = x.shape
     _, filters, size, _ = weights.shape
     full = np.zeros((batch, filters, (height - 1) * stride + size, (width - 1) * stride + size), x.dtype)
@@ -94,29 +98,31 @@ def deconvolutional(given: Given) -> Array:
             full[:, :, i : ends[0] : stride, j : ends[1] : stride] += products[:, :, i, j]
     rows, columns = full.shape[2] - padding, full.shape[3] - padding
     y = full[:, :, padding:rows, padding:columns]
-    return activate(given["activation"], _normalized(given, y))
+    return activate(settings.activation, _normalized(feed, settings, y))
 
 
-def connected(given: Given) -> Array:
+@computes(Connected)
+def connected(feed: Feed, settings: Connected) -> Array:
     """Weights [output, inputs] times all values of the input."""
-    flat = given.x.reshape(given.batch, -1)
-    y = flat @ given.parameters["weights"].T
-    return activate(given["activation"], _normalized(given, y.reshape(given.batch, -1, 1, 1)))
+    flat = feed.x.reshape(feed.batch, -1)
+    y = flat @ feed.parameters["weights"].T
+    return activate(settings.activation, _normalized(feed, settings, y.reshape(feed.batch, -1, 1, 1)))
 
 
-def local(given: Given) -> Array:
+@computes(Local)
+def local(feed: Feed, settings: Local) -> Array:
     """As a convolution with its own weights [places, F, C·k·k] at every place."""
-    padding, stride = given["padding"], given["stride"]
-    padded = np.pad(given.x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = _windows(padded, given["size"], (stride, stride), 1)
-    batch, rows, columns = given.batch, windows.shape[4], windows.shape[5]
+    padding, stride = settings.padding, settings.stride
+    padded = np.pad(feed.x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = _windows(padded, settings.size, (stride, stride), 1)
+    batch, rows, columns = feed.batch, windows.shape[4], windows.shape[5]
     matrix = windows.reshape(batch, -1, rows * columns)
-    y = np.einsum("pfk,nkp->nfp", given.parameters["weights"], matrix, optimize=True)
-    return activate(given["activation"], y.reshape(batch, -1, rows, columns) + given.parameters["biases"])
+    y = np.einsum("pfk,nkp->nfp", feed.parameters["weights"], matrix, optimize=True)
+    return activate(settings.activation, y.reshape(batch, -1, rows, columns) + feed.parameters["biases"])
 
 
-def _normalized(given: Given, y: Array) -> Array:
-    if given["batch_normalize"]:
-        return normalize(given, y)
-    biased: Array = y + given.parameters["biases"].reshape(-1, 1, 1)
+def _normalized(feed: Feed, settings: Normalizable, y: Array) -> Array:
+    if settings.batch_normalize:
+        return normalize(feed, y)
+    biased: Array = y + feed.parameters["biases"].reshape(-1, 1, 1)
     return biased

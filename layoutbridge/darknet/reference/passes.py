@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from layoutbridge.darknet.reference import combining, heads, moving, parametric, pointwise, pooling
-from layoutbridge.darknet.reference.values import Array, Given
-from layoutbridge.darknet.structure.model import Flavor, Layer, Network
-
-Rule = Callable[[Given], Array]
-
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "convolutional": parametric.convolutional,
-        "deconvolutional": parametric.deconvolutional,
-        "connected": parametric.connected,
-        "local": parametric.local,
-        "maxpool": pooling.maxpool,
-        "local_avgpool": pooling.local_avgpool,
-        "avgpool": pooling.avgpool,
-        "upsample": pooling.upsample,
-        "crop": pooling.crop,
-        "route": combining.route,
-        "shortcut": combining.shortcut,
-        "scale_channels": combining.scale_channels,
-        "sam": combining.sam,
-        "implicit": combining.implicit,
-        "reorg": moving.reorg,
-        "reorg3d": moving.reorg3d,
-        "batchnorm": pointwise.batchnorm,
-        "activation": pointwise.activation,
-        "dropout": pointwise.unchanged,
-        "empty": pointwise.unchanged,
-        "cost": pointwise.unchanged,
-        "lrn": pointwise.lrn,
-        "l2norm": pointwise.l2norm,
-        "logistic": pointwise.logistic,
-        "softmax": pointwise.softmax,
-        "region": heads.region,
-        "yolo": heads.yolo,
-        "Gaussian_yolo": heads.gaussian_yolo,
-        "detection": heads.detection,
-    }
-)
+from layoutbridge.darknet.reference.values import RULES, Array, Feed
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.settings import Flavor
 
 
 def forward(
@@ -66,17 +29,17 @@ def forward(
     """
     start: Array = np.asarray(x, dtype)
     last_use = {source: layer.index for layer in network.layers for source in layer.inputs}
-    held: dict[int, Array] = {-1: start}
+    values: dict[int, Array] = {-1: start}
     for layer in network.layers:
-        inputs = [held[source] for source in layer.inputs]
-        held[layer.index] = forward_layer(layer, parameters, inputs, network.flavor, start.shape[0], start.dtype)
+        inputs = [values[source] for source in layer.inputs]
+        values[layer.index] = forward_layer(layer, parameters, inputs, network.flavor, start.shape[0], start.dtype)
         if not every_layer:
             for source in {*layer.inputs, layer.index - 1}:
-                if last_use.get(source, -1) <= layer.index and source in held:
-                    del held[source]
+                if last_use.get(source, -1) <= layer.index and source in values:
+                    del values[source]
     if not every_layer:
-        return [held[len(network.layers) - 1]]
-    return [held[layer.index] for layer in network.layers]
+        return [values[len(network.layers) - 1]]
+    return [values[layer.index] for layer in network.layers]
 
 
 def forward_layer(
@@ -89,6 +52,6 @@ def forward_layer(
 ) -> Array:
     """The output of one layer for its `inputs`, in its own shape with the batch in front."""
     own = {p.name: np.asarray(parameters[layer.index, p.name], dtype) for p in layer.parameters}
-    result = RULES[layer.kind](Given(layer, tuple(inputs), own, flavor, batch))
+    result: Array = RULES[layer.kind](Feed(layer, tuple(inputs), own, flavor, batch), layer.settings)
     assert result.size == batch * prod(layer.out_shape), f"{layer.name}: {result.shape} for {layer.out_shape}"
     return result.reshape(batch, *layer.out_shape).astype(dtype, copy=False)

@@ -6,36 +6,53 @@ import numpy as np
 
 from layoutbridge.darknet.reference import values
 from layoutbridge.darknet.reference.activations import activate
-from layoutbridge.darknet.reference.values import Array, Given, normalize
+from layoutbridge.darknet.reference.values import Array, Feed, computes, normalize
+from layoutbridge.darknet.structure.kinds import (
+    Activation,
+    Batchnorm,
+    Cost,
+    Dropout,
+    Empty,
+    L2norm,
+    Logistic,
+    Lrn,
+    Softmax,
+)
+from layoutbridge.darknet.structure.settings import Settings
 
 
-def batchnorm(given: Given) -> Array:
+@computes(Batchnorm)
+def batchnorm(feed: Feed, settings: Batchnorm) -> Array:
     """Batch norm as a layer of its own."""
-    return normalize(given, given.x)
+    return normalize(feed, feed.x)
 
 
-def activation(given: Given) -> Array:
+@computes(Activation)
+def activation(feed: Feed, settings: Activation) -> Array:
     """An activation as a layer of its own."""
-    return activate(given["activation"], given.x)
+    return activate(settings.activation, feed.x)
 
 
-def unchanged(given: Given) -> Array:
+@computes(Dropout, Empty, Cost)
+def unchanged(feed: Feed, _: Settings) -> Array:
     """The input."""
-    return given.x
+    return feed.x
 
 
-def logistic(given: Given) -> Array:
+@computes(Logistic)
+def logistic(feed: Feed, settings: Logistic) -> Array:
     """The logistic of every value."""
-    return values.logistic(given.x)
+    return values.logistic(feed.x)
 
 
-def lrn(given: Given) -> Array:
+@computes(Lrn)
+def lrn(feed: Feed, settings: Lrn) -> Array:
     """The running sum of normalization_layer.c: it starts with size//2 channels and never adds channel size//2."""
-    x, size, alpha = given.x, given["size"], given["alpha"]
+    x, size, alpha = feed.x, settings.size, settings.alpha
     squared = x * x
     channels = x.shape[1]
     norms = np.empty_like(x)
-    norms[:, 0] = given["kappa"] + alpha * squared[:, : size // 2].sum(axis=1)
+    norms[:, 0] = settings.kappa + alpha * squared[:, : size // 2].sum(axis=1)
     for k in range(1, channels):
         norms[:, k] = norms[:, k - 1]
         leaving, entering = k - (size - 1) // 2 - 1, k + size // 2
@@ -43,24 +60,26 @@ def lrn(given: Given) -> Array:
             norms[:, k] -= alpha * squared[:, leaving]
         if entering < channels:
             norms[:, k] += alpha * squared[:, entering]
-    result: Array = x * norms ** -given["beta"]
+    result: Array = x * norms**-settings.beta
     return result
 
 
-def l2norm(given: Given) -> Array:
+@computes(L2norm)
+def l2norm(feed: Feed, settings: L2norm) -> Array:
     """Each position over the root of the sum of its squares."""
-    lengths = np.sqrt((given.x**2).sum(axis=1, keepdims=True))
-    result: Array = given.x / lengths
+    lengths = np.sqrt((feed.x**2).sum(axis=1, keepdims=True))
+    result: Array = feed.x / lengths
     return result
 
 
-def softmax(given: Given) -> Array:
+@computes(Softmax)
+def softmax(feed: Feed, settings: Softmax) -> Array:
     """Over each of `groups` parts, or over each group of the tree."""
-    flat = given.x.reshape(given.batch, -1)
-    if given["tree"] is not None:
-        return softmax_groups(flat, given["tree"].sizes, given["temperature"], 1)
-    parts = flat.reshape(given.batch, given["groups"], -1)
-    return values.softmax(parts, given["temperature"])
+    flat = feed.x.reshape(feed.batch, -1)
+    if settings.tree is not None:
+        return softmax_groups(flat, settings.tree.sizes, settings.temperature, 1)
+    parts = flat.reshape(feed.batch, settings.groups, -1)
+    return values.softmax(parts, settings.temperature)
 
 
 def softmax_groups(x: Array, sizes: tuple[int, ...], temperature: float, axis: int) -> Array:

@@ -5,33 +5,37 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from layoutbridge.darknet.reference.parametric import blur
-from layoutbridge.darknet.reference.values import Array, Given
+from layoutbridge.darknet.reference.parametric import blurred
+from layoutbridge.darknet.reference.values import Array, Feed, computes
+from layoutbridge.darknet.structure.kinds import Avgpool, Crop, LocalAvgpool, Maxpool, Upsample
+from layoutbridge.darknet.structure.settings import Windowed
 
 
-def maxpool(given: Given) -> Array:
+@computes(Maxpool)
+def maxpool(feed: Feed, settings: Maxpool) -> Array:
     """The largest of each window (or of every out_channels-th channel), then the blur."""
-    x = given.x
-    if not given["depth"]:
-        return blur(given, _pooled(given, x, -np.inf, np.maximum))
-    count = given["out_channels"]
-    return blur(given, np.stack([x[:, g::count].max(axis=1) for g in range(count)], axis=1))
+    x = feed.x
+    if not settings.depth:
+        return blurred(_pooled(settings, x, -np.inf, np.maximum), settings.antialiasing)
+    count = settings.out_channels
+    return blurred(np.stack([x[:, g::count].max(axis=1) for g in range(count)], axis=1), settings.antialiasing)
 
 
-def local_avgpool(given: Given) -> Array:
+@computes(LocalAvgpool)
+def local_avgpool(feed: Feed, settings: LocalAvgpool) -> Array:
     """The mean of the places of each window that lie inside the picture."""
-    sums = _pooled(given, given.x, 0.0, np.add)
-    counts = _pooled(given, np.ones((1, 1, *given.x.shape[2:]), given.x.dtype), 0.0, np.add)
+    sums = _pooled(settings, feed.x, 0.0, np.add)
+    counts = _pooled(settings, np.ones((1, 1, *feed.x.shape[2:]), feed.x.dtype), 0.0, np.add)
     result: Array = sums / counts
     return result
 
 
-def _pooled(given: Given, x: Array, outside: float, join: np.ufunc) -> Array:
+def _pooled(settings: Windowed, x: Array, outside: float, join: np.ufunc) -> Array:
     """`join` over each window: first along the columns, then along the rows."""
-    size = given["size"]
+    size = settings.size
     for axis, before, after, stride in (
-        (3, given["padding_left"], given["padding_right"], given["stride_x"]),
-        (2, given["padding_top"], given["padding_bottom"], given["stride_y"]),
+        (3, settings.padding_left, settings.padding_right, settings.stride_x),
+        (2, settings.padding_top, settings.padding_bottom, settings.stride_y),
     ):
         if after < 0:  # no window reaches the last ones
             x = x[(slice(None),) * axis + (slice(0, x.shape[axis] + after),)]
@@ -45,16 +49,18 @@ def _pooled(given: Given, x: Array, outside: float, join: np.ufunc) -> Array:
     return x
 
 
-def avgpool(given: Given) -> Array:
+@computes(Avgpool)
+def avgpool(feed: Feed, settings: Avgpool) -> Array:
     """The mean of each channel."""
-    result: Array = given.x.mean(axis=(2, 3), keepdims=True)
+    result: Array = feed.x.mean(axis=(2, 3), keepdims=True)
     return result
 
 
-def upsample(given: Given) -> Array:
+@computes(Upsample)
+def upsample(feed: Feed, settings: Upsample) -> Array:
     """Each value stride × stride times, or the sums of such blocks; times scale."""
-    x, stride, scale = given.x, given["stride"], given["scale"]
-    if given["reverse"]:
+    x, stride, scale = feed.x, settings.stride, settings.scale
+    if settings.reverse:
         batch, channels, height, width = x.shape
         blocks = x.reshape(batch, channels, height // stride, stride, width // stride, stride)
         summed: Array = scale * blocks.sum(axis=(3, 5))
@@ -63,9 +69,10 @@ def upsample(given: Given) -> Array:
     return repeated
 
 
-def crop(given: Given) -> Array:
+@computes(Crop)
+def crop(feed: Feed, settings: Crop) -> Array:
     """The middle part, scaled and moved."""
-    _, rows, columns = given.layer.out_shape
-    top, left = given["top"], given["left"]
-    part: Array = given.x[:, :, top : top + rows, left : left + columns] * given["scale"] + given["offset"]
+    _, rows, columns = feed.layer.out_shape
+    top, left = settings.top, settings.left
+    part: Array = feed.x[:, :, top : top + rows, left : left + columns] * settings.scale + settings.offset
     return part

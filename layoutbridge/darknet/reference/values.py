@@ -1,21 +1,24 @@
-"""What a layer's rule is given, and the arithmetic that several rules share."""
+"""What a layer is fed, which rule computes which kind, and the arithmetic that several rules share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.structure.model import Flavor, Layer
+from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.darknet.structure.registry import register
+from layoutbridge.darknet.structure.settings import Flavor, S
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Feed:
     """A layer, its inputs and its parameters in the dtype of the computation."""
 
     layer: Layer
@@ -29,19 +32,30 @@ class Given:
         """The first input."""
         return self.inputs[0]
 
-    def __getitem__(self, key: str) -> Any:
-        """A setting of the layer."""
-        return self.layer.settings[key]
+
+Rule = Callable[[Feed, S], Array]
+_rules: dict[str, Rule[Any]] = {}
+RULES: Mapping[str, Rule[Any]] = MappingProxyType(_rules)
 
 
-def normalize(given: Given, x: Array) -> Array:
+def computes(*kinds: type[S]) -> Callable[[Rule[S]], Rule[S]]:
+    """Say that a function computes the layers of these kinds."""
+
+    def add(rule: Rule[S]) -> Rule[S]:
+        register(_rules, kinds, rule)
+        return rule
+
+    return add
+
+
+def normalize(feed: Feed, x: Array) -> Array:
     """Batch norm with the stored statistics: the forks differ in where the epsilon stands.
 
     Definition: blas.c, normalize_cpu of either fork, then scale_bias and add_bias.
     """
-    values = given.parameters
+    values = feed.parameters
     variances = values["variances"]
-    divisor = np.sqrt(variances) + 0.000001 if given.flavor == "pjreddie" else np.sqrt(variances + 0.00001)
+    divisor = np.sqrt(variances) + 0.000001 if feed.flavor == "pjreddie" else np.sqrt(variances + 0.00001)
     along = (-1,) + (1,) * (x.ndim - 2)
     factor = (values["scales"] / divisor).reshape(along)
     shifted: Array = (x - values["means"].reshape(along)) * factor + values["biases"].reshape(along)

@@ -1,9 +1,9 @@
 """Boxes against those of the real Darknet, and the graph's boxes against ours."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection import boxes
 from layoutbridge.darknet.meaning import boxes as heads
-from layoutbridge.darknet.structure.model import Layer, Network, SoftmaxTree
+from layoutbridge.darknet.structure.heads import GaussianYolo, Region
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
 from tests.conftest import FIXTURES
 
@@ -197,12 +199,12 @@ TREE = SoftmaxTree((-1, -1, 0, 0, 2, 2), (2, 2, 2), tuple("abcdef"))
 
 def region_network(flavor: Any, tree: SoftmaxTree | None, coords: int = 4, background: bool = False) -> Network:
     entries = coords + 1 + 6
-    settings = {
-        "classes": 6, "coords": coords, "num": 2, "anchors": (0.5, 1.0, 2.0, 3.0), "softmax": True,
-        "background": background, "tree": tree, "channels_last": flavor == "alexey", "entries": entries,
-    }  # fmt: skip
+    settings = Region(
+        classes=6, coords=coords, num=2, anchors=(0.5, 1.0, 2.0, 3.0), background=background, tree=tree,
+        logistic=(), softmax_entries=None, channels_last=flavor == "alexey", entries=entries,
+    )  # fmt: skip
     shape = (2 * entries, 3, 4)
-    layer = Layer(0, "region", 9, (-1,), (shape,), shape, MappingProxyType(settings))
+    layer = Layer(0, 9, (-1,), (shape,), shape, settings)
     return Network(flavor, "tree.cfg", (3, 96, 128), (layer,))
 
 
@@ -263,11 +265,9 @@ def test_a_gaussian_head_that_predicts_corners() -> None:
     centred = boxes.decode(network, outputs)[0]
     for point, sign in (("left_top", 1), ("right_bottom", -1)):
         last = network.layers[-1]
-        moved = Layer(
-            last.index, last.kind, last.line, last.inputs, last.in_shapes, last.out_shape,
-            MappingProxyType({**last.settings, "yolo_point": point}),
-        )  # fmt: skip
-        other = Network(network.flavor, network.source, network.in_shape, (*network.layers[:-1], moved))
+        assert isinstance(last.settings, GaussianYolo)
+        moved = replace(last, settings=replace(last.settings, yolo_point=point))
+        other = replace(network, layers=(*network.layers[:-1], moved))
         rows = boxes.decode(other, outputs)[0]
         assert np.allclose(rows[:, :2] - sign * rows[:, 2:4] / 2, centred[:, :2], atol=1e-5)
         assert np.allclose(graph_of(other, outputs, "boxes")[0], rows, atol=1e-5)

@@ -79,7 +79,7 @@ def test_moving_layers_are_bit_for_bit(name, index, tmp_path):
         def routed(target):
             parts = target.split(target.input, [source.size for source in sources])
             inputs = tuple(target.reshape(part, source.shape) for part, source in zip(parts, sources, strict=True))
-            return route(Context(target, net.network, layer, inputs, {}))
+            return route(Context(target, net.network, layer, inputs, {}), layer.settings)
 
         output = in_ncnn(routed, np.concatenate([source.ravel() for source in sources]), tmp_path)
     else:

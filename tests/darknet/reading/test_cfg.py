@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from layoutbridge.darknet import load
-from layoutbridge.darknet.reading.build import BUILDERS, build_network
+from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import LARGEST_CFG, parse_cfg
-from layoutbridge.darknet.reference.passes import RULES
-from layoutbridge.darknet.structure.model import FLAVORS
+from layoutbridge.darknet.structure.kinds import KINDS
+from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError
 from tests.darknet_files import GOLDEN, NETS, built
 
@@ -34,7 +34,7 @@ def test_blanks_comments_and_line_ends():
 
 def test_first_of_repeated_keys_wins_with_a_warning():
     network = built(NET + "[conv]\nfilters=3\nfilters=5\n")
-    assert network.layers[0].settings["filters"] == 3
+    assert network.layers[0].settings.filters == 3
     assert network.warnings == (
         "net.cfg, line 7: [conv] repeats filters=5; the first, filters=3 in line 6, holds, as in Darknet",
     )
@@ -60,8 +60,8 @@ def test_unused_keys_are_reported_at_their_line():
 )  # fmt: skip
 def test_notes_behind_values(line, said):
     network = built(f"{NET}[conv]\nfilters=2 # two\n{line}\n")
-    assert network.layers[0].settings["filters"] == 2
-    assert network.layers[0].settings["activation"] in ("leaky", "logistic")
+    assert network.layers[0].settings.filters == 2
+    assert network.layers[0].settings.activation in ("leaky", "logistic")
     assert [warning for warning in network.warnings if said and said in warning] == list(network.warnings)
     assert bool(network.warnings) == (said is not None)
 
@@ -69,7 +69,7 @@ def test_notes_behind_values(line, said):
 def test_a_note_behind_a_list_is_read_on_by_darknet():
     text = f"{NET}[conv]\n[conv]\n[shortcut]\nfrom=-2 # not 0, "
     network = built(text + "1\n")
-    assert network.layers[2].settings["layers"] == (1, 0)
+    assert network.layers[2].inputs == (1, 0)
     assert "line 8" in network.warnings[0]
     assert "-2#not0,1" in network.warnings[0]
     assert built(f"{NET}[route]\nlayers=0\n".replace("[route]", "[conv]\n[route]") + "#, 1\n").warnings == ()
@@ -84,20 +84,20 @@ def test_a_note_behind_a_section():
 def test_lists():
     head = "[yolo]\nclasses=1\nnum=2\nmask = 0, 1\nanchors = 0.1,0.2, 0.3 ,4e1,\n"
     network = built(f"{NET}[conv]\nfilters=12\n{head}")
-    assert network.layers[1].settings["anchors"] == (0.1, 0.2, 0.3, 40.0)
-    assert network.layers[1].settings["mask"] == (0, 1)
+    assert network.layers[1].settings.anchors == (0.1, 0.2, 0.3, 40.0)
+    assert network.layers[1].settings.mask == (0, 1)
     assert network.warnings == ("net.cfg, line 11: [yolo] anchors ends in a comma, which is left out",)
 
 
 def test_a_line_without_a_value_is_left_out():
     network = built(NET + "[conv]\nfilters=\nnonsense\n")
-    assert network.layers[0].settings["filters"] == 1
+    assert network.layers[0].settings.filters == 1
     assert [warning.split(":")[0] for warning in network.warnings] == ["net.cfg, line 6", "net.cfg, line 7"]
 
 
 def test_a_fraction_is_cut_as_atoi_does():
     network = built(NET + "[conv]\nfilters=3.7\nsize=1.0\n")
-    assert network.layers[0].settings["filters"] == 3
+    assert network.layers[0].settings.filters == 3
     assert len(network.warnings) == 1
 
 
@@ -111,24 +111,20 @@ def test_aliases(written, kind):
     assert built(NET.replace("net", "network") + f"[{written}]\n").layers[0].kind == kind
 
 
-def test_every_kind_has_a_builder_and_a_reference():
-    assert set(BUILDERS) == set(RULES)
-
-
 # ---------------------------------------------------------------------- structure
 
 
 def test_defaults_of_darknet():
     conv = first("[conv]\n")
-    assert conv.settings["activation"] == "logistic"
-    assert (conv.settings["filters"], conv.settings["size"], conv.settings["padding"]) == (1, 1, 0)
+    assert conv.settings.activation == "logistic"
+    assert (conv.settings.filters, conv.settings.size, conv.settings.padding) == (1, 1, 0)
     assert first("[conv]\nsize=4\npad=1\nstride=2\n").out_shape == (1, 4, 5)
     assert first("[conv]\nsize=3\npadding=2\n").out_shape == (1, 8, 10)
     assert first("[conv]\nsize=3\npad=1\nstride_x=2\n").out_shape == (1, 6, 4)
     assert first("[conv]\nsize=3\npad=1\nstride_x=2\n", "pjreddie").out_shape == (1, 6, 8)
     assert first("[max]\nstride=2\n").out_shape == (4, 3, 4)
     assert first("[max]\nsize=3\nstride=2\npadding=0\n").out_shape == (4, 2, 3)
-    assert first("[activation]\n").settings["activation"] == "linear"
+    assert first("[activation]\n").settings.activation == "linear"
     assert first("[connected]\n").out_shape == (1, 1, 1)
 
 
@@ -161,7 +157,7 @@ def test_misspelled_normalization_is_taken_with_a_warning():
     network = built(
         NET + "[conv]\nfilters=4\n[shortcut]\nfrom=0\nweights_type=per_feature\nweights_normalizion=softmax\n"
     )
-    assert network.layers[1].settings["weights_normalization"] == "softmax"
+    assert network.layers[1].settings.way.weights_normalization == "softmax"
     assert "line 10" in network.warnings[0]
 
 
@@ -189,8 +185,8 @@ def test_flat_input():
 
 def test_structure_is_immutable():
     layer = first("[conv]\n")
-    with pytest.raises(TypeError):
-        layer.settings["filters"] = 2
+    with pytest.raises(AttributeError):
+        layer.settings.filters = 2
     with pytest.raises(AttributeError):
         layer.index = 3
 
@@ -322,7 +318,7 @@ KEYS = sorted(
      "crop_height", "crop_width", "share_index", "numload", "tree", "temperature", "alpha", "beta", "kappa", "flipped",
      "stride_x", "stride_y", "second_order", "epsilon", "atoms", "softmax", "background", "scale_wh", "xnor"}
 )  # fmt: skip
-SECTIONS = sorted({*BUILDERS, "conv", "max", "rnn", "net", "nothing"})
+SECTIONS = sorted({*KINDS, "conv", "max", "rnn", "net", "nothing"})
 VALUES = st.one_of(
     st.integers(-4, 9).map(str),
     st.integers(-(10**20), 10**20).map(str),

@@ -5,6 +5,7 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.reference import forward, forward_layer
+from layoutbridge.darknet.structure.settings import Moving
 from layoutbridge.operations.catalog import op
 from tests.darknet_files import GOLDEN, NETS, built, random_weights
 
@@ -56,10 +57,10 @@ def test_moving_layers_are_bit_for_bit(name):
 def test_the_catalogue_says_the_same_of_reorg(name):
     net, _, recorded = read(name)
     for layer in net.layers:
-        operation = layer.settings.get("operation")
-        if operation is not None:
-            stride = {} if layer.settings["flatten"] else {"stride": layer.settings["stride"]}
-            moved = op(operation, **stride)(recorded[layer.inputs[0]])
+        settings = layer.settings
+        if isinstance(settings, Moving) and settings.operation is not None:
+            stride = {} if settings.flatten else {"stride": settings.stride}
+            moved = op(settings.operation, **stride)(recorded[layer.inputs[0]])
             np.testing.assert_array_equal(moved.reshape(layer.out_shape), recorded[layer.index])
 
 
@@ -128,7 +129,7 @@ def test_strided_antialiasing_is_a_blur_of_the_plain_layer(tmp_path, x):
     means = plain.reshape(2, 3, 2, 2, 3, 2).mean(axis=(3, 5))
     net, (two,) = run(tmp_path, f"{cfg}2\n", x)
     np.testing.assert_allclose(two, means)
-    assert net.layers[0].settings["stride_x"] == 1
+    assert net.layers[0].settings.stride_x == 1
     padded = np.pad(plain, ((0, 0), (0, 0), (1, 1), (1, 1)))
     lines = (padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:])[:, :, ::2] / 4
     wanted = (lines[..., :-2] + 2 * lines[..., 1:-1] + lines[..., 2:])[..., ::2] / 4
@@ -142,7 +143,7 @@ def test_softmax_over_a_tree(tmp_path, x):
     (tmp_path / "net.weights").write_bytes(random_weights(load(tmp_path / "net.cfg").network))
     net = load(tmp_path / "net.cfg", tmp_path / "net.weights")
     values, scores = net.run(x, every_layer=True)
-    assert net.layers[1].settings["tree"].sizes == (2, 2, 1)
+    assert net.layers[1].settings.tree.sizes == (2, 2, 1)
     powers = np.exp(values[..., 0, 0])
     for group in (slice(0, 2), slice(2, 4), slice(4, 5)):
         np.testing.assert_allclose(scores[:, group], powers[:, group] / powers[:, group].sum(1, keepdims=True))

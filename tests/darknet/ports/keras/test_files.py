@@ -119,7 +119,7 @@ def compare_elsewhere(names, folder, program, ending, data_format):
     for name, (net, last, result) in wanted.items():
         found = np.load(result)[0]
         if found.shape != last.shape or (data_format == "channels_last" and last.ndim == 3):
-            lies_so = net.layers[-1].kind == "region" and net.layers[-1].settings["channels_last"]
+            lies_so = net.layers[-1].kind == "region" and net.layers[-1].settings.channels_last
             found = found.reshape(last.shape) if lies_so else found.transpose(2, 0, 1)
         assert near(found, last), name
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
-from layoutbridge.darknet.detection.boxes import HEAD_KINDS
 from layoutbridge.darknet.meaning import Context
 from layoutbridge.darknet.ports.check import check_runners
 from layoutbridge.darknet.ports.port import Runner
 from layoutbridge.darknet.reference import forward
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, WeightsError
 from tests.darknet_files import (
@@ -127,7 +127,7 @@ def run_route(sources, layer, data_format):
     parts = target.split(target.input, sizes)
     inputs = tuple(target.reshape(part, source.shape) for part, source in zip(parts, sources, strict=True))
     network = Network("alexey", "alone.cfg", (sum(sizes),), (layer,))
-    value = route(Context(target, network, layer, inputs, {}))
+    value = route(Context(target, network, layer, inputs, {}), layer.settings)
     model = keras.Model(target.input.tensor, target.output(value, as_picture=False))
     return model(np.concatenate([source.ravel() for source in sources])[None]).numpy()
 
@@ -148,14 +148,14 @@ def test_heads_are_those_of_onnx(name, data_format, head, tmp_path):
     assert len(found) == len(wanted)
     for mine, theirs in zip(found, wanted, strict=True):
         if mine.shape != theirs.shape:
-            lies_so = net.layers[-1].kind == "region" and net.layers[-1].settings["channels_last"] and head == "darknet"
+            lies_so = net.layers[-1].kind == "region" and net.layers[-1].settings.channels_last and head == "darknet"
             mine = mine.reshape(theirs.shape) if lies_so else mine.transpose(0, 3, 1, 2)
         assert near(mine, theirs)
 
 
 def test_several_heads_are_a_list_and_every_layer_follows(tmp_path):
     net = made(SMALL_V3, tmp_path)
-    heads = [layer.name for layer in net.layers if layer.kind in HEAD_KINDS]
+    heads = [layer.name for layer in net.layers if isinstance(layer.settings, Head)]
     model = net.to_keras()
     assert [tuple(tensor.shape) for tensor in model.outputs] == [(None, 8, 8, 21), (None, 16, 16, 21)]
     assert [layer.name for layer in model.layers if layer.name in heads] == heads

@@ -4,12 +4,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.structure.model import Network
+from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import (
     LayoutBridgeError,
     ParameterError,
@@ -330,11 +332,13 @@ def test_what_is_refused(tmp_path):
     assert not path.exists()
 
 
+class Crnn(Settings):
+    kind = "crnn"
+
+
 def test_a_kind_without_a_meaning_is_named_before_any_work(tmp_path):
     net = golden("alexey/residual")
-    from dataclasses import replace
-
-    layers = (*net.layers[:-1], replace(net.layers[-1], kind="crnn", line=77))
+    layers = (*net.layers[:-1], replace(net.layers[-1], settings=Crnn(), line=77))
     network = Network("alexey", "net.cfg", net.network.in_shape, layers)
     with pytest.raises(UnsupportedError, match=r"net\.cfg, line 77: \[crnn\]"):
         write_onnx(network, {}, tmp_path / "net.onnx")

@@ -82,7 +82,7 @@ def run_route(sources, layer, tmp_path):
     parts = target.split(target.input, sizes)
     inputs = tuple(target.reshape(part, source.shape) for part, source in zip(parts, sources, strict=True))
     network = Network("alexey", "alone.cfg", (sum(sizes),), (layer,))
-    target.named(route(Context(target, network, layer, inputs, {})), "output")
+    target.named(route(Context(target, network, layer, inputs, {}), layer.settings), "output")
     nodes, initializers = target.graph.needed_for(["output"])
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(

@@ -241,7 +241,7 @@ def test_weights_are_folded_and_rounded_once(flavor, tmp_path):
     write_onnx(net.network, net.parameters, tmp_path / "net.onnx", half=True)
     held = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "net.onnx").graph.initializer}
     for layer in net.layers:
-        if layer.kind == "convolutional" and layer.settings["batch_normalize"]:
+        if layer.kind == "convolutional" and layer.settings.batch_normalize:
             scales, means, variances, biases, weights = (
                 net.parameters[layer.index, name].astype(np.float64)
                 for name in ("scales", "means", "variances", "biases", "weights")

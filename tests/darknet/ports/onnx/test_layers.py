@@ -51,7 +51,7 @@ def test_trees_of_classes(flavor, tmp_path):
     )
     for text in texts:
         net = made(NET + text, tmp_path, flavor)
-        assert net.layers[-1].settings["tree"].sizes == (2, 3, 2, 1)
+        assert net.layers[-1].settings.tree.sizes == (2, 3, 2, 1)
         checked = check_onnx(net.network, net.parameters, tolerance=5e-6, batch=2)
         assert checked.ok, checked.first_over
 

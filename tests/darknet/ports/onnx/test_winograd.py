@@ -50,7 +50,7 @@ def suited(net):
     """The convolutions that may take the form, of whatever shape."""
     wanted = {"size": 3, "stride_x": 1, "stride_y": 1, "dilation": 1, "groups": 1}
     found = [layer for layer in net.layers if layer.kind == "convolutional"]
-    return [layer for layer in found if all(layer.settings[key] == value for key, value in wanted.items())]
+    return [layer for layer in found if wanted.items() <= layer.settings.options().items()]
 
 
 SUITED = [name for name in GOLDEN if suited(load(NETS / name / "net.cfg", flavor=name.split("/")[0]))]

@@ -6,13 +6,16 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.meaning import Context
+from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference import forward
+from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnsupportedError, WeightsError
 from layoutbridge.frameworks.primitives import LazyArray
 from tests.darknet_files import (
@@ -431,13 +434,15 @@ def test_a_missing_torch_names_the_extra(monkeypatch, tmp_path):
             call()
 
 
-def test_a_kind_without_a_meaning_names_its_line(monkeypatch, tmp_path):
-    from layoutbridge.darknet import meaning
+def test_a_kind_without_a_meaning_names_its_line(tmp_path):
+    class Crnn(Settings):
+        kind = "crnn"
 
     net = made(SMALL, tmp_path)
-    monkeypatch.delitem(meaning.MEANINGS, "reorg")
-    with pytest.raises(UnsupportedError, match=r"net.cfg, line \d+: \[reorg\]"):
-        net.to_torch()
+    layers = (*net.layers[:-1], replace(net.layers[-1], settings=Crnn()))
+    strange = DarknetNetwork(replace(net.network, layers=layers), net.weights)
+    with pytest.raises(UnsupportedError, match=rf"net.cfg, line {layers[-1].line}: \[crnn\]"):
+        strange.to_torch()
 
 
 def test_torch_is_imported_by_nothing_else(tmp_path):
