@@ -113,7 +113,8 @@ def detect(
 ) -> None:
     """Find objects in a picture with an exported network, and draw them."""
     from layoutbridge.darknet.detection.detector import detect as find
-    from layoutbridge.darknet.detection.detector import draw, read_names
+    from layoutbridge.darknet.detection.detector import read_names
+    from layoutbridge.darknet.detection.drawing import draw
     from layoutbridge.files import refuse_overwriting
     from layoutbridge.report.networks import show_detections
 

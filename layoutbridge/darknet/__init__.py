@@ -12,15 +12,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layoutbridge.darknet.detection.detector import Detection, Detections, Detector, detect, draw, read_names
+    from layoutbridge.darknet.detection.detections import Detection, Detections
+    from layoutbridge.darknet.detection.detector import Detector, detect, read_names
+    from layoutbridge.darknet.detection.drawing import draw
     from layoutbridge.darknet.network import DarknetNetwork, load
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
     from layoutbridge.darknet.summary import SummaryRow
 
 _HOMES = {
     "DarknetNetwork": "network",
-    "Detection": "detection.detector",
-    "Detections": "detection.detector",
+    "Detection": "detection.detections",
+    "Detections": "detection.detections",
     "Detector": "detection.detector",
     "Layer": "structure.model",
     "Network": "structure.model",
@@ -28,7 +30,7 @@ _HOMES = {
     "Section": "structure.model",
     "SummaryRow": "summary",
     "detect": "detection.detector",
-    "draw": "detection.detector",
+    "draw": "detection.drawing",
     "load": "network",
     "read_names": "detection.detector",
 }

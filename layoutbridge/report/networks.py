@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from layoutbridge.darknet.detection.detector import Detections
+    from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.network import DarknetNetwork
     from layoutbridge.darknet.ports.check import Check, LayerCheck, TargetCheck
     from layoutbridge.darknet.summary import SummaryRow

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.pictures import letterbox_size
-from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Head, Region, YoloHead
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
@@ -146,7 +146,7 @@ def _decode_layer(network: Network, layer: Layer, head: Head, output: NDArray[An
         raise ShapeError(f"layer {layer.name} holds [N, {wanted}], not {list(values.shape)}")
     values = values.reshape(len(values), -1)
     match head:
-        case Detection():
+        case DetectionHead():
             return _detection_rows(head, values)
         case Region():
             return _region_rows(layer, head, values)
@@ -204,7 +204,7 @@ def _region_rows(layer: Layer, settings: Region, flat: Values) -> Values:
     return _joined(x, y, w, h, told, objectness[..., None] * classes)
 
 
-def _detection_rows(settings: Detection, flat: Values) -> Values:
+def _detection_rows(settings: DetectionHead, flat: Values) -> Values:
     side, num, classes = settings.side, settings.num, settings.classes
     places = side * side
     scores = flat[:, : places * classes].reshape(-1, side, side, 1, classes)

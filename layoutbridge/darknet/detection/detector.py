@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,83 +25,32 @@ from layoutbridge.darknet.detection.boxes import (
     suppress,
     undo_letterbox,
 )
-from layoutbridge.darknet.detection.pictures import Mark, draw_marks, open_picture, pixels_of, resize
+from layoutbridge.darknet.detection.detections import Detection, Detections
 from layoutbridge.darknet.detection.pictures import letterbox as fit
+from layoutbridge.darknet.detection.pictures import open_picture, pixels_of, resize
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
-from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    Picture = str | os.PathLike[str] | bytes | BinaryIO | Image | NDArray[np.uint8]
+    from layoutbridge.darknet.detection.pictures import Picture
 
 THRESHOLD = 0.25
 OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
 _LARGEST_NAMES = 16 << 20
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Run = Callable[[NDArray[np.float32]], Rows]
 
 
-class RunnableNetwork(Protocol):
+class LoadedNetwork(Protocol):
     """What `load` returns: a network that runs."""
 
     network: Network
 
     def run(self, x: NDArray[Any], framework: str, every_layer: bool) -> Any:
         """Its layers' outputs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """One object: its class, how sure, and its box in pixels of the picture, which may reach beyond the picture."""
-
-    label: str
-    class_index: int
-    score: float
-    left: float
-    top: float
-    width: float
-    height: float
-
-    @property
-    def center_x(self) -> float:
-        """The box's middle, in pixels from the left."""
-        return self.left + self.width / 2
-
-    @property
-    def center_y(self) -> float:
-        """The box's middle, in pixels from the top."""
-        return self.top + self.height / 2
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data, the box by its corner and by its centre."""
-        return {
-            "label": self.label,
-            "class_index": self.class_index,
-            "score": self.score,
-            "box": {"left": self.left, "top": self.top, "width": self.width, "height": self.height},
-            "center": {"x": self.center_x, "y": self.center_y},
-        }
-
-
-class Detections(list[Detection]):
-    """The detections of one picture, the surest first; `picture_size` is (width, height)."""
-
-    def __init__(self, found: Iterable[Detection], picture_size: tuple[int, int], picture: str | None = None) -> None:
-        super().__init__(found)
-        self.picture_size = picture_size
-        self.picture = picture
-
-    def to_json(self, indent: int | None = None) -> str:
-        """One JSON object: the picture's name and size, and the detections."""
-        width, height = self.picture_size
-        held = {"picture": self.picture, "width": width, "height": height, "detections": [d.to_dict() for d in self]}
-        return json.dumps(held, ensure_ascii=False, indent=indent)
 
 
 class Detector:
@@ -120,7 +68,7 @@ class Detector:
     @classmethod
     def of(
         cls,
-        model: str | os.PathLike[str] | RunnableNetwork,
+        model: str | os.PathLike[str] | LoadedNetwork,
         *,
         names: Sequence[str] | str | os.PathLike[str] | None = None,
         framework: str = "onnx",
@@ -131,10 +79,10 @@ class Detector:
         Raises `UnusableInputError` for a file that is no such model and for names that do not fit;
         `UnsupportedError` for a network without detection layers; `MissingFrameworkError` without onnxruntime.
         """
-        given = read_names(names) if isinstance(names, str | os.PathLike) else names
+        listed = read_names(names) if isinstance(names, str | os.PathLike) else names
         if isinstance(model, str | os.PathLike):
-            return _from_file(cls, model, given)
-        return _from_network(cls, model, given, framework)
+            return _from_file(cls, model, listed)
+        return _from_network(cls, model, listed, framework)
 
     def detect(
         self,
@@ -173,7 +121,7 @@ class Detector:
 
 
 def detect(
-    model: str | os.PathLike[str] | RunnableNetwork | Detector,
+    model: str | os.PathLike[str] | LoadedNetwork | Detector,
     picture: Picture,
     *,
     names: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -201,32 +149,6 @@ def detect(
     return detector.detect(picture, threshold=threshold, nms=nms, letterbox=letterbox, upright=upright)
 
 
-def draw(
-    picture: Picture,
-    detections: Sequence[Detection],
-    path: str | os.PathLike[str] | None = None,
-    *,
-    upright: bool = True,
-) -> Image:
-    """The picture with the detections drawn on it, in a colour for each class; saved to `path` where given.
-
-    `picture` and `upright` as they were for `detect`. The classes of one and the same box share a label. The ending of
-    `path` says the format (.png, .jpg, ...); it is written whole or not at all. A picture under 240 pixels
-    is drawn enlarged by a whole factor. Raises as `open_picture` does, and `UnusableInputError` for a path that cannot
-    be written or has another ending.
-    """
-    if path is not None and Path(path).suffix.lower() not in _ENDINGS:
-        raise UnusableInputError(f"cannot save the drawing as '{path}': its name must end in {', '.join(_ENDINGS)}")
-    image = draw_marks(open_picture(picture, upright=upright).convert("RGB"), _marks(detections))
-    if path is not None:
-        with whole_file(path) as temporary:
-            try:
-                image.save(temporary, quality=95)
-            except (OSError, ValueError) as error:  # a full disk, or a size that the format does not have
-                raise UnusableInputError(f"cannot save the drawing as '{path}': {error}") from None
-    return image
-
-
 def read_names(path: str | os.PathLike[str]) -> list[str]:
     """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
     try:
@@ -251,18 +173,18 @@ def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequenc
         raise UnusableInputError(f"there is no model '{path}'")
     with refusals_of(path, "load"):
         session = open_session(path)
-    held = session.get_modelmeta().custom_metadata_map
-    rules = _rules_in(held, path)
-    taken, given = session.get_inputs()[0], session.get_outputs()[0]
+    metadata = session.get_modelmeta().custom_metadata_map
+    rules = _rules_in(metadata, path)
+    taken, returned = session.get_inputs()[0], session.get_outputs()[0]
     batch, channels, height, width = _input_lengths(taken.shape, path)
-    if names is None and "names" in held:
-        names = _names_in(held["names"], path)
+    if names is None and "names" in metadata:
+        names = _names_in(metadata["names"], path)
 
     def run(x: NDArray[np.float32]) -> Rows:
         if batch > 1:
             x = np.repeat(x, batch, axis=0)
         with refusals_of(path, "run"):
-            rows = np.asarray(session.run([given.name], {taken.name: x})[0], np.float32)[0]
+            rows = np.asarray(session.run([returned.name], {taken.name: x})[0], np.float32)[0]
         if rows.ndim != 2 or rows.shape[1] != _BOX + rules.classes:
             raise UnusableInputError(f"'{path}' gives {list(rows.shape)}, not [boxes, 5 + {rules.classes} classes]")
         return rows
@@ -270,18 +192,18 @@ def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequenc
     return cls(run, rules, (width, height), channels, names)
 
 
-def _rules_in(held: dict[str, str], path: str | os.PathLike[str]) -> HeadRules:
-    head = held.get("head")
+def _rules_in(metadata: dict[str, str], path: str | os.PathLike[str]) -> HeadRules:
+    head = metadata.get("head")
     if head is None:
         raise UnusableInputError(f"'{path}' was not exported by layoutbridge: its metadata says nothing of its head")
-    if "head_rules" not in held:
+    if "head_rules" not in metadata:
         raise UnsupportedError(f"'{path}' comes from a network without detection layers, so it finds no objects")
     if head != "boxes":
         raise UnusableInputError(f"'{path}' was exported with the head '{head}': export it with the head boxes")
-    if held.get("input_range", "0..1") != "0..1" or held.get("input_color_order", "RGB") != "RGB":
+    if metadata.get("input_range", "0..1") != "0..1" or metadata.get("input_color_order", "RGB") != "RGB":
         raise UnsupportedError(f"'{path}' does not take RGB in 0..1, as Darknet's pictures are")
     try:
-        return HeadRules.from_json(held["head_rules"])
+        return HeadRules.from_json(metadata["head_rules"])
     except ValueError as error:
         raise UnusableInputError(f"'{path}': its metadata head_rules cannot be read ({error})") from None
 
@@ -303,7 +225,7 @@ def _names_in(text: str, path: str | os.PathLike[str]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _from_network(cls: type[Detector], net: RunnableNetwork, names: Sequence[str] | None, framework: str) -> Detector:
+def _from_network(cls: type[Detector], net: LoadedNetwork, names: Sequence[str] | None, framework: str) -> Detector:
     network = net.network
     rules = head_rules(network)
     if len(network.in_shape) != 3:
@@ -329,18 +251,3 @@ def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
 def _check_share(what: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
         raise ParameterError(f"{what} must be a number from 0 to 1, not {value!r}")
-
-
-def _marks(detections: Sequence[Detection]) -> list[Mark]:
-    """One mark for each box, its classes in one label."""
-    by_box: dict[tuple[float, ...], list[Detection]] = {}
-    for one in detections:
-        by_box.setdefault((one.left, one.top, one.width, one.height), []).append(one)
-    return [
-        Mark(held[0].left, held[0].top, held[0].width, held[0].height, _label(held), held[0].class_index)
-        for held in by_box.values()
-    ]
-
-
-def _label(detections: Sequence[Detection]) -> str:
-    return ", ".join(f"{one.label} {one.score:.0%}" for one in detections)

@@ -1,4 +1,4 @@
-"""Pictures as Darknet takes them: read by Pillow, resized or letterboxed by Darknet's own formula; and drawn on.
+"""Pictures as Darknet takes them: read by Pillow, resized or letterboxed by Darknet's own formula.
 
 Pixels are [C, H, W], uint8 as read or float32 in 0 to 1. Darknet resizes in two passes, columns then rows, at the
 positions k·(old − 1)/(new − 1) in float32, with neither smoothing nor a half-pixel shift; where rounding puts the last
@@ -11,11 +11,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from colorsys import hsv_to_rgb
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,19 +25,13 @@ from layoutbridge.frameworks.base import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    Picture = str | os.PathLike[str] | bytes | BinaryIO | Image | NDArray[np.uint8]
+
 Pixels = NDArray[Any]
 Size = tuple[int, int]  # (width, height)
-Rectangle = tuple[int, int, int, int]  # left, top, right, bottom
-Color = tuple[int, int, int]  # RGB
 
 MOST_PIXELS = 100_000_000  # 300 MB once read; a small file can claim far more
 _FILL = 0.5
-_SMALLEST_SIDE = 240  # pixels of the longer side under which a drawing is enlarged
-_SMALLEST_FONT = 12
-_HIDDEN_FROM = 0.25  # of a box's area
-_CROWD = 200
-_GOLDEN = 0.6180339887498949  # of a turn of hue from class to class: neighbours differ, and none repeats soon
-_DARK, _LIGHT = (16, 16, 16), (255, 255, 255)
 # Those that need nothing but Pillow: its EPS reader, for one, starts another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 
@@ -142,7 +133,7 @@ _WARNINGS = _Warnings()
 
 
 def open_picture(
-    source: str | os.PathLike[str] | bytes | BinaryIO | Image | NDArray[np.uint8],
+    source: Picture,
     *,
     upright: bool = True,
     most_pixels: int = MOST_PIXELS,
@@ -232,147 +223,3 @@ def _in_common_mode(image: Image, name: str) -> Image:
         return image.convert("L")
     see_through = image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info
     return image.convert("RGBA" if see_through else "RGB")
-
-
-# ---------------------------------------------------------------------- drawing
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A box in pixels of the picture, the label at it, and the number of its colour."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    label: str
-    color: int
-
-
-def class_color(number: int) -> Color:
-    """The colour of a class: always the same one, bright, RGB in 0 to 255.
-
-    >>> class_color(0), class_color(1)
-    ((255, 64, 64), (64, 120, 255))
-    """
-    hue = (number * _GOLDEN) % 1
-    red, green, blue = hsv_to_rgb(hue, 0.75, 1.0)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def draw_marks(image: Image, marks: Sequence[Mark]) -> Image:
-    """A copy of `image` (RGB) with the marks: boxes, the large ones first, then labels, apart where there is room.
-
-    An image whose longer side has under 240 pixels is enlarged by a whole factor first.
-    """
-    from PIL import Image as images
-    from PIL import ImageDraw
-
-    factor = max(-(-_SMALLEST_SIDE // max(image.size)), 1) if max(image.size) < _SMALLEST_SIDE else 1
-    drawn = image.resize((image.width * factor, image.height * factor), images.Resampling.NEAREST)
-    pen = ImageDraw.Draw(drawn)
-    scale = (drawn.width * drawn.height) ** 0.5
-    font_size = max(round(scale * 0.022), _SMALLEST_FONT)
-    font = _font(font_size)
-    line = max(round(scale * 0.004), 2)
-    ordered = sorted(marks, key=lambda mark: -mark.width * mark.height)
-    corners = [_corners(mark, factor, drawn.size, line) for mark in ordered]
-    for mark, box in zip(ordered, corners, strict=True):
-        _frame(pen, box, class_color(mark.color), line)
-    taken: list[Rectangle] = []
-    others = corners if len(corners) <= _CROWD else []  # in a crowd no place is free, and looking for one takes long
-    for mark, box in zip(ordered, corners, strict=True):
-        place = _label(pen, mark, box, font, line, drawn.size, taken[-_CROWD:], others)
-        taken += [place] if place else []
-    return drawn
-
-
-def _corners(mark: Mark, factor: int, size: tuple[int, int], line: int) -> Rectangle:
-    """The box on the drawing, kept inside it so that its lines are seen; at least as large as its lines."""
-    width, height = size
-    left, right = _kept(mark.left * factor, (mark.left + mark.width) * factor, width, line)
-    top, bottom = _kept(mark.top * factor, (mark.top + mark.height) * factor, height, line)
-    return left, top, right, bottom
-
-
-def _kept(first: float, last: float, length: int, line: int) -> tuple[int, int]:
-    low, high = (min(max(0.0, value), length - 1.0) for value in (first, last))
-    start, stop = round(min(low, high)), round(max(low, high))
-    missing = max(2 * line - (stop - start), 0)
-    start = max(min(start - missing // 2, length - 1 - 2 * line), 0)
-    return start, min(max(stop, start + 2 * line), length - 1)
-
-
-def _frame(pen: Any, box: Rectangle, color: Color, line: int) -> None:
-    pen.rectangle(box, outline=_DARK, width=line + max(line // 2, 1))  # a dark rim inside, seen on bright ground
-    pen.rectangle(box, outline=color, width=line)
-
-
-def _label(
-    pen: Any,
-    mark: Mark,
-    box: Rectangle,
-    font: Any,
-    line: int,
-    size: Size,
-    taken: Sequence[Rectangle],
-    boxes: Sequence[Rectangle],
-) -> Rectangle | None:
-    text = _shortened(mark.label, font, size[0] - 4 * line)
-    if not text:
-        return None
-    margin = max(line, 3)
-    ascent, descent = font.getmetrics()
-    width, height = round(font.getlength(text)) + 2 * margin, ascent + descent + margin
-    places = _places(box, (width, height), size)
-    place = min(places, key=lambda one: 2 * sum(_share(one, other) for other in taken) + _hidden(one, boxes))
-    color = class_color(mark.color)
-    pen.rectangle(place, fill=color)
-    bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 128
-    pen.text((place[0] + margin, place[1] + margin // 2), text, fill=_DARK if bright else _LIGHT, font=font)
-    return place
-
-
-def _places(box: Rectangle, label: Size, size: Size) -> list[Rectangle]:
-    """Where a label may stand, the best first: above the box, at its top, below, at its bottom, a line further."""
-    width, height = label
-    left = max(min(box[0], size[0] - 1 - width), 0)
-    tops = [box[1] - height, box[1], box[3], box[3] - height, box[1] - 2 * height, box[3] + height]
-    tops = [top for top in tops if 0 <= top < size[1] - height] or [0]
-    return [(left, top, left + width, top + height) for top in tops]
-
-
-def _share(one: Rectangle, other: Rectangle) -> float:
-    """The part of `other` that `one` covers."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    return max(across, 0) * max(down, 0) / max((other[2] - other[0]) * (other[3] - other[1]), 1)
-
-
-def _hidden(place: Rectangle, boxes: Sequence[Rectangle]) -> float:
-    """How many boxes a label would hide, small parts of large ones not counted."""
-    return sum(share for share in (_share(place, box) for box in boxes) if share > _HIDDEN_FROM)
-
-
-def _font(size: int) -> Any:
-    """DejaVu Sans where the system or matplotlib has it: it knows most alphabets, and Pillow's own ASCII alone."""
-    from PIL import ImageFont
-
-    with suppress(OSError):
-        return ImageFont.truetype("DejaVuSans.ttf", size)
-    matplotlib = find_spec("matplotlib")
-    if matplotlib is not None and matplotlib.origin is not None:
-        with suppress(OSError):
-            folder = os.path.dirname(matplotlib.origin)
-            return ImageFont.truetype(os.path.join(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"), size)
-    return ImageFont.load_default(size)
-
-
-def _shortened(text: str, font: Any, most: float) -> str:
-    """`text` on one line and without what no font can draw, cut with … where it is longer than `most` pixels."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    if font.getlength(text) <= most:
-        return text
-    while text and font.getlength(text + "…") > most:
-        text = text[:-1]
-    return text and text + "…"

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.darknet.detection.boxes import head_layers
-from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, YoloHead
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import UnknownNameError, UnsupportedError
@@ -94,7 +94,7 @@ def _turned(target: Target[V], x: V) -> V:
 
 def _columns(target: Target[V], network: Network, layer: Layer, x: V, scale: tuple[float, float]) -> Columns[V]:
     match layer.settings:
-        case Detection() as settings:
+        case DetectionHead() as settings:
             return _detection_columns(target, layer, settings, x, scale)
         case Region() as settings:
             return _region_columns(target, layer, settings, x, scale)
@@ -161,7 +161,7 @@ def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, sca
 
 
 def _detection_columns(
-    target: Target[V], layer: Layer, settings: Detection, x: V, scale: tuple[float, float]
+    target: Target[V], layer: Layer, settings: DetectionHead, x: V, scale: tuple[float, float]
 ) -> Columns[V]:
     side, num, classes, coords = settings.side, settings.num, settings.classes, settings.coords
     places = side * side

@@ -10,29 +10,29 @@ from itertools import groupby
 
 from layoutbridge.darknet.meaning.context import Context, means
 from layoutbridge.darknet.meaning.pointwise import grouped_softmax
-from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, Yolo, YoloHead
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, Yolo, YoloHead
 from layoutbridge.frameworks.primitives import Target, V
 from layoutbridge.operations.catalog import op
 
-Mark = str  # what is done to an entry of a box: "", "sigmoid", "softmax" or "scaled"
+Treatment = str  # what is done to an entry of a box: "", "sigmoid", "softmax" or "scaled"
 
 
 @means(Region)
 def region(context: Context[V], settings: Region) -> V:
     """[region]: logistics and softmax over entries of each box; the fork's result lies channels last."""
     target = context.target
-    marks = [""] * settings.entries
+    treatments = [""] * settings.entries
     for first, end in settings.logistic:
-        marks[first:end] = ["sigmoid"] * (end - first)
+        treatments[first:end] = ["sigmoid"] * (end - first)
     if settings.softmax_entries is not None:
         first, end = settings.softmax_entries
-        marks[first:end] = ["softmax"] * (end - first)
+        treatments[first:end] = ["softmax"] * (end - first)
     tree = settings.tree
 
     def classes(x: V) -> V:
         return target.softmax(x, 0) if tree is None else grouped_softmax(target, x, tree.sizes)
 
-    x = _by_entries(target, context.x, marks * settings.num, settings.entries, {"softmax": classes})
+    x = _by_entries(target, context.x, treatments * settings.num, settings.entries, {"softmax": classes})
     return target.rearrange(x, op("darknet_flatten")) if settings.channels_last else x
 
 
@@ -48,8 +48,8 @@ def gaussian_yolo(context: Context[V], settings: GaussianYolo) -> V:
     return _yolo(context, settings, (0, 2))
 
 
-@means(Detection)
-def detection(context: Context[V], settings: Detection) -> V:
+@means(DetectionHead)
+def detection(context: Context[V], settings: DetectionHead) -> V:
     """[detection]: a softmax over the classes of each place, which lie first."""
     target = context.target
     x = context.flat(context.x)
@@ -63,30 +63,32 @@ def detection(context: Context[V], settings: Detection) -> V:
 
 def _yolo(context: Context[V], settings: YoloHead, positions: tuple[int, int]) -> V:
     target, scale = context.target, settings.scale_x_y
-    marks = [""] * settings.entries
+    treatments = [""] * settings.entries
     for first, end in settings.logistic:
-        marks[first:end] = ["sigmoid"] * (end - first)
+        treatments[first:end] = ["sigmoid"] * (end - first)
     inner: Callable[[V], V] = lambda x: x  # noqa: E731
     if scale != 1:
-        before = {marks[k] for k in positions}
+        before = {treatments[k] for k in positions}
         for k in positions:
-            marks[k] = "scaled"
+            treatments[k] = "scaled"
         if before == {"sigmoid"}:
             inner = lambda x: target.activation(x, "sigmoid")  # noqa: E731
 
     def spread(x: V) -> V:
         return target.add(target.multiply(inner(x), scale), -0.5 * (scale - 1))
 
-    return _by_entries(target, context.x, marks * settings.num, settings.entries, {"scaled": spread})
+    return _by_entries(target, context.x, treatments * settings.num, settings.entries, {"scaled": spread})
 
 
-def _by_entries(target: Target[V], x: V, marks: list[Mark], entries: int, functions: dict[Mark, Callable[[V], V]]) -> V:
-    """x with each channel treated by its mark; neighbouring channels of one mark are treated together.
+def _by_entries(
+    target: Target[V], x: V, treatments: list[Treatment], entries: int, functions: dict[Treatment, Callable[[V], V]]
+) -> V:
+    """x with each channel treated by its treatment; neighbouring channels of one treatment are treated together.
 
     A function of `functions` gets the channels of one box; the logistic may get those of several.
     """
     known = {"": lambda part: part, "sigmoid": lambda part: target.activation(part, "sigmoid"), **functions}
-    keys = [(mark, k // entries if mark in functions else -1) for k, mark in enumerate(marks)]
+    keys = [(treatment, k // entries if treatment in functions else -1) for k, treatment in enumerate(treatments)]
     runs = [(key[0], len(list(same))) for key, same in groupby(keys)]
     parts = target.split(x, [count for _, count in runs])
-    return target.concat([known[mark](part) for part, (mark, _) in zip(parts, runs, strict=True)])
+    return target.concat([known[treatment](part) for part, (treatment, _) in zip(parts, runs, strict=True)])

@@ -11,7 +11,7 @@ from math import prod
 
 from layoutbridge.darknet.reading.place import Place, describe, reads
 from layoutbridge.darknet.reading.softmax_tree import read_tree
-from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, Yolo
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, Yolo
 from layoutbridge.darknet.structure.model import Layer, Shape
 from layoutbridge.darknet.structure.settings import Range
 
@@ -143,7 +143,7 @@ def _boxes(place: Place, numbers: int) -> _Boxes:
     return _Boxes(shape, classes, mask, anchors, entries, nms_kind, beta_nms)
 
 
-@reads(Detection)
+@reads(DetectionHead)
 def detection(place: Place) -> Layer:
     """[detection]: the first YOLO's head; a softmax over each place's classes where it asks for one."""
     options = place.options
@@ -158,7 +158,7 @@ def detection(place: Place) -> Layer:
             f"has {total} inputs and needs {wanted}: side={side}² × ((1 + coords={coords}) × num={num} + "
             f"classes={classes})"
         )
-    settings = Detection(
+    settings = DetectionHead(
         classes=classes,
         coords=coords,
         num=num,

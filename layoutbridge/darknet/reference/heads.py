@@ -6,7 +6,7 @@ import numpy as np
 
 from layoutbridge.darknet.reference.pointwise import softmax_groups
 from layoutbridge.darknet.reference.values import Array, Feed, computes, logistic, softmax
-from layoutbridge.darknet.structure.heads import Detection, GaussianYolo, Region, Yolo, YoloHead
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, Yolo, YoloHead
 
 
 @computes(Region)
@@ -53,8 +53,8 @@ def _boxes(feed: Feed, settings: Region | YoloHead) -> Array:
     return np.array(feed.x).reshape(feed.batch, settings.num, settings.entries, -1)
 
 
-@computes(Detection)
-def detection(feed: Feed, settings: Detection) -> Array:
+@computes(DetectionHead)
+def detection(feed: Feed, settings: DetectionHead) -> Array:
     """A softmax over each place's classes, where asked for; they stand first."""
     flat = np.array(feed.x).reshape(feed.batch, -1)
     if settings.softmax:

@@ -92,7 +92,7 @@ class GaussianYolo(YoloHead):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detection(Head):
+class DetectionHead(Head):
     """[detection]: the first YOLO's head, a vector: classes of side × side places, then objectness, then boxes."""
 
     kind = "detection"

@@ -12,7 +12,9 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection import boxes
-from layoutbridge.darknet.detection.detector import Detection, Detections, Detector, detect, draw, read_names
+from layoutbridge.darknet.detection.detections import Detection, Detections
+from layoutbridge.darknet.detection.detector import Detector, detect, read_names
+from layoutbridge.darknet.detection.drawing import draw
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError, UnusableInputError
 from tests.conftest import FIXTURES
 
