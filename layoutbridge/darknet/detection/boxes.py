@@ -74,8 +74,8 @@ class HeadRules:
         """
         read: dict[str, Any] = json.loads(text)
         try:
-            given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items()}
-            return cls(**given)
+            arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items()}
+            return cls(**arguments)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"these are no rules of a detection head: {error}") from None
 
@@ -322,14 +322,14 @@ def suppress(rows: Rows, threshold: float = 0.45, kind: str = "default", beta: f
         raise ParameterError(f"no suppression is called {kind!r}; there is {', '.join(NMS_KINDS)}")
     limit = np.float32(threshold)
     empty = rows[:, 4] == 0
-    held = rows[~empty].copy()
+    ranked = rows[~empty].copy()
     for column in range(_BOX, rows.shape[1]):
-        if not held[:, column].any():
+        if not ranked[:, column].any():
             continue
-        held = held[np.argsort(-held[:, column], kind="stable")]
-        scores = held[:, column]
+        ranked = ranked[np.argsort(-ranked[:, column], kind="stable")]
+        scores = ranked[:, column]
         candidates = np.flatnonzero(scores)
-        boxes = held[candidates, :4]
+        boxes = ranked[candidates, :4]
         alive = np.ones(len(candidates), np.bool_)
         for place in range(len(candidates)):
             if not alive[place]:
@@ -340,7 +340,7 @@ def suppress(rows: Rows, threshold: float = 0.45, kind: str = "default", beta: f
                 overlap = overlap - _distance_term(boxes[place], rest, beta)
             alive[place + 1 :] &= ~(overlap > limit)
         scores[candidates[~alive]] = 0
-    return np.concatenate([held, rows[empty]])
+    return np.concatenate([ranked, rows[empty]])
 
 
 def box_iou(box: Rows, others: Rows) -> Rows:
@@ -359,8 +359,8 @@ def box_iou(box: Rows, others: Rows) -> Rows:
     ]
     shared = np.where((reach[0] < 0) | (reach[1] < 0), np.float32(0), reach[0] * reach[1])
     union = box[2] * box[3] + others[:, 2] * others[:, 3] - shared
-    found = (shared != 0) & (union != 0)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=found)
+    overlapping = (shared != 0) & (union != 0)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=overlapping)
 
 
 def _distance_term(box: Rows, others: Rows, beta: float) -> Rows:

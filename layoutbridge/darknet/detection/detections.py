@@ -52,5 +52,10 @@ class Detections(list[Detection]):
     def to_json(self, indent: int | None = None) -> str:
         """One JSON object: the picture's name and size, and the detections."""
         width, height = self.picture_size
-        held = {"picture": self.picture, "width": width, "height": height, "detections": [d.to_dict() for d in self]}
-        return json.dumps(held, ensure_ascii=False, indent=indent)
+        document = {
+            "picture": self.picture,
+            "width": width,
+            "height": height,
+            "detections": [d.to_dict() for d in self],
+        }
+        return json.dumps(document, ensure_ascii=False, indent=indent)

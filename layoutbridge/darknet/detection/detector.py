@@ -112,12 +112,12 @@ class Detector:
 
     def _named(self, rows: Rows, size: tuple[int, int]) -> list[Detection]:
         width, height = size
-        found = []
+        objects = []
         for row, column in np.argwhere(rows[:, _BOX:] > 0):
             x, y, w, h = rows[row, :4].astype(np.float64).tolist()
             box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
-            found.append(Detection(self.names[column], int(column), float(rows[row, _BOX + column]), *box))
-        return sorted(found, key=lambda one: -one.score)
+            objects.append(Detection(self.names[column], int(column), float(rows[row, _BOX + column]), *box))
+        return sorted(objects, key=lambda one: -one.score)
 
 
 def detect(

@@ -62,7 +62,7 @@ def append_head(
     for layer in heads:
         with target.scope(f"{layer.name}_boxes"):
             centre, size, objectness, factor, classes = _columns(target, network, layer, values[layer.index], scale)
-            own = factor if layout == "yolov5" and layer.kind == "region" else objectness
+            own = factor if layout == "yolov5" and isinstance(layer.settings, Region) else objectness
             boxes.append(target.concat([centre, size], 1))
             told.append(own)
             probabilities.append(classes)
@@ -112,14 +112,14 @@ def _yolo_columns(
     per_pixel = np.array([scale[0] / network.width, scale[1] / network.height])
     anchors = np.array(settings.anchors).reshape(-1, 2)[list(settings.mask)] * per_pixel
     if isinstance(settings, GaussianYolo):
-        x_, x_spread, y_, y_spread, w_, w_spread, h_, h_spread, objectness, found = target.split(
+        x_, x_spread, y_, y_spread, w_, w_spread, h_, h_spread, objectness, chances = target.split(
             rows, [1] * 9 + [entries - 9], 1
         )
         centre, size = target.concat([x_, y_], 1), target.concat([w_, h_], 1)
         spread = target.add(target.add(x_spread, y_spread), target.add(w_spread, h_spread))
-        found = target.multiply(found, target.add(target.multiply(spread, -0.25), 1.0))
+        chances = target.multiply(chances, target.add(target.multiply(spread, -0.25), 1.0))
     else:
-        centre, size, objectness, found = target.split(rows, [2, 2, 1, classes], 1)
+        centre, size, objectness, chances = target.split(rows, [2, 2, 1, classes], 1)
     if settings.new_coords:  # (2·v)² in place of exp(v)
         size, anchors = target.multiply(size, size), 4 * anchors
     else:
@@ -128,7 +128,7 @@ def _yolo_columns(
     centre = _on_the_grid(target, layer, centre, _grid(cells, num, places_first=True), cells, scale)
     if isinstance(settings, GaussianYolo) and settings.yolo_point != "center":
         centre = target.add(centre, target.multiply(size, 0.5 if settings.yolo_point == "left_top" else -0.5))
-    return centre, size, objectness, objectness, found
+    return centre, size, objectness, objectness, chances
 
 
 def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, scale: tuple[float, float]) -> Columns[V]:
@@ -142,13 +142,13 @@ def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, sca
         rows = target.rearrange(x, Rearrangement("(n e) h w -> (n h w) e", n=num))
     extra = [coords - 4] if coords > 4 else []
     parts = target.split(rows, [2, 2, *extra, 1, classes], 1)
-    centre, size, factor, found = *parts[:2], *parts[-2:]
+    centre, size, factor, chances = *parts[:2], *parts[-2:]
     ones = _constant(target, layer, "ones", np.ones((count, 1)))
     if settings.background:  # the background's probability stands where the objectness would
         factor = ones
     tree = settings.tree
     if tree is not None:
-        found = _down_the_tree(target, found, tree)
+        chances = _down_the_tree(target, chances, tree)
     told = ones if fork and tree is None else factor
     if fork:
         centre = target.activation(centre, "sigmoid")
@@ -157,7 +157,7 @@ def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, sca
     laid = np.tile(anchors, (places, 1)) if fork else np.repeat(anchors, places, axis=0)
     size = target.multiply(target.activation(size, "exp"), _constant(target, layer, "anchors", laid))
     centre = _on_the_grid(target, layer, centre, _grid(cells, num, places_first=fork), cells, scale)
-    return centre, size, told, factor, found
+    return centre, size, told, factor, chances
 
 
 def _detection_columns(
@@ -171,16 +171,16 @@ def _detection_columns(
     flat, factor, boxes = target.split(x, sizes, 0)[:3]
     factor = target.reshape(factor, (places * num, 1))
     centre, size = target.split(target.reshape(boxes, (places * num, 4)), [2, 2], 1)
-    found = target.reshape(flat, (places, 1, classes))
+    chances = target.reshape(flat, (places, 1, classes))
     if num > 1:
-        found = target.concat([found] * num, 1)
-    found = target.reshape(found, (places * num, classes))
+        chances = target.concat([chances] * num, 1)
+    chances = target.reshape(chances, (places * num, classes))
     if settings.sqrt:
         size = target.multiply(size, size)
     if scale != (1.0, 1.0):
         size = target.multiply(size, _constant(target, layer, "scale", np.array([scale])))
     centre = _on_the_grid(target, layer, centre, _grid((side, side), num, places_first=True), (side, side), scale)
-    return centre, size, factor, factor, found
+    return centre, size, factor, factor, chances
 
 
 def _grid(cells: tuple[int, int], num: int, places_first: bool) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def _yolo(context: Context[V], settings: YoloHead, positions: tuple[int, int]) -
 def _by_entries(
     target: Target[V], x: V, treatments: list[Treatment], entries: int, functions: dict[Treatment, Callable[[V], V]]
 ) -> V:
-    """x with each channel treated by its treatment; neighbouring channels of one treatment are treated together.
+    """x with each channel treated as its entry of `treatments` says, neighbours of one treatment together.
 
     A function of `functions` gets the channels of one box; the logistic may get those of several.
     """

@@ -191,8 +191,7 @@ class DarknetModule(torch.nn.Module):
                 values = getattr(layer, parameter.name).detach().to("cpu", torch.float32).numpy()
                 values = np.array(values, order="C") if copy else np.ascontiguousarray(values)
                 _check(values, parameter, self.names[index])
-                transposed = layer.kind == "connected" and parameter.name == "weights" and self.header.transposed
-                stored.append(_as_stored(values, parameter, transposed))
+                stored.append(_as_stored(values, parameter, self.header.flips(parameter)))
                 arrays[key] = values.view()
                 arrays[key].flags.writeable = False
         return Weights(self.header, arrays, tuple(stored), np.frombuffer(self.trailing, np.uint8))
@@ -280,10 +279,10 @@ def _check(values: NDArray[np.float32], parameter: Parameter, layer: str) -> Non
         )
 
 
-def _as_stored(values: NDArray[np.float32], parameter: Parameter, transposed: bool) -> NDArray[np.uint8]:
+def _as_stored(values: NDArray[np.float32], parameter: Parameter, flipped: bool) -> NDArray[np.uint8]:
     """The bytes of `values` in the file's order."""
     part = values[: parameter.leading].reshape(parameter.leading, prod(parameter.shape[1:]))
-    ordered = part.T if parameter.flipped or transposed else part
+    ordered = part.T if flipped else part
     return np.ascontiguousarray(ordered, "<f4").reshape(-1).view(np.uint8)
 
 

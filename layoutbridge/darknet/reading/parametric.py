@@ -127,7 +127,8 @@ def connected(place: Place) -> Layer:
     activation = options.activation("logistic")
     batch_normalize = options.flag("batch_normalize")
     loads = not options.flag("dontload")
-    parameters = [_parameter("biases", (output,), loads), _parameter("weights", (output, inputs), loads)]
+    weights = replace(_parameter("weights", (output, inputs), loads), may_be_flipped=True)
+    parameters = [_parameter("biases", (output,), loads), weights]
     if batch_normalize:
         parameters += _normalization(output, loads and not options.flag("dontloadscales"))
     settings = Connected(output=output, batch_normalize=batch_normalize, activation=activation)

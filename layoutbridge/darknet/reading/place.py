@@ -8,6 +8,7 @@ from math import prod
 from types import MappingProxyType
 
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
+from layoutbridge.darknet.structure.kinds import Route
 from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
 from layoutbridge.darknet.structure.registry import register
 from layoutbridge.darknet.structure.settings import Flavor, Settings
@@ -56,7 +57,7 @@ class Place:
     def _why_flat(self) -> str:
         """Where the layer before is a route of pictures that do not fit, what does not, and what to do."""
         before = self.layers[-1] if self.layers else None
-        if before is None or before.kind != "route" or len(before.in_shapes) < 2:
+        if before is None or not isinstance(before.settings, Route) or len(before.in_shapes) < 2:
             return ""
         sizes = " and ".join(map(describe, before.in_shapes))
         return f"; the [route] at line {before.line} joins {sizes}: choose an input size that makes them fit"

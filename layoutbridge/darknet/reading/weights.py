@@ -41,6 +41,10 @@ class Header:
     transposed: bool
     raw: bytes
 
+    def flips(self, parameter: Parameter) -> bool:
+        """Whether the file holds a parameter with its first axis last."""
+        return parameter.flipped or (parameter.may_be_flipped and self.transposed)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
@@ -196,7 +200,7 @@ def _shaped(values: NDArray[np.float32], layer: Layer, parameter: Parameter, hea
     if leading == 0:
         return np.broadcast_to(np.float32(parameter.fill), shape)  # takes no memory
     inner = prod(shape[1:])
-    if parameter.flipped or (layer.kind == "connected" and parameter.name == "weights" and header.transposed):
+    if header.flips(parameter):
         part = values.reshape(inner, leading).T.reshape(leading, *shape[1:])
     else:
         part = values.reshape(leading, *shape[1:])

@@ -46,8 +46,8 @@ class Parameter:
     """One float32 array of a layer.
 
     `leading` is how many entries of the first axis the weights file holds (all, none, or `numload`); the others are
-    `fill`. `flipped` marks a convolution whose file order is [C·size·size, filters]. `shared_with` is the
-    layer whose array it is, or None.
+    `fill`. `flipped` marks weights whose file order is [C·size·size, filters], `may_be_flipped` those for which
+    the file's header says so. `shared_with` is the layer whose array it is, or None.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Parameter:
     fill: float = 0.0
     flipped: bool = False
     shared_with: int | None = None
+    may_be_flipped: bool = False
 
     @property
     def size(self) -> int:
