@@ -24,7 +24,6 @@ from layoutbridge.darknet.meaning import Arrays, Variant, write_layers
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
 from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
 from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Export, Port, Run, Runner
-from layoutbridge.darknet.ports.precision import activation_in_float32, whole_in_float32
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Layer, Network
@@ -358,9 +357,9 @@ def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
 
     def stays(node: NodeProto) -> bool:
         layer = layers.get(scope_of(node))  # None for what decodes boxes, which stands behind the layers
-        if layer is None or whole_in_float32(layer) or node.op_type == "BatchNormalization":
+        if layer is None or layer.settings.in_float32 or node.op_type == "BatchNormalization":
             return True
-        return activation_in_float32(layer) and node.op_type not in _PRODUCTS
+        return layer.settings.activation_in_float32 and node.op_type not in _PRODUCTS
 
     return stays
 

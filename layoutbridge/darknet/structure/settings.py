@@ -39,7 +39,7 @@ class Settings:
     training_options: ClassVar[frozenset[str]] = frozenset()  # read by Darknet, and nothing outside training
     has_filters: ClassVar[bool] = False  # whether its output's channels are filters of its own
     follows_scores: ClassVar[bool] = False  # whether it may stand behind a classifier's raw scores
-    sums_many: ClassVar[bool] = False  # or ends a network: more than the 11 bits of float16 can hold
+    sums_many: ClassVar[bool] = False  # or ends a network: what the 11 bits of float16 cannot hold
 
     @property
     def window(self) -> int | None:
@@ -53,7 +53,11 @@ class Settings:
 
     @property
     def in_float32(self) -> bool:
-        """Whether all of it is computed in float32 where other layers are in float16."""
+        """Whether all of it is computed in float32 where other layers are in float16.
+
+        Sums of squares and of many values, what ends a network, and batch norm by itself: float16 holds 11 bits and
+        nothing beyond 65504. A maximum, a copy or a convolution (whose sums runtimes keep in float32) needs no more.
+        """
         return self.sums_many
 
     @property

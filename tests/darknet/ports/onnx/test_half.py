@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from layoutbridge.darknet.ports.precision import activation_in_float32
 from layoutbridge.darknet.reference import forward
 from tests.darknet_files import (
     GOLDEN,
@@ -111,7 +110,7 @@ def test_every_layer_is_near_darknets_with_every_rounding(name, tmp_path):
     outputs = run_rounded(net, x[None], tmp_path / "net.onnx")
     for layer, wanted in zip(net.layers, recorded, strict=True):
         assert_near(outputs[layer.name][0], wanted, ROUNDED_TOLERANCE)
-        if layer.kind == "convolutional" and not activation_in_float32(layer):
+        if layer.kind == "convolutional" and not layer.settings.activation_in_float32:
             half = outputs[layer.name].astype(np.float16)
             np.testing.assert_allclose(half, outputs[layer.name], rtol=0, atol=2**-24)  # below 2^-14 it has less digits
 
