@@ -5,6 +5,7 @@
 # SLOW=1 make test                  runs the slow tests too.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
 VENV           ?= .venv
+BARE           ?= .venv-bare
 PYTEST_ARGS    ?= -q -n 2
 BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
 VERIFY_ARGS    ?=
@@ -24,7 +25,7 @@ MARKS := -m ""
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all pytest lint ruff mypy format bench clean
+.PHONY: help setup verify test test-all test-bare pytest lint ruff mypy format bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ test: lint pytest  ## ruff, mypy and the default tests
 test-all:  ## the same with the slow tests
 	@$(MAKE) --no-print-directory test SLOW=1
 
+test-bare: $(BARE)/.set-up  ## the tests that need no framework, in an environment without any
+	@$(BARE)/bin/python -m pytest $(PYTEST_ARGS)
+
 pytest: $(STAMP)  ## the tests alone
 	@$(BIN)/python -m pytest $(MARKS) $(PYTEST_ARGS)
 
@@ -46,12 +50,14 @@ lint: ruff mypy  ## ruff and mypy
 
 ruff: $(STAMP)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "make format puts these files into the common form" >&2; $(BIN)/ruff format --check .; exit 1; }
 
 mypy: $(STAMP)
 	@$(BIN)/mypy
 
-format: $(STAMP)  ## put imports in order and mend what ruff can mend by itself
-	@$(BIN)/ruff check --fix .
+format: $(STAMP)  ## put all files into the common form, imports in order
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
 
 bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside it
 	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist $(BENCH_ARGS)
@@ -59,9 +65,15 @@ bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside
 $(OPENCV4): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'opencv-python-headless>=4.14,<5'
 
-clean:  ## remove the environment, caches and build outputs
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+clean:  ## remove the environments, caches and build outputs
+	rm -rf $(VENV) $(BARE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BARE)/.set-up: pyproject.toml constraints.txt
+	@echo "$(BARE): an environment without any framework"
+	@$(PYTHON) -m venv --clear $(BARE)
+	@$(BARE)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt
 	@if ! $(BIN)/python -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \

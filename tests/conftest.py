@@ -26,6 +26,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 PACKAGE = FIXTURES.parent / "layoutbridge"
 # What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
+PAGES_NEED = {"README.md": ("onnxruntime",), "networks.md": ("torch", "tensorflow")}
 
 
 @cache
@@ -67,16 +68,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the examples of a framework's own modules where that framework is not installed."""
     for item in items:
-        framework = framework_needed(item.path) if isinstance(item, pytest.DoctestItem) else None
-        if framework and not importlib.util.find_spec(framework):
-            item.add_marker(pytest.mark.skip(reason=f"{framework} is not installed"))
+        for framework in frameworks_needed(item.path) if isinstance(item, pytest.DoctestItem) else ():
+            if not importlib.util.find_spec(framework):
+                item.add_marker(pytest.mark.skip(reason=f"{framework} is not installed"))
 
 
-def framework_needed(module: Path) -> str | None:
-    """The framework that the examples in a module of the package import, or None."""
-    if not module.is_relative_to(PACKAGE):
-        return None
-    *rooms, _ = module.relative_to(PACKAGE).parts
+def frameworks_needed(path: Path) -> tuple[str, ...]:
+    """The frameworks that the examples in a module of the package, or on a page, import."""
+    if not path.is_relative_to(PACKAGE):
+        return PAGES_NEED.get(path.name, ())
+    *rooms, _ = path.relative_to(PACKAGE).parts
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
-        return rooms[1]  # a framework's folder is called as the module that programs import
-    return PORTS_NEED.get(module.stem) if rooms == ["darknet", "ports"] else None
+        return (rooms[1],)  # a framework's folder is called as the module that programs import
+    return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()

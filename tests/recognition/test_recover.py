@@ -1,5 +1,7 @@
 """Black boxes: what they do is recovered exactly in every dtype, and named rightly where they do more than move."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,11 @@ from layoutbridge.frameworks.base import DTYPE_NAMES, numpy_dtype
 from layoutbridge.recognition.recover import recover
 
 FLOAT32 = np.dtype(np.float32)
+needs_ml_dtypes = pytest.mark.skipif(find_spec("ml_dtypes") is None, reason="ml_dtypes is not installed")
+DTYPES = [pytest.param(name, marks=needs_ml_dtypes if name == "bfloat16" else ()) for name in DTYPE_NAMES]
 
 
-@pytest.mark.parametrize("dtype", [*DTYPE_NAMES, "float64", "uint16"])
+@pytest.mark.parametrize("dtype", [*DTYPES, "float64", "uint16"])
 @pytest.mark.parametrize("shape", [(1,), (3, 100), (2, 3, 5, 7), (1, 7, 40, 30)])
 def test_any_permutation_in_any_dtype(dtype, shape):
     order = np.random.default_rng(1).permutation(np.prod(shape))
@@ -18,7 +22,7 @@ def test_any_permutation_in_any_dtype(dtype, shape):
     assert np.array_equal(found.table, order)
 
 
-@pytest.mark.parametrize("dtype", DTYPE_NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_drops_and_repeats_are_a_table_too(dtype):
     found = recover(lambda x: np.repeat(x[::3], 2), (1000,), numpy_dtype(dtype))
     assert np.array_equal(found.table, np.repeat(np.arange(0, 1000, 3), 2))
