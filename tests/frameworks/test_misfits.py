@@ -116,6 +116,10 @@ def in_tf_function(rearrangement, shape):
     return refusal(traced.get_concrete_function, tf.TensorSpec(shape))
 
 
+def in_jax(rearrangement, shape):
+    return refusal(emit(rearrangement, "jax"), zeros(shape))
+
+
 def in_onnx(rearrangement, shape):
     return refusal(emit, rearrangement, "onnx", shape=shape)
 
@@ -144,6 +148,7 @@ FRAMEWORKS = {
     "Keras, symbolic": (in_keras_symbolic, "tensorflow"),
     "Keras, compute_output_shape": (in_keras_output_shape, "tensorflow"),
     "tf.function": (in_tf_function, "tensorflow"),
+    "JAX": (in_jax, "jax"),
     "ONNX": (in_onnx, "onnx"),
 }
 WITH_OPEN_LENGTHS = {
@@ -191,7 +196,7 @@ def test_files_of_exported_programs_say_it_too(misfit, tmp_path):
     assert said in in_a_torch_file(OPS[name](), lengths, tmp_path)
 
 
-@pytest.mark.parametrize("framework", ["NumPy", "PyTorch", "Keras", "ONNX"])
+@pytest.mark.parametrize("framework", ["NumPy", "PyTorch", "Keras", "JAX", "ONNX"])
 def test_lengths_below_one(framework):
     ask, needed = FRAMEWORKS[framework]
     need(needed)
