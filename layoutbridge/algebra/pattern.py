@@ -125,6 +125,8 @@ class _Reader:
             out_shape = tuple(product([self.sizes[name] for name in group]) for group in written)
         else:
             out_shape = tuple(self._expression(text) for text in _flat_tokens(target_axes_text, "axes"))
+            if not out_shape:
+                raise PatternError("the axes behind the bar are missing")
             self._refuse_other_count(out_shape, in_shape, "the axes on the right", axes)
         unused = sorted(set(self.given) - self.used)
         if unused:
