@@ -24,7 +24,7 @@ from layoutbridge.recognition.naming import names_at
 from layoutbridge.recognition.recover import Recovered, recover
 from layoutbridge.recognition.rows import Row, Status
 
-Progress = Callable[[str, int, int], None]
+FrameworkProgress = Callable[[str, int, int], None]
 STRIDES = (1, 2, 3, 4, 5)
 # batch, and how many times the smallest length that the op accepts: one channel, not square, odd multiples, batches
 _SHAPE_PLAN = ((1, (1, 2, 3)), (2, (2, 1, 3)), (1, (3, 3, 1)))
@@ -80,7 +80,7 @@ def verify(
     *,
     strides: Sequence[int] = STRIDES,
     dtypes: Sequence[str] = DTYPE_NAMES,
-    progress: Progress | None = None,
+    progress: FrameworkProgress | None = None,
 ) -> Verification:
     """Run the native ops and the emitted graphs of `frameworks` and compare each with the catalogue.
 
@@ -120,7 +120,7 @@ def _framework_rows(
     unnamed: bool,
     strides: Sequence[int],
     dtypes: Sequence[str],
-    progress: Progress | None,
+    progress: FrameworkProgress | None,
 ) -> list[Row]:
     rows: list[Row] = []
     version = record.installed()

@@ -93,8 +93,8 @@ def _refuse_out_of_scope(sections: Sequence[Section]) -> None:
             option = section.options.get(key)
             if section.kind == "convolutional" and option is not None and option.value.lstrip("+-0") != "":
                 raise CfgError(
-                    f"{section.source}, line {option.line}: [{section.written}] {key}={option.value[:20]} is not "
-                    "supported: layers of binary weights are not in layoutbridge's scope"
+                    f"{section.where_at(option.line)} {key}={option.value[:20]} is not supported: "
+                    "layers of binary weights are not in layoutbridge's scope"
                 )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from layoutbridge.darknet.structure.kinds import KINDS
-from layoutbridge.darknet.structure.model import Option, Section
+from layoutbridge.darknet.structure.model import Option, Section, place_in
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError
 
@@ -119,12 +119,12 @@ def parse_cfg(
             continue
         if line[0] == "[":
             if len(sections) == MOST_SECTIONS:
-                raise CfgError(f"{source}, line {number}: more than {MOST_SECTIONS:,} sections; is it a cfg file?")
+                raise CfgError(f"{place_in(source, number)}: more than {MOST_SECTIONS:,} sections; is it a cfg file?")
             options = {}
             sections.append(_section(line, number, source, flavor, options, warnings, first=not sections))
         elif not sections:
             raise CfgError(
-                f"{source}, line {number}: {quoted(line)} stands before any section; a cfg begins with [net]"
+                f"{place_in(source, number)}: {quoted(line)} stands before any section; a cfg begins with [net]"
             )
         else:
             _add_option(line, number, sections[-1], options, warnings)
@@ -137,7 +137,7 @@ def _section(
     line: str, number: int, source: str, flavor: Flavor, options: dict[str, Option], warnings: list[str], *, first: bool
 ) -> Section:
     written, closed, note = line[1:].partition("]")
-    where = f"{source}, line {number}"
+    where = place_in(source, number)
     if not closed:
         raise CfgError(f"{where}: {quoted(line)} lacks its closing ]")
     if note and note[0] not in "#;":
@@ -166,7 +166,7 @@ def _unknown(written: str, flavor: Flavor) -> str:
 
 def _add_option(line: str, number: int, section: Section, options: dict[str, Option], warnings: list[str]) -> None:
     key, equals, rest = line.partition("=")
-    where = f"{section.source}, line {number}: [{section.written}]"
+    where = section.where_at(number)
     cut = min((at for at in (rest.find("#"), rest.find(";")) if at >= 0), default=len(rest))
     value, note = rest[:cut], rest[cut:]
     if not equals or not value:

@@ -110,8 +110,7 @@ class Options:
 
     def _where(self, key: str | None) -> str:
         option = self.section.options.get(key) if key else None
-        line = option.line if option else self.section.line
-        return f"{self.section.source}, line {line}: [{self.section.written}]"
+        return self.section.where_at(option.line if option else self.section.line)
 
     def _whole(self, option: Option, text: str) -> int:
         if _WHOLE.fullmatch(text):

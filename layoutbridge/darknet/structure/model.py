@@ -15,6 +15,15 @@ Shape = tuple[int, ...]
 STATISTICS = ("means", "variances")  # parameters that Darknet collects while it trains; they are not trained
 
 
+def place_in(source: str, line: int) -> str:
+    """The beginning of an error about a line of a cfg file.
+
+    >>> place_in("net.cfg", 3)
+    'net.cfg, line 3'
+    """
+    return f"{source}, line {line}"
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One `key=value` line; `note` is what stood behind the value from the first # or ; on."""
@@ -38,7 +47,11 @@ class Section:
     @property
     def where(self) -> str:
         """The beginning of an error about it: file, line and section."""
-        return f"{self.source}, line {self.line}: [{self.written}]"
+        return self.where_at(self.line)
+
+    def where_at(self, line: int) -> str:
+        """The same for a line within it."""
+        return f"{place_in(self.source, line)}: [{self.written}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +157,4 @@ class Network:
 
     def where(self, layer: Layer) -> str:
         """The beginning of an error about a layer: the cfg file and the line."""
-        return f"{self.source}, line {layer.line}"
+        return place_in(self.source, layer.line)
