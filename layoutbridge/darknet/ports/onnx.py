@@ -156,7 +156,7 @@ def write_onnx(
     `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
     (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
     normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
-    (`ports.precision`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
+    (`Settings.in_float32`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
     `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`onnx.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` ("onnxruntime", "openvino", "opencv") chooses the forms that are fastest there
