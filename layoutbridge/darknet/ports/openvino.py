@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,8 @@ def write_openvino(
     """Write `network` with `parameters` to `path`, which ends in .xml, and to the .bin beside it; whole or not at all.
 
     The options are those of `onnx.write_onnx`, but for `half`: it stores the weights in float16, and what is computed
-    with them stays as it is. Raises as `write_onnx` does, `ParameterError` for another ending, and
-    `MissingFrameworkError` without OpenVINO or onnx.
+    with them stays as it is. Raises as `write_onnx` does, `ParameterError` for another ending, `UnusableInputError`
+    where OpenVINO cannot write the files, and `MissingFrameworkError` without OpenVINO or onnx.
     """
     target = Path(path)
     if target.suffix != ENDING:
@@ -92,7 +93,8 @@ def write_openvino(
             progress=progress,
         )
         model = _read(openvino, source)
-        openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
+        with _refusals_of(target, "write"):
+            openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
         _beside(temporary).replace(temporary_weights)
     return OpenvinoExport(path=target, outputs=made.outputs, batch=batch, warnings=made.warnings, bin_path=weights)
 
@@ -125,11 +127,9 @@ def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[st
     (taken,) = model.inputs
     if not taken.partial_shape.compatible(openvino.PartialShape(list(pictures.shape))):
         raise ShapeError(f"the file takes {taken.partial_shape}, not {list(pictures.shape)}")
-    try:
+    with _refusals_of(path, "run"):
         compiled = openvino.Core().compile_model(model, "CPU", _FLOAT32)
         results = compiled([pictures])
-    except RuntimeError as error:
-        raise UnusableInputError(f"OpenVINO cannot run '{os.fspath(path)}': {first_line(error)}") from None
     return {name: np.array(results[output]) for output in compiled.outputs for name in output.names}
 
 
@@ -140,10 +140,28 @@ def _beside(path: Path) -> Path:
 def _read(openvino: Any, path: str | os.PathLike[str]) -> Any:
     if not Path(path).is_file():
         raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
-    try:
+    with _refusals_of(path, "read"):
         return openvino.Core().read_model(os.fspath(path))
+
+
+@contextmanager
+def _refusals_of(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
+    """`UnusableInputError` with OpenVINO's own words for what it raises: RuntimeError, whatever the reason."""
+    try:
+        yield
     except RuntimeError as error:
-        raise UnusableInputError(f"OpenVINO cannot read '{os.fspath(path)}': {first_line(error)}") from None
+        raise UnusableInputError(f"OpenVINO cannot {doing} '{os.fspath(path)}': {_reason(error)}") from None
+
+
+def _reason(error: RuntimeError) -> str:
+    """What is wrong, in a line: those in front of it are places and conditions in OpenVINO's own program.
+
+    >>> _reason(RuntimeError("Exception from src/core.cpp:84:\\nCheck 'ok' failed at a.cpp:1:\\nno such layer"))
+    'no such layer'
+    """
+    lines = str(error).splitlines()
+    told = [line for line in lines if line.strip() and not line.startswith(("Exception from ", "Check '"))]
+    return first_line(RuntimeError("\n".join(told or lines)))
 
 
 # ---------------------------------------------------------------------- the record
@@ -158,7 +176,7 @@ PORT = Port(
     "OpenVINO",
     (ENDING,),
     write_openvino,
-    Runner(run_openvino, "openvino"),
+    Runner(run_openvino, "openvino", heading="ov"),
     {"half": Runner(_run_half, "openvino", FLOAT16, "ov-half")},
     beside=lambda path: (_beside(path),),
 )
