@@ -16,7 +16,7 @@ from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 
 _LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads
-_OPERATION, _NETWORK, _ONNX_NETWORK = "For an operation", "For a network", "For a network, onnx alone"
+_OPERATION, _NETWORK, _SOME = "For an operation", "For a network", "For a network, in some targets"
 
 
 _ALL_TARGETS = tuple(dict.fromkeys([*OPERATION_TARGETS, *TARGETS]))
@@ -60,7 +60,7 @@ def export(
     flavor: Annotated[str | None, _option("alexey (the fork, default) or pjreddie (the original)", _NETWORK)] = None,
     head: Annotated[str | None, _option("darknet (default), raw, boxes, yolov5 or yolov8", _NETWORK)] = None,
     size: Annotated[str | None, _option("Override the input size: WIDTHxHEIGHT", _NETWORK)] = None,
-    batch: Annotated[str | None, _option("Pictures at a time. (default: open; tflite 1)", _NETWORK)] = None,
+    batch: Annotated[str | None, _option("Pictures at a time. (default: any, where a file can)", _NETWORK)] = None,
     upto: Annotated[str | None, _option("Keep the first so many layers", _NETWORK)] = None,
     every_layer: Annotated[bool, _option("Every layer's output too", _NETWORK, "--every-layer")] = False,
     strict: Annotated[bool, _option("Weights that are too long are an error", _NETWORK, "--strict")] = False,
@@ -75,12 +75,12 @@ def export(
             show_default=False,
         ),
     ] = None,
-    winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _ONNX_NETWORK, "--winograd")] = False,
-    nms: Annotated[bool, _option("Add ONNX's own suppression behind the boxes", _ONNX_NETWORK, "--nms")] = False,
-    names: Annotated[str | None, _option("The classes' names, a text file, for the metadata", _ONNX_NETWORK)] = None,
-    dynamic_size: Annotated[bool, _option("Leave height and width open", _ONNX_NETWORK, "--dynamic-size")] = False,
-    keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _ONNX_NETWORK, "--keep-batch-norm")] = False,
-    external_data: Annotated[bool, _option("Weights in a file of their own", _ONNX_NETWORK, "--external-data")] = False,
+    winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _SOME, "--winograd")] = False,
+    nms: Annotated[bool, _option("Add ONNX's own suppression behind the boxes", _SOME, "--nms")] = False,
+    names: Annotated[str | None, _option("The classes' names, a text file, for the metadata", _SOME)] = None,
+    dynamic_size: Annotated[bool, _option("Leave height and width open", _SOME, "--dynamic-size")] = False,
+    keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _SOME, "--keep-batch-norm")] = False,
+    external_data: Annotated[bool, _option("Weights in a file of their own", _SOME, "--external-data")] = False,
 ) -> None:
     """Write an operation, or a whole Darknet network, as a model of another framework."""
     for_operations = {"--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype}
