@@ -83,7 +83,8 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
     """A table of layers and targets, the first layer to diverge marked; then a line for each target, and the verdict.
 
     Without `every_layer` only layers over the tolerance are listed, the first ones. Columns are left out until the
-    table fits the console: first the largest values, then float32's rounding.
+    table fits the console: first the largest values, then float32's rounding; deviations have one digit where two are
+    too wide.
     """
     over = [row for row in result.rows if row.over]
     rows = result.rows if every_layer else over[:_OVER_SHOWN]
@@ -139,18 +140,21 @@ def _target_line(target: TargetCheck, result: Check) -> str:
 
 def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table:
     """A deviation over its tolerance bears a star, for where there are no colors."""
-    columns = {
-        target.heading or target.name: [
-            f"{'*' if target.name in row.over else ''}{_short(row.deviations[target.name])}" for row in rows
-        ]
-        for target in result.targets
-        if target.worst is not None
-    }
+    columns, narrow = (
+        {
+            target.heading or target.name: [
+                f"{'*' if target.name in row.over else ''}{_short(row.deviations[target.name], form)}" for row in rows
+            ]
+            for target in result.targets
+            if target.worst is not None
+        }
+        for form in (".1e", ".0e")
+    )
     sizes = {"largest": [_short(row.largest, ".3g") for row in rows]}
     rounding = {"float32": ["" if row.rounding is None else _short(row.rounding) for row in rows]}
     rounded = columns | (rounding if any(rounding["float32"]) else {})
     labels = [f"{row.index:>3} {_short_name(row.kind)}" for row in rows]
-    for shown, first_mark in product((sizes | rounded, rounded, columns), _FIRST):
+    for shown, first_mark in product((sizes | rounded, rounded, columns, narrow), _FIRST):
         marked = [f"{label}{first_mark * (row is result.first_over)}" for label, row in zip(labels, rows, strict=True)]
         left = width - sum(1 + max(map(len, [heading, *cells])) for heading, cells in shown.items())
         if max(map(len, marked)) <= left:

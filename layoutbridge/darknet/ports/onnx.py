@@ -423,7 +423,7 @@ PORT = Port(
     Runner(_running(), "onnxruntime"),
     {
         "half": Runner(_running(half=True), "onnxruntime", FLOAT16, "half"),
-        "winograd": Runner(_running(winograd=True), "onnxruntime", WINOGRAD, "winograd"),
+        "winograd": Runner(_running(winograd=True), "onnxruntime", WINOGRAD, "wino"),
     },
     beside=lambda path: (path.with_name(f"{path.name}.data"),),
     any_ending=True,
