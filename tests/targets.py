@@ -7,7 +7,11 @@ import pytest
 from layoutbridge.darknet.ports.table import TARGETS, form_names, port, ports, runner
 
 # What a target's package needs beside itself, by the names that programs import; ncnn is not imported here.
-_IMPORTED = {"ai-edge-litert": ("ai_edge_litert", "tensorflow"), "onnxruntime": ("onnxruntime", "onnx")}
+_IMPORTED = {
+    "ai-edge-litert": ("ai_edge_litert", "tensorflow"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "onnx"),
+}
 KINDS = tuple(dict.fromkeys(kind for record in ports() for kind in record.forms))
 FORMS = tuple(name for kind in KINDS for name in form_names(kind))
 
