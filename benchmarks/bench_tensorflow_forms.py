@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layoutbridge.catalog import op
 
 from layoutbridge.frameworks import emit
+from layoutbridge.operations.catalog import op
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 Form = Callable[[Any], Any]

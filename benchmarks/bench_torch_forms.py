@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from layoutbridge.catalog import op
 
 from layoutbridge.frameworks import emit
+from layoutbridge.operations.catalog import op
 
 torch: Any = pytest.importorskip("torch", reason="torch is not installed")
 functional = torch.nn.functional
