@@ -50,9 +50,6 @@ def load_callable(path: str | os.PathLike[str]) -> TypedCallable:
 
 
 def _read(file: Path) -> ModelProto:
-    onnx = require("onnx", "onnx", EXTRA)
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -63,6 +60,9 @@ def _read(file: Path) -> ModelProto:
     for mark, what in _NOT_MODELS:
         if start.startswith(mark.lower()):
             raise UnusableInputError(f"'{file}' is {what}")
+    onnx = require("onnx", "onnx", EXTRA)
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError):

@@ -42,12 +42,12 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     `keras.saving.load_model` leaves it to `fit` to override that. Raises `UnusableInputError` for what is no such file
     or was written by a newer Keras than is installed, and `MissingFrameworkError`.
     """
+    if not Path(path).is_file():
+        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
     keras = load_keras()
     custom_objects()
     from layoutbridge.frameworks.tensorflow.layers import fix_called_statistics
 
-    if not Path(path).is_file():
-        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
     if Path(path).suffix == KERAS:
         require_h5py()
         if not is_zipfile(path):
