@@ -57,6 +57,7 @@ Flavor = Annotated[str, typer.Option(help="Which Darknet: alexey (the main fork)
 Size = Annotated[str | None, typer.Option(help="Override the input size: WIDTHxHEIGHT.")]
 Upto = Annotated[str | None, typer.Option(help="Keep the first so many layers, for a backbone's weights.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Weights that are too long are an error.")]
+NMS_KINDS_TOLD = "default, greedynms, diounms, cornersnms, or greedynms-iou (plain, as in older forks)"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import complete_name, whole
+from layoutbridge.cli.arguments import NMS_KINDS_TOLD, complete_name, share, whole
 from layoutbridge.cli.network_export import export_network, runtimes
 from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation
 from layoutbridge.cli.printing import remark
@@ -76,7 +76,10 @@ def export(
         ),
     ] = None,
     winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _SOME, "--winograd")] = False,
-    nms: Annotated[bool, _option("Add ONNX's own suppression behind the boxes", _SOME, "--nms")] = False,
+    nms: Annotated[bool, _option("Add Darknet's suppression behind the boxes", _SOME, "--nms")] = False,
+    threshold: Annotated[str | None, _option("With --nms: least score. (default: 0.25)", _SOME)] = None,
+    overlap: Annotated[str | None, _option("With --nms: most overlap in a class. (default: 0.45)", _SOME)] = None,
+    nms_kind: Annotated[str | None, _option(f"With --nms: {NMS_KINDS_TOLD}. (default: the cfg's)", _SOME)] = None,
     names: Annotated[str | None, _option("The classes' names, a text file, for the metadata", _SOME)] = None,
     dynamic_size: Annotated[bool, _option("Leave height and width open", _SOME, "--dynamic-size")] = False,
     keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _SOME, "--keep-batch-norm")] = False,
@@ -87,7 +90,8 @@ def export(
     for_reading = {"--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict, "WEIGHTS": weights}
     for_networks = {
         "--head": head, "--batch": batch, "--every-layer": every_layer, "--half": half, "--for": runtime,
-        "--winograd": winograd, "--nms": nms, "--names": names, "--dynamic-size": dynamic_size,
+        "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
+        "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
         "--keep-batch-norm": keep_batch_norm, "--external-data": external_data,
     }  # fmt: skip
     opset_number = None if opset is None else whole(opset, "--opset")
@@ -105,6 +109,8 @@ def export(
     options = {
         "head": head, "batch": None if batch is None else whole(batch, "--batch"), "every_layer": every_layer,
         "half": half, "runtime": runtime, "winograd": winograd, "nms": nms, "names": names,
+        "threshold": None if threshold is None else share(threshold, "--threshold"),
+        "overlap": None if overlap is None else share(overlap, "--overlap"), "nms_kind": nms_kind,
         "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,
         "opset": opset_number, "data_format": data_format,
     }  # fmt: skip

@@ -8,6 +8,7 @@ import typer
 
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import (
+    NMS_KINDS_TOLD,
     AsJson,
     Flavor,
     Size,
@@ -105,6 +106,10 @@ def detect(
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to save the drawing.")] = None,
     threshold: Annotated[str, typer.Option(help="Least score of a detection.")] = "0.25",
     nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
+    nms_kind: Annotated[
+        str | None,
+        typer.Option(help=f"{NMS_KINDS_TOLD}. (default: as the network says)", show_default=False),
+    ] = None,
     letterbox: Annotated[
         bool | None,
         typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
@@ -126,6 +131,7 @@ def detect(
         names=None if names is None else read_names(names),
         threshold=share(threshold, "--threshold"),
         nms=share(nms, "--nms"),
+        nms_kind=nms_kind,
         letterbox=letterbox,
     )
     if output is not None:

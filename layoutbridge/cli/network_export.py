@@ -125,8 +125,11 @@ def _tell(made: Export) -> None:
 def _told_outputs(made: Export) -> str:
     if not made.outputs:
         return ""
-    batch = "N" if made.batch is None else made.batch
-    told = [f"{name} [{batch}, {_told_shape(shape)}]" for name, shape in list(made.outputs.items())[:_SHOWN]]
+    batch = "N, " if made.batch is None else f"{made.batch}, "
+    told = [
+        f"{name} [{'' if name in made.unbatched else batch}{_told_shape(shape)}]"
+        for name, shape in list(made.outputs.items())[:_SHOWN]
+    ]
     more = f", and {len(made.outputs) - _SHOWN} more" if len(made.outputs) > _SHOWN else ""
     return f"{'output' if len(made.outputs) == 1 else 'outputs'} {', '.join(told)}{more}"
 

@@ -95,7 +95,7 @@ class DarknetNetwork:
     def to_onnx(self, path: str | os.PathLike[str], **options: Unpack[OnnxOptions]) -> OnnxExport:
         """Write the network as an ONNX model, whole or not at all; `options` are those of `ports.onnx.write_onnx`:
         head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, external_data, names, every_layer,
-        nms, progress.
+        nms, threshold, overlap, nms_kind, progress.
 
         Raises as `write_onnx` does, `WeightsError` without weights, and `UnusableInputError` rather than overwrite what
         the network was read from.

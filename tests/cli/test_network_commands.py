@@ -69,6 +69,12 @@ def test_export_and_detect(capfd, tmp_path):
     assert {item["label"] for item in found["detections"]} <= {"cat", "dog", "horse", "bird"}
     code, out, _ = run(capfd, "detect", str(model), str(picture), "--threshold", "1")
     assert (code, "nothing found" in out) == (0, True)
+    plain = ("detect", str(model), str(picture), "--threshold", "0.05", "--json", "--nms-kind")
+    counts = [len(json.loads(run(capfd, *plain, kind)[1])["detections"]) for kind in ("greedynms-iou", "greedynms")]
+    assert counts[0] == len(found["detections"]) < counts[1]
+    assert "called 'soft'" in refused(capfd, *plain, "soft")
+    code, _, err = run(capfd, *arguments, "--nms", "--threshold", "0.1", "--overlap", "0.5", "--nms-kind", "greedynms")
+    assert (code, "nms [?, 3]" in err) == (0, True)
     assert "is no picture" in refused(capfd, "detect", str(model), str(names))
     assert "threshold" in refused(capfd, "detect", str(model), str(picture), "--threshold", "2")
     assert "no model" in refused(capfd, "detect", str(tmp_path / "none.onnx"), str(picture))
@@ -173,6 +179,11 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--to", "onnx", "--size", "416"], "WIDTHxHEIGHT"),
         ([CFG, WEIGHTS, "--to", "onnx", "--batch", "0"], "--batch"),
         ([CFG, WEIGHTS, "--to", "onnx", "--nms"], "nms needs boxes"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--head", "boxes", "--overlap", "0.5"], "ask for nms, too"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--head", "boxes", "--nms", "--threshold", "25"], "--threshold must be from 0"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--head", "boxes", "--nms", "--overlap", "no"], "--overlap must be a number"),
+        ([CFG, WEIGHTS, "--to", "onnx", "--head", "boxes", "--nms", "--nms-kind", "soft"], "called 'soft'"),
+        ([CFG, WEIGHTS, "--to", "ncnn", "--nms", "-o", "a.param"], "--nms is for --to onnx or openvino"),
         ([CFG, WEIGHTS, "--to", "onnx", "--names", "none.txt"], "none.txt"),
         ([CFG, CFG, "--to", "onnx"], "net.cfg"),
         (["none.cfg", WEIGHTS, "--to", "onnx"], "none.cfg"),

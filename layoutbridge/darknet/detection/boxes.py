@@ -12,7 +12,7 @@ probabilities from the root down to it, and the choice of the one class is left 
 layer's boxes are shares too, where Darknet gives pixels of the picture.
 
 Definitions: get_*_detections, get_*_box and correct_*_boxes in yolo_layer.c, gaussian_yolo_layer.c, region_layer.c,
-detection_layer.c and network.c; do_nms_sort, diounms_sort, box_iou and box_diounms in box.c; tree.c.
+detection_layer.c and network.c; do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box.c; tree.c.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Rows = NDArray[np.float32]
 Values = NDArray[np.float64]
 Outputs = Mapping[int, NDArray[Any]] | Sequence[NDArray[Any]]
 
-NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms")
+NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms", "greedynms-iou")  # the last: greedynms of older forks
+_GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says
 TREE_THRESHOLD = 0.5  # -hier's default in the original, a constant in the fork
 _BOX = 5  # numbers of a row before its scores
 
@@ -99,7 +100,7 @@ def head_rules(network: Network) -> HeadRules:
         classes=last.classes,
         gated=gated,
         nms_kind=last.nms_kind if last.nms_kind in NMS_KINDS else "default",  # as Darknet takes an unknown word
-        beta_nms=last.beta_nms or 0.6,
+        beta_nms=last.beta_nms,
         letterbox=gated if network.flavor == "pjreddie" else network.letterbox,
         tree_parents=() if tree is None else tree.parents,
         tree_sizes=() if tree is None else tree.sizes,
@@ -312,17 +313,15 @@ def undo_letterbox(rows: Rows, picture: tuple[int, int], network: tuple[int, int
 def suppress(rows: Rows, threshold: float = 0.45, kind: str = "default", beta: float = 0.6) -> Rows:
     """Darknet's suppression, class by class: `rows` [boxes, 5 + classes] with suppressed scores set to 0.
 
-    For each class the rows are sorted by its score, and a box whose overlap with a better one is over `threshold`
-    loses that score. The rows come back in the order that the last class's sort left, those without
-    objectness at the end, as Darknet returns them. `kind` "diounms" takes from the overlap the centres' distance
-    over the diagonal, squared, to the power of `beta`; the other kinds are one and the same. Raises `ParameterError`
-    for another kind.
+    For each class the rows are sorted by its score, and a box whose overlap with a better one that is left is over
+    `threshold` loses that score. The rows come back in the order that the last class's sort left, those without
+    objectness at the end, as Darknet returns them. What the overlap is, `kind` says: see `distance_exponent`. Raises
+    `ParameterError` for another kind.
     """
-    if kind not in NMS_KINDS:
-        raise ParameterError(f"no suppression is called {kind!r}; there is {', '.join(NMS_KINDS)}")
+    exponent = distance_exponent(kind, beta)
     limit = np.float32(threshold)
     empty = rows[:, 4] == 0
-    ranked = rows[~empty].copy()
+    ranked = rows[_to_the_front(~empty)]
     for column in range(_BOX, rows.shape[1]):
         if not ranked[:, column].any():
             continue
@@ -336,11 +335,41 @@ def suppress(rows: Rows, threshold: float = 0.45, kind: str = "default", beta: f
                 continue
             rest = boxes[place + 1 :]
             overlap = box_iou(boxes[place], rest)
-            if kind == "diounms":
-                overlap = overlap - _distance_term(boxes[place], rest, beta)
+            if exponent is not None:
+                overlap = overlap - _distance_term(boxes[place], rest, exponent)
             alive[place + 1 :] &= ~(overlap > limit)
         scores[candidates[~alive]] = 0
     return np.concatenate([ranked, rows[empty]])
+
+
+def distance_exponent(kind: str, beta: float) -> float | None:
+    """To which power the distance is taken that a suppression of this `kind` subtracts; None where it subtracts none.
+
+    The overlap is the intersection over the union, for "greedynms" and "diounms" less (distance of the centres /
+    diagonal of the box around both)² to a power: 0.6 for the first whatever beta_nms says, `beta` for the second.
+    Older copies of the main fork took none from greedynms, either: that is "greedynms-iou". Raises `ParameterError`
+    for another kind.
+
+    >>> distance_exponent("greedynms", 0.9), distance_exponent("diounms", 0.9), distance_exponent("default", 0.9)
+    (0.6, 0.9, None)
+    """
+    if kind not in NMS_KINDS:
+        raise ParameterError(f"no suppression is called {kind!r}; there is {', '.join(NMS_KINDS)}")
+    return {"greedynms": _GREEDY_EXPONENT, "diounms": beta}.get(kind)
+
+
+def check_share(what: str, value: float) -> None:
+    """Raise `ParameterError` for what is no number from 0 to 1; `what` names it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
+        raise ParameterError(f"{what} must be a number from 0 to 1, not {value!r}")
+
+
+def _to_the_front(full: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The places of the full rows in Darknet's order: empty ones in front give way to the last ones, backwards."""
+    places = np.flatnonzero(full)
+    order = np.arange(len(places))
+    order[~full[: len(places)]] = places[places >= len(places)][::-1]
+    return order
 
 
 def box_iou(box: Rows, others: Rows) -> Rows:
@@ -363,7 +392,7 @@ def box_iou(box: Rows, others: Rows) -> Rows:
     return np.divide(shared, union, out=np.zeros_like(shared), where=overlapping)
 
 
-def _distance_term(box: Rows, others: Rows, beta: float) -> Rows:
+def _distance_term(box: Rows, others: Rows, exponent: float) -> Rows:
     half = np.float32(0.5)
     spans = [
         np.maximum(box[k] + box[k + 2] * half, others[:, k] + others[:, k + 2] * half)
@@ -373,4 +402,4 @@ def _distance_term(box: Rows, others: Rows, beta: float) -> Rows:
     diagonal = spans[0] * spans[0] + spans[1] * spans[1]
     distance = (box[0] - others[:, 0]) ** 2 + (box[1] - others[:, 1]) ** 2
     share = np.divide(distance, diagonal, out=np.zeros_like(diagonal), where=diagonal != 0)
-    return (share.astype(np.float64) ** beta).astype(np.float32)
+    return (share.astype(np.float64) ** exponent).astype(np.float32)

@@ -20,6 +20,7 @@ from layoutbridge.darknet.detection.boxes import (
     HeadRules,
     Rows,
     apply_threshold,
+    check_share,
     decode,
     head_rules,
     suppress,
@@ -90,13 +91,14 @@ class Detector:
         *,
         threshold: float = THRESHOLD,
         nms: float | None = OVERLAP,
+        nms_kind: str | None = None,
         letterbox: bool | None = None,
         upright: bool = True,
     ) -> Detections:
         """The objects in one picture: see `detect`."""
-        _check_share("threshold", threshold)
+        check_share("threshold", threshold)
         if nms is not None:
-            _check_share("nms", nms)
+            check_share("nms", nms)
         image = open_picture(picture, upright=upright)
         boxed = self.rules.letterbox if letterbox is None else letterbox
         pixels = pixels_of(image, self.channels)
@@ -106,7 +108,7 @@ class Detector:
         if boxed:
             rows = undo_letterbox(rows, image.size, self.size)
         if nms:
-            rows = suppress(rows, nms, self.rules.nms_kind, self.rules.beta_nms)
+            rows = suppress(rows, nms, nms_kind or self.rules.nms_kind, self.rules.beta_nms)
         name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else None
         return Detections(self._named(rows, image.size), image.size, name)
 
@@ -127,6 +129,7 @@ def detect(
     names: Sequence[str] | str | os.PathLike[str] | None = None,
     threshold: float = THRESHOLD,
     nms: float | None = OVERLAP,
+    nms_kind: str | None = None,
     letterbox: bool | None = None,
     upright: bool = True,
     framework: str = "onnx",
@@ -136,6 +139,8 @@ def detect(
     `model` is an ONNX file exported with `head="boxes"`, a network from `load` (run in `framework`), or a `Detector`,
     which loads once for many pictures. `picture`, `upright`: see `pictures.open_picture`. `threshold`: scores
     over it count. `nms`: the overlap over which the less sure of two boxes of a class goes; None or 0 keeps all.
+    `nms_kind`: how it is measured (`boxes.NMS_KINDS`), None as the cfg says; "greedynms-iou" is what older copies of
+    the main fork mean by greedynms, the plain intersection over union.
     `letterbox` keeps the picture's aspect; where it is None the original does so (but not for the first YOLO), the main
     fork where [net] says letter_box=1. `names`: see `Detector.of`. A box with several classes over the threshold gives
     a detection for each. Raises as `Detector.of` and `open_picture` do, and `ParameterError` for a number out of range.
@@ -146,7 +151,9 @@ def detect(
         detector = model
     else:
         detector = Detector.of(model, names=names, framework=framework)
-    return detector.detect(picture, threshold=threshold, nms=nms, letterbox=letterbox, upright=upright)
+    return detector.detect(
+        picture, threshold=threshold, nms=nms, nms_kind=nms_kind, letterbox=letterbox, upright=upright
+    )
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
@@ -246,8 +253,3 @@ def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
     if len(names) != classes:
         raise UnusableInputError(f"{len(names)} names were given for the model's {classes} classes")
     return [str(name) for name in names]
-
-
-def _check_share(what: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise ParameterError(f"{what} must be a number from 0 to 1, not {value!r}")

@@ -19,26 +19,43 @@ Definitions: as in `darknet.detection.boxes`, which computes the same in NumPy a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.darknet.detection.boxes import head_layers
+from layoutbridge.darknet.detection.boxes import check_share, distance_exponent, head_layers, head_rules
 from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
-from layoutbridge.errors import UnknownNameError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
 HeadLayout = Literal["boxes", "yolov5", "yolov8"]
 HEAD_LAYOUTS: tuple[HeadLayout, ...] = get_args(HeadLayout)
-NMS_OVERLAP = 0.45  # Darknet's -nms
-NMS_SCORE = 0.25  # the fork's -thresh
-
 
 Columns = tuple[V, V, V, V, V]  # centre, size, objectness told, the scores' factor, probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """What a graph keeps of its boxes: those with a score over `threshold` that no better one of their class overlaps.
+
+    `overlap` is the most that is let pass, `kind` how it is measured (`boxes.distance_exponent`), None as the cfg says.
+    The numbers are those of Darknet: the fork's -thresh, and its nms. Raises `ParameterError` for others than 0 to 1.
+    """
+
+    threshold: float = 0.25
+    overlap: float = 0.45
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        check_share("threshold", self.threshold)
+        check_share("overlap", self.overlap)
+        if not self.overlap:
+            raise ParameterError("at an overlap of 0 Darknet suppresses nothing: leave nms away, or give 1")
 
 
 def append_head(
@@ -46,27 +63,29 @@ def append_head(
     network: Network,
     values: Mapping[int, V] | Sequence[V],
     layout: str = "boxes",
-    nms: bool = False,
+    nms: Suppression | None = None,
 ) -> tuple[V, Any | None]:
-    """Add the boxes to a graph: the tensor in this `layout`, and with `nms` what the target's own suppression gives.
+    """Add the boxes to a graph: the tensor in this `layout`, and with `nms` which of them Darknet's suppression keeps.
 
     `values` holds each detection layer's output under its index. The suppression works class by class on the scores
-    (objectness × probability) at an overlap of 0.45 and a score of 0.25; a target without `non_max_suppression`
-    raises `UnsupportedError`, as `head_layers` and an input of open size do. Raises `UnknownNameError` for a layout.
+    (objectness × probability) and on boxes in shares of the input, whatever the layout. Raises `UnsupportedError` for
+    it where the target has no `non_max_suppression`, and for a tree of classes; as `head_layers` does, and for an input
+    of open size; and `UnknownNameError` for a layout.
     """
     if layout not in HEAD_LAYOUTS:
         raise UnknownNameError(f"no layout of boxes is called {layout!r}; there is {', '.join(HEAD_LAYOUTS)}")
     heads = head_layers(network)
     scale = (1.0, 1.0) if layout == "boxes" else (float(network.width), float(network.height))
-    boxes, told, scores, probabilities = [], [], [], []
+    boxes, told, sure, scores, probabilities = [], [], [], [], []
     for layer in heads:
         with target.scope(f"{layer.name}_boxes"):
             centre, size, objectness, factor, classes = _columns(target, network, layer, values[layer.index], scale)
             own = factor if layout == "yolov5" and isinstance(layer.settings, Region) else objectness
             boxes.append(target.concat([centre, size], 1))
             told.append(own)
+            sure.append(objectness)
             probabilities.append(classes)
-            scores.append(target.multiply(factor, classes) if nms or layout != "yolov5" else classes)
+            scores.append(target.multiply(factor, classes) if nms is not None or layout != "yolov5" else classes)
     with target.scope(layout):
         placed = target.concat(boxes, 0)
         wanted = target.concat(probabilities if layout == "yolov5" else scores, 0)
@@ -74,18 +93,33 @@ def append_head(
             output = target.concat([_turned(target, placed), _turned(target, wanted)], 0)
         else:
             output = target.concat([placed, target.concat(told, 0), wanted], 1)
-    if not nms:
+    if nms is None:
         return output, None
     with target.scope("nms"):
-        return output, _suppressed(target, placed, _turned(target, target.concat(scores, 0)))
+        if scale != (1.0, 1.0):
+            shares = LazyArray.of("nms/shares", 1 / np.array([[*scale, *scale]]))
+            placed = target.multiply(placed, target.constant(shares))
+        ranks, objectness = (_turned(target, target.concat(parts, 0)) for parts in (scores, sure))
+        return output, _suppressed(target, network, placed, ranks, objectness, nms)
 
 
-def _suppressed(target: Target[V], boxes: V, scores: V) -> Any:
+def _suppressed(target: Target[V], network: Network, boxes: V, scores: V, objectness: V, nms: Suppression) -> Any:
     suppress = getattr(target, "non_max_suppression", None)
     if suppress is None:
         raise UnsupportedError("this target has no suppression of its own: leave nms away and suppress afterwards")
-    most = boxes.shape[0]
-    return suppress(boxes, scores, overlap=NMS_OVERLAP, threshold=NMS_SCORE, most=most)
+    rules = head_rules(network)
+    if rules.tree_parents:
+        raise UnsupportedError(
+            f"{network.source}: of a tree of classes Darknet takes one class a box, which no graph does: leave nms away"
+        )
+    return suppress(
+        boxes,
+        scores,
+        objectness if rules.gated else None,
+        overlap=nms.overlap,
+        threshold=nms.threshold,
+        exponent=distance_exponent(nms.kind or rules.nms_kind, rules.beta_nms),
+    )
 
 
 def _turned(target: Target[V], x: V) -> V:

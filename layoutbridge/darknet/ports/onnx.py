@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.meaning import Arrays, Variant, write_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression
 from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
 from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Export, Port, Run, Runner
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
@@ -95,6 +95,7 @@ class _Built:
     model: ModelProto
     initializers: list[Initializer]
     outputs: Mapping[str, tuple[int | None, ...]]
+    unbatched: frozenset[str]
     warnings: tuple[str, ...]
     winograd: WinogradUse | None
 
@@ -114,6 +115,9 @@ class OnnxOptions(TypedDict, total=False):
     names: Sequence[str] | None
     every_layer: bool
     nms: bool
+    threshold: float | None
+    overlap: float | None
+    nms_kind: str | None
     progress: Progress | None
 
 
@@ -145,14 +149,20 @@ def write_onnx(
     names: Sequence[str] | None = None,
     every_layer: bool = False,
     nms: bool = False,
+    threshold: float | None = None,
+    overlap: float | None = None,
+    nms_kind: str | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
     progress: Progress | None = None,
 ) -> OnnxExport:
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `head`: "darknet" gives what each detection layer (else the last layer) outputs, "raw" its input, "boxes", "yolov5"
-    and "yolov8" one tensor of boxes (`meaning.boxes`), to which `nms` adds ONNX's own suppression. `opset` goes from 13
-    on. `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
+    and "yolov8" one tensor of boxes (`meaning.boxes`). To that `nms` adds which boxes Darknet's suppression keeps,
+    int64 [kept, 3] of picture, class and box: of scores over `threshold` (0.25), no two of a class with an overlap over
+    `overlap` (0.45), which `nms_kind` measures (as the cfg says, else `boxes.NMS_KINDS`). Where that counts distances,
+    the input `picture_share` tells of letterboxed pictures (`OnnxTarget.non_max_suppression`). `opset` goes from 13 on.
+    `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
     `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
     (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
     normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
@@ -170,6 +180,7 @@ def write_onnx(
     `MissingFrameworkError` without onnx.
     """
     _check_names(network, names)
+    suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
     built = _build(
         network,
         parameters,
@@ -182,12 +193,12 @@ def write_onnx(
         winograd=winograd,
         runtime=runtime,
         every_layer=every_layer,
-        nms=nms,
+        nms=suppression,
     )
     from layoutbridge.frameworks.onnx.writer import write_model
 
     with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
-        metadata = _metadata(network, head, names) | _hashes(pool, sources or {})
+        metadata = _metadata(network, head, names, suppression) | _hashes(pool, sources or {})
         data_path = write_model(
             built.model,
             built.initializers,
@@ -201,6 +212,7 @@ def write_onnx(
         outputs=built.outputs,
         batch=batch,
         warnings=built.warnings,
+        unbatched=built.unbatched,
         data_path=data_path,
         opset=opset,
         ir_version=built.model.ir_version,
@@ -256,13 +268,13 @@ def _build(
     winograd: bool,
     runtime: str | None,
     every_layer: bool,
-    nms: bool,
+    nms: Suppression | None,
 ) -> _Built:
     check_head(head)
     forms = forms_for(runtime)
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
-    if nms and head not in HEAD_LAYOUTS:
+    if nms is not None and head not in HEAD_LAYOUTS:
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
     require("onnx", "onnx", EXTRA)
     from layoutbridge.frameworks.onnx.target import OnnxTarget
@@ -309,7 +321,7 @@ def _assemble(
 
     def describe(name: str, value: OnnxValue) -> ValueInfoProto:
         if value.integer:
-            return helper.make_tensor_value_info(name, TensorProto.INT64, ["kept", value.shape[-1]])
+            return helper.make_tensor_value_info(name, TensorProto.INT64, ["kept", *value.shape[1:]])
         words = {0: "height", 1: "width"}
         lengths = [
             (words[axis - 1] if name == "input" else None) if axis in value.open else length
@@ -318,12 +330,18 @@ def _assemble(
         kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
         return helper.make_tensor_value_info(name, kind, [batch, *lengths])
 
+    held = {initializer.name for initializer in initializers}
+    beside = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, lengths)
+        for name, lengths in target.defaults.items()
+        if name in held
+    ]
     made = {name for node in nodes for name in node.output}
     inner = {target.name_of(value): value for value in values if value.batched}
     graph = helper.make_graph(
         nodes,
         Path(network.source).stem or "darknet",
-        [describe("input", target.input)],
+        [describe("input", target.input), *beside],
         [describe(name, value) for name, value in outputs.items()],
         value_info=[describe(name, v) for name, v in inner.items() if name in made and name not in outputs],
     )
@@ -340,7 +358,9 @@ def _assemble(
         name: tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
         for name, value in outputs.items()
     }
-    return _Built(model, initializers, shapes, warnings, _winograd_use(target, network) if target.winograd else None)
+    unbatched = frozenset(name for name, value in outputs.items() if value.integer)
+    used = _winograd_use(target, network) if target.winograd else None
+    return _Built(model, initializers, shapes, unbatched, warnings, used)
 
 
 def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
@@ -377,7 +397,9 @@ def _unfit_warnings(network: Network, unfit: Mapping[str, tuple[str, float]]) ->
 # ---------------------------------------------------------------------- metadata
 
 
-def _metadata(network: Network, head: str, names: Sequence[str] | None) -> dict[str, str | Future[str]]:
+def _metadata(
+    network: Network, head: str, names: Sequence[str] | None, nms: Suppression | None
+) -> dict[str, str | Future[str]]:
     metadata: dict[str, str | Future[str]] = {**origin(network), "head": head, "input_range": "0..1"}
     if len(network.in_shape) == 3:
         metadata |= {"input_layout": "NCHW"} | ({"input_color_order": "RGB"} if network.channels == 3 else {})
@@ -385,8 +407,24 @@ def _metadata(network: Network, head: str, names: Sequence[str] | None) -> dict[
         metadata["names"] = json.dumps(list(names), ensure_ascii=False)
     if any(isinstance(layer.settings, Head) for layer in network.layers):
         with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
-            metadata["head_rules"] = head_rules(network).to_json()
+            rules = head_rules(network)
+            if nms is not None:
+                rules = replace(rules, nms_kind=nms.kind or rules.nms_kind)
+                metadata |= {"nms_threshold": str(float(nms.threshold)), "nms_overlap": str(float(nms.overlap))}
+                metadata["nms_kind"] = rules.nms_kind
+            metadata["head_rules"] = rules.to_json()
     return metadata
+
+
+def _suppression(nms: bool, *, threshold: float | None, overlap: float | None, kind: str | None) -> Suppression | None:
+    """What `nms` asks for, Darknet's own numbers where None is given; raises `ParameterError` for what does not fit."""
+    given = {key: value for key, value in (("threshold", threshold), ("overlap", overlap)) if value is not None}
+    if nms:
+        return Suppression(**given, kind=kind)
+    if given or kind is not None:
+        unasked = next(iter(given), "nms_kind")
+        raise ParameterError(f"{unasked} is for the suppression in the graph: ask for nms, too")
+    return None
 
 
 def _hashes(pool: ThreadPoolExecutor, sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | Future[str]]:

@@ -59,6 +59,9 @@ def write_openvino(
     names: Sequence[str] | None = None,
     every_layer: bool = False,
     nms: bool = False,
+    threshold: float | None = None,
+    overlap: float | None = None,
+    nms_kind: str | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
     progress: Progress | None = None,
 ) -> OpenvinoExport:
@@ -89,6 +92,9 @@ def write_openvino(
             names=names,
             every_layer=every_layer,
             nms=nms,
+            threshold=threshold,
+            overlap=overlap,
+            nms_kind=nms_kind,
             sources=sources,
             progress=progress,
         )
@@ -96,7 +102,14 @@ def write_openvino(
         with _refusals_of(target, "write"):
             openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
         _beside(temporary).replace(temporary_weights)
-    return OpenvinoExport(path=target, outputs=made.outputs, batch=batch, warnings=made.warnings, bin_path=weights)
+    return OpenvinoExport(
+        path=target,
+        outputs=made.outputs,
+        batch=batch,
+        warnings=made.warnings,
+        unbatched=made.unbatched,
+        bin_path=weights,
+    )
 
 
 def run_openvino(

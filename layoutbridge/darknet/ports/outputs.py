@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from layoutbridge.darknet.detection.boxes import head_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression, append_head
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnknownNameError
@@ -62,7 +62,13 @@ def layer_output(network: Network, x: V, values: Sequence[V], index: int) -> Out
 
 
 def head_outputs(
-    target: Target[V], network: Network, x: V, values: Sequence[V], head: str, *, nms: bool = False
+    target: Target[V],
+    network: Network,
+    x: V,
+    values: Sequence[V],
+    head: str,
+    *,
+    nms: Suppression | None = None,
 ) -> list[Output[V]]:
     """What `head` gives, in order: values of layers, or boxes, which are added to the graph; with `nms` those kept.
 

@@ -38,7 +38,8 @@ class Runner:
 class Export:
     """What was written: the file or folder, and the outputs' names with the shapes of one picture, None being open.
 
-    `batch` is that of the file, None where it is open. A file without a program has no outputs. `warnings` are one
+    `batch` is that of the file, None where it is open; an output in `unbatched` has none, and its shape is the whole
+    one. A file without a program has no outputs. `warnings` are one
     line each, and so are `remarks`, which tell what may matter to those who use the file; `contents` says in a few
     words what is in it beside the outputs.
     """
@@ -47,6 +48,7 @@ class Export:
     outputs: Mapping[str, tuple[int | None, ...]]
     batch: int | None = None
     warnings: tuple[str, ...] = ()
+    unbatched: frozenset[str] = frozenset()
 
     @property
     def files(self) -> tuple[Path, ...]:

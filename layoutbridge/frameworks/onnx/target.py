@@ -21,6 +21,7 @@ from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.graph import GraphBuilder
 from layoutbridge.frameworks.onnx.moves import fastest_lowering
 from layoutbridge.frameworks.onnx.network_graph import Graph
+from layoutbridge.frameworks.onnx.suppression import greedy_suppression
 from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
 from layoutbridge.frameworks.onnx.winograd import extra_bytes, pays, winograd_conv2d
 from layoutbridge.frameworks.primitives import (
@@ -36,6 +37,7 @@ from layoutbridge.frameworks.primitives import (
     windows,
 )
 
+PICTURE_SHARE = "picture_share"
 LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
 _REDUCE_INPUT_OPSET = 18  # from here on ReduceMax takes its axes as an input
 _END = (1 << 63) - 1  # "to the end" of a Slice
@@ -71,7 +73,8 @@ class OnnxTarget:
     """Implements `layoutbridge.frameworks.primitives.Target`; `graph` holds what was made.
 
     With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the scope and the name of
-    the weights, with the bytes that a runtime holds beyond those of the file.
+    the weights, with the bytes that a runtime holds beyond those of the file. `defaults` are inputs beside the first
+    that have a value already: an initializer's name and the lengths that others may have in its place.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class OnnxTarget:
         self.winograd = winograd
         self.in_winograd: dict[tuple[str, str], int] = {}
         self.input = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
+        self.defaults: dict[str, tuple[str | int, ...]] = {}
         self._viewed: dict[str, OnnxValue] = {}  # a view's name: what it is a view of
         self._names: dict[str, str] = {}
 
@@ -370,20 +374,37 @@ class OnnxTarget:
         self,
         boxes: OnnxValue,
         scores: OnnxValue,
+        objectness: OnnxValue | None,
         *,
         overlap: float,
         threshold: float,
-        most: int,
+        exponent: float | None,
     ) -> OnnxValue:
-        """NonMaxSuppression of boxes (K, 4) and scores (classes, K), for each class by itself.
+        """What is kept of boxes (K, 4) with scores (classes, K), for each class by itself: integer [kept, 3].
 
-        Boxes are x, y (of their centre), w, h. The result is integer [kept, 3]: picture, class, box.
+        A row is picture, class, box. Boxes are x, y (of their centre), w, h as shares of the input. A score over the
+        threshold counts where the objectness (1, K), if there is one, is over it, too. Without `exponent` it is
+        NonMaxSuppression; with one, `onnx.suppression`. Then the picture's own shape matters: the model has an input
+        `picture_share` [1 or N, 2], the share of its width and of its height that a picture takes, by default all.
         """
-        kept = (LazyArray.of(f"constants/nms_{value:g}", [value]) for value in (overlap, threshold))
-        limits = [self.graph.integers([most]), *map(self.graph.parameter, kept)]
-        inputs = [boxes.name, scores.name, *limits]
-        name = self.graph.add("NonMaxSuppression", inputs, center_point_box=1)
-        return OnnxValue(name, (most, 3), integer=True)
+        add = self.graph.add
+        boxes, scores = self._with_batch(boxes), self._with_batch(scores)
+        ranks = scores.name
+        if objectness is not None:
+            sure = add("Greater", [objectness.name, self.graph.number(threshold)])
+            ranks = add("Where", [sure, ranks, self.graph.number(0.0)])
+        if exponent is None:
+            kept = (LazyArray.of(f"constants/nms_{float(value)}", [value]) for value in (overlap, threshold))
+            limits = [self.graph.integers([boxes.shape[0]]), *map(self.graph.parameter, kept)]
+            name = add("NonMaxSuppression", [boxes.name, ranks, *limits], center_point_box=1)
+            return OnnxValue(name, (0, 3), open=frozenset({0}), integer=True)
+        share = self.graph.parameter(LazyArray.of(PICTURE_SHARE, [[1.0, 1.0]]))
+        self.defaults[share] = ("pictures", 2)
+        share = add("Unsqueeze", [add("Concat", [share, share], axis=1), self.graph.integers([1])])
+        placed = add("Div", [boxes.name, share])
+        limits_ = {"overlap": overlap, "threshold": threshold, "exponent": exponent}
+        name = greedy_suppression(self.graph, placed, ranks, scores.shape[0], **limits_)
+        return OnnxValue(name, (0, 3), open=frozenset({0}), integer=True)
 
     # ------------------------------------------------------------------ parts
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection import boxes
@@ -17,6 +19,7 @@ from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
 from tests.conftest import FIXTURES
+from tests.darknets_suppression import crowd, darknets_suppression
 
 NETS = sorted(path.parent for path in FIXTURES.glob("nets/*/*/boxes.npz"))
 THRESHOLD = 0.05
@@ -137,8 +140,8 @@ class NumpyTarget:
     def multiply(self, a: Any, b: Any) -> Any:
         return Held(a.array * getattr(b, "array", b))
 
-    def non_max_suppression(self, boxes: Any, scores: Any, **numbers: Any) -> str:
-        self.suppressed = {"boxes": boxes.array, "scores": scores.array, **numbers}
+    def non_max_suppression(self, boxes: Any, scores: Any, objectness: Any, **numbers: Any) -> str:
+        self.suppressed = {"boxes": boxes.array, "scores": scores.array, "objectness": objectness.array, **numbers}
         return "selected"
 
 
@@ -151,7 +154,7 @@ class Held:
 def graph_of(network: Network, outputs: Any, kind: str, nms: bool = False) -> Any:
     target: Any = NumpyTarget()
     values: Any = {index: Held(array) for index, array in outputs.items()}
-    output, selected = heads.append_head(target, network, values, kind, nms)
+    output, selected = heads.append_head(target, network, values, kind, heads.Suppression() if nms else None)
     assert selected == ("selected" if nms else None)
     return (output.array, target.suppressed) if nms else output.array
 
@@ -187,9 +190,28 @@ def test_suppression_in_the_graph_sees_the_scores(kind: str) -> None:
     output, seen = graph_of(network, outputs, kind, nms=True)
     shares = boxes.decode(network, outputs)
     assert np.allclose(seen["scores"], shares[..., 5:].swapaxes(1, 2), atol=1e-6)
-    placed = output[:, :4].swapaxes(1, 2) if kind == "yolov8" else output[..., :4]
-    assert np.allclose(seen["boxes"], placed)
-    assert (seen["overlap"], seen["most"]) == (0.45, shares.shape[1])
+    assert np.allclose(seen["objectness"], shares[..., 4:5].swapaxes(1, 2), atol=1e-6)
+    assert np.allclose(seen["boxes"], shares[..., :4], rtol=1e-5, atol=1e-6)  # in shares, whatever is given out
+    assert output.shape[1:] == ((8, shares.shape[1]) if kind == "yolov8" else shares.shape[1:])
+    assert (seen["overlap"], seen["threshold"], seen["exponent"]) == (0.45, 0.25, None)
+
+
+def test_what_a_graph_may_suppress() -> None:
+    folder = FIXTURES / "nets/alexey/yolo_scaled"
+    network, outputs = network_of(folder), outputs_of(folder)
+    values: Any = {index: Held(array) for index, array in outputs.items()}
+    for kind, exponent in (("greedynms", 0.6), ("diounms", 0.6), ("cornersnms", None), ("greedynms-iou", None)):
+        target: Any = NumpyTarget()
+        heads.append_head(target, network, values, "boxes", heads.Suppression(0.1, 0.3, kind))
+        assert [target.suppressed[key] for key in ("threshold", "overlap", "exponent")] == [0.1, 0.3, exponent]
+    for wrong in ({"threshold": 1.5}, {"overlap": -0.1}, {"overlap": 0}, {"threshold": float("nan")}):
+        with pytest.raises(ParameterError, match=next(iter(wrong))):
+            heads.Suppression(**wrong)
+    with pytest.raises(ParameterError, match="no suppression is called 'soft'"):
+        heads.append_head(target, network, values, "boxes", heads.Suppression(kind="soft"))
+    tree = region_network("alexey", TREE)
+    with pytest.raises(UnsupportedError, match=r"tree\.cfg: of a tree of classes Darknet takes one class a box"):
+        graph_of(tree, random_output(tree), "boxes", nms=True)
 
 
 # ---------------------------------------------------------------------- heads that no golden network has
@@ -294,12 +316,25 @@ def test_distance_lets_a_neighbour_live() -> None:
     rows = floats([[0.5, 0.5, 0.4, 0.4, 1, 0.9], [0.62, 0.5, 0.4, 0.4, 1, 0.8]])
     assert boxes.box_iou(rows[0, :4], rows[1:, :4])[0] == pytest.approx(0.28 / 0.52)
     assert boxes.suppress(rows, 0.45)[:, 5].tolist() == floats([0.9, 0]).tolist()
-    assert boxes.suppress(rows, 0.45, "greedynms")[:, 5].tolist() == floats([0.9, 0]).tolist()
+    assert boxes.suppress(rows, 0.45, "greedynms-iou")[:, 5].tolist() == floats([0.9, 0]).tolist()
     # overlap 0.538 − (0.0144 / (0.52² + 0.4²))^0.6 = 0.538 − 0.130 = 0.408
-    assert boxes.suppress(rows, 0.45, "diounms")[:, 5].tolist() == floats([0.9, 0.8]).tolist()
-    assert boxes.suppress(rows, 0.40, "diounms")[:, 5].tolist() == floats([0.9, 0]).tolist()
+    for kind in ("greedynms", "diounms"):
+        assert boxes.suppress(rows, 0.45, kind)[:, 5].tolist() == floats([0.9, 0.8]).tolist()
+        assert boxes.suppress(rows, 0.40, kind)[:, 5].tolist() == floats([0.9, 0]).tolist()
+    # with another exponent 0.538 − 0.0334 = 0.505, which greedynms does not look at
+    assert boxes.suppress(rows, 0.45, "diounms", beta=1.0)[:, 5].tolist() == floats([0.9, 0]).tolist()
+    assert boxes.suppress(rows, 0.45, "greedynms", beta=1.0)[:, 5].tolist() == floats([0.9, 0.8]).tolist()
     with pytest.raises(ParameterError, match=r"no suppression is called 'soft'"):
         boxes.suppress(rows, 0.45, "soft")
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(boxes.NMS_KINDS), st.sampled_from([0.2, 0.45, 0.7]))
+def test_suppression_is_that_of_darknets_loops(seed: int, kind: str, threshold: float) -> None:
+    rows = crowd(seed)
+    beta = float(np.random.default_rng(seed).choice([0.0, 0.6, 1.5]))
+    assert np.array_equal(
+        boxes.suppress(rows, threshold, kind, beta), darknets_suppression(rows, threshold, kind, beta)
+    )
 
 
 def test_boxes_without_area_overlap_nothing() -> None:

@@ -85,12 +85,15 @@ def test_heads_are_those_of_onnx(name, head, tmp_path):
         assert np.abs(found.reshape(theirs.shape) - theirs).max() <= TOLERANCE * np.abs(theirs).max()
 
 
-def test_suppression_is_that_of_onnx(tmp_path):
+@pytest.mark.parametrize("kind", ["default", "greedynms", "diounms"])
+def test_suppression_is_that_of_onnx(kind, tmp_path):
     net, x, _ = read("alexey/yolo_head")
-    both = {"head": "boxes", "nms": True}
+    both = {"head": "boxes", "nms": True, "threshold": 0.1, "overlap": 0.4, "nms_kind": kind}
     write_onnx(net.network, net.parameters, tmp_path / "net.onnx", **both)
     kept = run_model(tmp_path / "net.onnx", np.stack([x, x[::-1]]))[1]
     written = write_openvino(net.network, net.parameters, tmp_path / "net.xml", **both)
+    assert (written.outputs["nms"], written.unbatched) == ((None, 3), {"nms"})
+    assert len(kept) > 10
     found = run_openvino_files(written.path, np.stack([x, x[::-1]]))["nms"]
     found = found[found[:, 0] >= 0]  # rows that OpenVINO leaves empty
     assert sorted(map(tuple, found.astype(int))) == sorted(map(tuple, kept.astype(int)))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
+from layoutbridge.darknet.detection.boxes import suppress
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import (
@@ -160,6 +161,50 @@ def test_heads_of_boxes_stand_first(head, tmp_path):
     onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
     boxes = run_model(tmp_path / "net.onnx", np.zeros((2, *net.network.in_shape), np.float32), [head])[0]
     assert boxes.shape == (2, *export.outputs[head])
+
+
+def test_what_a_model_tells_of_its_suppression(tmp_path):
+    net, path = golden(YOLO), tmp_path / "net.onnx"
+    export = write_onnx(
+        net.network, net.parameters, path, head="boxes", nms=True, threshold=0.1, overlap=0.5, nms_kind="greedynms"
+    )
+    assert export.outputs["nms"] == (None, 3)
+    assert export.unbatched == {"nms"}
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(path)
+    (lengths,) = (output.type.tensor_type.shape.dim for output in model.graph.output if output.name == "nms")
+    assert [length.dim_param or length.dim_value for length in lengths] == ["kept", 3]
+    assert {node.domain for node in model.graph.node} == {""}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    told = {key: metadata[key] for key in ("nms_threshold", "nms_overlap", "nms_kind")}
+    assert told == {"nms_threshold": "0.1", "nms_overlap": "0.5", "nms_kind": "greedynms"}
+    assert json.loads(metadata["head_rules"])["nms_kind"] == "greedynms"
+    write_onnx(net.network, net.parameters, path, head="boxes", nms=True)
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert (metadata["nms_threshold"], metadata["nms_overlap"], metadata["nms_kind"]) == ("0.25", "0.45", "default")
+    write_onnx(net.network, net.parameters, path, head="boxes")
+    assert not any(entry.key.startswith("nms") for entry in onnx.load(path).metadata_props)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", ["greedynms", "diounms"])
+def test_suppression_by_distance_keeps_what_darknet_keeps(kind, half, tmp_path):
+    """The boxes that the model gives, suppressed here, class by class: the same ones in the same order."""
+    net, path = golden(YOLO), tmp_path / "net.onnx"
+    options = {"head": "boxes", "nms": True, "threshold": 0.05, "nms_kind": kind, "half": half}
+    write_onnx(net.network, net.parameters, path, **options)
+    x = np.random.default_rng(0).random((2, *net.network.in_shape), np.float32)
+    rows, kept = run_model(path, x)
+    expected, plain = [], []
+    for picture, label in np.ndindex(2, rows.shape[2] - 5):
+        alone = rows[picture][:, [0, 1, 2, 3, 4, 5 + label]]
+        alone[alone[:, 5] <= np.float32(0.05), 5] = 0
+        places = {row.tobytes(): place for place, row in enumerate(alone)}
+        for how, told in ((kind, expected), ("default", plain)):
+            left = suppress(alone, 0.45, how, 0.6)
+            told += [[picture, label, places[row.tobytes()]] for row in left if row[5]]
+    assert kept.tolist() == expected
+    assert expected != plain
 
 
 def test_batch_and_size(tmp_path):
@@ -324,6 +369,12 @@ def test_what_is_refused(tmp_path):
         write_onnx(net.network, net.parameters, path, head="nothing")
     with pytest.raises(ParameterError, match="nms needs boxes"):
         write_onnx(net.network, net.parameters, path, nms=True)
+    for unasked in ({"threshold": 0.25}, {"overlap": 0.45}, {"nms_kind": "default"}):
+        with pytest.raises(ParameterError, match=f"{next(iter(unasked))} is for the suppression in the graph"):
+            write_onnx(net.network, net.parameters, path, head="boxes", **unasked)
+    for wrong in ({"threshold": 2}, {"overlap": 0}, {"nms_kind": "soft"}):
+        with pytest.raises(ParameterError, match="soft" if "nms_kind" in wrong else next(iter(wrong))):
+            write_onnx(net.network, net.parameters, path, head="boxes", nms=True, **wrong)
     with pytest.raises(ParameterError, match=r"2 names were given and net\.cfg, line \d+: \[yolo\] has 4 classes"):
         write_onnx(net.network, net.parameters, path, names=["a", "b"])
     plain = golden("alexey/residual")

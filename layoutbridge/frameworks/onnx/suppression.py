@@ -1,0 +1,166 @@
+"""Non-maximum suppression by another overlap than the plain one, in standard ONNX operators.
+
+NonMaxSuppression knows the intersection over the union alone. Here each candidate, a box with a score over the
+threshold for a class, is a row of one list, sorted by picture, class and score. A Loop goes over it: in each round the
+first candidate that is left of every class of every picture is kept, and takes out those of its class and picture that
+overlap it too much. There are as many rounds as the fullest class keeps boxes, and a round's memory is that of a few
+lists, not of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onnx import GraphProto, TensorProto, ValueInfoProto, helper
+
+from layoutbridge.frameworks.onnx.network_graph import Graph
+
+_Kind = tuple[int, list[str | int | None]]  # an element type and lengths
+_TABLE = (2, 2, 2, 1)  # columns of a candidate: least corner, largest corner, centre, area
+
+
+def greedy_suppression(
+    graph: Graph, boxes: str, scores: str, classes: int, *, overlap: float, threshold: float, exponent: float
+) -> str:
+    """The tensor of kept boxes, int64 [kept, 3]: picture, class, box, in this order, the best of a class first.
+
+    `boxes` [N, K, 4] are x, y (of the centre), w, h, `scores` [N, `classes`, K]. A score over `threshold` is a
+    candidate; the overlap that may not be over `overlap` is the intersection over the union, less (distance of the
+    centres / diagonal of the box around both)² to the power `exponent`. Of equal scores the box of the lower number
+    goes first.
+    """
+    add = graph.add
+    over = add("Greater", [scores, _number(graph, threshold)])
+    places = add("Transpose", [add("NonZero", [over])], perm=[1, 0])  # by picture, class, box
+    ranks = add("GatherND", [scores, places])
+    places = add("Gather", [places, _order(graph, ranks, largest=1)])
+    picture, label = (add("Gather", [places, _integers(graph, column)], axis=1) for column in (0, 1))
+    group = add("Add", [add("Mul", [picture, _integers(graph, classes)]), label])
+    group = add("Squeeze", [group, _integers(graph, 1)])
+    count = add("Shape", [group])
+    rank = _running(graph, add("Expand", [_integers(graph, 1), count]))
+    by_group = _order(graph, add("Add", [add("Mul", [group, count]), rank]), largest=0)
+    places, group = add("Gather", [places, by_group]), add("Gather", [group, by_group])
+    start = _starts(graph, group)
+    placed = add("GatherND", [boxes, add("Gather", [places, _integers(graph, 0, 2)], axis=1)])
+    alive = add("Greater", [add("Add", [group, _integers(graph, 1)]), _integers(graph, 0)])  # all
+    kept = add("Not", [alive])
+    going = _any(graph, alive)
+    rounds = graph.add_several(
+        "Loop",
+        ["", going, alive, kept, _table(graph, placed), start],
+        4,
+        body=_round(graph.opset, f"{graph.where}/round", overlap, exponent),
+    )
+    return add("Gather", [places, _set(graph, rounds[1])])
+
+
+def _order(graph: Graph, values: str, largest: int) -> str:
+    """The places of `values` [M] sorted; of equal ones the first goes first."""
+    return graph.add_several("TopK", [values, graph.add("Shape", [values])], 2, axis=0, largest=largest)[1]
+
+
+def _starts(graph: Graph, group: str) -> str:
+    """For each candidate, sorted by its group, where its group begins."""
+    before = graph.add("Concat", [_integers(graph, -1), group], axis=0)
+    before = graph.add("Slice", [before, _integers(graph, 0), _integers(graph, -1)])
+    first = graph.add("Not", [graph.add("Equal", [group, before])])
+    number = graph.add("Sub", [_running(graph, _whole(graph, first)), _integers(graph, 1)])
+    return graph.add("Gather", [_set(graph, first), number])
+
+
+def _table(graph: Graph, boxes: str) -> str:
+    """[M, 7] of boxes [M, 4]: what `_TABLE` says, in Darknet's arithmetic."""
+    centre, size = graph.add_several("Split", [boxes, _integers(graph, 2, 2)], 2, axis=1)
+    half = graph.add("Mul", [size, _number(graph, 0.5)])
+    corners = [graph.add(operator, [centre, half]) for operator in ("Sub", "Add")]
+    return graph.add("Concat", [*corners, centre, _joined(graph, "Mul", size)], axis=1)
+
+
+def _round(opset: int, scope: str, overlap: float, exponent: float) -> GraphProto:
+    """One round as a Loop's body; what the rounds leave as it is goes through, so that it reads nothing from outside.
+
+    Its tensors are alive and kept, bool [M], the table of the candidates, and where each one's group begins.
+    """
+    body = Graph(opset)
+    with body.scope(scope):
+        add = body.add
+        alive, kept, table, start = (f"{scope}/{name}" for name in ("alive", "kept", "table", "start"))
+        ones = _whole(body, alive)
+        earlier = add("Sub", [_running(body, ones), ones])
+        none_earlier = add("Equal", [earlier, add("Gather", [earlier, start])])
+        leads = add("And", [alive, none_earlier])
+        number = add("Sub", [_running(body, _whole(body, leads)), _integers(body, 1)])
+        leaders = _set(body, leads)
+        best = add("Gather", [table, add("Gather", [leaders, number])])
+        low, high, centre, area = body.add_several("Split", [table, _integers(body, *_TABLE)], 4, axis=1)
+        low_, high_, centre_, area_ = body.add_several("Split", [best, _integers(body, *_TABLE)], 4, axis=1)
+        zero = _number(body, 0.0)
+
+        def ratio(above: str, below: str) -> str:
+            return add("Where", [add("Equal", [below, zero]), zero, add("Div", [above, below])])
+
+        reach = add("Relu", [add("Sub", [add("Min", [high, high_]), add("Max", [low, low_])])])
+        shared = _joined(body, "Mul", reach)
+        covered = ratio(shared, add("Sub", [add("Add", [area, area_]), shared]))
+        spans = [add("Sub", [add("Max", [high, high_]), add("Min", [low, low_])]), add("Sub", [centre, centre_])]
+        diagonal, distance = (_joined(body, "Add", add("Mul", [span, span])) for span in spans)
+        apart = add("Pow", [ratio(distance, diagonal), _number(body, exponent)])
+        beaten = add("Greater", [add("Sub", [covered, apart]), _number(body, overlap)])
+        gone = add("Or", [leads, add("Squeeze", [beaten, _integers(body, 1)])])
+        left = add("And", [alive, add("Not", [gone])])
+        outputs = [_any(body, left), left, add("Or", [kept, leads])]
+        outputs += [add("Identity", [name]) for name in (table, start)]
+    many: list[str | int | None] = ["candidates"]
+    flags, numbers = (TensorProto.BOOL, many), (TensorProto.INT64, many)
+    carried = [(TensorProto.BOOL, []), flags, flags, (TensorProto.FLOAT, [*many, sum(_TABLE)]), numbers]
+    taken = [f"{scope}/number", f"{scope}/going", alive, kept, table, start]
+    nodes, _ = body.needed_for(outputs)
+    return helper.make_graph(
+        nodes,
+        scope,
+        _described(taken, [(TensorProto.INT64, []), *carried]),
+        _described(outputs, carried),
+    )
+
+
+def _described(names: Sequence[str], kinds: Sequence[_Kind]) -> list[ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, *kind) for name, kind in zip(names, kinds, strict=True)]
+
+
+def _joined(graph: Graph, operator: str, pairs: str) -> str:
+    """[M, 2] to [M, 1]: both columns added or multiplied."""
+    return graph.add(operator, graph.add_several("Split", [pairs, _integers(graph, 1, 1)], 2, axis=1))
+
+
+def _whole(graph: Graph, flags: str) -> str:
+    return graph.add("Cast", [flags], to=TensorProto.INT64)
+
+
+def _running(graph: Graph, numbers: str) -> str:
+    """The sums up to each place."""
+    return graph.add("CumSum", [numbers, graph.add_once("Constant", [], value_int=0)])
+
+
+def _set(graph: Graph, flags: str) -> str:
+    """The places of the flags that are set."""
+    return graph.add("Squeeze", [graph.add("NonZero", [flags]), _integers(graph, 0)])
+
+
+def _any(graph: Graph, flags: str) -> str:
+    """bool without axes: whether any of the flags is set; of none, no."""
+    count = graph.add("ReduceSum", [_whole(graph, flags), _integers(graph, 0)], keepdims=0)
+    return graph.add("Cast", [count], to=TensorProto.BOOL)
+
+
+# Constants are nodes: as initializers of a body they would have to bear other names than all of the model's.
+
+
+def _integers(graph: Graph, *numbers: int) -> str:
+    """int64 [len(numbers)]."""
+    return graph.add_once("Constant", [], value_ints=numbers)
+
+
+def _number(graph: Graph, value: float) -> str:
+    """float32 without axes."""
+    return graph.add_once("Constant", [], value_float=float(value))
