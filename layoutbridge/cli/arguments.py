@@ -58,6 +58,12 @@ Size = Annotated[str | None, typer.Option(help="Override the input size: WIDTHxH
 Upto = Annotated[str | None, typer.Option(help="Keep the first so many layers, for a backbone's weights.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Weights that are too long are an error.")]
 NMS_KINDS_TOLD = "default, greedynms, diounms, cornersnms, or greedynms-iou (plain, as in older forks)"
+Activations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--activation", help="What a name that Darknet does not know means: silu=swish. Repeatable.", show_default=False
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -163,6 +169,7 @@ def loaded_network(
     size: str | None,
     upto: str | None,
     strict: bool = False,
+    activations: list[str] | None = None,
 ) -> DarknetNetwork:
     """The network in these files; its warnings go to standard error, and so does progress on long files."""
     from layoutbridge.cli.printing import errors_console, remark
@@ -177,8 +184,18 @@ def loaded_network(
             size=None if size is None else picture_size(size),
             upto=None if upto is None else whole(upto, "--upto"),
             strict=strict,
+            activations=_pairs(activations, "--activation"),
             progress=progress,
         )
     for warning in net.warnings:
         remark(f"warning: {warning}")
     return net
+
+
+def _pairs(texts: list[str] | None, what: str) -> dict[str, str]:
+    """`silu=swish` and the like as a mapping."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for name, equals, meaning in pairs:
+        if not (name and equals and meaning):
+            raise ParameterError(f"{what} must be NAME=MEANING, such as silu=swish, not '{name[:80]}{equals}'")
+    return {name.strip(): meaning.strip() for name, _, meaning in pairs}

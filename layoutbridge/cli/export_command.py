@@ -64,6 +64,9 @@ def export(
     upto: Annotated[str | None, _option("Keep the first so many layers", _NETWORK)] = None,
     every_layer: Annotated[bool, _option("Every layer's output too", _NETWORK, "--every-layer")] = False,
     strict: Annotated[bool, _option("Weights that are too long are an error", _NETWORK, "--strict")] = False,
+    activation: Annotated[
+        list[str] | None, _option("What an unknown activation means: silu=swish. Repeatable", _NETWORK)
+    ] = None,
     half: Annotated[bool, _option("float16; heads in float32", _NETWORK, "--half")] = False,
     runtime: Annotated[
         str | None,
@@ -87,7 +90,10 @@ def export(
 ) -> None:
     """Write an operation, or a whole Darknet network, as a model of another framework."""
     for_operations = {"--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype}
-    for_reading = {"--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict, "WEIGHTS": weights}
+    for_reading = {
+        "--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict,
+        "--activation": activation or None, "WEIGHTS": weights,
+    }  # fmt: skip
     for_networks = {
         "--head": head, "--batch": batch, "--every-layer": every_layer, "--half": half, "--for": runtime,
         "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
@@ -119,7 +125,7 @@ def export(
         weights,
         output,
         to=to,
-        read={"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict},
+        read={"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict, "activations": activation},
         options={key: value for key, value in options.items() if value not in (None, False)},
     )
 

@@ -9,6 +9,7 @@ import typer
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import (
     NMS_KINDS_TOLD,
+    Activations,
     AsJson,
     Flavor,
     Size,
@@ -26,13 +27,20 @@ Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
 
 
 @app.command()
-def summary(cfg: Cfg, flavor: Flavor = "alexey", size: Size = None, upto: Upto = None, as_json: AsJson = False) -> None:
+def summary(
+    cfg: Cfg,
+    flavor: Flavor = "alexey",
+    size: Size = None,
+    upto: Upto = None,
+    activation: Activations = None,
+    as_json: AsJson = False,
+) -> None:
     """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs."""
     from dataclasses import asdict
 
     from layoutbridge.report.networks import show_summary
 
-    net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto)
+    net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto, activations=activation)
     if as_json:
         print_json([asdict(row) for row in net.summary()])
     else:
@@ -47,6 +55,7 @@ def check(
     size: Size = None,
     upto: Upto = None,
     strict: Strict = False,
+    activation: Activations = None,
     targets: Annotated[
         str | None,
         typer.Option(
@@ -80,7 +89,7 @@ def check(
     named = listed(targets, "--targets")
     forms = [*(["half"] if half else []), *(["winograd"] if winograd else [])]
     allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
-    net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict)
+    net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict, activations=activation)
     with step_progress(errors_console(), "checking") as progress:
         result = check_network(
             net.network,

@@ -179,18 +179,22 @@ def load(
     size: tuple[int, int] | None = None,
     upto: int | None = None,
     strict: bool = False,
+    activations: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> DarknetNetwork:
     """The network of a cfg file and its weights file.
 
     `flavor` is "alexey" (Darknet's main fork) or "pjreddie" (the original); `size` (width, height) overrides
     the input's; `upto` keeps the first so many layers, for backbone files; `strict` makes weights that are too long an
-    error; `progress(done, total)` hears of floats read. Raises `CfgError`, `WeightsError` and `ParameterError`.
+    error; `activations` says what names mean that Darknet does not know, as in {"silu": "swish"}; `progress(done,
+    total)` hears of floats read. Raises `CfgError`, `WeightsError` and `ParameterError`.
     """
     checked = check_flavor(flavor)
     sections, warnings = read_cfg(cfg, flavor=checked)
     folder = str(Path(cfg).parent)
-    network = build_network(sections, flavor=checked, size=size, upto=upto, warnings=warnings, folder=folder)
+    network = build_network(
+        sections, flavor=checked, size=size, upto=upto, warnings=warnings, folder=folder, activations=activations
+    )
     if weights is None:
         return DarknetNetwork(network, sources={"cfg": cfg})
     arrays = read_weights(network, weights, strict=strict, progress=progress)

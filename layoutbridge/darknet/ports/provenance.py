@@ -11,10 +11,12 @@ from layoutbridge.errors import UnusableInputError
 
 
 def origin(network: Network) -> dict[str, str]:
-    """layoutbridge's version, the cfg's name and the flavor."""
+    """layoutbridge's version, the cfg's name, the flavor, and activations that were chosen (`silu=swish`)."""
     from layoutbridge.version import __version__
 
-    return {"layoutbridge_version": __version__, "source": network.source, "flavor": network.flavor}
+    told = {"layoutbridge_version": __version__, "source": network.source, "flavor": network.flavor}
+    chosen = ",".join(f"{name}={meaning}" for name, meaning in network.activations)
+    return told | ({"activations": chosen} if chosen else {})
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

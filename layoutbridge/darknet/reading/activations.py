@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from layoutbridge.darknet.structure.settings import Flavor
+from layoutbridge.errors import ParameterError
+
 ORIGINAL_ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
         "linear": "x",
@@ -40,3 +43,24 @@ ACTIVATIONS: Mapping[str, str] = MappingProxyType(
         "normalize_channels_softmax_maxval": "the same with x − its maximum over the channels for x",
     }
 )
+# What people mean by names that other programs have and no Darknet does.
+MEANT: Mapping[str, str] = MappingProxyType({"silu": "swish", "sigmoid": "logistic", "identity": "linear"})
+
+
+def known_activations(flavor: Flavor) -> Mapping[str, str]:
+    """Those that a fork knows."""
+    return ORIGINAL_ACTIVATIONS if flavor == "pjreddie" else ACTIVATIONS
+
+
+def checked_activations(chosen: Mapping[str, str], flavor: Flavor) -> Mapping[str, str]:
+    """`chosen`, what unknown names are to mean; `ParameterError` for a known name, or a meaning that no fork knows.
+
+    >>> dict(checked_activations({"silu": "swish"}, "alexey"))
+    {'silu': 'swish'}
+    """
+    for name, meaning in chosen.items():
+        if name in known_activations(flavor):
+            raise ParameterError(f"activation {name!r} has a meaning of its own: only unknown names can be given one")
+        if meaning not in ACTIVATIONS:
+            raise ParameterError(f"activation {name!r} cannot mean {meaning!r}; there is {', '.join(ACTIVATIONS)}")
+    return MappingProxyType(dict(chosen))

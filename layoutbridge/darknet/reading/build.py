@@ -5,10 +5,11 @@ Definition: parser.c (parse_network_cfg, parse_net_options) of both forks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from layoutbridge.darknet.reading import READERS, ignored_keys
+from layoutbridge.darknet.reading.activations import checked_activations
 from layoutbridge.darknet.reading.cfg import OUT_OF_SCOPE, RECURRENT
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
 from layoutbridge.darknet.reading.place import Place
@@ -27,13 +28,14 @@ def build_network(
     upto: int | None = None,
     warnings: Sequence[str] = (),
     folder: str | None = None,
+    activations: Mapping[str, str] | None = None,
 ) -> Network:
     """The network that `sections` describe.
 
     `size` is (width, height) in place of the cfg's; `upto` keeps the first so many layers, as Darknet's cutoff;
-    `warnings` are those of the cfg's reader, to stand first; `folder` is where files that the cfg names may lie.
-    Raises `CfgError` with the line for what Darknet or layoutbridge cannot run, `ParameterError` for an unusable
-    `size` or `upto`.
+    `warnings` are those of the cfg's reader, to stand first; `folder` is where files that the cfg names may lie;
+    `activations` says what names mean that Darknet does not know. Raises `CfgError` with the line for what Darknet or
+    layoutbridge cannot run, `ParameterError` for an unusable `size`, `upto` or `activations`.
 
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg
     >>> sections, _ = parse_cfg("[net]\\nwidth=8\\nheight=6\\nchannels=3\\n[conv]\\nfilters=5\\nsize=3\\npad=1")
@@ -49,6 +51,9 @@ def build_network(
         raise CfgError(f"{net.where} has no layer behind it")
     _refuse_out_of_scope(kept)
     said = list(warnings)
+    meanings = checked_activations(activations or {}, flavor)
+    used = {option.value for section in rest if (option := section.options.get("activation")) is not None}
+    said += [f"{net.source}: no layer has the activation {name!r}" for name in meanings if name not in used]
     options = Options(net, flavor, said)
     in_shape = _input_shape(options, size)
     letterbox = flavor == "alexey" and options.flag("letter_box")
@@ -57,27 +62,19 @@ def build_network(
     layers: list[Layer] = []
     total = 0
     for index, section in enumerate(kept):
-        layer = _layer(section, index, in_shape, layers, flavor, said, folder)
+        layer = _layer(Options(section, flavor, said, meanings), index, in_shape, layers, folder)
         layers.append(layer)
         total += layer.parameter_count
         if total > _MOST_PARAMETERS:
             raise CfgError(f"{section.where} brings the parameters to {total:,}, over {_MOST_PARAMETERS:,}")
     cut = upto if upto is not None and upto < len(rest) else None
-    return Network(flavor, net.source, in_shape, tuple(layers), letterbox, cut, tuple(said))
+    chosen = tuple((name, meaning) for name, meaning in meanings.items() if name in used)
+    return Network(flavor, net.source, in_shape, tuple(layers), letterbox, cut, tuple(said), chosen)
 
 
-def _layer(
-    section: Section,
-    index: int,
-    net_shape: Shape,
-    layers: Sequence[Layer],
-    flavor: Flavor,
-    warnings: list[str],
-    folder: str | None,
-) -> Layer:
-    options = Options(section, flavor, warnings)
+def _layer(options: Options, index: int, net_shape: Shape, layers: Sequence[Layer], folder: str | None) -> Layer:
     in_shape = layers[-1].out_shape if layers else net_shape
-    layer = READERS[section.kind](Place(options, index, in_shape, net_shape, layers, folder))
+    layer = READERS[options.section.kind](Place(options, index, in_shape, net_shape, layers, folder))
     options.ignore(*ignored_keys.EVERY_LAYER, *layer.settings.training_options)
     options.report_unused()
     return layer

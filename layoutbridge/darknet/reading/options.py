@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TypeVar
 
-from layoutbridge.darknet.reading.activations import ACTIVATIONS, ORIGINAL_ACTIVATIONS
+from layoutbridge.darknet.reading.activations import ACTIVATIONS, MEANT, known_activations
 from layoutbridge.darknet.reading.cfg import quoted
 from layoutbridge.darknet.structure.model import Option, Section
 from layoutbridge.darknet.structure.settings import Flavor
@@ -26,10 +27,17 @@ class Options:
     Every reader takes a key and a default and raises `CfgError` with the line for a value that it cannot read.
     """
 
-    def __init__(self, section: Section, flavor: Flavor, warnings: list[str]) -> None:
+    def __init__(
+        self,
+        section: Section,
+        flavor: Flavor,
+        warnings: list[str],
+        activations: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.section = section
         self.flavor = flavor
         self._warnings = warnings
+        self._activations = activations
         self._used: set[str] = set()
 
     def has(self, key: str) -> bool:
@@ -81,16 +89,16 @@ class Options:
         return tuple(self._list(key, self._number, note_ends_list))
 
     def activation(self, default: str) -> str:
-        """The `activation`, one that this flavour knows."""
+        """The `activation`: one that this flavour knows, or what an unknown name was chosen to mean."""
         name = self.text("activation", default) or default
-        known = ORIGINAL_ACTIVATIONS if self.flavor == "pjreddie" else ACTIVATIONS
+        if name in self._activations:
+            return self._activations[name]
+        known = known_activations(self.flavor)
         if name in known:
             return name
         if name in ACTIVATIONS:
             raise self.error(f"activation {name!r} exists only in Darknet's main fork (flavor 'alexey')", "activation")
-        near = get_close_matches(name[:80], known, n=1)
-        advice = f": did you mean {near[0]}?" if near else ""
-        raise self.error(f"activation {quoted(name)} is unknown{advice}; Darknet would take relu", "activation")
+        raise self.error(f"activation {quoted(name)} is unknown{_advice(name, known)}", "activation")
 
     def ignore(self, *keys: str) -> None:
         """These are read by Darknet too and change nothing here (training, display)."""
@@ -146,6 +154,15 @@ class Options:
     def _warn_note(self, option: Option, darknet: str) -> None:
         if option.note:
             self.warn(f"the note behind {option.key} is dropped; Darknet would have read {quoted(darknet)}", option.key)
+
+
+def _advice(name: str, known: Mapping[str, str]) -> str:
+    """What an unknown activation may mean, and how to choose."""
+    meant, near = MEANT.get(name), get_close_matches(name[:80], known, n=1)
+    said = f", who writes it means {meant}" if meant else f": did you mean {near[0]}?" if near else ""
+    choices = dict.fromkeys((meant or (near[0] if near else "relu"), "relu"))
+    written = " or ".join(f"--activation {quoted(name)[1:-1]}={choice}" for choice in choices)
+    return f"{said}{'' if said.endswith('?') else ';'} Darknet computes relu. Choose: {written}"
 
 
 def _leading_integer(text: str) -> int:

@@ -120,7 +120,8 @@ class Network:
     """A whole network, its layers in order.
 
     `in_shape` is (C, H, W), or (K,) where the cfg gives `inputs` alone. `letterbox` is the fork's `letter_box` of
-    [net]. `upto` is set where the cfg has more layers than these. `warnings` are one line each.
+    [net]. `upto` is set where the cfg has more layers than these. `warnings` are one line each. `activations`
+    are names that Darknet does not know and what they were chosen to mean.
     """
 
     flavor: Flavor
@@ -130,6 +131,7 @@ class Network:
     letterbox: bool = False
     upto: int | None = None
     warnings: tuple[str, ...] = ()
+    activations: tuple[tuple[str, str], ...] = ()
 
     @property
     def channels(self) -> int:

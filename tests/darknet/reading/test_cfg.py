@@ -216,6 +216,11 @@ BAD = [
     (NET + CONV + "[lstm]\n", "line 7: [lstm] is not supported"),
     (NET + CONV + "xnor=1\n", "line 7: [conv] xnor=1 is not supported"),
     (NET + "[contrastive]\n", "line 5: [contrastive] is not supported"),
+    (
+        NET + "[conv]\nactivation=silu\n",
+        "line 6: [conv] activation 'silu' is unknown, who writes it means swish; Darknet computes relu. "
+        "Choose: --activation silu=swish or --activation silu=relu",
+    ),
     (NET + "[conv]\nactivation=leeky\n", "line 6: [conv] activation 'leeky' is unknown: did you mean leaky?"),
     (NET + "[conv]\nfilters=many\n", "line 6: [conv] filters=many must be a whole number"),
     (NET + "[conv]\nfilters=0x10\n", "line 6: [conv] filters=0x10 must be a whole number"),
@@ -359,3 +364,20 @@ def test_no_file_does_worse_than_a_clear_error(tmp_path_factory, data, head):
         load(path)
     except LayoutBridgeError as error:
         assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_unknown_activation_is_what_was_chosen(flavor):
+    network = built(NET + "[conv]\nactivation=silu\n[activation]\nactivation=none\n[conv]\nactivation=leaky\n", flavor,
+                    activations={"silu": "swish", "none": "linear", "unused": "relu"})  # fmt: skip
+    assert [layer.settings.activation for layer in network.layers] == ["swish", "linear", "leaky"]
+    assert network.activations == (("silu", "swish"), ("none", "linear"))
+    assert network.warnings == ("net.cfg: no layer has the activation 'unused'",)
+
+
+@pytest.mark.parametrize(
+    "chosen, said", [({"leaky": "relu"}, "has a meaning of its own"), ({"silu": "swosh"}, "there is linear, logistic")]
+)
+def test_activations_that_cannot_be_chosen(chosen, said):
+    with pytest.raises(ParameterError, match=said):
+        built(NET + "[conv]\n", activations=chosen)
