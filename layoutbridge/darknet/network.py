@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.ports.port import checked_input
 from layoutbridge.darknet.ports.table import runner
-from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
+from layoutbridge.darknet.reading.fitting import Blueprint
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.summary import SummaryRow, summary_row
@@ -192,10 +192,9 @@ def load(
     checked = check_flavor(flavor)
     sections, warnings = read_cfg(cfg, flavor=checked)
     folder = str(Path(cfg).parent)
-    network = build_network(
-        sections, flavor=checked, size=size, upto=upto, warnings=warnings, folder=folder, activations=activations
-    )
+    blueprint = Blueprint(sections, checked, size, upto, folder, activations)
+    network = blueprint.build(warnings)
     if weights is None:
         return DarknetNetwork(network, sources={"cfg": cfg})
-    arrays = read_weights(network, weights, strict=strict, progress=progress)
+    arrays = read_weights(network, weights, strict=strict, blueprint=blueprint, progress=progress)
     return DarknetNetwork(network, arrays, {"cfg": cfg, "weights": weights})

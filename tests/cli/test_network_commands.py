@@ -241,3 +241,46 @@ def test_the_line_of_the_cfg_is_told(capfd, tmp_path):
     assert "line 9" in refused(capfd, "summary", str(cfg))
     cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[gru]\noutput=4\n")
     assert "line 6" in refused(capfd, "summary", str(cfg))
+
+
+def test_one_class_with_the_weights_of_eighty_is_one_line(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\n"
+        + 2 * "[convolutional]\nfilters={0}\n[yolo]\nmask=0,1,2\nnum=3\nclasses={1}\n[route]\nlayers=0\n"
+    )
+    made(text.format(255, 80), tmp_path)
+    Path("net.cfg").write_text(text.format(18, 1))
+    files = ("net.cfg", "net.weights")
+    for arguments in (
+        ["export", *files, "-o", "net.onnx"],
+        ["check", *files],
+        ["check", *files, "--flavor", "pjreddie"],
+    ):
+        error = refused(capfd, *arguments)
+        assert "classes=80 in place of 1 would fit it exactly (filters=255 in lines 10 and 18)" in error
+    refused(capfd, "detect", "net.cfg", "net.weights")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.cfg", "net.weights"]
+
+
+def test_an_unknown_activation_is_chosen(capfd, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\nsize=3\nactivation={}\n"
+    made(text.format("swish"), tmp_path)
+    arguments = ("export", "net.cfg", "net.weights", "-o")
+    assert run(capfd, *arguments, "swish.onnx")[0] == 0
+    Path("net.cfg").write_text(text.format("silu"))
+    assert "--activation silu=swish" in refused(capfd, *arguments, "net.onnx")
+    for wrong in ("silu", "silu=", "=swish", "swish=silu", "silu=none"):
+        refused(capfd, *arguments, "net.onnx", "--activation", wrong)
+    assert run(capfd, *arguments, "net.onnx", "--activation", "silu=swish", "--activation", "none=linear")[0] == 0
+    held = {entry.key: entry.value for entry in onnx.load("net.onnx").metadata_props}
+    assert held["activations"] == "silu=swish"
+    assert onnx.load("net.onnx").graph.node == onnx.load("swish.onnx").graph.node
+    assert run(capfd, "check", "net.cfg", "net.weights", "--targets", "onnx", "--activation", "silu=relu")[0] == 0
+    assert run(capfd, "summary", "net.cfg", "--activation", "silu=relu")[0] == 0
+    assert "--activation is for a network" in refused(
+        capfd, "export", "focus", "-o", "focus.onnx", "--activation", "silu=relu"
+    )

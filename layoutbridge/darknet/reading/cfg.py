@@ -11,7 +11,8 @@ Definition: parser.c (read_cfg, string_to_layer_type), option_list.c and utils.c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -152,6 +153,14 @@ def _section(
     if kind == "net" and not first:
         raise CfgError(f"{where}: a second [net]; a cfg has one, at its beginning")
     return Section(kind, written, number, source, MappingProxyType(options))
+
+
+def read_as(sections: Sequence[Section], flavor: Flavor) -> tuple[Section, ...]:
+    """`sections` as the other fork reads them; `CfgError` for one that it does not know."""
+    for section in sections:
+        if section.written not in _NAMES[flavor]:
+            raise CfgError(f"{section.where} {_unknown(section.written, flavor)}")
+    return tuple(replace(section, kind=_NAMES[flavor][section.written]) for section in sections)
 
 
 def _unknown(written: str, flavor: Flavor) -> str:

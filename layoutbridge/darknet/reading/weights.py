@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,6 +20,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.darknet.reading.fitting import Blueprint, Fits, fits, floats_of
+from layoutbridge.darknet.structure.kinds import Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Layer, Network, Parameter
 from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import LayoutBridgeError, WeightsError
@@ -66,32 +68,42 @@ def read_weights(
     path: str | os.PathLike[str],
     *,
     strict: bool = False,
+    blueprint: Blueprint | None = None,
     progress: Progress | None = None,
 ) -> Weights:
     """The weights of `network` in the file at `path`, memory-mapped: nothing is copied but a part-loaded layer.
 
     The arrays are the file: writing into it while they are in use changes them (replacing it by another does not).
     Raises `WeightsError` for a file that is missing, empty, no weights file (a Git LFS pointer, an HTML page), too
-    short (how many floats, at which layer), holding NaN or infinity (which layer), and with `strict` too long.
+    short (how many floats, at which layer), holding NaN, infinity or a negative variance (which layer and channel), and
+    too long: with `strict`, or where another class count or flavour takes all of it. What would fit is looked for with
+    the `blueprint` of the network.
     """
     file = Path(path)
     data = _map(file)
     header = read_header(data[:20].tobytes(), network.flavor, file.name)
     body = data[len(header.raw) :]
-    available, needed = body.size // 4, sum(p.stored for layer in network.layers for p in layer.parameters)
-    warnings: list[str] = []
-    if available < needed:
-        raise _too_short(network, file.name, available, needed)
+    available, needed = body.size // 4, floats_of(network)
     extra = body.size - 4 * needed
-    if extra and network.upto is None:
+    misfit = extra < 0 or (extra > 0 and network.upto is None)
+    would = Fits() if blueprint is None or not misfit else fits(blueprint, network, _held(data, file.name))
+    if available < needed:
+        raise _too_short(network, file.name, available, needed, would)
+    warnings: list[str] = []
+    if misfit:
         text = (
             f"{file.name} holds {available:,} floats and the network takes {needed:,}: {available - needed:,} floats"
-            f"{f' and {extra % 4} bytes' if extra % 4 else ''} are left over; is it the weights file of this cfg?"
+            f"{f' and {extra % 4} bytes' if extra % 4 else ''} are left over"
+            f"{would.clauses or '; is it the weights file of this cfg?'}"
         )
-        if strict:
+        if strict or would.certain:
             raise WeightsError(text)
         warnings.append(text)
-    arrays, stored = _arrays(network, body, header, file.name, progress)
+    try:
+        arrays, stored = _arrays(network, body, header, file.name, progress)
+    except _ImpossibleValue as error:
+        left = f"; {available - needed:,} floats are left over{would.clauses}" if misfit else ""
+        raise WeightsError(f"{error}{left}") from None
     trailing = body[4 * needed :] if network.upto is None else body[:0]
     return Weights(header, MappingProxyType(arrays), stored, trailing, tuple(warnings))
 
@@ -146,14 +158,31 @@ def _map(file: Path) -> NDArray[np.uint8]:
         raise WeightsError(f"cannot read the weights {str(file)!r}: {reason}") from None
 
 
-def _too_short(network: Network, source: str, available: int, needed: int) -> WeightsError:
+def _held(data: NDArray[np.uint8], source: str) -> Callable[[Flavor], int | None]:
+    """How many floats stand behind the header as a flavour reads it; None where that leaves bytes over."""
+
+    def held(flavor: Flavor) -> int | None:
+        try:
+            behind = data.size - len(read_header(data[:20].tobytes(), flavor, source).raw)
+        except WeightsError:
+            return None
+        return None if behind % 4 else behind // 4
+
+    return held
+
+
+class _ImpossibleValue(WeightsError):
+    """A value that no trained network has."""
+
+
+def _too_short(network: Network, source: str, available: int, needed: int, would: Fits) -> WeightsError:
     position = 0
     for layer in network.layers:
         for parameter in layer.parameters:
             if position + parameter.stored > available:
                 return WeightsError(
                     f"{source} is too short: {needed - available:,} of {needed:,} floats are missing, from the "
-                    f"{parameter.name} of layer {layer.name} ({network.where(layer)}) on"
+                    f"{parameter.name} of layer {layer.name} ({network.where(layer)}) on{would.clauses}"
                 )
             position += parameter.stored
     raise AssertionError("asked only where a parameter is missing")
@@ -163,7 +192,7 @@ def _arrays(
     network: Network, body: NDArray[np.uint8], header: Header, source: str, progress: Progress | None
 ) -> tuple[dict[tuple[int, str], NDArray[np.float32]], tuple[NDArray[np.uint8], ...]]:
     arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
-    needed = sum(p.stored for layer in network.layers for p in layer.parameters)
+    needed = floats_of(network)
     floats = body[: 4 * needed].view("<f4")
     position = 0
     for layer in network.layers:
@@ -172,7 +201,7 @@ def _arrays(
                 arrays[layer.index, parameter.name] = arrays[parameter.shared_with, parameter.name]
                 continue
             values = floats[position : position + parameter.stored]
-            _check_finite(values, layer, parameter, network, source)
+            _check_possible(values, layer, parameter, header, network, source)
             position += parameter.stored
             arrays[layer.index, parameter.name] = _shaped(values, layer, parameter, header)
             if progress is not None:
@@ -180,18 +209,34 @@ def _arrays(
     return arrays, (body[: 4 * needed],)
 
 
-def _check_finite(
-    values: NDArray[np.float32], layer: Layer, parameter: Parameter, network: Network, source: str
+def _check_possible(
+    values: NDArray[np.float32], layer: Layer, parameter: Parameter, header: Header, network: Network, source: str
 ) -> None:
+    """Raise `_ImpossibleValue` at the first value that is no finite number, or a variance below 0."""
+    variances = parameter.name.endswith("variances")
     for start in range(0, values.size, _CHUNK):
-        finite = np.isfinite(values[start : start + _CHUNK])
-        if not finite.all():
-            at = start + int(np.argmin(finite))
-            raise WeightsError(
-                f"{source} holds {float(values[at])} among the {parameter.name} of layer {layer.name} "
-                f"(value {at:,} of {values.size:,}; {network.where(layer)}): "
-                "the file is damaged, of another network, or its training diverged"
+        part = values[start : start + _CHUNK]
+        possible = np.isfinite(part)
+        if variances:
+            possible &= ~(part < 0)
+        if not possible.all():
+            at = start + int(np.argmin(possible))
+            negative = ", and no variance is negative" if np.isfinite(values[at]) else ""
+            raise _ImpossibleValue(
+                f"{source} holds {float(values[at]):g} among the {parameter.name} of layer {layer.name} "
+                f"(value {at:,} of {values.size:,}, channel {_channel(at, layer, parameter, header)}; "
+                f"{network.where(layer)}){negative}: the cfg has another class count or is another network's, the "
+                f"header is of another version or the flavor is not {network.flavor}, the file is damaged, or its "
+                "training diverged"
             )
+
+
+def _channel(at: int, layer: Layer, parameter: Parameter, header: Header) -> int:
+    """The output channel of the value that stands at `at` among the parameter's in the file."""
+    if header.flips(parameter):
+        return at % parameter.leading
+    by_second = parameter.name == "weights" and isinstance(layer.settings, (Deconvolutional, Local))
+    return int(np.unravel_index(at, (parameter.leading, *parameter.shape[1:]))[by_second])
 
 
 def _shaped(values: NDArray[np.float32], layer: Layer, parameter: Parameter, header: Header) -> NDArray[np.float32]:

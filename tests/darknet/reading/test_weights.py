@@ -143,7 +143,9 @@ def test_backbone_files(files):
     whole = path.read_bytes()
     backbone = path.with_name("net.conv.1")
     backbone.write_bytes(whole[: 20 + 4 * 155])
-    with pytest.raises(WeightsError, match=r"486 of 641 floats are missing"):
+    with pytest.raises(
+        WeightsError, match=r"486 of 641 floats are missing.* ends exactly behind layer 0_conv.*: --upto 1"
+    ):
         load(cfg, backbone)
     part = load(cfg, backbone, upto=1, strict=True)
     assert [layer.kind for layer in part.layers] == ["convolutional"]
@@ -165,6 +167,115 @@ def test_too_short(files):
         "net.weights is too short: 481 of 641 floats are missing, from the biases of layer 1_connected "
         "(net.cfg, line 11) on"
     )
+
+
+@pytest.mark.parametrize("value, at, place", [(-0.25, 17, "channel 2"), (np.nan, 150, "channel 4"), (np.inf, 1, "")])
+def test_an_impossible_value_is_told_with_its_layer_and_channel(files, value, at, place):
+    cfg, path = files
+    data = bytearray(path.read_bytes())
+    data[20 + 4 * at : 24 + 4 * at] = struct.pack("<f", value)
+    path.write_bytes(data)
+    with pytest.raises(WeightsError) as caught:
+        load(cfg, path)
+    told = str(caught.value)
+    assert f"holds {value:g} among the " in told
+    assert "of layer 0_convolutional" in told
+    assert f"{place}; net.cfg, line 5)" in told
+    assert all(cause in told for cause in ("another class count", "header", "flavor is not alexey", "damaged"))
+    assert ("no variance is negative" in told) == (value == -0.25)
+    data[20 + 4 * at : 24 + 4 * at] = struct.pack("<f", 0.25)
+    path.write_bytes(data)
+    assert load(cfg, path, strict=True).warnings == ()
+
+
+def test_the_channel_is_the_outputs_where_the_first_axis_is_another(tmp_path):
+    text = "[net]\nwidth=4\nheight=4\nchannels=3\n"
+    local = built(text + "[local]\nfilters=5\nsize=3\n")
+    flipped = built(text + "[convolutional]\nfilters=5\nsize=3\nflipped=1\n")
+    for network, at, channel in ((local, 20 + 2 * 5 * 27 + 3 * 27 + 26, 3), (flipped, 5 + 5 * 7 + 4, 4)):
+        values = np.frombuffer(random_weights(network)[20:], "<f4").copy()
+        values[at] = np.nan
+        (tmp_path / "net.weights").write_bytes(HEADER + values.tobytes())
+        with pytest.raises(WeightsError, match=f"channel {channel};"):
+            read_weights(network, tmp_path / "net.weights")
+
+
+NET = "[net]\nwidth=16\nheight=16\nchannels=3\n[conv]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\n"
+YOLO = "[conv]\nfilters={}\n[yolo]\nmask=0,1,2\nnum=6\nclasses={}\n"
+HEADS = {  # a cfg, and filters for one class and for eighty
+    "yolo": (NET + YOLO, (18, 255)),
+    "two yolos": (NET + YOLO + "[route]\nlayers=0\n[conv]\nbatch_normalize=1\nfilters=7\n" + YOLO, (18, 255)),
+    "shared": (
+        NET + YOLO + "[route]\nlayers=-3\n" + YOLO.replace("[yolo]", "share_index=1\n[dropout]\n[yolo]"),
+        (18, 255),
+    ),
+    "Gaussian_yolo": (NET + YOLO.replace("[yolo]", "[Gaussian_yolo]"), (30, 267)),
+    "region": (NET + "[conv]\nfilters={}\n[region]\nnum=5\nclasses={}\n", (30, 425)),
+    "detection": (
+        NET + "[connected]\noutput={}\n[detection]\nside=7\nnum=2\ncoords=4\nclasses={}\n",
+        (7 * 7 * (10 + 1), 7 * 7 * (10 + 80)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_another_class_count_is_told(name, flavor, tmp_path):
+    text, (few, many) = HEADS[name]
+    if flavor == "pjreddie" and name in ("Gaussian_yolo", "shared"):
+        pytest.skip(f"the original Darknet has no {name}")
+    count = text.count("{}") // 2
+    cfgs = {classes: text.format(*[filters, classes] * count) for classes, filters in ((1, few), (80, many))}
+    for classes, other in ((1, 80), (80, 1)):
+        (tmp_path / "net.weights").write_bytes(random_weights(built(cfgs[other], flavor)))
+        (tmp_path / "net.cfg").write_text(cfgs[classes])
+        with pytest.raises(WeightsError) as caught:
+            load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)
+        told = str(caught.value)
+        assert f"classes={other} in place of {classes} would fit it exactly (" in told
+        assert f"={many if other == 80 else few} in line" in told
+        assert "\n" not in told
+        (tmp_path / "net.cfg").write_text(cfgs[other])
+        assert load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor, strict=True).warnings == ()
+
+
+def test_a_class_count_that_is_only_near_is_not_told(tmp_path):
+    text, (few, many) = HEADS["yolo"]
+    (tmp_path / "net.weights").write_bytes(random_weights(built(text.format(many, 80))) + bytes(4))
+    (tmp_path / "net.cfg").write_text(text.format(few, 1))
+    net = load(tmp_path / "net.cfg", tmp_path / "net.weights")
+    assert "classes=" not in net.warnings[0]
+    assert "is it the weights file of this cfg?" in net.warnings[0]
+
+
+def test_heads_behind_layers_that_move(tmp_path):
+    text = NET + YOLO.replace("[yolo]", "[reorg]\nstride=2\n[yolo]").replace("0,1,2", "0,1")
+    (tmp_path / "net.weights").write_bytes(random_weights(built(text.format(8, 11))))
+    (tmp_path / "net.cfg").write_text(text.format(4, 3))
+    with pytest.raises(WeightsError, match=r"classes=11 in place of 3 would fit it exactly \(filters=8 in line 11\)"):
+        load(tmp_path / "net.cfg", tmp_path / "net.weights")
+
+
+def test_other_filters_are_told(tmp_path):
+    text = NET + "[conv]\nfilters={}\n[conv]\nfilters={}\n[avgpool]\n[softmax]\n"
+    (tmp_path / "net.cfg").write_text(text.format(6, 10))
+    (tmp_path / "net.weights").write_bytes(random_weights(built(text.format(6, 1000))))
+    with pytest.raises(WeightsError, match="filters=1000 in line 13 in place of 10 would fit it exactly"):
+        load(tmp_path / "net.cfg", tmp_path / "net.weights")
+    (tmp_path / "net.weights").write_bytes(random_weights(built(text.format(7, 10))))
+    net = load(tmp_path / "net.cfg", tmp_path / "net.weights")  # what is left over may be an accident
+    assert "15 floats are left over; filters=7 in line 11 in place of 6 would fit it exactly" in net.warnings[0]
+    with pytest.raises(WeightsError, match="filters=7 in line 11"):
+        load(tmp_path / "net.cfg", tmp_path / "net.weights", strict=True)
+
+
+@pytest.mark.parametrize("flavor, other, kind", [("alexey", "pjreddie", "I"), ("pjreddie", "alexey", "Q")])
+def test_the_other_flavor_is_told(files, flavor, other, kind):
+    cfg, path = files
+    path.write_bytes(struct.pack("<3i" + kind, 1001, 0, 0, 9) + path.read_bytes()[20:])
+    with pytest.raises(WeightsError, match=f"flavor '{other}' would fit it exactly"):
+        load(cfg, path, flavor=flavor)
+    assert load(cfg, path, flavor=other, strict=True).warnings == ()
 
 
 def test_too_long(files):
