@@ -76,13 +76,21 @@ def check(
             show_default=False,
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Outputs that a real Darknet recorded: an .npz of input, layer00, ...", show_default=False),
+    ] = None,
     every_layer: Annotated[
         bool, typer.Option("--every-layer/--brief", help="Print every layer, or the first 10 over the tolerance.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the network in every target with a float64 reference, layer by layer, on one random input."""
+    """Compare the network in every target with a float64 reference, layer by layer, on one random input.
+
+    With --against all of them, the reference too, are compared with recorded outputs, on their input.
+    """
     from layoutbridge.darknet.ports.check import check_network
+    from layoutbridge.darknet.ports.recorded import read_recorded
     from layoutbridge.report.networks import show_check
     from layoutbridge.report.progress import step_progress
 
@@ -90,6 +98,7 @@ def check(
     forms = [*(["half"] if half else []), *(["winograd"] if winograd else [])]
     allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
     net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict, activations=activation)
+    recorded = None if against is None else read_recorded(against, net.network)
     with step_progress(errors_console(), "checking") as progress:
         result = check_network(
             net.network,
@@ -97,6 +106,7 @@ def check(
             named,
             forms=forms,
             tolerance=allowed,
+            against=recorded,
             progress=progress,
         )
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -96,16 +96,27 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
             console.print(f"[dim]... {len(over) - len(rows)} more over the tolerance[/]", highlight=False)
     for target in result.targets:
         console.print(_target_line(target, result), highlight=False)
+    for line in _not_finite_lines(result):
+        console.print(line, highlight=False)
+    yardstick = "the reference in float64" if result.against is None else f"the recorded {escape(result.against)}"
     if result.ok:
-        checked = sum(target.status == "equal" for target in result.targets)
+        checked = sum(target.status == "equal" for target in result.targets) - (result.against is not None)
         held = "the target holds" if checked == 1 else f"{checked} targets hold"
+        held = held if result.against is None else f"the reference and {held.replace('holds', 'hold')}"
         console.print(
-            f"[bold green]equal[/]: {held} all {len(result.rows)} layers against the reference in float64",
+            f"[bold green]equal[/]: {held} all {len(result.rows)} layers against {yardstick}",
             highlight=False,
         )
         return
     first = result.first_over
     assert first is not None
+    if first.not_finite:
+        console.print(
+            f"[bold red]not finite[/] first at {escape(first.name)} (cfg line {first.line}): "
+            "nothing can be compared with NaN or infinity",
+            highlight=False,
+        )
+        return
     console.print(
         f"[bold red]diverges[/] first at {escape(first.name)} (cfg line {first.line}), in {', '.join(first.over)}: "
         f"{_short(max(first.deviations[name] for name in first.over))} of its largest value",
@@ -117,6 +128,20 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
             f"{_short(max(row.rounding or 0 for row in over))}",
             highlight=False,
         )
+
+
+def _not_finite_lines(result: Check) -> Iterator[str]:
+    """Where there is NaN or infinity, and in what; last where Darknet itself has it."""
+    bad = [row for row in result.rows if row.not_finite]
+    for where in dict.fromkeys(name for row in bad if row.over for name in row.not_finite):
+        yield f"[red]NaN or infinity[/] in {escape(where)} at {_named(row for row in bad if where in row.not_finite)}"
+    if own := [row for row in bad if not row.over]:
+        yield f"NaN as in Darknet, where an l2norm divides 0 by 0, at {_named(own)}"
+
+
+def _named(rows: Iterable[LayerCheck]) -> str:
+    told = [f"{escape(row.name)} (cfg line {row.line})" for row in rows]
+    return ", ".join(told[:_OVER_SHOWN]) + (f" and {len(told) - _OVER_SHOWN} more" if len(told) > _OVER_SHOWN else "")
 
 
 def _target_line(target: TargetCheck, result: Check) -> str:

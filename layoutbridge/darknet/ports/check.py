@@ -1,7 +1,8 @@
 """Whether ported networks compute what Darknet does: layer by layer, target by target, against a float64 reference.
 
 Each target is built, run on a random input, and compared with `darknet.reference`, which shares no code with any
-of them. A layer's deviation is the largest difference of its output as a share of the layer's largest value.
+of them; or, with recorded outputs, all of these are compared with what a real Darknet gave. A layer's deviation is the
+largest difference of its output as a share of the layer's largest value. What is no finite number cannot be compared.
 """
 
 from __future__ import annotations
@@ -9,28 +10,31 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.ports.port import Runner, checked_input
-from layoutbridge.darknet.ports.table import TARGETS, form_names, full_name
+from layoutbridge.darknet.ports.port import FLOAT32, Runner, checked_input
+from layoutbridge.darknet.ports.recorded import Recorded
+from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, form_names, full_name
 from layoutbridge.darknet.ports.table import runner as runner_named
 from layoutbridge.darknet.reference import forward
+from layoutbridge.darknet.structure.kinds import Cost, L2norm
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.base import check_count, installed_version
 
-Status = Literal["equal", "differs", "missing", "unsupported"]
+Status = Literal["equal", "differs", "not finite", "missing", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
 class TargetCheck:
     """One target: `status` is "equal", "differs", "missing" (not installed) or "unsupported"; `detail` says why.
 
+    It is "not finite" where the first layer over the tolerance holds NaN or infinity, there or in the reference.
     `tolerance` is what its layers are held to; `first_over` and `worst` are indices of layers; `heading` is a
     shorter name, where there is one.
     """
@@ -51,7 +55,9 @@ class LayerCheck:
 
     `rounding` is how far the reference itself strays when it computes in float32, as the same share; measured where
     a target is over its tolerance, else None. A float32 target's deviation of about that size is no error of the
-    port. `over` names the targets that are over their tolerance; `line` is the cfg's.
+    port. `over` names the targets that are over their tolerance; `line` is the cfg's. `not_finite` names what holds NaN
+    or infinity there: "reference", the file of recorded outputs, targets. All targets are over then, but where an
+    l2norm divided 0 by 0 as Darknet's does and there are other values to compare.
     """
 
     index: int
@@ -62,6 +68,7 @@ class LayerCheck:
     deviations: Mapping[str, float]
     over: tuple[str, ...]
     rounding: float | None = None
+    not_finite: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -76,17 +83,18 @@ class LayerCheck:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The comparison of every layer with every target, in order."""
+    """The comparison of every layer with every target, in order; `against` is the file of recorded outputs, if any."""
 
     source: str
     flavor: str
     targets: tuple[TargetCheck, ...]
     rows: tuple[LayerCheck, ...]
+    against: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether every target that ran is within its tolerance at every layer."""
-        return all(target.status != "differs" for target in self.targets)
+        """Whether every target that ran is within its tolerance at every layer, and all of it finite."""
+        return not any(target.status in ("differs", "not finite") for target in self.targets)
 
     @property
     def first_over(self) -> LayerCheck | None:
@@ -104,6 +112,7 @@ class Check:
             "ok": self.ok,
             "first_over": None if self.first_over is None else self.first_over.name,
             "worst": None if self.worst is None else self.worst.name,
+            "not_finite": [row.name for row in self.rows if row.not_finite],
         }
         for target in record["targets"]:
             for key in ("first_over", "worst"):
@@ -125,6 +134,7 @@ def check_network(
     x: NDArray[Any] | None = None,
     seed: int = 0,
     batch: int = 1,
+    against: Recorded | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare `network` in each of `targets`, and in other arithmetic, with the reference.
@@ -152,6 +162,7 @@ def check_network(
         x=x,
         seed=seed,
         batch=batch,
+        against=against,
         progress=progress,
     )
 
@@ -166,11 +177,14 @@ def check_runners(
     x: NDArray[Any] | None = None,
     seed: int = 0,
     batch: int = 1,
+    against: Recorded | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare what each of `runners` computes with the reference on `x` [N, C, H, W], or on a random input.
 
-    `tolerance` replaces each runner's own. The random input is uniform in 0..1, of `batch` pictures, from `seed`.
+    With `against`, the reference and each of `runners` are compared with those recorded outputs, on their input; but
+    for [cost], of which Darknet records zeros. `tolerance` replaces each runner's own. The random input is uniform in
+    0..1, of `batch` pictures, from `seed`.
     `progress` hears what runs next. One runner's outputs are held at a time, beside the reference's. Raises
     `MissingFrameworkError` for what is not installed (of the `optional` only where nothing is), `UnsupportedError`
     where no target can express the network, `ShapeError` for an `x` that does not fit and `ParameterError` for
@@ -180,57 +194,126 @@ def check_runners(
         raise ParameterError(f"there is nothing to check: name at least one target of {', '.join(TARGETS)}")
     if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise ParameterError(f"the tolerance is a share of a layer's largest value, at least 0, not {tolerance}")
-    x = _input(network, x, seed, batch)
+    x = against.input if against is not None else _input(network, x, seed, batch)
     report = progress or (lambda _: None)
     report("the reference in float64")
-    wanted = forward(network, parameters, x)
+    with _quiet():
+        reference = forward(network, parameters, x)
+    wanted = _wanted(network, reference, against)
     largest = [_largest(values) for values in wanted]
+    pitfalls = _pitfalls(network, wanted)
     required = {runner.package for name, runner in runners.items() if name not in optional}
     made: list[TargetCheck] = []
-    deviations: dict[str, list[float]] = {}
+    found: dict[str, _Found] = {}
+    if against is not None:
+        held = _compared(reference, wanted, largest, pitfalls)
+        allowed = FLOAT32 if tolerance is None else tolerance
+        found[REFERENCE] = held
+        made.append(_judged(REFERENCE, None, "", allowed, held, pitfalls))
+    del reference
     for name, runner in runners.items():
         allowed = runner.tolerance if tolerance is None else tolerance
         report(name)
+        version = installed_version(runner.package)
         try:
-            held = _deviations(runner, network, parameters, x, wanted, largest)
+            held = _run(runner, network, parameters, x, wanted, largest, pitfalls)
         except MissingFrameworkError as error:
             if runner.package in required:  # at once, before the others have run
                 raise
             made.append(TargetCheck(name, None, allowed, "missing", str(error), heading=runner.heading))
             continue
         except UnsupportedError as error:
-            version = installed_version(runner.package)
             made.append(TargetCheck(name, version, allowed, "unsupported", str(error), heading=runner.heading))
             continue
-        deviations[name] = held
-        made.append(_judged(name, runner, allowed, held))
-    if not deviations:
+        found[name] = held
+        made.append(_judged(name, version, runner.heading, allowed, held, pitfalls))
+    if not found.keys() - {REFERENCE}:
         kind = UnsupportedError if any(target.status == "unsupported" for target in made) else MissingFrameworkError
-        raise kind("; ".join(dict.fromkeys(target.detail for target in made)))
+        raise kind("; ".join(dict.fromkeys(target.detail for target in made if target.detail)))
     tolerances = {target.name: target.tolerance for target in made}
     over = [
-        tuple(name for name, held in deviations.items() if not held[index] <= tolerances[name])
+        tuple(name for name, held in found.items() if not held.deviations[index] <= tolerances[name])
         for index in range(len(wanted))
     ]
-    rounding: dict[int, float] = {}
-    if any(over):
-        report("the reference in float32")
-        rounded = forward(network, parameters, x, dtype=np.float32)
-        rounding = {k: _deviation(rounded[k], wanted[k], largest[k]) for k, names in enumerate(over) if names}
+    yardstick = REFERENCE if against is None else against.source
     rows = tuple(
         LayerCheck(
             layer.index,
             layer.name,
             layer.line,
             layer.out_shape,
-            size,
-            {name: held[layer.index] for name, held in deviations.items()},
+            largest[layer.index],
+            {name: held.deviations[layer.index] for name, held in found.items()},
             over[layer.index],
-            rounding.get(layer.index),
+            not_finite=tuple(
+                [yardstick] * (layer.index in pitfalls.not_finite)
+                + [name for name, held in found.items() if layer.index in held.not_finite]
+            ),
         )
-        for layer, size in zip(network.layers, largest, strict=True)
+        for layer in network.layers
     )
-    return Check(network.source, network.flavor, tuple(made), rows)
+    if against is None and any(row.over and not row.not_finite for row in rows):
+        report("the reference in float32")
+        with _quiet():
+            rounded = forward(network, parameters, x, dtype=np.float32)
+        rows = tuple(
+            replace(row, rounding=_deviation(rounded[row.index], wanted[row.index], row.largest))
+            if row.over and not row.not_finite
+            else row
+            for row in rows
+        )
+    return Check(network.source, network.flavor, tuple(made), rows, None if against is None else against.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a run gave: every layer's deviation, and the layers that hold NaN or infinity."""
+
+    deviations: list[float]
+    not_finite: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pitfalls:
+    """The layers at which the yardstick holds NaN or infinity; `own` are those where Darknet's definition gives it."""
+
+    not_finite: frozenset[int]
+    own: frozenset[int]
+
+
+def _wanted(
+    network: Network, reference: Sequence[NDArray[np.float64]], against: Recorded | None
+) -> Sequence[NDArray[np.float64]]:
+    if against is None:
+        return reference
+    return [
+        reference[layer.index] if isinstance(layer.settings, Cost) else against.layers[layer.index]
+        for layer in network.layers
+    ]
+
+
+def _pitfalls(network: Network, wanted: Sequence[NDArray[np.float64]]) -> _Pitfalls:
+    """An l2norm divides 0 by 0 where every channel is 0, as Darknet does, and layers behind it carry the NaN.
+
+    That is no fault of the files as long as a layer has other values, too.
+    """
+    bad = _not_finite(wanted)
+    carried: set[int] = set()
+    for layer in network.layers:
+        if layer.index in bad:
+            from_before = bad.intersection(layer.inputs)
+            if from_before <= carried if from_before else isinstance(layer.settings, L2norm):
+                carried.add(layer.index)
+    return _Pitfalls(bad, frozenset(index for index in carried if np.isfinite(wanted[index]).any()))
+
+
+def _quiet() -> np.errstate:
+    """What is not finite is told in the result, not by NumPy's warnings."""
+    return np.errstate(divide="ignore", invalid="ignore", over="ignore")
+
+
+def _not_finite(outputs: Sequence[NDArray[Any]]) -> frozenset[int]:
+    return frozenset(index for index, values in enumerate(outputs) if not np.isfinite(values).all())
 
 
 def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> NDArray[Any]:
@@ -240,34 +323,49 @@ def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> N
     return checked_input(network, x)
 
 
-def _deviations(
+def _run(
     runner: Runner,
     network: Network,
     parameters: Arrays,
     x: NDArray[Any],
     wanted: Sequence[NDArray[np.float64]],
     largest: Sequence[float],
-) -> list[float]:
-    """Every layer's, after which nothing of the run is left in memory."""
-    found = runner.run(network, parameters, x, True)
-    held = [_deviation(*three) for three in zip(found, wanted, largest, strict=True)]
-    del found
+    pitfalls: _Pitfalls,
+) -> _Found:
+    """What `runner` gives, compared, after which nothing of the run is left in memory."""
+    with _quiet():
+        outputs = runner.run(network, parameters, x, True)
+    held = _compared(outputs, wanted, largest, pitfalls)
+    del outputs
     gc.collect()  # models of Keras are cycles, and hold their weights until then
     return held
 
 
-def _judged(name: str, runner: Runner, tolerance: float, deviations: list[float]) -> TargetCheck:
-    first = next((k for k, held in enumerate(deviations) if not held <= tolerance), None)
+def _compared(
+    outputs: Sequence[NDArray[Any]],
+    wanted: Sequence[NDArray[np.float64]],
+    largest: Sequence[float],
+    pitfalls: _Pitfalls,
+) -> _Found:
+    bad = _not_finite(outputs)
+    deviations = [_deviation(*three) for three in zip(outputs, wanted, largest, strict=True)]
+    for index in (bad | pitfalls.not_finite) - pitfalls.own:
+        deviations[index] = float("inf")
+    return _Found(deviations, bad)
+
+
+def _judged(
+    name: str, version: str | None, heading: str, tolerance: float, held: _Found, pitfalls: _Pitfalls
+) -> TargetCheck:
+    deviations = held.deviations
+    first = next((k for k, deviation in enumerate(deviations) if not deviation <= tolerance), None)
     worst = max(range(len(deviations)), key=lambda k: deviations[k], default=None)
-    return TargetCheck(
-        name,
-        installed_version(runner.package),
-        tolerance,
-        "equal" if first is None else "differs",
-        first_over=first,
-        worst=worst,
-        heading=runner.heading,
-    )
+    status: Status = "differs"
+    if first is None:
+        status = "equal"
+    elif first in held.not_finite | pitfalls.not_finite:
+        status = "not finite"
+    return TargetCheck(name, version, tolerance, status, first_over=first, worst=worst, heading=heading)
 
 
 def _finite(value: float) -> float | None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from rich.console import Console
 from layoutbridge.darknet import load
 from layoutbridge.darknet.ports.check import check_network, check_runners
 from layoutbridge.darknet.ports.port import Runner
+from layoutbridge.darknet.ports.recorded import read_recorded
 from layoutbridge.darknet.ports.table import TARGETS, form_names, runner
 from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnknownNameError, UnsupportedError
 from layoutbridge.report.networks import show_check
 from tests.command_line import refused, run
-from tests.darknet_files import NETS
+from tests.darknet_files import NETS, made
 from tests.targets import EVERY_FORM, EVERY_TARGET, FORMS, KINDS
 
 needs_onnx = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="onnxruntime not installed")
@@ -255,3 +257,138 @@ def test_a_form_asked_for_by_name_must_run():
     assert "tflite-half: LiteRT is not installed" in done.stdout
     assert check_without(["onnxruntime", *absent]).returncode == 2, "nothing to run at all"
     assert check_without(["onnxruntime", *absent[:-2]]).returncode == 0, "what nobody named is left out"
+
+
+# ---------------------------------------------------------------------- what is not finite
+
+
+CHAIN = "[net]\nwidth=4\nheight=4\nchannels=2\n" + 3 * "[convolutional]\nfilters=2\nsize=1\nactivation=linear\n"
+
+
+@needs_onnx
+def test_nan_beside_nan_is_no_agreement(tmp_path, capfd):
+    net = made(CHAIN, tmp_path)
+    broken = {key: array.copy() for key, array in net.parameters.items()}
+    broken[1, "weights"][:] = np.nan
+    checked = check_runners(net.network, broken, {"onnx": runner("onnx")})
+    assert not checked.ok
+    assert [row.not_finite for row in checked.rows] == [(), ("reference", "onnx"), ("reference", "onnx")]
+    assert [row.over for row in checked.rows] == [(), ("onnx",), ("onnx",)]
+    assert (checked.targets[0].status, checked.targets[0].first_over) == ("not finite", 1)
+    record = json.loads(checked.to_json())
+    assert (record["ok"], record["not_finite"]) == (False, ["1_convolutional", "2_convolutional"])
+    assert record["rows"][1]["deviations"] == {"onnx": None}
+    told = "\n".join(shown(checked, 200))
+    where = "1_convolutional (cfg line 9), 2_convolutional (cfg line 13)"
+    assert f"NaN or infinity in reference at {where}\nNaN or infinity in onnx at {where}\n" in told
+    assert "not finite first at 1_convolutional (cfg line 9)" in told
+    assert "rounding" not in told
+
+
+@needs_onnx
+def test_a_target_alone_that_is_not_finite_is_named(tmp_path, capfd):
+    text = CHAIN.replace("activation=linear", "activation=relu")
+    net = made(text, tmp_path)
+    parameters = {key: np.full(array.shape, 1e30, np.float32) for key, array in net.parameters.items()}
+    data = np.concatenate([parameters[key].ravel() for key in parameters])
+    (tmp_path / "large.weights").write_bytes((tmp_path / "net.weights").read_bytes()[:20] + data.tobytes())
+    code, out, err = run(
+        capfd, "check", str(tmp_path / "net.cfg"), str(tmp_path / "large.weights"), "--targets", "onnx"
+    )
+    assert (code, err) == (1, "")
+    assert "NaN or infinity in onnx at 1_convolutional" in out
+    assert "in reference" not in out
+
+
+@needs_onnx
+def test_what_an_l2norm_divides_is_as_in_darknet(tmp_path):
+    """NaN where every channel is 0 is told and agrees; a layer that holds nothing else agrees with nothing."""
+    text = CHAIN.replace("activation=linear", "activation=relu", 1) + "[l2norm]\n[dropout]\n"
+    net = made(text, tmp_path, "pjreddie")
+    parameters = {key: np.ones_like(array) for key, array in net.parameters.items()} | {
+        (index, "biases"): np.zeros(2, np.float32) for index in range(3)
+    }
+    x = np.ones((1, 2, 4, 4), np.float32)
+    x[..., 1:] = 0
+    checked = check_runners(net.network, parameters, {"onnx": runner("onnx")}, x=x)
+    assert checked.ok
+    assert [row.not_finite for row in checked.rows] == [(), (), (), *2 * [("reference", "onnx")]]
+    assert "NaN as in Darknet, where an l2norm divides 0 by 0, at 3_l2norm (cfg line 17), 4_dropout" in "".join(
+        shown(checked, 200)
+    )
+    checked = check_runners(net.network, parameters, {"onnx": runner("onnx")}, x=0 * x)
+    assert (checked.ok, checked.targets[0].status, checked.first_over) == (False, "not finite", checked.rows[3])
+    with_numbers = Runner(lambda *given: [np.nan_to_num(y) for y in runner("onnx").run(*given)], "numpy")
+    assert not check_runners(net.network, parameters, {"zeros": with_numbers}, x=x).ok
+
+
+# ---------------------------------------------------------------------- recorded outputs
+
+RECORDED = str(NETS / "pjreddie" / "passthrough" / "outputs.npz")
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", ["pjreddie/passthrough", "alexey/residual", "alexey/connected", "alexey/antialias"])
+def test_recorded_outputs_of_darknet(name):
+    folder = NETS / name
+    net = load(folder / "net.cfg", folder / "net.weights", flavor=name.partition("/")[0])
+    recorded = read_recorded(folder / "outputs.npz", net.network)
+    checked = check_runners(net.network, net.parameters, {"onnx": runner("onnx")}, tolerance=1e-5, against=recorded)
+    assert checked.ok
+    assert checked.against == "outputs.npz"
+    assert [target.name for target in checked.targets] == ["reference", "onnx"]
+    assert all(0 <= row.deviations["reference"] <= 1e-5 for row in checked.rows)
+    assert max(row.deviations["reference"] for row in checked.rows) > 0, "Darknet rounds to float32"
+
+
+@needs_onnx
+def test_recorded_outputs_tell_the_flavor(capfd):
+    arguments = ("check", CFG, WEIGHTS, "--targets", "onnx", "--against", RECORDED)
+    code, out, err = run(capfd, *arguments, "--flavor", "pjreddie")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split() == ["layer", "largest", "reference", "onnx"]
+    assert "equal: the reference and the target hold all 9 layers against the recorded outputs.npz" in out
+    code, out, _ = run(capfd, *arguments)
+    assert code == 1
+    assert "diverges first at 8_region (cfg line 57), in reference, onnx" in out
+    record = json.loads(run(capfd, *arguments, "--json")[1])
+    assert (record["against"], record["first_over"]) == ("outputs.npz", "8_region")
+
+
+@needs_onnx
+def test_a_recorded_layer_that_is_another_is_found(tmp_path):
+    net = passthrough()
+    with np.load(RECORDED) as held:
+        arrays = {key: held[key][None] for key in held.files}  # a batch of one
+    arrays["layer03"] = arrays["layer03"] * np.float32(1.01)
+    np.savez(tmp_path / "other.npz", **arrays)
+    recorded = read_recorded(tmp_path / "other.npz", net.network)
+    checked = check_runners(net.network, net.parameters, {"onnx": runner("onnx")}, against=recorded)
+    assert [row.index for row in checked.rows if row.over] == [3]
+    assert checked.rows[3].over == ("reference", "onnx")
+
+
+def test_wrong_recorded_files_are_one_line(capfd, tmp_path):
+    with np.load(RECORDED) as held:
+        arrays = dict(held)
+    files = {
+        "'none.npz': No such file": None,
+        "it is no zip archive": b"input",
+        "is no .npz of recorded outputs": Path(RECORDED).read_bytes()[:400],
+        "has no array 'input'": {key: value for key, value in arrays.items() if key != "input"},
+        "has no array 'layer08'": {key: value for key, value in arrays.items() if key != "layer08"},
+        "records 10 layers, and net.cfg has 9": arrays | {"layer09": arrays["layer08"]},
+        "has an input [3, 4], and net.cfg takes [3, ": arrays | {"input": np.zeros((3, 4))},
+        "has layer02 [3], and layer 2_route of net.cfg gives [1, ": arrays | {"layer02": np.zeros(3)},
+        "holds <U1 as layer01": arrays | {"layer01": np.array("a")},
+        "Object arrays cannot be loaded": arrays | {"layer01": np.array([None])},
+    }
+    for said, content in files.items():
+        path = tmp_path / ("none.npz" if content is None else "given.npz")
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            np.savez(path, **content)
+        arguments = ("check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx", "--against", str(path))
+        assert said.removeprefix("'none.npz': ") in refused(capfd, *arguments)
+    assert "cannot read" in refused(capfd, *arguments[:-1], str(tmp_path))
