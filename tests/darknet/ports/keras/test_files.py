@@ -467,25 +467,23 @@ def test_what_is_refused(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------- cost
 
 COST = """
-import resource, sys, time
+import resource, sys
 from layoutbridge.darknet import load
 from layoutbridge.frameworks.tensorflow.start_up import load_keras
 load_keras()
 import layoutbridge.frameworks.tensorflow.derived, layoutbridge.frameworks.tensorflow.target
 net = load(sys.argv[1], sys.argv[2])
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 model = net.to_keras()
-print(time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
 @pytest.mark.slow
-def test_what_making_yolov4_costs(tmp_path):
+def test_making_yolov4_takes_the_memory_of_its_weights(tmp_path):
     folder = ZOO / "alexey" / "yolov4"
     if not folder.is_dir():
         pytest.skip(WHERE_ZOO)
     load_synthesizer().write_weights(json.loads((folder / "manifest.json").read_text()), tmp_path / "net.weights")
-    seconds, memory = map(float, elsewhere(COST, folder / "net.cfg", tmp_path / "net.weights").split())
-    weights = (tmp_path / "net.weights").stat().st_size
-    assert memory <= weights + 600e6
-    assert seconds <= 6  # 1.1 s measured; the rest is for busy machines
+    memory = float(elsewhere(COST, folder / "net.cfg", tmp_path / "net.weights"))
+    assert memory <= (tmp_path / "net.weights").stat().st_size + 600e6

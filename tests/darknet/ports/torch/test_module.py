@@ -490,31 +490,28 @@ def test_every_layer_of_a_real_network(folder, tmp_path):
 
 
 MEASURED = """
-import json, resource, sys, time
+import resource, sys
 import torch
 import layoutbridge as lb
 import layoutbridge.darknet.ports.torch_module
 
 net = lb.darknet.load(sys.argv[1], sys.argv[2])
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 net.to_torch()
-seconds = time.perf_counter() - start
-print(json.dumps([seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not ZOO.exists(), reason=WHERE_ZOO)
-def test_yolov4_is_made_within_three_seconds(tmp_path):
+def test_making_yolov4_takes_the_memory_of_its_weights(tmp_path):
     folder = ZOO / "alexey" / "yolov4"
     weights = tmp_path / "net.weights"
     load_synthesizer().write_weights(json.loads((folder / "manifest.json").read_text()), weights)
     call = [sys.executable, "-c", MEASURED, str(folder / "net.cfg"), str(weights)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(call, env=environment, check=True, timeout=120, capture_output=True, text=True)
-    seconds, megabytes = json.loads(done.stdout)
-    assert seconds <= 3
-    assert megabytes <= weights.stat().st_size / 2**20 + 600
+    assert float(done.stdout) <= weights.stat().st_size / 2**20 + 600
     weights.unlink()
 
 
