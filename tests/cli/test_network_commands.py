@@ -24,7 +24,12 @@ WRITTEN_WITH = {
     ".tflite": "tensorflow",
     ".xml": "openvino",
 }
-TOLD_BY = {"size": "onnx", "opset": "onnx", "does not fit into memory": "torch"}  # refusals that want a framework
+TOLD_BY = {
+    "size": "onnx",
+    "called 'soft'": "onnx",
+    "opset": "onnx",
+    "does not fit into memory": "torch",
+}  # refusals that want a framework
 
 
 def test_summary(capfd):
