@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import product
-from math import isqrt, prod
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog, op
 from layoutbridge.operations.entry import CatalogEntry
+from layoutbridge.recognition.parameters import fitting_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,8 @@ def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...
     return tuple(
         Match(entry.name, parameters)
         for entry in catalog().values()
-        for parameters in _candidate_parameters(entry, prod(in_shape))
-        if _fits(entry.build(**parameters), digits, in_shape, out_shape)
+        for parameters in fitting_parameters(entry, in_shape, out_shape)
+        if _fits(op(entry.name, **parameters), digits, in_shape, out_shape)
     )
 
 
@@ -79,21 +78,3 @@ def _fits(made: Rearrangement, digits: Digits, in_shape: tuple[int, ...], out_sh
     if made.parameters and len(digits) <= 1 and bound.out_shape == in_shape:
         return False
     return bound.digits == digits and out_shape in (None, bound.out_shape)
-
-
-def _candidate_parameters(entry: CatalogEntry, total: int) -> Iterator[dict[str, int]]:
-    """Every value that could be a digit's size in a tensor of `total` elements, for each parameter."""
-    names = tuple(entry.parameters)
-    for values in product(_divisors(total), repeat=len(names)):
-        yield dict(zip(names, values, strict=True))
-
-
-@lru_cache(maxsize=64)
-def _divisors(total: int) -> tuple[int, ...]:
-    """The divisors of `total` from 2 up, in order.
-
-    >>> _divisors(12)
-    (2, 3, 4, 6, 12)
-    """
-    small = [value for value in range(1, isqrt(total) + 1) if total % value == 0]
-    return tuple(sorted({*small, *(total // value for value in small)} - {1}))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import layoutbridge as lb
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.recognition.naming import Match, matches
+from layoutbridge.recognition.parameters import fitting_parameters
 
 
 @pytest.fixture
@@ -84,3 +85,16 @@ def test_the_search_misses_none(shape, entry, value):
     listed = matches(bound.digits, shape, bound.out_shape)
     assert {(match.name, tuple(match.parameters.items())) for match in listed} == tried
     assert all(isinstance(match, Match) for match in listed)
+
+
+def test_several_parameters_are_found_without_trying_all(registered):
+    """Each of three is chosen by the conditions that name it: the entry is built at few values, not at thousands."""
+    registered("three", "(c r:planes) (h p:rows) (w q:columns) -> (p q r c) h w", planes=2, rows=2, columns=2)
+    at = {"planes": 5, "rows": 4, "columns": 6}
+    shape = (2, 60, 720, 720)
+    bound = lb.op("three", **at).bind(shape)
+    tried = list(fitting_parameters(lb.catalog()["three"], shape, bound.out_shape))
+    assert at in tried
+    assert len(tried) <= 12  # the divisors of 60
+    found = {match.name: dict(match.parameters) for match in matches(bound.digits, shape, bound.out_shape)}
+    assert found["three"] == at

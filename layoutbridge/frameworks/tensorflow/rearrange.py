@@ -180,8 +180,7 @@ def _lengths(shape: Any) -> Lengths:
 
 def refuse_misfit(op: Rearrangement, lengths: Lengths) -> None:
     """Raise `ShapeError` where [N, ...] of these lengths cannot fit, as far as they are known; N may be 0."""
-    may_be_empty = range(len(lengths)) if None in lengths[1:] else (0,)
-    fitting.refuse_misfit(op, lengths, batch_required=True, may_be_empty=may_be_empty)
+    fitting.refuse_misfit(op, lengths, batch_required=True, may_be_empty=(0,))
 
 
 def _evaluated(size: Size, lengths: Lengths) -> int | Size:

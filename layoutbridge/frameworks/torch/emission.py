@@ -82,6 +82,8 @@ def save(
     if Path(path).suffix != ".pt2":
         raise ParameterError(f"'{path}' must end in .pt2, the ending of exported programs")
     read_open_lengths(op, shape)
+    fixed = {axis + len(shape) - op.rank: length for axis, length in op.domain.fixed}
+    shape = [fixed.get(axis) if length is None else length for axis, length in enumerate(shape)]
     divisors = [1, *(op.domain.divisor(axis) for axis in range(op.rank))][-len(shape) :]
     # an open axis is traced at twice the least length: the exporter takes a length of 1 for a constant
     traced = [2 * least if length is None else length for least, length in zip_longest(divisors, shape, fillvalue=1)]

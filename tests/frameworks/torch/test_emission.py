@@ -567,3 +567,11 @@ def test_importing_the_module_does_not_import_pytorch():
     )
     made = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
     assert made.stdout.strip() == framework_named("pytorch").installed() == torch.__version__
+
+
+def test_an_open_length_that_the_pattern_fixes_is_that_one(tmp_path):
+    operation = Rearrangement("(a:3) (h p) -> h p a, p=2")
+    backend.save(operation, tmp_path / "fixed.pt2", shape=(None, None, None))
+    program = torch.export.load(tmp_path / "fixed.pt2").module()
+    x = torch.arange(5 * 3 * 8).view(5, 3, 8)
+    assert np.array_equal(program(x).numpy(), operation(x.numpy()))
