@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from layoutbridge.darknet.reading.activations import ACTIVATIONS, ORIGINAL_ACTIVATIONS
 from layoutbridge.errors import CfgError
 from tests.darknet_files import built
@@ -14,6 +16,10 @@ KINDS = {
     "alexey": (*SHARED_KINDS, "local_avgpool", "scale_channels", "sam", "implicit", "reorg3d", "empty"),
     "pjreddie": (*SHARED_KINDS, "deconvolutional", "l2norm", "logistic"),
 }
+
+
+# Every fifth of the drawn networks is in the default tests, so that each batch size and opset is; the others are slow.
+SHARES = ("a fifth", pytest.param("the others", marks=pytest.mark.slow))
 
 
 def drawn(seed, flavor):
@@ -82,3 +88,8 @@ def buildable(flavor, count):
         if len(found) == count:
             break
     return found
+
+
+def share_of(networks, share):
+    """(number, network) of those in one of the `SHARES`, numbered as in the whole."""
+    return [(number, network) for number, network in enumerate(networks) if (number % 5 == 0) == (share == "a fifth")]

@@ -71,7 +71,7 @@ def fitting_parameters(
     [{'stride': 2}, {'stride': 3}, {'stride': 6}]
     """
     names, divisors = tuple(entry.parameters), _divisors(prod(shape))
-    conditions = conditions_of(entry)
+    conditions = _conditions_of(entry)
     if conditions is None:
         yield from (dict(zip(names, values, strict=True)) for values in product(divisors, repeat=len(names)))
     elif (extra := len(shape) - conditions.rank) in (0, 1):
@@ -101,7 +101,7 @@ def _chosen(
 
 
 @lru_cache(maxsize=512)
-def conditions_of(entry: CatalogEntry) -> Conditions | None:
+def _conditions_of(entry: CatalogEntry) -> Conditions | None:
     """The conditions of `entry`; None where it takes too many parameters, or does not read primes in their place."""
     primes = dict(zip(entry.parameters, _PRIMES, strict=False))
     if len(primes) < len(entry.parameters):

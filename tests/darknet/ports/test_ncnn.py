@@ -33,7 +33,7 @@ from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx
 from layoutbridge.frameworks.onnx.target import OnnxTarget
 from layoutbridge.frameworks.onnx.writer import write_model
 from tests.constructed_layers import CASES, NET, TREE
-from tests.drawn_networks import buildable
+from tests.drawn_networks import SHARES, buildable, share_of
 
 TOLERANCE = 1e-5  # of a layer's largest value
 ZOO_TOLERANCE = 5e-5
@@ -147,8 +147,9 @@ def test_activations_agree_with_the_reference(name, largest, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
-def test_drawn_networks(flavor, tmp_path):
-    for number, (text, network) in enumerate(buildable(flavor, 80)):
+@pytest.mark.parametrize("share", SHARES)
+def test_drawn_networks(flavor, share, tmp_path):
+    for number, (text, network) in share_of(buildable(flavor, 80), share):
         net = made(text, tmp_path, flavor)
         assert net.network.layers == network.layers
         x = np.random.default_rng(number).random((1 + number % 2, *network.in_shape), np.float32)

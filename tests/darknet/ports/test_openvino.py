@@ -27,7 +27,7 @@ from tests.darknet_files import (
     read,
     real_network,
 )
-from tests.drawn_networks import buildable
+from tests.drawn_networks import SHARES, buildable, share_of
 
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
@@ -62,8 +62,9 @@ def test_every_layer_is_darknets(name):
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
-def test_drawn_networks(flavor, tmp_path):
-    for number, (text, network) in enumerate(buildable(flavor, 25)):
+@pytest.mark.parametrize("share", SHARES)
+def test_drawn_networks(flavor, share, tmp_path):
+    for number, (text, network) in share_of(buildable(flavor, 25), share):
         (tmp_path / "net.cfg").write_text(text)
         (tmp_path / "net.weights").write_bytes(random_weights(network))
         net = load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)

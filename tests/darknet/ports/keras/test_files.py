@@ -24,6 +24,7 @@ from layoutbridge.errors import (
 from layoutbridge.frameworks.base import installed_version
 from layoutbridge.frameworks.tensorflow import load_keras_file
 from tests.darknet_files import GOLDEN, NETS, ROOT, WHERE_ZOO, ZOO, load_synthesizer, made, random_weights, read
+from tests.drawn_networks import SHARES, buildable, share_of
 from tests.keras_networks import SMALL_V2, SMALL_V3, TRAINED, near, turned
 
 tf = pytest.importorskip("tensorflow")
@@ -295,11 +296,10 @@ def test_every_layer_in_litert(name):
 @needs_litert
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
-def test_drawn_networks_in_litert(flavor, tmp_path):
-    from tests.drawn_networks import buildable
-
+@pytest.mark.parametrize("share", SHARES)
+def test_drawn_networks_in_litert(flavor, share, tmp_path):
     runners = {"tflite": port("tflite").runner}
-    for text, network in buildable(flavor, 102)[2::3]:
+    for _, (text, network) in share_of(buildable(flavor, 102)[2::3], share):
         (tmp_path / "net.cfg").write_text(text)
         (tmp_path / "net.weights").write_bytes(random_weights(network))
         net = load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)

@@ -29,6 +29,7 @@ from tests.darknet_files import (
     real_network,
     zoo_networks,
 )
+from tests.drawn_networks import SHARES, buildable, share_of
 from tests.keras_networks import FORMATS, SMALL_V2, SMALL_V3, near, turned
 
 tf = pytest.importorskip("tensorflow")
@@ -66,14 +67,13 @@ def test_every_layer_is_darknets(name, data_format):
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
-def test_drawn_networks(flavor, tmp_path):
-    from tests.drawn_networks import buildable
-
+@pytest.mark.parametrize("share", SHARES)
+def test_drawn_networks(flavor, share, tmp_path):
     def run(data_format):
         return Runner(lambda *given: run_keras(*given, data_format=data_format), "tensorflow")
 
     runners = {data_format: run(data_format) for data_format in FORMATS}
-    for number, (text, network) in enumerate(buildable(flavor, 60)):
+    for number, (text, network) in share_of(buildable(flavor, 60), share):
         (tmp_path / "net.cfg").write_text(text)
         (tmp_path / "net.weights").write_bytes(random_weights(network))
         net = load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)

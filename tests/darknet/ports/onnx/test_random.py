@@ -6,7 +6,7 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.errors import CfgError, UnsupportedError
 from tests.darknet_files import check_onnx, random_weights
-from tests.drawn_networks import buildable
+from tests.drawn_networks import SHARES, buildable, share_of
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -16,8 +16,9 @@ from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
-def test_drawn_networks(flavor, tmp_path):
-    for number, (text, network) in enumerate(buildable(flavor, 120)):
+@pytest.mark.parametrize("share", SHARES)
+def test_drawn_networks(flavor, share, tmp_path):
+    for number, (text, network) in share_of(buildable(flavor, 120), share):
         (tmp_path / "net.cfg").write_text(text)
         (tmp_path / "net.weights").write_bytes(random_weights(network))
         net = load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor)
