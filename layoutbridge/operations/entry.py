@@ -41,6 +41,13 @@ class CatalogEntry:
         """
         return _built(self, self._checked(parameters))
 
+    def build_at(self, number: int) -> Rearrangement:
+        """The rearrangement with `number` for every parameter: the stride, and the number of groups.
+
+        Raises `ParameterError` for a number that is none above 0.
+        """
+        return self.build(**dict.fromkeys(self.parameters, number))
+
     def _checked(self, parameters: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
         for name, value in parameters.items():
             if name not in self.parameters:

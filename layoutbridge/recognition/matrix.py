@@ -8,6 +8,7 @@ from typing import Literal
 
 from layoutbridge.algebra.proof import Counterexample, prove
 from layoutbridge.operations.catalog import catalog, op
+from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.rows import Row
 
 Relation = Literal["same", "other elements", "other shape"]
@@ -47,8 +48,8 @@ def native_matrix(rows: Iterable[Row]) -> tuple[NativeOp, ...]:
 def same_maps() -> tuple[tuple[str, ...], ...]:
     """The catalogue's names, those of one map together, in the catalogue's order."""
     groups: dict[object, list[str]] = {}
-    for name in catalog():
-        groups.setdefault(op(name), []).append(name)
+    for name, entry in catalog().items():
+        groups.setdefault(entry.build(), []).append(name)
     return tuple(tuple(group) for group in groups.values())
 
 
@@ -60,15 +61,15 @@ def _common_names(rows: Sequence[Row]) -> tuple[str, ...]:
 def _compared(names: tuple[str, ...]) -> tuple[dict[str, Relation], dict[str, Counterexample]]:
     relations: dict[str, Relation] = {}
     examples: dict[str, Counterexample] = {}
-    for other in catalog():
-        relations[other], example = _related(names[0], other) if names else ("other elements", None)
+    for other, entry in catalog().items():
+        relations[other], example = _related(names[0], entry) if names else ("other elements", None)
         if example is not None:
             examples[other] = example
     return relations, examples
 
 
-def _related(name: str, other: str) -> tuple[Relation, Counterexample | None]:
-    verdict = prove(op(name), op(other))
+def _related(name: str, other: CatalogEntry) -> tuple[Relation, Counterexample | None]:
+    verdict = prove(op(name), other.build())
     if verdict.equal:
         return "same", None
     example = verdict.counterexample

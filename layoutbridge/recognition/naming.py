@@ -44,7 +44,7 @@ def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...
         Match(entry.name, parameters)
         for entry in catalog().values()
         for parameters in fitting_parameters(entry, in_shape, out_shape)
-        if _fits(op(entry.name, **parameters), digits, in_shape, out_shape)
+        if _fits(entry.build(**parameters), digits, in_shape, out_shape)
     )
 
 
@@ -59,7 +59,7 @@ def _names_by_digits(
 ) -> dict[tuple[Digits, tuple[int, ...]], tuple[str, ...]]:
     found: dict[tuple[Digits, tuple[int, ...]], tuple[str, ...]] = {}
     for entry in entries:
-        made = entry.build(**dict.fromkeys(entry.parameters, parameter))
+        made = entry.build_at(parameter)
         try:
             bound = made.bind(in_shape)
         except LayoutBridgeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Literal, get_args
@@ -19,6 +19,7 @@ from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, numpy_dtype
 from layoutbridge.frameworks.framework import Framework
 from layoutbridge.frameworks.table import FRAMEWORKS, framework
 from layoutbridge.operations.catalog import catalog, entry, op
+from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.matrix import native_matrix
 from layoutbridge.recognition.naming import names_at
 from layoutbridge.recognition.recover import Recovered, recover
@@ -93,7 +94,7 @@ def verify(
     >>> verdict.ok, {row.status for row in verdict.rows}
     (True, {'matches'})
     """
-    wanted = list(catalog()) if ops is None else [entry(name).name for name in _as_names(ops, "ops")]
+    entries = catalog() if ops is None else {name: entry(name) for name in _as_names(ops, "ops")}
     chosen = FRAMEWORKS if frameworks is None else _as_names(frameworks, "frameworks")
     records = {record.name: record for record in map(framework, chosen)}
     for dtype in dtypes:
@@ -103,7 +104,7 @@ def verify(
         op("space_to_depth", stride=stride)  # raises for a stride that is none
     rows: list[Row] = []
     for record in records.values():
-        rows += _framework_rows(record, wanted, ops is None, strides, dtypes, progress)
+        rows += _framework_rows(record, entries, ops is None, strides, dtypes, progress)
     return Verification(tuple(rows))
 
 
@@ -116,7 +117,7 @@ def _as_names(names: Sequence[str], what: str) -> Sequence[str]:
 
 def _framework_rows(
     record: Framework,
-    wanted: Sequence[str],
+    entries: Mapping[str, CatalogEntry],
     unnamed: bool,
     strides: Sequence[int],
     dtypes: Sequence[str],
@@ -129,14 +130,16 @@ def _framework_rows(
     for done, stride in enumerate(strides):
         if progress is not None:
             progress(record.name, done, len(strides))
-        entries = [op(each, **dict.fromkeys(catalog()[each].parameters, stride)) for each in wanted]
+        made = {name: each.build_at(stride) for name, each in entries.items()}
         try:
-            runnables = list(record.runnables(stride, entries))
+            runnables = list(record.runnables(stride, list(made.values())))
         except Exception as error:  # an installation that is broken is a row, never a crash
             return [_unavailable(record.name, version, f"cannot be used: {class_and_first_line(error)}")]
         for runnable in runnables:
-            if runnable.entry in wanted or (unnamed and runnable.entry is None):
-                rows += _runnable_rows(runnable, stride, dtypes)
+            if runnable.entry in made:
+                rows += _runnable_rows(runnable, made[runnable.entry], stride, dtypes)
+            elif unnamed and runnable.entry is None:
+                rows += _runnable_rows(runnable, entry(_SHAPES_OF_UNNAMED).build_at(stride), stride, dtypes)
     if progress is not None:
         progress(record.name, len(strides), len(strides))
     return rows
@@ -146,9 +149,7 @@ def _unavailable(framework: str, version: str, reason: str) -> Row:
     return Row(framework, version, "*", False, "NCHW", (), 0, "*", "forward", (), "unavailable", reason)
 
 
-def _runnable_rows(runnable: Runnable, stride: int, dtypes: Sequence[str]) -> Iterator[Row]:
-    name = runnable.entry or _SHAPES_OF_UNNAMED
-    reference = op(name, **dict.fromkeys(catalog()[name].parameters, stride))
+def _runnable_rows(runnable: Runnable, reference: Rearrangement, stride: int, dtypes: Sequence[str]) -> Iterator[Row]:
     inverse = reference.inverse()
     for shape in shapes_for(reference):
         for dtype in dtypes:

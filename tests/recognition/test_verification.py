@@ -198,3 +198,15 @@ def test_native_ops_are_what_they_are_said_to_be():
     assert verdict.ok
     native = [row for row in verdict.rows if not row.emitted and row.status == "matches"]
     assert not any("darknet_reorg" in row.names and row.shape[1] > 3 * row.stride for row in native)
+
+
+def test_an_operation_taken_away_meanwhile_is_verified_as_it_was():
+    lb.register("own_turn", "c h w -> c w h")
+
+    def take_away(_, done, total):
+        if done == 1:
+            lb.unregister("own_turn")
+
+    verdict = lb.verify(frameworks=("numpy",), ops=("own_turn",), strides=(2, 3), dtypes=("uint8",), progress=take_away)
+    assert verdict.ok and {row.stride for row in verdict.rows} == {2, 3}
+    assert "own_turn" not in lb.catalog()
