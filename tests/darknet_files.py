@@ -29,6 +29,8 @@ ZOO = SHARED / "zoo"
 WHERE_ZOO = f"the zoo networks (cfg files of the forks, not copied here) are not at {ZOO}"
 
 GOLDEN = sorted(f"{path.parent.name}/{path.name}" for path in NETS.glob("*/*") if path.is_dir())
+RECURRENT = ROOT / "fixtures" / "recurrent"
+SEQUENCES = sorted(f"{path.parent.name}/{path.name}" for path in RECURRENT.glob("*/*") if path.is_dir())
 MOVING = ("reorg", "reorg3d", "route", "dropout", "empty")
 HEADER = struct.pack("<3iQ", 0, 2, 5, 12345)
 
@@ -46,7 +48,7 @@ def random_weights(network: Network, seed: int = 0) -> bytes:
     for layer in network.layers:
         for parameter in layer.parameters:
             values = rng.uniform(-0.5, 0.5, parameter.stored)
-            parts.append(np.abs(values) + 0.5 if parameter.name == "variances" else values)
+            parts.append(np.abs(values) + 0.5 if parameter.name.endswith("variances") else values)
     return HEADER + (np.concatenate(parts) if parts else np.empty(0)).astype("<f4").tobytes()
 
 
@@ -92,7 +94,7 @@ def check_onnx(network: Network, parameters: Arrays, *, tolerance: float = 5e-5,
 
         return list(run_onnx(network, parameters, x, every_layer, **options))
 
-    return check_runners(network, parameters, {"onnx": Runner(run, "onnxruntime")}, tolerance=tolerance, **own)
+    return check_runners(network, parameters, {"onnx": Runner(run, run, "onnxruntime")}, tolerance=tolerance, **own)
 
 
 def load_synthesizer() -> ModuleType:

@@ -83,6 +83,9 @@ def export(
     threshold: Annotated[str | None, _option("With --nms: least score. (default: 0.25)", _SOME)] = None,
     overlap: Annotated[str | None, _option("With --nms: most overlap in a class. (default: 0.45)", _SOME)] = None,
     nms_kind: Annotated[str | None, _option(f"With --nms: {NMS_KINDS_TOLD}. (default: the cfg's)", _SOME)] = None,
+    steps: Annotated[
+        str | None, _option("Of a recurrent network whole sequences of so many. (default: one, with its states)", _SOME)
+    ] = None,
     names: Annotated[str | None, _option("The classes' names, a text file, for the metadata", _SOME)] = None,
     dynamic_size: Annotated[bool, _option("Leave height and width open", _SOME, "--dynamic-size")] = False,
     keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _SOME, "--keep-batch-norm")] = False,
@@ -98,7 +101,7 @@ def export(
         "--head": head, "--batch": batch, "--every-layer": every_layer, "--half": half, "--for": runtime,
         "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
         "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
-        "--keep-batch-norm": keep_batch_norm, "--external-data": external_data,
+        "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps,
     }  # fmt: skip
     opset_number = None if opset is None else whole(opset, "--opset")
     _warn_of_opset(opset_number)
@@ -118,7 +121,7 @@ def export(
         "threshold": None if threshold is None else share(threshold, "--threshold"),
         "overlap": None if overlap is None else share(overlap, "--overlap"), "nms_kind": nms_kind,
         "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,
-        "opset": opset_number, "data_format": data_format,
+        "opset": opset_number, "data_format": data_format, "steps": None if steps is None else whole(steps, "--steps"),
     }  # fmt: skip
     export_network(
         name,

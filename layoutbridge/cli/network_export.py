@@ -118,6 +118,10 @@ def _tell(made: Export) -> None:
         remark(f"warning: {warning}")
     told = ", ".join(filter(None, (made.contents, _told_outputs(made))))
     remark(f"wrote {' and '.join(map(str, made.files))}: {told}")
+    if made.states:
+        from layoutbridge.darknet.ports.port import next_state
+
+        remark(f"states, each an input and, behind the step, an output {next_state('NAME')}: {_told_states(made)}")
     for line in made.remarks:
         remark(line)
 
@@ -125,13 +129,21 @@ def _tell(made: Export) -> None:
 def _told_outputs(made: Export) -> str:
     if not made.outputs:
         return ""
-    batch = "N, " if made.batch is None else f"{made.batch}, "
+    batch = _told_batch(made)
     told = [
         f"{name} [{'' if name in made.unbatched else batch}{_told_shape(shape)}]"
         for name, shape in list(made.outputs.items())[:_SHOWN]
     ]
     more = f", and {len(made.outputs) - _SHOWN} more" if len(made.outputs) > _SHOWN else ""
     return f"{'output' if len(made.outputs) == 1 else 'outputs'} {', '.join(told)}{more}"
+
+
+def _told_batch(made: Export) -> str:
+    return "".join(f"{'N' if length is None else length}, " for length in made.leading)
+
+
+def _told_states(made: Export) -> str:
+    return ", ".join(f"{name} [{_told_batch(made)}{_told_shape(shape)}]" for name, shape in made.states.items())
 
 
 def _told_shape(shape: Sequence[int | None]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.ports.port import checked_input
+from layoutbridge.darknet.ports.port import checked_input, checked_sequence
 from layoutbridge.darknet.ports.table import runner
 from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.reading.fitting import Blueprint
@@ -86,16 +86,46 @@ class DarknetNetwork:
         is the exported model in onnxruntime, "torch" the module of `to_torch`, "keras" the model of `to_keras`, others
         their exported files), one of its forms, as "onnx-half", or "reference", which computes in float64 and returns
         float64. Raises `ShapeError` for an `x` that does not fit, `UnknownNameError` for a framework that is not known,
-        `MissingFrameworkError`, and `UnsupportedError` for what it cannot express.
+        `MissingFrameworkError`, and `UnsupportedError` for what it cannot express. Of a recurrent network it is one
+        step, from states of zeros.
         """
         run = runner(framework).run
         outputs = run(self.network, self.parameters, checked_input(self.network, x), every_layer)
         return outputs if every_layer else outputs[-1]
 
+    @overload
+    def run_sequence(
+        self, x: NDArray[Any], framework: str = ..., every_layer: Literal[False] = ...
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def run_sequence(
+        self, x: NDArray[Any], framework: str = ..., *, every_layer: Literal[True]
+    ) -> list[NDArray[Any]]: ...
+
+    @overload
+    def run_sequence(self, x: NDArray[Any], framework: str, every_layer: bool) -> NDArray[Any] | list[NDArray[Any]]: ...
+
+    def run_sequence(
+        self, x: NDArray[Any], framework: str = "reference", every_layer: bool = False
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """The output [T, N, ...] for the T steps of N sequences, x [T, N, C, H, W] (or [T, N, K]).
+
+        The states of recurrent layers are zeros before the first step and are carried from step to step, as Darknet
+        does it outside training, a step each call. Without such layers the steps are a batch. The rest is as for `run`.
+        """
+        given, runs = checked_sequence(self.network, x), runner(framework)
+        if self.network.states:
+            outputs = runs.run_sequence(self.network, self.parameters, given, every_layer)
+        else:
+            flat = runs.run(self.network, self.parameters, given.reshape(-1, *given.shape[2:]), every_layer)
+            outputs = [output.reshape(*given.shape[:2], *output.shape[1:]) for output in flat]
+        return outputs if every_layer else outputs[-1]
+
     def to_onnx(self, path: str | os.PathLike[str], **options: Unpack[OnnxOptions]) -> OnnxExport:
         """Write the network as an ONNX model, whole or not at all; `options` are those of `ports.onnx.write_onnx`:
         head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, external_data, names, every_layer,
-        nms, threshold, overlap, nms_kind, progress.
+        nms, threshold, overlap, nms_kind, steps, progress.
 
         Raises as `write_onnx` does, `WeightsError` without weights, and `UnusableInputError` rather than overwrite what
         the network was read from.
@@ -123,19 +153,25 @@ class DarknetNetwork:
         self.refuse_overwriting(path, PORT)
         return write_ncnn(self.network, self.parameters, path, head=head, every_layer=every_layer, progress=progress)
 
-    def to_torch(self, head: str | None = None) -> DarknetModule:
+    def to_torch(self, head: str | None = None, *, steps: int | None = None) -> DarknetModule:
         """The network as a trainable `nn.Module` with copies of the weights: see `ports.torch_module.DarknetModule`.
 
         It returns the last layer's output; with a `head` ("darknet", "raw", "boxes", "yolov5", "yolov8") what that
-        consists of, as `to_onnx` does: several are a tuple. Raises `WeightsError` without weights, `UnknownNameError`
-        for a head, `UnsupportedError`, `MissingFrameworkError`.
+        consists of, as `to_onnx` does: several are a tuple. Of a recurrent network it is one step, or with `steps`
+        whole sequences of so many. Raises `WeightsError` without weights, `UnknownNameError` for a head,
+        `ParameterError`, `UnsupportedError`, `MissingFrameworkError`.
         """
         from layoutbridge.darknet.ports.torch import to_module
 
-        return to_module(self.network, self._given_weights(), head)
+        return to_module(self.network, self._given_weights(), head, steps=steps)
 
     def to_keras(
-        self, data_format: str = "channels_last", head: str = "darknet", every_layer: bool = False
+        self,
+        data_format: str = "channels_last",
+        head: str = "darknet",
+        every_layer: bool = False,
+        *,
+        steps: int | None = None,
     ) -> keras.Model:
         """The network as a trainable, functional Keras model with copies of the weights: see `ports.keras.to_model`.
 
@@ -143,7 +179,14 @@ class DarknetNetwork:
         """
         from layoutbridge.darknet.ports.keras import to_model
 
-        return to_model(self.network, self.parameters, data_format=data_format, head=head, every_layer=every_layer)
+        return to_model(
+            self.network,
+            self.parameters,
+            data_format=data_format,
+            head=head,
+            every_layer=every_layer,
+            steps=steps,
+        )
 
     def from_torch(self, module: torch.nn.Module) -> DarknetNetwork:
         """The same network with copies of the weights of `module`, which `to_torch` made.

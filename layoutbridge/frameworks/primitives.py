@@ -78,6 +78,25 @@ class LazyArray:
         unrounded = (lambda start, stop: given[start:stop]) if given.dtype == np.float64 else None
         return LazyArray(name, array.shape, lambda start, stop: array[start:stop], unrounded=unrounded)
 
+    @staticmethod
+    def joined(name: str, arrays: Sequence[LazyArray]) -> LazyArray:
+        """Several, one behind another along their first axis.
+
+        >>> LazyArray.joined("both", [LazyArray.of("a", [1.0, 2.0]), LazyArray.of("b", [3.0])]).rows(1, 3).tolist()
+        [2.0, 3.0]
+        """
+        ends = np.cumsum([array.shape[0] for array in arrays]).tolist()
+
+        def rows(start: int, stop: int) -> NDArray[np.float32]:
+            parts = [
+                array.rows(max(start - end + array.shape[0], 0), min(stop - end + array.shape[0], array.shape[0]))
+                for array, end in zip(arrays, ends, strict=True)
+                if start < end and stop > end - array.shape[0]
+            ]
+            return np.concatenate(parts)
+
+        return LazyArray(name, (ends[-1], *arrays[0].shape[1:]), rows)
+
     @property
     def size(self) -> int:
         """How many values it has."""
@@ -93,6 +112,28 @@ class LazyArray:
         rows = self.rows if self.unrounded is None or np.dtype(dtype) == np.float32 else self.unrounded
         for start in range(0, self.shape[0], step):
             yield rows(start, min(start + step, self.shape[0])).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentCell:
+    """An LSTM or a GRU as textbooks have it: arrays [outputs, inputs], [outputs, outputs] and [outputs] for each gate.
+
+    `kind` is "lstm" with gates i, o, f, g and states hidden, cell, or "gru" with gates z, r, h and the state hidden,
+    whose r multiplies the state before its matrix does. Biases are those of the input's and those of the state's
+    product. `candidate` is the activation of g or h.
+    """
+
+    kind: Literal["lstm", "gru"]
+    of_input: tuple[LazyArray, ...]
+    of_state: tuple[LazyArray, ...]
+    input_biases: tuple[LazyArray, ...]
+    state_biases: tuple[LazyArray, ...]
+    candidate: Literal["tanh", "sigmoid"]
+
+    @property
+    def outputs(self) -> int:
+        """How many values each step gives."""
+        return self.of_state[0].shape[0]
 
 
 class Target(Protocol[V]):
@@ -202,6 +243,20 @@ class Target(Protocol[V]):
 
     def reduce_max(self, x: V, axis: int) -> V:
         """The maximum along `axis`, which stays with length 1."""
+
+    # ------------------------------------------------------------------ sequences
+
+    def unstacked(self, x: V, steps: int) -> list[V]:
+        """The steps of a batch that holds `steps` of them, T·N, each a batch of N."""
+
+    def stacked(self, values: Sequence[V]) -> V:
+        """Batches of N, a step each, as one batch that `unstacked` takes apart again."""
+
+    def own_recurrence(self, x: V, cell: RecurrentCell, before: Sequence[V], steps: int) -> tuple[V, ...] | None:
+        """What a recurrent layer of the target's own makes of x (inputs,), all steps, and the states behind the last.
+
+        `before` are the states before the first step; none are zeros. None where the target has no such layer.
+        """
 
 
 def dilated(size: Pair, dilation: Pair) -> Pair:

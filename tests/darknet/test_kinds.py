@@ -17,14 +17,16 @@ from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.darknet.structure.registry import register
 from layoutbridge.darknet.structure.settings import FLAVORS, Settings
-from tests.darknet_files import GOLDEN, NETS, built
+from tests.darknet_files import GOLDEN, NETS, RECURRENT, SEQUENCES, built
 
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, Layer]:
     """A layer of each kind from the recorded networks, and one that the real Darknet computes nothing in."""
     networks = [load(NETS / name / "net.cfg", flavor=name.split("/", maxsplit=1)[0]).network for name in GOLDEN]
+    networks += [load(RECURRENT / name / "net.cfg", flavor=name.split("/")[0]).network for name in SEQUENCES]
     networks.append(built("[net]\ninputs=4\n[cost]\n"))
+    networks.append(built("[net]\nwidth=2\nheight=2\nchannels=1\n[history]\n"))
     return {layer.kind: layer for network in networks for layer in network.layers}
 
 
@@ -90,7 +92,8 @@ def test_what_needs_the_range_of_float32() -> None:
     heads = {kind for kind, settings in KINDS.items() if issubclass(settings, Head)}
     assert heads == {"region", "yolo", "Gaussian_yolo", "detection"}
     assert whole - heads == {
-        "softmax", "logistic", "cost", "lrn", "l2norm", "batchnorm", "avgpool", "local_avgpool"
+        "softmax", "logistic", "cost", "lrn", "l2norm", "batchnorm", "avgpool", "local_avgpool",
+        "rnn", "gru", "lstm", "crnn", "conv_lstm",
     }  # fmt: skip
     assert {kind for kind, settings in KINDS.items() if settings.follows_scores} == {
         "softmax", "logistic", "cost", "dropout"

@@ -32,7 +32,7 @@ from layoutbridge.darknet.detection.pictures import open_picture, pixels_of, res
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
+from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
@@ -142,8 +142,9 @@ def detect(
     `nms_kind`: how it is measured (`boxes.NMS_KINDS`), None as the cfg says; "greedynms-iou" is what older copies of
     the main fork mean by greedynms, the plain intersection over union.
     `letterbox` keeps the picture's aspect; where it is None the original does so (but not for the first YOLO), the main
-    fork where [net] says letter_box=1. `names`: see `Detector.of`. A box with several classes over the threshold gives
-    a detection for each. Raises as `Detector.of` and `open_picture` do, and `ParameterError` for a number out of range.
+    fork where [net] says letter_box=1. Recurrent layers start anew with each picture. `names`: see `Detector.of`. A
+    box with several classes over the threshold gives a detection for each. Raises as `Detector.of` and `open_picture`
+    do, and `ParameterError` for a number out of range.
     """
     if isinstance(model, Detector):
         if names is not None:
@@ -191,7 +192,7 @@ def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequenc
         if batch > 1:
             x = np.repeat(x, batch, axis=0)
         with refusals_of(path, "run"):
-            rows = np.asarray(session.run([returned.name], {taken.name: x})[0], np.float32)[0]
+            rows = np.asarray(session.run([returned.name], fed(session, x))[0], np.float32)[0]
         if rows.ndim != 2 or rows.shape[1] != _BOX + rules.classes:
             raise UnusableInputError(f"'{path}' gives {list(rows.shape)}, not [boxes, 5 + {rules.classes} classes]")
         return rows

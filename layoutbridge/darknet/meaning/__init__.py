@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from layoutbridge.darknet.meaning import combining, heads, normalization, parametric, pointwise, pooling
-from layoutbridge.darknet.meaning.context import MEANINGS, Arrays, Context, Variant
+from layoutbridge.darknet.meaning import combining, heads, normalization, parametric, pointwise, pooling, recurrent
+from layoutbridge.darknet.meaning.context import MEANINGS, Arrays, Context, Memory, Variant
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.primitives import Target, V
@@ -18,6 +18,7 @@ __all__ = [
     "MEANINGS",
     "Arrays",
     "Context",
+    "Memory",
     "Variant",
     "check_kinds",
     "combining",
@@ -26,6 +27,7 @@ __all__ = [
     "parametric",
     "pointwise",
     "pooling",
+    "recurrent",
     "write_layer",
     "write_layers",
 ]
@@ -40,19 +42,21 @@ def write_layers(
     variant: Variant = Variant(),  # noqa: B008
     finish: Callable[[Layer, V], V] = lambda _, value: value,
     context: type[Context[V]] = Context,
+    memory: Memory[V] | None = None,
 ) -> list[V]:
     """The outputs of all layers for the input x, in order.
 
     `finish(layer, value)` is called for each and may replace the value that later layers see; `context` is what the
-    layers' meanings are given. Raises `UnsupportedError` for a kind without a meaning here, or what the target lacks,
-    with the cfg's line.
+    layers' meanings are given, `memory` what recurrent layers start from and leave their states in. Raises
+    `UnsupportedError` for a kind without a meaning here, or what the target lacks, with the cfg's line.
     """
     check_kinds(network)
+    memory = Memory() if memory is None else memory
     values: list[V] = []
     for layer in network.layers:
         inputs = tuple(x if index < 0 else values[index] for index in layer.inputs)
         with target.scope(layer.name):
-            value = write_layer(context(target, network, layer, inputs, arrays, variant))
+            value = write_layer(context(target, network, layer, inputs, arrays, variant, memory))
         values.append(finish(layer, value))
     return values
 

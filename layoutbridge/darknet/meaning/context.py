@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
 from typing import Any, Generic
@@ -27,9 +27,22 @@ class Variant:
     open_size: bool = False
 
 
+@dataclass(slots=True)
+class Memory(Generic[V]):
+    """What recurrent layers carry, by (layer index, name of the state).
+
+    A batch is `steps` steps of a sequence of N, [T·N, ...], as the target's `unstacked` takes it apart. `before` are
+    the states [N, ...] before the first of them, zeros where there is none. `after` gets those behind the last one.
+    """
+
+    steps: int = 1
+    before: Mapping[tuple[int, str], V] = field(default_factory=dict)
+    after: dict[tuple[int, str], V] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Context(Generic[V]):
-    """One layer to be written: its `inputs` stand in the order of `layer.inputs`."""
+    """One layer, or a part of one, to be written: its `inputs` stand in the order of `layer.inputs`."""
 
     target: Target[V]
     network: Network
@@ -37,6 +50,7 @@ class Context(Generic[V]):
     inputs: tuple[V, ...]
     arrays: Arrays
     variant: Variant = Variant()
+    memory: Memory[V] = field(default_factory=Memory)
 
     @property
     def x(self) -> V:
@@ -45,13 +59,13 @@ class Context(Generic[V]):
 
     def array(self, name: str) -> NDArray[np.float32]:
         """The parameter `name`, in its shape; mostly a view of the weights file."""
-        return self.arrays[self.layer.index, name]
+        return self.arrays[self.layer.index, self.layer.key(name)]
 
     def lazy(self, name: str) -> LazyArray:
         """The parameter `name` to be read when it is written; one that is another layer's bears that layer's name."""
         owner = next((p.shared_with for p in self.layer.parameters if p.name == name), None)
         layer = self.layer if owner is None else self.network.layers[owner]
-        return LazyArray.of(f"{layer.name}/{name}", self.arrays[self.layer.index, name])
+        return LazyArray.of(f"{layer.name}/{name}", self.arrays[self.layer.index, self.layer.key(name)])
 
     def constant(self, name: str, values: ArrayLike) -> LazyArray:
         """A constant of the layer's own."""
@@ -60,6 +74,11 @@ class Context(Generic[V]):
     def flat(self, x: V) -> V:
         """x as a vector."""
         return self.target.reshape(x, (prod(x.shape),))
+
+    def of_part(self, name: str, x: V) -> Context[V]:
+        """The part `name` of a recurrent layer, its input x in the part's own shape."""
+        part = self.layer.part_called(name)
+        return replace(self, layer=part, inputs=(self.target.reshape(x, part.in_shape),))
 
 
 Meaning = Callable[[Context[V], S], V]

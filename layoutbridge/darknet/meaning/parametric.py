@@ -23,7 +23,7 @@ _BLURS = {
 @means(Convolutional)
 def convolutional(context: Context[V], settings: Convolutional) -> V:
     """[convolutional]: a convolution, batch norm, the activation, the blur."""
-    weights, bias = _weights_and_bias(context, settings)
+    weights, bias = weights_and_bias(context, settings)
     padding, dilation = settings.padding, settings.dilation
     x = context.target.conv2d(
         context.x,
@@ -41,7 +41,7 @@ def convolutional(context: Context[V], settings: Convolutional) -> V:
 @means(Deconvolutional)
 def deconvolutional(context: Context[V], settings: Deconvolutional) -> V:
     """[deconvolutional]: the transpose of a convolution, its weights as the original's forward pass reads them."""
-    weights, bias = _weights_and_bias(context, settings, outputs_axis=1)
+    weights, bias = weights_and_bias(context, settings, outputs_axis=1)
     stride, padding = settings.stride, settings.padding
     x = context.target.conv_transpose2d(
         context.x, weights, bias, stride=(stride, stride), padding=(padding, padding, padding, padding)
@@ -52,7 +52,7 @@ def deconvolutional(context: Context[V], settings: Deconvolutional) -> V:
 @means(Connected)
 def connected(context: Context[V], settings: Connected) -> V:
     """[connected]: a matrix times the flat input."""
-    weights, bias = _weights_and_bias(context, settings)
+    weights, bias = weights_and_bias(context, settings)
     x = context.target.reshape(context.target.dense(context.flat(context.x), weights, bias), context.layer.out_shape)
     return activate(context.target, _normalized(context, settings, x), settings.activation)
 
@@ -86,7 +86,7 @@ def blurred(context: Context[V], x: V, blur: Blur | None) -> V:
     )
 
 
-def _weights_and_bias(
+def weights_and_bias(
     context: Context[V], settings: Normalizable, outputs_axis: int = 0
 ) -> tuple[LazyArray, LazyArray | None]:
     """What the layer multiplies by and adds: batch norm folded in, or no bias where batch norm follows by itself."""

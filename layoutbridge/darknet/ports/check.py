@@ -14,19 +14,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.ports.port import FLOAT32, Runner, checked_input
+from layoutbridge.darknet.ports.port import FLOAT32, Runner, checked_input, checked_sequence
 from layoutbridge.darknet.ports.recorded import Recorded
 from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, form_names, full_name
 from layoutbridge.darknet.ports.table import runner as runner_named
-from layoutbridge.darknet.reference import forward
+from layoutbridge.darknet.reference import forward, run_sequence
 from layoutbridge.darknet.structure.kinds import Cost, L2norm
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.base import check_count, installed_version
 
+_STEPS = 3  # of a random sequence: the state is zeros in the first, and its own result's in the third
 Status = Literal["equal", "differs", "not finite", "missing", "unsupported"]
 
 
@@ -182,9 +183,9 @@ def check_runners(
 ) -> Check:
     """Compare what each of `runners` computes with the reference on `x` [N, C, H, W], or on a random input.
 
-    With `against`, the reference and each of `runners` are compared with those recorded outputs, on their input; but
-    for [cost], of which Darknet records zeros. `tolerance` replaces each runner's own. The random input is uniform in
-    0..1, of `batch` pictures, from `seed`.
+    Of a recurrent network x is a sequence, [T, N, ...]; a random one has three steps. With `against`, the reference and
+    each of `runners` are compared with those recorded outputs, on their input; but for [cost], of which Darknet records
+    zeros. `tolerance` replaces each runner's own. The random input is uniform in 0..1, of `batch` pictures, by `seed`.
     `progress` hears what runs next. One runner's outputs are held at a time, beside the reference's. Raises
     `MissingFrameworkError` for what is not installed (of the `optional` only where nothing is), `UnsupportedError`
     where no target can express the network, `ShapeError` for an `x` that does not fit and `ParameterError` for
@@ -198,7 +199,7 @@ def check_runners(
     report = progress or (lambda _: None)
     report("the reference in float64")
     with _quiet():
-        reference = forward(network, parameters, x)
+        reference = _reference(network, parameters, x, np.float64)
     wanted = _wanted(network, reference, against)
     largest = [_largest(values) for values in wanted]
     pitfalls = _pitfalls(network, wanted)
@@ -255,7 +256,7 @@ def check_runners(
     if against is None and any(row.over and not row.not_finite for row in rows):
         report("the reference in float32")
         with _quiet():
-            rounded = forward(network, parameters, x, dtype=np.float32)
+            rounded = _reference(network, parameters, x, np.float32)
         rows = tuple(
             replace(row, rounding=_deviation(rounded[row.index], wanted[row.index], row.largest))
             if row.over and not row.not_finite
@@ -319,8 +320,15 @@ def _not_finite(outputs: Sequence[NDArray[Any]]) -> frozenset[int]:
 def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> NDArray[Any]:
     if x is None:
         check_count("the batch", batch)
-        return np.random.default_rng(seed).random((batch, *network.in_shape), np.float32)
-    return checked_input(network, x)
+        leading = (_STEPS,) if network.states else ()
+        return np.random.default_rng(seed).random((*leading, batch, *network.in_shape), np.float32)
+    return checked_sequence(network, x) if network.states else checked_input(network, x)
+
+
+def _reference(network: Network, parameters: Arrays, x: NDArray[Any], dtype: DTypeLike) -> list[NDArray[Any]]:
+    """The outputs of all layers; for the steps of a sequence [T, N, ...], of recurrent networks."""
+    run = run_sequence if network.states else forward
+    return run(network, parameters, x, dtype=dtype)
 
 
 def _run(
@@ -334,7 +342,7 @@ def _run(
 ) -> _Found:
     """What `runner` gives, compared, after which nothing of the run is left in memory."""
     with _quiet():
-        outputs = runner.run(network, parameters, x, True)
+        outputs = (runner.run_sequence if network.states else runner.run)(network, parameters, x, True)
     held = _compared(outputs, wanted, largest, pitfalls)
     del outputs
     gc.collect()  # models of Keras are cycles, and hold their weights until then

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layoutbridge.darknet.meaning import Arrays, Context, Variant, check_kinds, write_layers
-from layoutbridge.darknet.ports.outputs import INPUT, Output, check_head, head_outputs, layer_output
-from layoutbridge.darknet.ports.port import Export, Port, Runner
+from layoutbridge.darknet.meaning import Arrays, Context, Memory, Variant, check_kinds, write_layers
+from layoutbridge.darknet.ports.outputs import INPUT, Output, check_head, check_steps, head_outputs, layer_output
+from layoutbridge.darknet.ports.port import (
+    Export,
+    Port,
+    Runner,
+    States,
+    first_step,
+    next_state,
+    over_steps,
+    state_name,
+)
 from layoutbridge.darknet.structure.heads import Region
-from layoutbridge.darknet.structure.model import STATISTICS, Network, Shape
+from layoutbridge.darknet.structure.model import Network, Shape, is_statistic
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import check_count
@@ -52,10 +62,15 @@ class KerasExport(Export):
     transposes: tuple[Transposed, ...]
 
     @property
+    def leading(self) -> tuple[int | None, ...]:
+        """The lengths in front of an output's shape: the batch, and the steps, where there are some."""
+        return (self.batch,) if self.steps is None else (self.batch, self.steps)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Where the model moves elements, and why."""
         told = tuple(f"transposed at {remaining.layer}: {remaining.reason}" for remaining in self.transposes)
-        return told or ("no transpose in it, from the picture to the outputs",)
+        return told or ("no transpose in it, from the input to the outputs",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +84,30 @@ class KerasOutput:
 
 @dataclass(frozen=True, slots=True)
 class KerasNetwork:
-    """A network as a model, and its outputs in order."""
+    """A network as a model, and its outputs in order, those of recurrent layers' next states last.
+
+    `states` are the names of the states, inputs in this order behind the first; `steps` those of whole sequences.
+    """
 
     model: keras.Model
     outputs: tuple[KerasOutput, ...]
+    states: tuple[str, ...] = ()
+    steps: int | None = None
 
     @property
     def shapes(self) -> dict[str, Shape]:
-        """The outputs' names with the shapes of one picture as the model has them."""
+        """The outputs' names with the shapes of one picture as the model has them; without the next states."""
         tensors = self.model.outputs
-        return {output.name: tuple(tensor.shape[1:]) for output, tensor in zip(self.outputs, tensors, strict=True)}
+        leading = 1 if self.steps is None else 2
+        told = {
+            output.name: tuple(tensor.shape[leading:]) for output, tensor in zip(self.outputs, tensors, strict=True)
+        }
+        return {name: shape for name, shape in told.items() if name not in map(next_state, self.states)}
+
+    @property
+    def state_shapes(self) -> dict[str, Shape]:
+        """The states' names with the shapes of one picture as the model has them."""
+        return {name: tuple(x.shape[1:]) for name, x in zip(self.states, self.model.inputs[1:], strict=True)}
 
 
 def to_model(
@@ -88,6 +117,7 @@ def to_model(
     data_format: str = "channels_last",
     head: str = "darknet",
     every_layer: bool = False,
+    steps: int | None = None,
 ) -> keras.Model:
     """`network` with copies of its weights as a functional Keras model; one output is a tensor, several a list.
 
@@ -95,13 +125,18 @@ def to_model(
     biases and batch norm's scales and shifts can be trained; its means and variances stay as they are, in training
     too. Pictures are [N, H, W, C], or [N, C, H, W] with "channels_first"; what is no picture is [N, ...] in Darknet's
     order. What the main fork's [region] gives lies channels last in Darknet already: with "channels_last" it is
-    [N, H, W, C] without any move.
+    [N, H, W, C] without any move. Of a recurrent network the model is one step: its states before it, as
+    `state_0_lstm_cell`, follow the first input, those behind it, as `state_0_lstm_cell_next`, the outputs; pictures lie
+    as all others. With `steps` T it takes whole sequences [N, T, ...] instead, from states of zeros, and gives
+    [N, T, ...].
 
     Raises `UnsupportedError` for a layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head,
-    `ParameterError` for a data format, and `MissingFrameworkError`.
+    `ParameterError` for a data format or steps, and `MissingFrameworkError`.
     """
     check_head(head)
-    return build_model(network, parameters, data_format=data_format, head=head, every_layer=every_layer).model
+    return build_model(
+        network, parameters, data_format=data_format, head=head, every_layer=every_layer, steps=steps
+    ).model
 
 
 def run_keras(
@@ -115,11 +150,48 @@ def run_keras(
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `to_model` does.
     """
+    if network.states:
+        run = partial(run_keras_sequence, data_format=data_format)
+        return first_step(run, network, parameters, x, every_layer)
     layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
     built = build_model(network, parameters, data_format=data_format, layers=layers)
     results = built.model(as_taken(x, data_format), training=False)
     tensors = results if isinstance(results, list) else [results]
     return [as_darknets(tensor.numpy(), output) for tensor, output in zip(tensors, built.outputs, strict=True)]
+
+
+def run_keras_sequence(
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    every_layer: bool = False,
+    data_format: str = "channels_last",
+) -> list[NDArray[np.float32]]:
+    """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in Keras, step after step from zeros.
+
+    The rest is as for `run_keras`.
+    """
+    layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
+    built = build_model(network, parameters, data_format=data_format, layers=layers)
+
+    def run(inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        return [tensor.numpy() for tensor in built.model(inputs, training=False)]
+
+    return over_steps(network, x, partial(model_step, built, data_format, run))
+
+
+def model_step(
+    built: KerasNetwork,
+    data_format: str,
+    run: Callable[[list[NDArray[Any]]], list[NDArray[Any]]],
+    x: NDArray[Any],
+    before: States,
+) -> tuple[list[NDArray[Any]], States]:
+    """One step of a model of one step that `run` runs: from its inputs to its outputs, both in the model's order."""
+    results = run([as_taken(given, data_format) for given in (x, *(before[name] for name in built.states))])
+    made = {o.name: as_darknets(result, o) for o, result in zip(built.outputs, results, strict=True)}
+    after = {name: made.pop(next_state(name)) for name in built.states}
+    return list(made.values()), after
 
 
 def write_keras(
@@ -131,6 +203,7 @@ def write_keras(
     head: str = "darknet",
     batch: int | None = None,
     every_layer: bool = False,
+    steps: int | None = None,
 ) -> KerasExport:
     """Write `network` to `path`, whole or not at all: a .keras file, or without an ending a SavedModel.
 
@@ -154,13 +227,21 @@ def write_keras(
         head=head,
         every_layer=every_layer,
         batch=batch,
+        steps=steps,
     )
     with whole_file(path) as temporary:
         if target.suffix:
             built.model.save(temporary)
         else:
             export_saved_model(built.model, temporary, [output.name for output in built.outputs])
-    return KerasExport(path=target, outputs=built.shapes, batch=batch, transposes=transposes(built.model))
+    return KerasExport(
+        path=target,
+        outputs=built.shapes,
+        batch=batch,
+        states=built.state_shapes,
+        steps=steps,
+        transposes=transposes(built.model),
+    )
 
 
 def transposes(model: keras.Model) -> tuple[Transposed, ...]:
@@ -185,15 +266,22 @@ def build_model(
     layers: Sequence[int] = (),
     batch: int | None = None,
     keep_batch_norm: bool = True,
+    steps: int | None = None,
 ) -> KerasNetwork:
     """The model of a `head`'s outputs, or without one of these `layers`' own."""
     check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
+    check_steps(network, steps)
     check_kinds(network)
     keras = load_keras()
     from layoutbridge.frameworks.tensorflow.target import KerasTarget
 
-    target = KerasTarget(network.in_shape, data_format, batch)
+    target = KerasTarget(network.in_shape, data_format, batch, steps)
+    memory: Memory[KerasValue] = Memory(1 if steps is None else steps)
+    carried = network.states if steps is None else ()
+    memory.before = {
+        (layer.index, state.name): target.state(state_name(layer, state), state.shape) for layer, state in carried
+    }
     values = write_layers(
         target,
         network,
@@ -201,6 +289,7 @@ def build_model(
         target.input,
         variant=Variant(keep_batch_norm=keep_batch_norm),
         context=_TrainedContext if keep_batch_norm else Context,
+        memory=memory,
     )
 
     def of_layer(index: int) -> Output[KerasValue]:
@@ -216,16 +305,32 @@ def build_model(
     for output in chosen:
         with target.scope(output.name):
             made[output.name] = _output(target, network, output, data_format)
+    for layer, state in carried:
+        name, value = next_state(state_name(layer, state)), memory.after[layer.index, state.name]
+        turned = len(state.shape) == 3 and data_format == "channels_last"
+        with target.scope(name):
+            made[name] = target.output(value, as_picture=turned), KerasOutput(name, state.shape, turned)
     target.name_last_layers()
     tensors, outputs = zip(*made.values(), strict=True)
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(network.source).stem) or "darknet"
-    model = keras.Model(target.input.tensor, tensors[0] if len(tensors) == 1 else list(tensors), name=name)
-    return KerasNetwork(model, outputs)
+    given = [value.tensor for value in (target.given, *target.states)]
+    model = keras.Model(
+        given if target.states else given[0], tensors[0] if len(tensors) == 1 else list(tensors), name=name
+    )
+    return KerasNetwork(model, outputs, tuple(state_name(layer, state) for layer, state in carried), steps)
 
 
 def _output(
     target: KerasTarget, network: Network, output: Output[KerasValue], data_format: str
 ) -> tuple[Any, KerasOutput]:
+    tensor, made = _lying(target, network, output, data_format)
+    return (tensor if target.steps is None else target.as_steps(tensor, target.steps)), made
+
+
+def _lying(
+    target: KerasTarget, network: Network, output: Output[KerasValue], data_format: str
+) -> tuple[Any, KerasOutput]:
+    """The tensor of an output as a batch, in the model's order."""
     name, value, shape = output.name, output.value, output.value.shape
     if output.layer is None or data_format == "channels_first" or len(shape) != 3:
         return target.output(value, as_picture=False), KerasOutput(name, shape, False)
@@ -245,8 +350,8 @@ class _TrainedContext(Context["KerasValue"]):
         """The parameter `name`, to be computed with as with an array; statistics are not trained, and are one."""
         from layoutbridge.frameworks.tensorflow.derived import Derived
 
-        values = self.arrays[self.layer.index, name]
-        if name in STATISTICS:
+        values = self.arrays[self.layer.index, self.layer.key(name)]
+        if is_statistic(name):
             return values
         target: Any = self.target
         return Derived(target.parameter(self.lazy(name), repeated=False), values)
@@ -256,7 +361,7 @@ class _TrainedContext(Context["KerasValue"]):
         from layoutbridge.frameworks.tensorflow.values import Held
 
         plain = Context.lazy(self, name)
-        return plain if name in STATISTICS else Held(plain.name, plain.shape, plain.rows)
+        return plain if is_statistic(name) else Held(plain.name, plain.shape, plain.rows)
 
     def constant(self, name: str, values: ArrayLike) -> LazyArray:
         """A constant of the layer's own, or what was computed from a parameter."""
@@ -280,4 +385,4 @@ def as_darknets(result: NDArray[np.float32], output: KerasOutput) -> NDArray[np.
 
 # ---------------------------------------------------------------------- the record
 
-PORT = Port("keras", "Keras", (KERAS, ""), write_keras, Runner(run_keras, "keras"))
+PORT = Port("keras", "Keras", (KERAS, ""), write_keras, Runner(run_keras, run_keras_sequence, "keras"))

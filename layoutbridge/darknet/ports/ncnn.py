@@ -10,17 +10,29 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.meaning import Arrays, write_layers
+from layoutbridge.darknet.meaning import Arrays, Memory, write_layers
 from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
-from layoutbridge.darknet.ports.port import WINOGRAD, Export, Port, Runner
+from layoutbridge.darknet.ports.port import (
+    WINOGRAD,
+    Export,
+    Port,
+    Runner,
+    States,
+    first_step,
+    next_state,
+    over_steps,
+    state_name,
+    state_shapes,
+)
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ShapeError, UnusableInputError
 from layoutbridge.files import Progress
@@ -71,7 +83,9 @@ def write_ncnn(
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `path` ends in .param; the weights, float32, go into the .bin beside it. `head` is as for ONNX (`ports.outputs`);
-    `every_layer` adds all layers' outputs. `progress` gets the bytes of weights written and in all.
+    `every_layer` adds all layers' outputs. Of a recurrent network it is one step: beside `input` it takes its states,
+    as `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets the bytes of
+    weights written and in all.
 
     Peak memory is that of the mapped weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
     express, with the cfg's line; `ParameterError` for another ending, `UnknownNameError` for a head and
@@ -80,16 +94,19 @@ def write_ncnn(
     bin_beside(path)
     check_head(head)
     target = NcnnTarget(network.in_shape)
-    values = write_layers(target, network, parameters, target.input)
+    before = {(layer.index, s.name): target.state(state_name(layer, s), s.shape) for layer, s in network.states}
+    memory = Memory(before=before)
+    values = write_layers(target, network, parameters, target.input, memory=memory)
     outputs = {output.name: output.value for output in head_outputs(target, network, target.input, values, head)}
     if every_layer:
         outputs |= {layer.name: value for layer, value in zip(network.layers, values, strict=True)}
+    shapes = {name: value.shape for name, value in outputs.items()}
+    outputs |= {next_state(state_name(layer, s)): memory.after[layer.index, s.name] for layer, s in network.states}
     # Of layers that share a blob, as a dropout and what is before it, the first gives it its name.
     labels = {value.name: layer.name for layer, value in reversed(list(zip(network.layers, values, strict=True)))}
     layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
     bin_path = write_files(layers, path, progress=progress)
-    shapes = {name: value.shape for name, value in outputs.items()}
-    return NcnnExport(path=Path(path), outputs=shapes, batch=1, bin_path=bin_path)
+    return NcnnExport(path=Path(path), outputs=shapes, batch=1, states=state_shapes(network), bin_path=bin_path)
 
 
 def run_ncnn(
@@ -100,6 +117,8 @@ def run_ncnn(
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `write_ncnn` and
     `run_ncnn_files` do.
     """
+    if network.states:
+        return first_step(partial(run_ncnn_sequence, threads=threads), network, parameters, x, every_layer)
     _require()
     layers = network.layers if every_layer else network.layers[-1:]
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
@@ -107,6 +126,39 @@ def run_ncnn(
         written = write_ncnn(network, parameters, Path(folder) / "net.param", every_layer=all_named)
         names = [layer.name for layer in layers]
         return run_ncnn_files(written.path, written.bin_path, x, names, threads)
+
+
+def run_ncnn_sequence(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, threads: int = _THREADS
+) -> list[NDArray[np.float32]]:
+    """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in ncnn, step after step from zeros.
+
+    The rest is as for `run_ncnn`.
+    """
+    ncnn = _require()
+    layers = network.layers if every_layer else network.layers[-1:]
+    wanted, states = [layer.name for layer in layers], list(state_shapes(network))
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        all_named = every_layer or not last_is_output(network)
+        written = write_ncnn(network, parameters, Path(folder) / "net.param", every_layer=all_named)
+        net = _loaded(ncnn, written.path, written.bin_path, threads)
+
+        def step(given: NDArray[Any], before: States) -> tuple[list[NDArray[Any]], States]:
+            fed = {INPUT_NAME: np.ascontiguousarray(given, np.float32), **before}
+            made = [
+                _extracted(
+                    ncnn,
+                    net,
+                    written.path,
+                    {name: x[k] for name, x in fed.items()},
+                    [*wanted, *map(next_state, states)],
+                )
+                for k in range(len(given))
+            ]
+            results = [np.stack(found) for found in zip(*made, strict=True)]
+            return results[: len(wanted)], dict(zip(states, results[len(wanted) :], strict=True))
+
+        return over_steps(network, x, step)
 
 
 def run_ncnn_files(
@@ -130,16 +182,28 @@ def run_ncnn_files(
     if pictures.ndim < 2 or len(pictures) < 1 or (shape and pictures.shape[1:] != shape):
         wanted = ", ".join(map(str, shape)) or "C, H, W"
         raise ShapeError(f"the input must be [N, {wanted}] with N of at least 1, not {list(pictures.shape)}")
-    results: list[list[NDArray[np.float32]]] = [[] for _ in outputs]
-    for picture in pictures:
-        with net.create_extractor() as extractor:
-            extractor.input(INPUT_NAME, ncnn.Mat(picture).clone())  # a copy, with its channels aligned
-            for name, found in zip(outputs, results, strict=True):
-                status, blob = extractor.extract(name)
-                if status != 0:
-                    raise UnusableInputError(f"ncnn cannot compute {name!r} of '{os.fspath(param_path)}' ({status})")
-                found.append(np.array(blob, np.float32))
-    return [np.stack(found) for found in results]
+    results = [_extracted(ncnn, net, param_path, {INPUT_NAME: picture}, outputs) for picture in pictures]
+    return [np.stack(found) for found in zip(*results, strict=True)]
+
+
+def _extracted(
+    ncnn: Any,
+    net: Any,
+    param_path: str | os.PathLike[str],
+    inputs: Mapping[str, NDArray[np.float32]],
+    outputs: Sequence[str],
+) -> list[NDArray[np.float32]]:
+    """The blobs `outputs` for one picture, or one step."""
+    found = []
+    with net.create_extractor() as extractor:
+        for name, values in inputs.items():
+            extractor.input(name, ncnn.Mat(np.ascontiguousarray(values)).clone())  # a copy, with its channels aligned
+        for name in outputs:
+            status, blob = extractor.extract(name)
+            if status != 0:
+                raise UnusableInputError(f"ncnn cannot compute {name!r} of '{os.fspath(param_path)}' ({status})")
+            found.append(np.array(blob, np.float32))
+    return found
 
 
 def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
@@ -176,6 +240,6 @@ PORT = Port(
     "ncnn",
     (".param",),
     write_ncnn,
-    Runner(run_ncnn, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
+    Runner(run_ncnn, run_ncnn_sequence, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
     beside=lambda path: (path.with_suffix(".bin"),),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,27 +20,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import head_rules
-from layoutbridge.darknet.meaning import Arrays, Variant, write_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression
-from layoutbridge.darknet.ports.outputs import check_head, head_outputs, last_is_output
-from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Export, Port, Run, Runner
+from layoutbridge.darknet.meaning import Arrays
+from layoutbridge.darknet.meaning.boxes import Suppression
+from layoutbridge.darknet.ports.onnx_model import WinogradUse, build_model
+from layoutbridge.darknet.ports.outputs import last_is_output
+from layoutbridge.darknet.ports.port import (
+    FLOAT16,
+    FLOAT32,
+    WINOGRAD,
+    Export,
+    Port,
+    Run,
+    Runner,
+    States,
+    first_step,
+    next_state,
+    over_steps,
+    state_shapes,
+)
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.structure.heads import Head
-from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.forms import RUNTIMES, forms_for
-from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
-from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET, EXTRA
+from layoutbridge.frameworks.onnx.forms import RUNTIMES
+from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
+from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, ValueInfoProto
-
-    from layoutbridge.frameworks.onnx.network_graph import Initializer
-    from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue
-
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,35 +79,6 @@ class OnnxExport(Export):
         return () if self.winograd is None else (self.winograd.told,)
 
 
-@dataclass(frozen=True, slots=True)
-class WinogradUse:
-    """How many of the network's `convolutions` are in Winograd's form, and what their weights take beyond the file's.
-
-    `extra_bytes` are those of the transformed weights that a runtime makes when it loads the model, less the file's.
-    """
-
-    layers: int
-    convolutions: int
-    extra_bytes: int
-
-    @property
-    def told(self) -> str:
-        """The same in a sentence."""
-        cost = f"a session takes {self.extra_bytes / 1e6:.1f} MB more for their weights, and seconds longer to load"
-        gain = cost if self.layers else "at these sizes it would gain nothing"
-        return f"Winograd's form in {self.layers} of {self.convolutions} convolutions: {gain}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Built:
-    model: ModelProto
-    initializers: list[Initializer]
-    outputs: Mapping[str, tuple[int | None, ...]]
-    unbatched: frozenset[str]
-    warnings: tuple[str, ...]
-    winograd: WinogradUse | None
-
-
 class OnnxOptions(TypedDict, total=False):
     """What may be chosen of a model: see `write_onnx`."""
 
@@ -118,6 +97,7 @@ class OnnxOptions(TypedDict, total=False):
     threshold: float | None
     overlap: float | None
     nms_kind: str | None
+    steps: int | None
     progress: Progress | None
 
 
@@ -152,6 +132,7 @@ def write_onnx(
     threshold: float | None = None,
     overlap: float | None = None,
     nms_kind: str | None = None,
+    steps: int | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
     progress: Progress | None = None,
 ) -> OnnxExport:
@@ -167,10 +148,12 @@ def write_onnx(
     (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
     normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
     (`Settings.in_float32`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
-    `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`onnx.winograd`), at the cost
+    `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` ("onnxruntime", "openvino", "opencv") chooses the forms that are fastest there
-    (`frameworks.onnx.forms`).
+    (`frameworks.onnx.forms`). Of a recurrent network the model is one step: beside `input` it takes its states, as
+    `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. With `steps` T it takes a whole
+    sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...].
     `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
     whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
@@ -181,7 +164,7 @@ def write_onnx(
     """
     _check_names(network, names)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
-    built = _build(
+    built = build_model(
         network,
         parameters,
         head=head,
@@ -194,11 +177,16 @@ def write_onnx(
         runtime=runtime,
         every_layer=every_layer,
         nms=suppression,
+        steps=steps,
     )
     from layoutbridge.frameworks.onnx.writer import write_model
 
     with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
         metadata = _metadata(network, head, names, suppression) | _hashes(pool, sources or {})
+        if steps is not None:
+            metadata |= {"steps": str(steps), "input_layout": f"TN{'CHW' if len(network.in_shape) == 3 else 'K'}"}
+        elif network.states:
+            metadata["states"] = json.dumps(list(state_shapes(network)))
         data_path = write_model(
             built.model,
             built.initializers,
@@ -213,6 +201,8 @@ def write_onnx(
         batch=batch,
         warnings=built.warnings,
         unbatched=built.unbatched,
+        states={} if steps is not None else state_shapes(network),
+        steps=steps,
         data_path=data_path,
         opset=opset,
         ir_version=built.model.ir_version,
@@ -227,8 +217,11 @@ def run_onnx(
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. `options` are those of `write_onnx`
     that keep the outputs' meaning. Raises as
-    `write_onnx` does, and `MissingFrameworkError` without onnxruntime.
+    `write_onnx` does, and `MissingFrameworkError` without onnxruntime. A recurrent network runs one step, from states
+    of zeros.
     """
+    if network.states:
+        return first_step(_running_sequence(**options), network, parameters, x, every_layer)
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "model.onnx"
         all_named = every_layer or not last_is_output(network)
@@ -237,161 +230,43 @@ def run_onnx(
         return run_model(path, x, wanted)
 
 
+def run_onnx_sequence(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, **options: Unpack[RunOptions]
+) -> list[NDArray[np.float32]]:
+    """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in onnxruntime, step after step from zeros.
+
+    The rest is as for `run_onnx`.
+    """
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        path = Path(folder) / "model.onnx"
+        all_named = every_layer or not last_is_output(network)
+        write_onnx(network, parameters, path, every_layer=all_named, **options)
+        wanted = [layer.name for layer in network.layers] if every_layer else [network.layers[-1].name]
+        states = list(state_shapes(network))
+        with refusals_of(path, "run"):
+            session = open_session(path)
+
+            def step(given: NDArray[Any], before: States) -> tuple[list[NDArray[Any]], States]:
+                fed = {"input": np.ascontiguousarray(given, np.float32), **before}
+                results = session.run([*wanted, *map(next_state, states)], fed)
+                return results[: len(wanted)], dict(zip(states, results[len(wanted) :], strict=True))
+
+            return over_steps(network, x, step)
+
+
 def run_model(
     path: str | os.PathLike[str], x: NDArray[Any], outputs: Sequence[str] | None = None
 ) -> list[NDArray[np.float32]]:
     """The named outputs (all, in order, without names) of the model at `path` for x, in onnxruntime on the CPU.
 
+    States of recurrent layers are zeros.
     Raises `UnusableInputError` with onnxruntime's own words where it does not load or run the model.
     """
     with refusals_of(path, "run"):
         session = open_session(path)
-        taken = session.get_inputs()[0].name
         wanted = None if outputs is None else list(outputs)
-        results = session.run(wanted, {taken: np.ascontiguousarray(x, np.float32)})
+        results = session.run(wanted, fed(session, x))
     return [np.asarray(result) for result in results]
-
-
-# ---------------------------------------------------------------------- the graph
-
-
-def _build(
-    network: Network,
-    parameters: Arrays,
-    *,
-    head: str,
-    opset: int,
-    batch: int | None,
-    dynamic_size: bool,
-    keep_batch_norm: bool,
-    half: bool,
-    winograd: bool,
-    runtime: str | None,
-    every_layer: bool,
-    nms: Suppression | None,
-) -> _Built:
-    check_head(head)
-    forms = forms_for(runtime)
-    if winograd and half:
-        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
-    if nms is not None and head not in HEAD_LAYOUTS:
-        raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
-    require("onnx", "onnx", EXTRA)
-    from layoutbridge.frameworks.onnx.target import OnnxTarget
-
-    target = OnnxTarget(
-        network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd
-    )
-    written: dict[str, OnnxValue] = {}
-
-    def finish(layer: Layer, value: OnnxValue) -> OnnxValue:
-        if not every_layer and (not value.batched or target.has_name(value)):
-            return value
-        with target.scope(layer.name):
-            written[layer.name] = named = target.named(value, layer.name)
-        return named if value.batched else value
-
-    variant = Variant(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
-    values = write_layers(target, network, parameters, target.input, variant=variant, finish=finish)
-    outputs = {
-        output.name: written[output.name] if output.name in written else target.named(output.value, output.name)
-        for output in head_outputs(target, network, target.input, values, head, nms=nms)
-    }
-    if every_layer:
-        outputs |= written
-    return _assemble(target, network, values, outputs, half)
-
-
-def _assemble(
-    target: OnnxTarget, network: Network, values: Sequence[OnnxValue], outputs: Mapping[str, OnnxValue], half: bool
-) -> _Built:
-    from onnx import TensorProto, helper
-
-    from layoutbridge.frameworks.onnx.half import in_half
-    from layoutbridge.version import __version__
-
-    nodes, initializers = target.graph.needed_for(outputs)
-    types: Mapping[str, int] = {}
-    warnings: tuple[str, ...] = ()
-    if half:
-        converted = in_half(nodes, initializers, [target.input.name], outputs, _stays_in_float32(network))
-        nodes, initializers, types = converted.nodes, converted.initializers, converted.types
-        warnings = tuple(_unfit_warnings(network, converted.unfit))
-    batch = "N" if target.batch is None else target.batch
-
-    def describe(name: str, value: OnnxValue) -> ValueInfoProto:
-        if value.integer:
-            return helper.make_tensor_value_info(name, TensorProto.INT64, ["kept", *value.shape[1:]])
-        words = {0: "height", 1: "width"}
-        lengths = [
-            (words[axis - 1] if name == "input" else None) if axis in value.open else length
-            for axis, length in enumerate(value.shape)
-        ]
-        kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
-        return helper.make_tensor_value_info(name, kind, [batch, *lengths])
-
-    held = {initializer.name for initializer in initializers}
-    beside = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, lengths)
-        for name, lengths in target.defaults.items()
-        if name in held
-    ]
-    made = {name for node in nodes for name in node.output}
-    inner = {target.name_of(value): value for value in values if value.batched}
-    graph = helper.make_graph(
-        nodes,
-        Path(network.source).stem or "darknet",
-        [describe("input", target.input), *beside],
-        [describe(name, value) for name, value in outputs.items()],
-        value_info=[describe(name, v) for name, v in inner.items() if name in made and name not in outputs],
-    )
-    opsets = [helper.make_opsetid("", target.graph.opset)]
-    model = helper.make_model(
-        graph,
-        opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
-        producer_name="layoutbridge",
-        producer_version=__version__,
-        doc_string=f"Darknet network {network.source}, flavor {network.flavor}",
-    )
-    shapes = {
-        name: tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
-        for name, value in outputs.items()
-    }
-    unbatched = frozenset(name for name, value in outputs.items() if value.integer)
-    used = _winograd_use(target, network) if target.winograd else None
-    return _Built(model, initializers, shapes, unbatched, warnings, used)
-
-
-def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
-    convolutions = sum(layer.kind == "convolutional" for layer in network.layers)
-    held = {weights: extra for (_, weights), extra in target.in_winograd.items()}  # shared ones are held once
-    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()))
-
-
-def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
-    """Whether a node of the network's graph is computed in float32 where the others are in float16."""
-    from layoutbridge.frameworks.onnx.half import scope_of
-
-    layers = {layer.name: layer for layer in network.layers}
-
-    def stays(node: NodeProto) -> bool:
-        layer = layers.get(scope_of(node))  # None for what decodes boxes, which stands behind the layers
-        if layer is None or layer.settings.in_float32 or node.op_type == "BatchNormalization":
-            return True
-        return layer.settings.activation_in_float32 and node.op_type not in _PRODUCTS
-
-    return stays
-
-
-def _unfit_warnings(network: Network, unfit: Mapping[str, tuple[str, float]]) -> Iterator[str]:
-    for layer in network.layers:
-        if layer.name in unfit:
-            name, largest = unfit[layer.name]
-            yield (
-                f"{network.where(layer)}: {layer.name} stays in float32: '{name}' reaches {largest:.3g}, "
-                "which float16 (6.1e-05 to 65504) cannot hold"
-            )
 
 
 # ---------------------------------------------------------------------- metadata
@@ -453,16 +328,24 @@ def _running(**options: Unpack[RunOptions]) -> Run:
     return run
 
 
+def _running_sequence(**options: Unpack[RunOptions]) -> Run:
+    def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        return list(run_onnx_sequence(network, parameters, x, every_layer, **options))
+
+    return run
+
+
+def _runner(tolerance: float, heading: str = "", **options: Unpack[RunOptions]) -> Runner:
+    return Runner(_running(**options), _running_sequence(**options), "onnxruntime", tolerance, heading)
+
+
 PORT = Port(
     "onnx",
     "ONNX",
     (".onnx",),
     write_onnx,
-    Runner(_running(), "onnxruntime"),
-    {
-        "half": Runner(_running(half=True), "onnxruntime", FLOAT16, "half"),
-        "winograd": Runner(_running(winograd=True), "onnxruntime", WINOGRAD, "wino"),
-    },
+    _runner(FLOAT32),
+    {"half": _runner(FLOAT16, "half", half=True), "winograd": _runner(WINOGRAD, "wino", winograd=True)},
     beside=lambda path: (path.with_name(f"{path.name}.data"),),
     any_ending=True,
     runtimes=tuple(RUNTIMES),

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,17 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.ports.onnx import write_onnx
 from layoutbridge.darknet.ports.outputs import last_is_output
-from layoutbridge.darknet.ports.port import FLOAT16, Export, Port, Runner
+from layoutbridge.darknet.ports.port import (
+    FLOAT16,
+    Export,
+    Port,
+    Runner,
+    States,
+    first_step,
+    next_state,
+    over_steps,
+    state_shapes,
+)
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress, whole_file
@@ -62,6 +73,7 @@ def write_openvino(
     threshold: float | None = None,
     overlap: float | None = None,
     nms_kind: str | None = None,
+    steps: int | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
     progress: Progress | None = None,
 ) -> OpenvinoExport:
@@ -95,6 +107,7 @@ def write_openvino(
             threshold=threshold,
             overlap=overlap,
             nms_kind=nms_kind,
+            steps=steps,
             sources=sources,
             progress=progress,
         )
@@ -108,6 +121,8 @@ def write_openvino(
         batch=batch,
         warnings=made.warnings,
         unbatched=made.unbatched,
+        states=made.states,
+        steps=steps,
         bin_path=weights,
     )
 
@@ -120,12 +135,39 @@ def run_openvino(
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. Raises as `write_openvino` and
     `run_openvino_files` do.
     """
+    if network.states:
+        return first_step(partial(run_openvino_sequence, half=half), network, parameters, x, every_layer)
     layers = network.layers if every_layer else network.layers[-1:]
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         all_named = every_layer or not last_is_output(network)
         written = write_openvino(network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half)
         results = run_openvino_files(written.path, x)
     return [results[layer.name] for layer in layers]
+
+
+def run_openvino_sequence(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+) -> list[NDArray[np.float32]]:
+    """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in OpenVINO, step after step from zeros.
+
+    The rest is as for `run_openvino`.
+    """
+    layers = network.layers if every_layer else network.layers[-1:]
+    states = list(state_shapes(network))
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        all_named = every_layer or not last_is_output(network)
+        written = write_openvino(network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half)
+        openvino = require("openvino", "OpenVINO", "openvino")
+        model = _read(openvino, written.path)
+        with _refusals_of(written.path, "run"):
+            compiled = openvino.Core().compile_model(model, "CPU", _FLOAT32)
+
+            def step(given: NDArray[Any], before: States) -> tuple[list[NDArray[Any]], States]:
+                results = compiled({"input": np.ascontiguousarray(given, np.float32), **before})
+                made = {name: np.array(results[output]) for output in compiled.outputs for name in output.names}
+                return [made[layer.name] for layer in layers], {name: made[next_state(name)] for name in states}
+
+            return over_steps(network, x, step)
 
 
 def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
@@ -137,7 +179,11 @@ def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[st
     openvino = require("openvino", "OpenVINO", "openvino")
     model = _read(openvino, path)
     pictures = np.ascontiguousarray(x, np.float32)
-    (taken,) = model.inputs
+    taken, *states = model.inputs
+    if states:
+        raise ParameterError(
+            f"'{os.fspath(path)}' takes {len(states)} inputs beside the first: run it by OpenVINO itself"
+        )
     if not taken.partial_shape.compatible(openvino.PartialShape(list(pictures.shape))):
         raise ShapeError(f"the file takes {taken.partial_shape}, not {list(pictures.shape)}")
     with _refusals_of(path, "run"):
@@ -189,7 +235,7 @@ PORT = Port(
     "OpenVINO",
     (ENDING,),
     write_openvino,
-    Runner(run_openvino, "openvino", heading="ov"),
-    {"half": Runner(_run_half, "openvino", FLOAT16, "ov-half")},
+    Runner(run_openvino, run_openvino_sequence, "openvino", heading="ov"),
+    {"half": Runner(_run_half, partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ov-half")},
     beside=lambda path: (_beside(path),),
 )

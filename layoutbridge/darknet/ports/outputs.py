@@ -17,7 +17,8 @@ from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression, append_head
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import UnknownNameError
+from layoutbridge.errors import ParameterError, UnknownNameError
+from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.primitives import Target, V
 
 HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
@@ -94,6 +95,18 @@ def check_head(head: str) -> None:
     """Raise `UnknownNameError` for a head that there is not."""
     if head not in HEADS:
         raise UnknownNameError(f"no head is called {head!r}; there is {', '.join(HEADS)}")
+
+
+def check_steps(network: Network, steps: int | None) -> None:
+    """Raise `ParameterError` for `steps` of a network that has no recurrent layers, or that are no number above 0."""
+    if steps is None:
+        return
+    check_count("steps", steps)
+    if not network.has_steps:
+        raise ParameterError(
+            f"steps={steps} is for recurrent networks, and {network.source} has no recurrent layer: give the steps "
+            "as a batch"
+        )
 
 
 def _before(network: Network, index: int) -> int:

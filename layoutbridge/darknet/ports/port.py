@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.structure.model import Network
+from layoutbridge.darknet.structure.model import Layer, Network, Shape, State
 from layoutbridge.errors import ShapeError
 
 Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
+States = Mapping[str, NDArray[Any]]  # by the name of the state, [N, ...]
+Step = Callable[[NDArray[Any], States], tuple[list[NDArray[Any]], States]]
 FLOAT32, WINOGRAD, FLOAT16 = 5e-5, 1e-4, 2e-2  # what a right port stays within, as shares of a layer's largest value
 
 
@@ -24,11 +26,13 @@ class Runner:
     """How a whole network is run: `run(network, parameters, x, every_layer)` for x [N, C, H, W] (or [N, K]).
 
     It returns the outputs as Darknet holds them, [N, C, H, W], or [N, K] where a layer is flat: of every layer, or of
-    the last one alone. `package` is the distribution whose version tells it, `tolerance` its arithmetic's, and
-    `heading` its name over a narrow column.
+    the last one alone. `run_sequence` does the same for a network with states and x [T, N, ...], step after step from
+    states of zeros, and returns [T, N, ...]. `package` is the distribution whose version tells it, `tolerance` its
+    arithmetic's, and `heading` its name over a narrow column.
     """
 
     run: Run
+    run_sequence: Run
     package: str
     tolerance: float = FLOAT32
     heading: str = ""
@@ -39,9 +43,10 @@ class Export:
     """What was written: the file or folder, and the outputs' names with the shapes of one picture, None being open.
 
     `batch` is that of the file, None where it is open; an output in `unbatched` has none, and its shape is the whole
-    one. A file without a program has no outputs. `warnings` are one
-    line each, and so are `remarks`, which tell what may matter to those who use the file; `contents` says in a few
-    words what is in it beside the outputs.
+    one. A file without a program has no outputs. `states` are those of recurrent layers, inputs and outputs beside the
+    others (`next_state`), with the shapes of one picture; with `steps` the file takes and gives whole sequences of so
+    many, and has none. `warnings` are one line each, and so are `remarks`, which tell what may matter to those who use
+    the file; `contents` says in a few words what is in it beside the outputs.
     """
 
     path: Path
@@ -49,11 +54,18 @@ class Export:
     batch: int | None = None
     warnings: tuple[str, ...] = ()
     unbatched: frozenset[str] = frozenset()
+    states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    steps: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All that was written."""
         return (self.path,)
+
+    @property
+    def leading(self) -> tuple[int | None, ...]:
+        """The lengths in front of an output's shape: the steps, where there are some, and the batch."""
+        return (self.batch,) if self.steps is None else (self.steps, self.batch)
 
     @property
     def contents(self) -> str:
@@ -103,3 +115,49 @@ def checked_input(network: Network, x: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
     return array
+
+
+def checked_sequence(network: Network, x: NDArray[Any]) -> NDArray[Any]:
+    """x as an array; raises `ShapeError` where it is not [T, N, *in_shape] of real numbers, T and N at least 1."""
+    array = np.asarray(x)
+    if array.ndim != len(network.in_shape) + 2 or 0 in array.shape:
+        wanted = ", ".join(map(str, network.in_shape))
+        raise ShapeError(f"the input must be [T, N, {wanted}], not {list(array.shape)}")
+    checked_input(network, array[0])
+    return array
+
+
+def state_name(layer: Layer, state: State) -> str:
+    """What the input is called that takes a state before the step, as in `state_0_lstm_cell`: Python's too."""
+    return f"state_{layer.name}_{state.name}"
+
+
+def next_state(name: str) -> str:
+    """What the output is called that gives the state behind the step.
+
+    >>> next_state("state_0_lstm_cell")
+    'state_0_lstm_cell_next'
+    """
+    return f"{name}_next"
+
+
+def state_shapes(network: Network) -> dict[str, Shape]:
+    """The network's states by name, with the shapes of one picture."""
+    return {state_name(layer, state): state.shape for layer, state in network.states}
+
+
+def over_steps(network: Network, x: NDArray[Any], step: Step) -> list[NDArray[Any]]:
+    """What `step` makes of each step of x [T, N, ...] and the states before it, zeros at first: outputs [T, N, ...]."""
+    states: States = {name: np.zeros((x.shape[1], *shape), np.float32) for name, shape in state_shapes(network).items()}
+    made = []
+    for at_step in x:
+        outputs, states = step(at_step, states)
+        made.append(outputs)
+    return [np.stack(outputs) for outputs in zip(*made, strict=True)]
+
+
+def first_step(
+    run_sequence: Run, network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool
+) -> list[NDArray[Any]]:
+    """The outputs of one step for x [N, ...], from states of zeros."""
+    return [output[0] for output in run_sequence(network, parameters, np.asarray(x)[None], every_layer)]

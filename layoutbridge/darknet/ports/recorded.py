@@ -16,7 +16,10 @@ from layoutbridge.errors import UnusableInputError, first_line
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """The outputs recorded in the file `source`: `input` [N, *in_shape], and `layers` in float64 [N, *out_shape]."""
+    """The outputs recorded in the file `source`: `input` [N, *in_shape], and `layers` in float64 [N, *out_shape].
+
+    Of a recurrent network they are sequences: [T, N, ...].
+    """
 
     source: str
     input: NDArray[np.float32]
@@ -26,7 +29,8 @@ class Recorded:
 def read_recorded(path: str | os.PathLike[str], network: Network) -> Recorded:
     """The recorded outputs of `network` in the .npz file at `path`, of one picture or a batch of them.
 
-    Arrays are `input` [C, H, W] or [N, C, H, W] (flat ones [K], [N, K]) and `layerNN`, each layer's output, of as many
+    Arrays are `input` [C, H, W] or [N, C, H, W] (flat ones [K], [N, K]; of a recurrent network the steps of one
+    sequence, [T, ...], or of several, [T, N, ...]) and `layerNN`, each layer's output, of as many
     values as the network's. Raises `UnusableInputError` for a file that cannot be read, is no .npz, lacks an array or
     is another network's.
     """
@@ -49,21 +53,23 @@ def read_recorded(path: str | os.PathLike[str], network: Network) -> Recorded:
         if array.dtype.kind not in "fiu":
             raise UnusableInputError(f"'{name}' holds {array.dtype} as {key}, not numbers")
     x = arrays["input"]
-    if x.shape == network.in_shape:
-        x = x[None]
-    if x.ndim != len(network.in_shape) + 1 or x.shape[1:] != network.in_shape or not x.size:
+    leading = 2 if network.states else 1
+    if x.shape[-len(network.in_shape) :] == network.in_shape and x.ndim == len(network.in_shape) + leading - 1:
+        x = np.expand_dims(x, leading - 1)
+    if x.ndim != len(network.in_shape) + leading or x.shape[leading:] != network.in_shape or not x.size:
         raise UnusableInputError(
             f"'{name}' has an input {list(arrays['input'].shape)}, and {network.source} takes {list(network.in_shape)}"
         )
     layers: list[NDArray[np.float64]] = []
     for layer in network.layers:
         array = arrays[_key(layer.index)]
-        if array.size != len(x) * prod(layer.out_shape):
+        wanted_shape = (*x.shape[:leading], *layer.out_shape)
+        if array.size != prod(wanted_shape):
             raise UnusableInputError(
                 f"'{name}' has {_key(layer.index)} {list(array.shape)}, and layer {layer.name} of {network.source} "
-                f"gives {[len(x), *layer.out_shape]}"
+                f"gives {list(wanted_shape)}"
             )
-        layers.append(array.reshape(len(x), *layer.out_shape).astype(np.float64))
+        layers.append(array.reshape(wanted_shape).astype(np.float64))
     return Recorded(name, x.astype(np.float32), tuple(layers))
 
 

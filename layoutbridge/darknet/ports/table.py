@@ -92,4 +92,9 @@ def _reference() -> Runner:
 
         return forward(network, parameters, x, every_layer=every_layer)
 
-    return Runner(run, "numpy")
+    def sequence(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        from layoutbridge.darknet.reference import run_sequence
+
+        return run_sequence(network, parameters, x, every_layer=every_layer)
+
+    return Runner(run, sequence, "numpy")

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.ports.keras import KerasExport, KerasNetwork, as_darknets, as_taken, build_model, transposes
+from layoutbridge.darknet.ports.keras import (
+    KerasExport,
+    KerasNetwork,
+    as_darknets,
+    as_taken,
+    build_model,
+    model_step,
+    transposes,
+)
 from layoutbridge.darknet.ports.outputs import check_head
-from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner
+from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, over_steps
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
@@ -37,6 +48,7 @@ def write_tflite(
     head: str = "darknet",
     batch: int | None = None,
     every_layer: bool = False,
+    steps: int | None = None,
     half: bool = False,
     runtime: str | None = None,
 ) -> KerasExport:
@@ -62,11 +74,19 @@ def write_tflite(
         every_layer=every_layer,
         batch=1 if batch is None else batch,
         keep_batch_norm=False,
+        steps=steps,
     )
     with whole_file(path) as temporary:
         temporary.write_bytes(_converted(built, half))
     taken = built.model.inputs[0].shape[0]
-    return KerasExport(path=target, outputs=built.shapes, batch=taken, transposes=transposes(built.model))
+    return KerasExport(
+        path=target,
+        outputs=built.shapes,
+        batch=taken,
+        states=built.state_shapes,
+        steps=steps,
+        transposes=transposes(built.model),
+    )
 
 
 def run_litert(
@@ -76,6 +96,8 @@ def run_litert(
 
     Raises as `write_tflite` and `run_tflite` do.
     """
+    if network.states:
+        return first_step(partial(run_litert_sequence, half=half), network, parameters, x, every_layer)
     layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
     _require_litert()
     built = build_model(network, parameters, layers=layers, batch=1, keep_batch_norm=False)
@@ -84,6 +106,29 @@ def run_litert(
         path.write_bytes(_converted(built, half))
         results = run_tflite(path, x)
     return [as_darknets(results[output.name], output) for output in built.outputs]
+
+
+def run_litert_sequence(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+) -> list[NDArray[np.float32]]:
+    """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in LiteRT, step after step from zeros.
+
+    The rest is as for `run_litert`.
+    """
+    layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
+    _require_litert()
+    built = build_model(network, parameters, layers=layers, batch=x.shape[1], keep_batch_norm=False)
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        path = Path(folder) / "net.tflite"
+        path.write_bytes(_converted(built, half))
+        runner = _opened(path, threads=2)
+
+        def run(inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
+            with _refusals_to_run(path):
+                results = runner(**dict(zip(("input", *built.states), inputs, strict=True)))
+            return [results[output.name] for output in built.outputs]
+
+        return over_steps(network, x, partial(model_step, built, "channels_last", run))
 
 
 def run_tflite(
@@ -95,26 +140,41 @@ def run_tflite(
     `x` that does not fit, `ParameterError` for an unusable number of threads, `UnusableInputError` where LiteRT does
     not load or run the file, and `MissingFrameworkError` without LiteRT.
     """
-    interpreter_of = _require_litert()
     check_count("threads", threads)
     given = as_taken(x, data_format)
+    runner = _opened(path, threads)
+    (name, taken), *states = runner.get_input_details().items()
+    if states:
+        raise ParameterError(
+            f"'{os.fspath(path)}' is one step of a recurrent network: it takes {len(states)} states, too"
+        )
+    batch, *rest = (int(length) for length in taken["shape"])
+    if list(given.shape[1:]) != rest or len(given) < 1 or len(given) % batch:
+        raise ShapeError(f"the file takes [{batch}, {', '.join(map(str, rest))}], not {list(given.shape)}")
+    with _refusals_to_run(path):
+        made = [runner(**{name: given[k : k + batch]}) for k in range(0, len(given), batch)]
+    names = sorted(made[0], key=lambda output: (int(output.split("_")[0]) if output[0].isdigit() else -1, output))
+    return {output: np.concatenate([part[output] for part in made]) for output in names}
+
+
+def _opened(path: str | os.PathLike[str], threads: int) -> Any:
+    """What runs the signature of the file."""
+    interpreter_of = _require_litert()
     with quiet_stderr():
         try:
             interpreter = interpreter_of(model_path=os.fspath(path), num_threads=threads)
             interpreter.allocate_tensors()
-            runner = interpreter.get_signature_runner()
+            return interpreter.get_signature_runner()
         except (ValueError, RuntimeError, OSError) as error:
             raise UnusableInputError(f"LiteRT cannot load '{os.fspath(path)}': {first_line(error)}") from None
-    ((name, taken),) = runner.get_input_details().items()
-    batch, *rest = (int(length) for length in taken["shape"])
-    if list(given.shape[1:]) != rest or len(given) < 1 or len(given) % batch:
-        raise ShapeError(f"the file takes [{batch}, {', '.join(map(str, rest))}], not {list(given.shape)}")
+
+
+@contextmanager
+def _refusals_to_run(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        made = [runner(**{name: given[k : k + batch]}) for k in range(0, len(given), batch)]
+        yield
     except (ValueError, RuntimeError) as error:
         raise UnusableInputError(f"LiteRT cannot run '{os.fspath(path)}': {first_line(error)}") from None
-    names = sorted(made[0], key=lambda output: (int(output.split("_")[0]) if output[0].isdigit() else -1, output))
-    return {output: np.concatenate([part[output] for part in made]) for output in names}
 
 
 # ---------------------------------------------------------------------- the conversion
@@ -128,14 +188,15 @@ def _converted(built: KerasNetwork, half: bool) -> bytes:
     holder = tf.Module()  # tells the converter which variables to turn into constants
     holder.variables_held = [variable.value for variable in model.variables]
 
-    def run(x: Any) -> dict[str, Any]:
-        results = model(x, training=False)
+    def run(*given: Any) -> dict[str, Any]:
+        results = model(list(given) if len(given) > 1 else given[0], training=False)
         tensors = results if isinstance(results, list) else [results]
         return {output.name: tensor for output, tensor in zip(built.outputs, tensors, strict=True)}
 
-    taken = tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input")
+    names = ("input", *built.states)
+    taken = [tf.TensorSpec(x.shape, tf.float32, name=name) for x, name in zip(model.inputs, names, strict=True)]
     with quiet_stderr():
-        function = tf.function(run, autograph=False).get_concrete_function(taken)
+        function = tf.function(run, autograph=False).get_concrete_function(*taken)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if half:
@@ -180,7 +241,7 @@ PORT = Port(
     "LiteRT",
     (TFLITE,),
     write_tflite,
-    Runner(run_litert, PACKAGE),
-    {"half": Runner(_run_half, PACKAGE, FLOAT16, "lite-half")},
+    Runner(run_litert, run_litert_sequence, PACKAGE),
+    {"half": Runner(_run_half, partial(run_litert_sequence, half=True), PACKAGE, FLOAT16, "lite-half")},
     runtimes=RUNTIMES,
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays, check_kinds
 from layoutbridge.darknet.ports.outputs import check_head
-from layoutbridge.darknet.ports.port import Export, Port, Runner
+from layoutbridge.darknet.ports.port import Export, Port, Runner, States, next_state, over_steps
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
@@ -51,19 +51,22 @@ class TorchExport(Export):
         return "" if self.outputs else "the state dict of to_torch()"
 
 
-def to_module(network: Network, weights: Weights, head: str | None = None) -> DarknetModule:
+def to_module(
+    network: Network, weights: Weights, head: str | None = None, *, steps: int | None = None
+) -> DarknetModule:
     """`network` with copies of its weights as an `nn.Module`: see `ports.torch_module.DarknetModule`.
 
-    With a `head` it returns what that consists of: see `torch_module.DarknetProgram`. Raises `UnsupportedError` for a
-    layer that cannot be expressed, with the cfg's line, `UnknownNameError` for a head, and `MissingFrameworkError`.
+    With `steps` a recurrent network takes whole sequences. With a `head` it returns what that consists of: see
+    `torch_module.DarknetProgram`. Raises `UnsupportedError` for a layer that cannot be expressed, with the cfg's line,
+    `UnknownNameError` for a head, `ParameterError` for steps, and `MissingFrameworkError`.
     """
     check_kinds(network)
     require("torch", "PyTorch", framework.EXTRA)
     from layoutbridge.darknet.ports.torch_module import DarknetModule, DarknetProgram
 
     if head is None:
-        return DarknetModule(network, weights.arrays, weights.header, weights.trailing)
-    return DarknetProgram(network, weights.arrays, weights.header, weights.trailing, head=head)
+        return DarknetModule(network, weights.arrays, weights.header, weights.trailing, steps=steps)
+    return DarknetProgram(network, weights.arrays, weights.header, weights.trailing, head=head, steps=steps)
 
 
 def run_torch(
@@ -86,6 +89,33 @@ def run_torch(
     return [framework.to_numpy(output) for output in outputs]
 
 
+def run_torch_sequence(
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False
+) -> list[NDArray[np.float32]]:
+    """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in PyTorch, step after step from zeros.
+
+    The rest is as for `run_torch`.
+    """
+    check_kinds(network)
+    require("torch", "PyTorch", framework.EXTRA)
+    import torch
+
+    from layoutbridge.darknet.ports.torch_module import DarknetModule
+
+    module = DarknetModule(network, parameters)
+
+    def step(given: NDArray[Any], before: States) -> tuple[list[NDArray[Any]], States]:
+        states = {name: framework.to_tensor(state) for name, state in before.items()}
+        values, after = module.step(
+            framework.to_tensor(np.ascontiguousarray(given, np.float32)), states, every_layer=True
+        )
+        outputs = values if every_layer else values[-1:]
+        return [*map(framework.to_numpy, outputs)], {name: framework.to_numpy(state) for name, state in after.items()}
+
+    with torch.inference_mode():
+        return over_steps(network, x, step)
+
+
 def write_torch(
     network: Network,
     parameters: Arrays,
@@ -94,6 +124,7 @@ def write_torch(
     head: str = "darknet",
     batch: int | None = None,
     every_layer: bool = False,
+    steps: int | None = None,
     state_dict: bool = False,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
@@ -101,7 +132,9 @@ def write_torch(
 
     The program, which `torch.export.load` reads, takes `x`, float32 [N, C, H, W] of RGB in 0..1 (or [N, K]), and
     returns the outputs of `head` (`ports.outputs`), with `every_layer` those of all layers too: one tensor, or a
-    tuple in the order of the export's `outputs`. `batch` None leaves N open. With `state_dict` the parameters follow
+    tuple in the order of the export's `outputs`. Of a recurrent network the states before the step follow x, in the
+    order of the export's `states`, and those behind it the outputs; with `steps` T it takes and gives whole sequences,
+    [T, N, ...]. `batch` None leaves N open. With `state_dict` the parameters follow
     into `<stem>.safetensors` beside it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an
     entry for each layer, those that share parameters too. Both files tell version, source, flavor and the SHA-256 of
     `sources` ("cfg" and "weights" to paths). Reading a state dict's file runs no code.
@@ -122,7 +155,7 @@ def write_torch(
         require("safetensors", "safetensors", framework.EXTRA)
         with whole_file(target) as temporary:
             _write_state_dict(network, parameters, temporary, target, told)
-        return TorchExport(path=target, outputs={}, batch=batch, state_path=target)
+        return TorchExport(path=target, outputs={}, batch=batch, state_path=target)  # of all forms the same
     require("torch", "PyTorch", framework.EXTRA)
     state_path = target.with_suffix(STATE_DICT) if state_dict else None
     if state_path is not None:
@@ -131,32 +164,39 @@ def write_torch(
 
     from layoutbridge.darknet.ports.torch_module import DarknetProgram
 
-    module = DarknetProgram(network, parameters, head=head, every_layer=every_layer)
-    outputs = module.output_shapes
+    module = DarknetProgram(network, parameters, head=head, every_layer=every_layer, steps=steps)
+    outputs, states = module.output_shapes, module.state_shapes
     program = _exported(module, network.in_shape, batch)
     with ExitStack() as files:
         temporary = files.enter_context(whole_file(target))
         if state_path is not None:  # the last to be entered is the first to take its place
             _write_state_dict(network, parameters, files.enter_context(whole_file(state_path)), state_path, told)
-        about = {**told, "head": head, "outputs": list(outputs)}
+        about: dict[str, Any] = {**told, "head": head, "outputs": [*outputs, *map(next_state, states)]}
+        about |= {"states": list(states)} if states else {}
+        about |= {} if steps is None else {"steps": steps}
         try:
             torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
         except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
             raise UnusableInputError(f"cannot write '{target}': {error}") from None
-    return TorchExport(path=target, outputs=outputs, batch=batch, state_path=state_path)
+    return TorchExport(path=target, outputs=outputs, batch=batch, state_path=state_path, states=states, steps=steps)
 
 
 def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torch.export.ExportedProgram:
     import torch
 
+    leading = () if module.steps is None else (module.steps,)
+    shapes = [(*leading, batch or 2, *in_shape), *((batch or 2, *shape) for shape in module.state_shapes.values())]
     try:
         # the exporter takes an open length of 1 for a constant
-        example = torch.zeros(batch or 2, *in_shape, dtype=torch.float32, device="cpu")
+        example = tuple(torch.zeros(*shape, dtype=torch.float32, device="cpu") for shape in shapes)
     except RuntimeError:  # PyTorch's, for want of memory
         raise ParameterError(f"a batch of {batch} pictures does not fit into memory: take a smaller one") from None
-    axes: dict[int, Any] = {} if batch is not None else {0: torch.export.Dim("batch")}
+    opened = None if batch is not None else torch.export.Dim("batch")
+    axes: dict[str, Any] = {"x": {} if opened is None else {len(leading): opened}}
+    if module.state_shapes:
+        axes["states"] = tuple({} if opened is None else {0: opened} for _ in module.state_shapes)
     with framework.every_length_alike():
-        return torch.export.export(module, (example,), dynamic_shapes={"x": axes}, strict=False)
+        return torch.export.export(module, example, dynamic_shapes=axes, strict=False)
 
 
 def _write_state_dict(
@@ -214,6 +254,7 @@ def _write(
     head: str = "darknet",
     batch: int | None = None,
     every_layer: bool = False,
+    steps: int | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
     """`write_torch`, with the state dict beside a program."""
@@ -224,6 +265,7 @@ def _write(
         head=head,
         batch=batch,
         every_layer=every_layer,
+        steps=steps,
         state_dict=Path(path).suffix == PROGRAM,
         sources=sources,
     )
@@ -234,7 +276,7 @@ PORT = Port(
     "PyTorch",
     (PROGRAM, STATE_DICT),
     _write,
-    Runner(run_torch, "torch"),
+    Runner(run_torch, run_torch_sequence, "torch"),
     beside=lambda path: (path.with_suffix(STATE_DICT),),
     without_outputs=(STATE_DICT,),
 )

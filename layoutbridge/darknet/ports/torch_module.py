@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from layoutbridge.darknet.meaning import Arrays, Context, Variant, write_layer
+from layoutbridge.darknet.meaning import Arrays, Context, Memory, Variant, write_layer
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
-from layoutbridge.darknet.ports.outputs import INPUT, output_layers, output_name
+from layoutbridge.darknet.ports.outputs import INPUT, check_steps, output_layers, output_name
+from layoutbridge.darknet.ports.port import state_name
 from layoutbridge.darknet.reading.weights import Header, Weights, write_weights
-from layoutbridge.darknet.structure.model import STATISTICS, Layer, Network, Parameter
+from layoutbridge.darknet.structure.model import Layer, Network, Parameter, is_statistic
 from layoutbridge.errors import ParameterError, ShapeError, WeightsError
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.torch.derived import Derived
@@ -37,11 +38,12 @@ class _TorchContext(Context[TorchValue]):
 
     def array(self, name: str) -> Any:
         """The parameter `name`, to be computed with as with an array."""
-        return Derived(self._program, name, self.arrays[self.layer.index, name])
+        key = self.layer.key(name)
+        return Derived(self._program, key, self.arrays[self.layer.index, key])
 
     def lazy(self, name: str) -> LazyArray:
         """The parameter `name` as the module holds it."""
-        return Derived(self._program, name, self.arrays[self.layer.index, name]).held(name)
+        return self.array(name).held(name)  # type: ignore[no-any-return]
 
     def constant(self, name: str, values: ArrayLike) -> LazyArray:
         """A constant of the layer's own, or what was computed from a parameter."""
@@ -56,15 +58,28 @@ class _TorchContext(Context[TorchValue]):
 class DarknetLayer(ProgramModule):
     """One layer of a Darknet network: takes its inputs [N, ...] in the cfg's order, returns its output.
 
-    Parameters and buffers stand in the order of the weights file; `in_file` describes them.
+    A recurrent one takes its `states` behind them, and returns a tuple of the output and the states behind the step;
+    with `steps` T it takes and returns batches [T·N, ...] of whole sequences, without states. Parameters and buffers
+    stand in the order of the weights file; `in_file` describes them.
     """
 
-    def __init__(self, network: Network, layer: Layer, arrays: Arrays) -> None:
-        target = TorchTarget(layer.in_shapes or (network.in_shape,))  # a layer without inputs sees the batch there
-        inputs = target.inputs if layer.inputs else ()
-        context = _TorchContext(target, network, layer, inputs, arrays, Variant(keep_batch_norm=True))
-        value = target.with_batch(write_layer(context))
+    def __init__(self, network: Network, layer: Layer, arrays: Arrays, steps: int | None = None) -> None:
+        states = layer.states if steps is None else ()
+        in_shapes = layer.in_shapes or (network.in_shape,)  # a layer without inputs sees the batch there
+        target = TorchTarget((*in_shapes, *(state.shape for state in states)))
+        inputs = target.inputs[: len(layer.inputs)]
+        before = target.inputs[len(in_shapes) :]
+        memory = Memory(
+            1 if steps is None else steps,
+            {(layer.index, state.name): value for state, value in zip(states, before, strict=True)},
+        )
+        variant = Variant(keep_batch_norm=True)
+        value = target.with_batch(write_layer(_TorchContext(target, network, layer, inputs, arrays, variant, memory)))
+        if states:
+            after = [memory.after[layer.index, state.name] for state in states]
+            value = target.together([value, *after])
         super().__init__(target.program, value.number)
+        self.states = {state_name(layer, state): state.shape for state in states}
         self.kind, self.line, self.in_file = layer.kind, layer.line, layer.parameters
         shapes = [*map(_by, layer.in_shapes), f"to {_by(layer.out_shape)}"]
         options = layer.settings.options()
@@ -79,8 +94,8 @@ class DarknetLayer(ProgramModule):
                 tensor = getattr(owners[name], name)
             else:
                 tensor = torch.from_numpy(np.array(arrays[name], np.float32, order="C"))
-                tensor = tensor if name in STATISTICS else torch.nn.Parameter(tensor)
-            if name in STATISTICS:
+                tensor = tensor if is_statistic(name) else torch.nn.Parameter(tensor)
+            if is_statistic(name):
                 self.register_buffer(name, tensor)
             else:
                 self.register_parameter(name, tensor)
@@ -99,6 +114,9 @@ class DarknetModule(torch.nn.Module):
     Layers are submodules such as `27_reorg`. The state dict holds what the weights file holds: biases, scales,
     means, variances and weights of each layer; layers that share parameters have the same tensors.
 
+    A recurrent network is one step, from states of zeros; `step` takes and gives the states. With `steps` T it takes
+    whole sequences, [T, N, ...], and gives [T, N, ...].
+
     >>> from layoutbridge.darknet.reading.build import build_network
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg
     >>> cfg = "[net]\\nwidth=4\\nheight=4\\nchannels=8\\n[reorg]\\nstride=2\\n"
@@ -114,15 +132,22 @@ class DarknetModule(torch.nn.Module):
     """
 
     def __init__(
-        self, network: Network, arrays: Arrays, header: Header | None = None, trailing: NDArray[np.uint8] | None = None
+        self,
+        network: Network,
+        arrays: Arrays,
+        header: Header | None = None,
+        trailing: NDArray[np.uint8] | None = None,
+        *,
+        steps: int | None = None,
     ) -> None:
+        check_steps(network, steps)
         super().__init__()
-        self.in_shape = network.in_shape
+        self.in_shape, self.steps = network.in_shape, steps
         self.header, self.trailing = header, b"" if trailing is None else trailing.tobytes()
         self.names = tuple(layer.name for layer in network.layers)
         made: list[DarknetLayer] = []
         for layer in network.layers:
-            module = DarknetLayer(network, layer, arrays)
+            module = DarknetLayer(network, layer, arrays, steps)
             owners = {p.name: made[p.shared_with] for p in layer.parameters if p.shared_with is not None}
             module.hold({p.name: arrays[layer.index, p.name] for p in layer.parameters}, owners)
             made.append(module)
@@ -146,11 +171,56 @@ class DarknetModule(torch.nn.Module):
 
         Raises `ShapeError` for an x that does not fit, `ParameterError` for one of whole numbers.
         """
-        values = self._run(x, keep_all=every_layer)
-        return values if every_layer else values[-1]
+        values = self._run(self._taken(x), keep_all=every_layer, states={})
+        if every_layer:
+            return [self._given(value) for value in values]
+        return self._given(values[-1])
 
-    def _run(self, x: torch.Tensor, keep_all: bool) -> list[Any]:
-        """All layers' outputs for x; those that nothing reads any more are None but with `keep_all`."""
+    @overload
+    def step(
+        self, x: torch.Tensor, states: Mapping[str, torch.Tensor] | None = ..., every_layer: Literal[False] = ...
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
+
+    @overload
+    def step(
+        self, x: torch.Tensor, states: Mapping[str, torch.Tensor] | None = ..., *, every_layer: Literal[True]
+    ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]: ...
+
+    def step(
+        self, x: torch.Tensor, states: Mapping[str, torch.Tensor] | None = None, every_layer: bool = False
+    ) -> tuple[torch.Tensor | list[torch.Tensor], dict[str, torch.Tensor]]:
+        """What `forward` gives for one step x [N, ...], and the states behind it, by name [N, ...].
+
+        `states` are those behind the step before, zeros without. Raises as `forward`, and `ShapeError` for states that
+        do not fit.
+        """
+        carried = dict(states or {})
+        values = self._run(x, keep_all=every_layer, states=carried)
+        return (values if every_layer else values[-1]), carried
+
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The states by name, as `state_0_lstm_cell`, with the shapes of one picture; none with `steps`."""
+        return {name: shape for layer in self.layers for name, shape in layer.states.items()}
+
+    def _taken(self, x: torch.Tensor) -> torch.Tensor:
+        """x as a batch: a sequence [T, N, ...] as [T·N, ...]."""
+        if self.steps is None:
+            return x
+        if x.dim() != len(self.in_shape) + 2 or x.shape[0] != self.steps:
+            wanted = ", ".join(map(str, self.in_shape))
+            raise ShapeError(f"the input must be [{self.steps}, N, {wanted}], not {list(x.shape)}")
+        return x.reshape(-1, *x.shape[2:])
+
+    def _given(self, x: torch.Tensor) -> torch.Tensor:
+        """A batch as it is given: of a sequence as [T, N, ...]."""
+        return x if self.steps is None else x.reshape(self.steps, -1, *x.shape[1:])
+
+    def _run(self, x: torch.Tensor, keep_all: bool, states: dict[str, torch.Tensor]) -> list[Any]:
+        """All layers' outputs for x; those that nothing reads any more are None but with `keep_all`.
+
+        `states` are those before the step, zeros where there is none; they are replaced by those behind it.
+        """
         if x.dim() != len(self.in_shape) + 1 or tuple(x.shape[1:]) != self.in_shape:
             raise ShapeError(f"the input must be [N, {', '.join(map(str, self.in_shape))}], not {list(x.shape)}")
         if not x.is_floating_point():
@@ -158,7 +228,12 @@ class DarknetModule(torch.nn.Module):
         values: list[Any] = []
         for name, sources, done in zip(self.names, self._sources, self._done, strict=True):
             inputs = [x if source < 0 else values[source] for source in sources]
-            values.append(getattr(self, name)(*inputs))
+            layer = getattr(self, name)
+            made = layer(*inputs, *(_state(states, x, *state) for state in layer.states.items()))
+            if layer.states:
+                made, *after = made
+                states.update(zip(layer.states, after, strict=True))
+            values.append(made)
             if not keep_all:
                 for index in done:
                     values[index] = None
@@ -223,9 +298,10 @@ class DarknetProgram(DarknetModule):
         *,
         head: str = "darknet",
         every_layer: bool = False,
+        steps: int | None = None,
     ) -> None:
         self._read = output_layers(network, head)
-        super().__init__(network, arrays, header, trailing)
+        super().__init__(network, arrays, header, trailing, steps=steps)
         self._done = _last_uses(self._sources, kept=self._read)
         self._every_layer = every_layer
         self.boxes = _boxes(network, self._read, head) if head in HEAD_LAYOUTS else None
@@ -237,15 +313,24 @@ class DarknetProgram(DarknetModule):
             shapes = {name: shape for name, shape in shapes.items() if name not in layers} | layers
         self.output_shapes = shapes
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:  # type: ignore[override]
-        """The outputs for x [N, C, H, W] (or [N, K]), in the order of `output_shapes`; raises as `DarknetModule`."""
-        values = self._run(x, keep_all=self._every_layer)
+    def forward(  # type: ignore[override]
+        self, x: torch.Tensor, *states: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """The outputs for x [N, C, H, W] (or [N, K]), in the order of `output_shapes`; raises as `DarknetModule`.
+
+        Of a recurrent network the states before the step, in the order of `state_shapes`, follow x (all zeros where
+        none is given), and those behind it the outputs.
+        """
+        carried = dict(zip(self.state_shapes, states, strict=True)) if states else {}
+        x = self._taken(x)
+        values = self._run(x, keep_all=self._every_layer, states=carried)
         chosen = [x if index == INPUT else values[index] for index in self._read]
         if self.boxes is not None:
             chosen = [self.boxes(*chosen)]
         if self._every_layer:
             extra = chosen if self.boxes is not None else [x] * (INPUT in self._read)
             chosen = [*extra, *values]
+        chosen = [*map(self._given, chosen), *(carried[name] for name in self.state_shapes)]
         return chosen[0] if len(chosen) == 1 else tuple(chosen)
 
 
@@ -261,6 +346,16 @@ def _boxes(network: Network, heads: tuple[int, ...], kind: str) -> _Boxes:
     target = TorchTarget([network.shape_of(index) for index in heads])
     value, _ = append_head(target, network, dict(zip(heads, target.inputs, strict=True)), kind)
     return _Boxes(target, target.with_batch(value))
+
+
+def _state(states: Mapping[str, torch.Tensor], x: torch.Tensor, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """The state called `name` before a step with the input x."""
+    if name not in states:
+        return x.new_zeros(x.shape[0], *shape)
+    state = states[name]
+    if state.dim() != len(shape) + 1 or tuple(state.shape[1:]) != shape or state.shape[0] != x.shape[0]:
+        raise ShapeError(f"the state {name} must be {[x.shape[0], *shape]}, not {list(state.shape)}")
+    return state
 
 
 def _last_uses(sources: tuple[tuple[int, ...], ...], kept: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

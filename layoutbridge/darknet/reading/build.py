@@ -8,15 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from layoutbridge.darknet.reading import READERS, ignored_keys
+from layoutbridge.darknet.reading import READERS
 from layoutbridge.darknet.reading.activations import checked_activations
-from layoutbridge.darknet.reading.cfg import OUT_OF_SCOPE, RECURRENT
+from layoutbridge.darknet.reading.cfg import OUT_OF_SCOPE
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
 from layoutbridge.darknet.reading.place import Place
 from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
-from layoutbridge.darknet.structure.settings import Flavor
+from layoutbridge.darknet.structure.settings import Flavor, words
 from layoutbridge.errors import CfgError, ParameterError
 
+# Options that Darknet reads and that change nothing outside training: of every layer, and of [net]. Those of one kind
+# of layer are its `training_options`. Those of both forks stand together: a key of the other's training does no harm.
+_IGNORED_IN_LAYERS = words(
+    "truth onlyforward stopbackward dontsave dontload numload dontloadscales learning_rate smooth clip "
+    "dynamic_minibatch dont_update burnin_update train_only_bn"
+)
+_IGNORED_IN_NET = words(
+    "batch learning_rate learning_rate_min batches_per_cycle batches_cycle_mult momentum decay subdivisions "
+    "time_steps track augment_speed init_sequential_subdivisions sequential_subdivisions contrastive "
+    "contrastive_jit_flip contrastive_color unsupervised try_fix_nan weights_reject_freq equidistant_point "
+    "badlabels_rejection_percentage num_sigmas_reject_badlabels ema_alpha badlabels_reject_threshold "
+    "delta_rolling_max delta_rolling_avg delta_rolling_std seen workspace_size_limit_MB adam B1 B2 eps notruth "
+    "max_crop min_crop max_ratio min_ratio center clip flip blur gaussian_noise mixup cutmix mosaic mosaic_bound "
+    "letter_box label_smooth_eps resize_step attention adversarial_lr max_chart_loss angle aspect saturation "
+    "exposure hue power policy burn_in step scale steps scales seq_scales gamma max_batches random "
+    "optimized_memory"
+)
 _MOST_PARAMETERS = 1 << 36  # a quarter of a terabyte in float32
 
 
@@ -57,7 +74,7 @@ def build_network(
     options = Options(net, flavor, said)
     in_shape = _input_shape(options, size)
     letterbox = flavor == "alexey" and options.flag("letter_box")
-    options.ignore(*ignored_keys.NET)
+    options.ignore(*_IGNORED_IN_NET)
     options.report_unused()
     layers: list[Layer] = []
     total = 0
@@ -75,7 +92,7 @@ def build_network(
 def _layer(options: Options, index: int, net_shape: Shape, layers: Sequence[Layer], folder: str | None) -> Layer:
     in_shape = layers[-1].out_shape if layers else net_shape
     layer = READERS[options.section.kind](Place(options, index, in_shape, net_shape, layers, folder))
-    options.ignore(*ignored_keys.EVERY_LAYER, *layer.settings.training_options)
+    options.ignore(*_IGNORED_IN_LAYERS, *layer.settings.training_options)
     options.report_unused()
     return layer
 
@@ -84,8 +101,7 @@ def _refuse_out_of_scope(sections: Sequence[Section]) -> None:
     """Name what cannot be run before any layer is built."""
     for section in sections:
         if section.kind in OUT_OF_SCOPE:
-            kind = "recurrent layers are" if section.kind in RECURRENT else "this layer is"
-            raise CfgError(f"{section.where} is not supported: {kind} not in layoutbridge's scope")
+            raise CfgError(f"{section.where} is not supported: this layer is not in layoutbridge's scope")
         for key in ("xnor", "binary", "bin_output"):
             option = section.options.get(key)
             if section.kind == "convolutional" and option is not None and option.value.lstrip("+-0") != "":

@@ -88,17 +88,17 @@ class Options:
         """A list of finite numbers; empty where the key is missing."""
         return tuple(self._list(key, self._number, note_ends_list))
 
-    def activation(self, default: str) -> str:
-        """The `activation`: one that this flavour knows, or what an unknown name was chosen to mean."""
-        name = self.text("activation", default) or default
+    def activation(self, default: str, *, key: str = "activation") -> str:
+        """The activation at `key`: one that this flavour knows, or what an unknown name was chosen to mean."""
+        name = self.text(key, default) or default
         if name in self._activations:
             return self._activations[name]
         known = known_activations(self.flavor)
         if name in known:
             return name
         if name in ACTIVATIONS:
-            raise self.error(f"activation {name!r} exists only in Darknet's main fork (flavor 'alexey')", "activation")
-        raise self.error(f"activation {quoted(name)} is unknown{_advice(name, known)}", "activation")
+            raise self.error(f"activation {name!r} exists only in Darknet's main fork (flavor 'alexey')", key)
+        raise self.error(f"activation {quoted(name)} is unknown{_advice(name, known)}", key)
 
     def ignore(self, *keys: str) -> None:
         """These are read by Darknet too and change nothing here (training, display)."""

@@ -127,10 +127,10 @@ def connected(place: Place) -> Layer:
     activation = options.activation("logistic")
     batch_normalize = options.flag("batch_normalize")
     loads = not options.flag("dontload")
-    weights = replace(_parameter("weights", (output, inputs), loads), may_be_flipped=True)
-    parameters = [_parameter("biases", (output,), loads), weights]
+    weights = replace(stored_parameter("weights", (output, inputs), loads), may_be_flipped=True)
+    parameters = [stored_parameter("biases", (output,), loads), weights]
     if batch_normalize:
-        parameters += _normalization(output, loads and not options.flag("dontloadscales"))
+        parameters += normalization_parameters(output, loads and not options.flag("dontloadscales"))
     settings = Connected(output=output, batch_normalize=batch_normalize, activation=activation)
     return place.layer((output, 1, 1), settings, parameters)
 
@@ -160,8 +160,8 @@ def local(place: Place) -> Layer:
     place.check_padded(2 * padding, 2 * padding)
     rows, columns = counts
     parameters = (
-        _parameter("biases", (filters, rows, columns), loads),
-        _parameter("weights", (rows * columns, filters, channels * size * size), loads),
+        stored_parameter("biases", (filters, rows, columns), loads),
+        stored_parameter("weights", (rows * columns, filters, channels * size * size), loads),
     )
     settings = Local(filters=filters, size=size, stride=stride, padding=padding, activation=activation)
     return place.layer((filters, rows, columns), settings, parameters)
@@ -203,10 +203,10 @@ def _filter_parameters(
     options = place.options
     loads = not options.flag("dontload") and shared_with is None
     loads_scales = loads and not options.flag("dontloadscales")
-    names = [_parameter("biases", (filters,), loads, shared_with)]
+    names = [stored_parameter("biases", (filters,), loads, shared_with)]
     if batch_normalize:
-        names += _normalization(filters, loads_scales, shared_with)
-    names.append(_parameter("weights", shape, loads, shared_with, flipped))
+        names += normalization_parameters(filters, loads_scales, shared_with)
+    names.append(stored_parameter("weights", shape, loads, shared_with, flipped))
     if shared_with is not None:
         owned = {p.name: p.shape for p in place.layers[shared_with].parameters}
         for parameter in names:
@@ -239,7 +239,7 @@ def _only_first(place: Place, parameters: list[Parameter], filters: int) -> list
     return [replace(parameter, leading=count if parameter.leading else 0) for parameter in parameters]
 
 
-def _normalization(count: int, loads: bool, shared_with: int | None = None) -> list[Parameter]:
+def normalization_parameters(count: int, loads: bool, shared_with: int | None = None) -> list[Parameter]:
     """The three arrays of a batch norm, with what Darknet starts from where the file does not hold them."""
     return [
         Parameter(name, (count,), count if loads else 0, fill, shared_with=shared_with)
@@ -247,7 +247,8 @@ def _normalization(count: int, loads: bool, shared_with: int | None = None) -> l
     ]
 
 
-def _parameter(
+def stored_parameter(
     name: str, shape: Shape, loads: bool, shared_with: int | None = None, flipped: bool = False
 ) -> Parameter:
+    """An array that the weights file holds, but where the cfg says that it `loads` nothing."""
     return Parameter(name, shape, shape[0] if loads else 0, 0.0, flipped, shared_with)

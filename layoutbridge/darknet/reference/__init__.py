@@ -3,8 +3,8 @@
 It shares no code with any of them: each layer follows the C loops directly.
 """
 
-from layoutbridge.darknet.reference import combining, heads, moving, parametric, pointwise, pooling
-from layoutbridge.darknet.reference.passes import forward, forward_layer
+from layoutbridge.darknet.reference import combining, heads, moving, parametric, pointwise, pooling, recurrent
+from layoutbridge.darknet.reference.passes import forward, forward_layer, run_sequence
 from layoutbridge.darknet.reference.values import RULES
 
 __all__ = [
@@ -17,4 +17,6 @@ __all__ = [
     "parametric",
     "pointwise",
     "pooling",
+    "recurrent",
+    "run_sequence",
 ]

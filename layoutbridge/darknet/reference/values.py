@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -19,18 +19,33 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A layer, its inputs and its parameters in the dtype of the computation."""
+    """A layer, its inputs and its parameters in the dtype of the computation.
+
+    A batch is `steps` steps of a sequence, one behind another. `states` are a recurrent layer's before the first of
+    them, [N, ...] each; those behind the last one it puts into `carried`.
+    """
 
     layer: Layer
     inputs: tuple[Array, ...]
     parameters: Mapping[str, Array]
     flavor: Flavor
     batch: int
+    steps: int = 1
+    states: Mapping[str, Array] = field(default_factory=dict)
+    carried: dict[str, Array] = field(default_factory=dict)
 
     @property
     def x(self) -> Array:
         """The first input."""
         return self.inputs[0]
+
+    def part(self, name: str, x: Array) -> Array:
+        """What the part `name` of a recurrent layer makes of x [N, ...]."""
+        part = self.layer.part_called(name)
+        own = {parameter.name: self.parameters[part.key(parameter.name)] for parameter in part.parameters}
+        given = x.reshape(len(x), *part.in_shape)
+        result: Array = RULES[part.kind](Feed(part, (given,), own, self.flavor, len(x)), part.settings)
+        return result.reshape(len(x), *part.out_shape)
 
 
 Rule = Callable[[Feed, S], Array]

@@ -1,6 +1,6 @@
 """The kinds of layers that there are: the settings of each, and what holds of every layer of the kind.
 
-Those of detection layers stand in `heads`.
+Those of detection layers stand in `heads`, those with a state in `recurrent`.
 
 The definitions are those of the C sources of both forks: parser.c and the layers' own files.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from layoutbridge.darknet.structure import heads
+from layoutbridge.darknet.structure import heads, recurrent
 from layoutbridge.darknet.structure.settings import (
     Activated,
     Blur,
@@ -404,7 +404,7 @@ class Softmax(Settings):
 KINDS: Mapping[str, type[Settings]] = MappingProxyType(
     {
         settings.kind: settings
-        for settings in (*vars(heads).values(), *globals().values())
+        for settings in (*vars(heads).values(), *vars(recurrent).values(), *globals().values())
         if isinstance(settings, type) and issubclass(settings, Settings) and settings.kind
     }
 )

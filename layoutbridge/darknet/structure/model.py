@@ -9,10 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from layoutbridge.darknet.structure.recurrent import History, Recurrent
 from layoutbridge.darknet.structure.settings import Flavor, Settings
 
 Shape = tuple[int, ...]
-STATISTICS = ("means", "variances")  # parameters that Darknet collects while it trains; they are not trained
+_STATISTICS = ("means", "variances")  # parameters that Darknet collects while it trains; they are not trained
+
+
+def is_statistic(parameter: str) -> bool:
+    """Whether a parameter of this name is collected in training and not trained: a mean or a variance.
+
+    >>> is_statistic("variances"), is_statistic("input_means"), is_statistic("biases")
+    (True, True, False)
+    """
+    return parameter.rpartition("_")[2] in _STATISTICS
 
 
 def place_in(source: str, line: int) -> str:
@@ -83,8 +93,20 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """What a recurrent layer carries from step to step, zeros at first: a name within its layer, and the shape."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer. `inputs` are layer indices, -1 is the network's input; `settings` say of what kind it is, and more."""
+    """One layer. `inputs` are layer indices, -1 is the network's input; `settings` say of what kind it is, and more.
+
+    A recurrent one carries `states` and consists of `parts`, layers too, each called `part` within the layer of kind
+    `part_of`. Parts have no place of their own in the network: their parameters stand among the whole layer's.
+    """
 
     index: int
     line: int
@@ -93,6 +115,10 @@ class Layer:
     out_shape: Shape
     settings: Settings
     parameters: tuple[Parameter, ...] = ()
+    states: tuple[State, ...] = ()
+    parts: tuple[Layer, ...] = ()
+    part: str = ""
+    part_of: str = ""
 
     @property
     def kind(self) -> str:
@@ -101,8 +127,16 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """Its index and kind, as in `27_reorg`."""
-        return f"{self.index}_{self.kind}"
+        """Its index and kind, as in `27_reorg`; of a part as in `3_rnn/input`."""
+        return f"{self.index}_{self.part_of}/{self.part}" if self.part else f"{self.index}_{self.kind}"
+
+    def key(self, parameter: str) -> str:
+        """What a parameter is called in the whole layer: `input_biases` for the biases of the part `input`."""
+        return f"{self.part}_{parameter}" if self.part else parameter
+
+    def part_called(self, name: str) -> Layer:
+        """The part of that name; `KeyError` where it has none."""
+        return {part.part: part for part in self.parts}[name]
 
     @property
     def in_shape(self) -> Shape:
@@ -152,6 +186,16 @@ class Network:
     def parameter_count(self) -> int:
         """How many parameters all layers have, shared ones once."""
         return sum(layer.parameter_count for layer in self.layers)
+
+    @property
+    def states(self) -> tuple[tuple[Layer, State], ...]:
+        """Every state of the recurrent layers, in order."""
+        return tuple((layer, state) for layer in self.layers for state in layer.states)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether a sequence is more to it than a batch: a layer looks at other steps."""
+        return any(isinstance(layer.settings, (Recurrent, History)) for layer in self.layers)
 
     def shape_of(self, index: int) -> Shape:
         """The output shape of layer `index`; of the network's input at -1."""

@@ -53,6 +53,10 @@ class NcnnGraph(Scopes):
         super().__init__()
         self.layers = [NcnnLayer(_INPUT, INPUT_NAME, (), (INPUT_NAME,), lengths)]
 
+    def add_input(self, name: str, lengths: Mapping[int, Number]) -> None:
+        """Another input, called `name`."""
+        self.layers.append(NcnnLayer(_INPUT, name, (), (name,), lengths))
+
     def add(
         self, kind: str, inputs: Sequence[str], numbers: Mapping[int, Number] | None = None, *weights: Weight
     ) -> str:

@@ -276,6 +276,27 @@ class NcnnTarget:
         """Reduction."""
         return self._reduced(x, _LARGEST, axis)
 
+    # ------------------------------------------------------------------ sequences
+
+    def state(self, name: str, shape: Shape) -> NcnnValue:
+        """An input beside the first: the state of a recurrent layer before a step."""
+        self.graph.add_input(name, _lengths(shape))
+        return NcnnValue(name, shape)
+
+    def unstacked(self, x: NcnnValue, steps: int) -> list[NcnnValue]:
+        """Refused, but for one step."""
+        if steps > 1:
+            raise UnsupportedError("ncnn has no batch to hold the steps of a sequence: write one step, with its states")
+        return [x]
+
+    def stacked(self, values: Sequence[NcnnValue]) -> NcnnValue:
+        """The one step."""
+        (only,) = values
+        return only
+
+    def own_recurrence(self, *_: object) -> None:
+        """None: ncnn's GRU has tanh alone, and its layers go over whole sequences."""
+
     # ------------------------------------------------------------------ parts
 
     def _made(

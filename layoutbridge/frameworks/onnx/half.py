@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from onnx import NodeProto, TensorProto, helper
 
-from layoutbridge.frameworks.onnx.network_graph import Initializer
+from layoutbridge.frameworks.onnx.network.graph import Initializer
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _SUFFIXES: dict[int, str] = {FLOAT: "float32", HALF: "float16"}

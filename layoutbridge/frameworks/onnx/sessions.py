@@ -98,6 +98,15 @@ def run_in_reference(model: Any) -> Run:
     return run
 
 
+def fed(session: Any, x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """x [N, ...] for a model's first input, and zeros for the states [N, ...] that its metadata name."""
+    taken = session.get_inputs()[0].name
+    given = {taken: np.ascontiguousarray(x, np.float32)}
+    told = session.get_modelmeta().custom_metadata_map.get("states", "[]")
+    shapes = {each.name: each.shape[1:] for each in session.get_inputs()[1:] if f'"{each.name}"' in told}
+    return given | {name: np.zeros((len(x), *shape), np.float32) for name, shape in shapes.items()}
+
+
 @lru_cache(maxsize=1)
 def highest_loadable_opset() -> int:
     """The highest opset that the installed onnxruntime loads, found by loading; 0 where it loads none."""

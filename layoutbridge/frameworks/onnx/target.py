@@ -20,16 +20,19 @@ from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.graph import GraphBuilder
 from layoutbridge.frameworks.onnx.moves import fastest_lowering
-from layoutbridge.frameworks.onnx.network_graph import Graph
-from layoutbridge.frameworks.onnx.suppression import greedy_suppression
+from layoutbridge.frameworks.onnx.network.activations import activation
+from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of, with_steps, without_steps
+from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
+from layoutbridge.frameworks.onnx.network.winograd import extra_bytes, pays, winograd_conv2d
 from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
-from layoutbridge.frameworks.onnx.winograd import extra_bytes, pays, winograd_conv2d
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
     LazyArray,
     Padding,
     Pair,
+    RecurrentCell,
     Shape,
     copying_filters,
     dilated,
@@ -37,21 +40,9 @@ from layoutbridge.frameworks.primitives import (
     windows,
 )
 
-PICTURE_SHARE = "picture_share"
 LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
 _REDUCE_INPUT_OPSET = 18  # from here on ReduceMax takes its axes as an input
 _END = (1 << 63) - 1  # "to the end" of a Slice
-_DIRECT: dict[str, tuple[str, dict[str, str]]] = {
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("Relu", {}),
-    "leaky_relu": ("LeakyRelu", {"slope": "alpha"}),
-    "elu": ("Elu", {"alpha": "alpha"}),
-    "selu": ("Selu", {"alpha": "alpha", "gamma": "gamma"}),
-    "exp": ("Exp", {}),
-    "sqrt": ("Sqrt", {}),
-    "floor": ("Floor", {}),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +65,8 @@ class OnnxTarget:
 
     With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the scope and the name of
     the weights, with the bytes that a runtime holds beyond those of the file. `defaults` are inputs beside the first
-    that have a value already: an initializer's name and the lengths that others may have in its place.
+    that have a value already: an initializer's name and the lengths that others may have in its place. With `steps` T
+    the model takes and gives sequences, [T, N, ...] (`given`), and all between is a batch of T·N; `batch` is N's.
     """
 
     def __init__(
@@ -86,22 +78,30 @@ class OnnxTarget:
         open_size: bool = False,
         forms: Forms = PLAIN,
         winograd: bool = False,
+        steps: int | None = None,
     ) -> None:
         highest = onnx.defs.onnx_opset_version()
         if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
             span = f"from {LOWEST_OPSET} to {highest} (onnx {onnx.__version__})"
             raise ParameterError(f"the opset must be {span}, not {opset!r}")
         check_count("the batch", batch, may_be_open=True)
+        check_count("steps", steps, may_be_open=True)
         if open_size and len(in_shape) != 3:
             raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
         if winograd and open_size:
             raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
         self.graph = Graph(opset)
-        self.batch = batch
+        self.batch = batch if batch is None or steps is None else steps * batch
+        self.steps = steps
         self.forms = forms
         self.winograd = winograd
         self.in_winograd: dict[tuple[str, str], int] = {}
-        self.input = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
+        self.given = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
+        self.input = self.given
+        if steps is not None:
+            with self.scope("input"):
+                self.input = replace(self.given, name=without_steps(self.graph, self.given.name, in_shape))
+        self.states: dict[str, OnnxValue] = {}
         self.defaults: dict[str, tuple[str | int, ...]] = {}
         self._viewed: dict[str, OnnxValue] = {}  # a view's name: what it is a view of
         self._names: dict[str, str] = {}
@@ -121,9 +121,20 @@ class OnnxTarget:
         self._names[x.name] = name
         return x
 
+    def state(self, name: str, shape: Shape) -> OnnxValue:
+        """An input beside the first: the state of a recurrent layer before a step."""
+        self.states[name] = OnnxValue(name, shape, self.given.open if len(shape) == 3 else frozenset())
+        return self.states[name]
+
+    def as_output(self, x: OnnxValue, name: str) -> OnnxValue:
+        """x as `named`; of a sequence as [T, N, ...]."""
+        if self.steps is None or x.integer:
+            return self.named(x, name)
+        return self.named(replace(x, name=with_steps(self.graph, self._with_batch(x).name, x.shape, self.steps)), name)
+
     def has_name(self, x: OnnxValue) -> bool:
-        """Whether `named` gave it a name, or it is the input."""
-        return x.name in self._names or x.name == self.input.name
+        """Whether `named` gave it a name, or it is an input."""
+        return x.name in self._names or x.name == self.input.name or x.name in self.states
 
     def name_of(self, x: OnnxValue) -> str:
         """What the tensor is called in the model."""
@@ -314,22 +325,7 @@ class OnnxTarget:
 
     def activation(self, x: OnnxValue, function: Function, **numbers: float) -> OnnxValue:
         """One operator, or the few that runtimes recognise as one."""
-        add = self.graph.add
-        if function == "clip":
-            name = add("Clip", [x.name, self.graph.number(numbers["low"]), self.graph.number(numbers["high"])])
-        elif function == "swish":
-            name = add("Mul", [x.name, add("Sigmoid", [x.name])])
-        elif function == "mish" and self.forms.mish_by_exp:  # right at both ends, where exp is 0 or infinite
-            power = add("Exp", [x.name])
-            ratio = add("Mul", [power, add("Add", [power, self.graph.number(2.0)])])
-            below = add("Add", [add("Div", [self.graph.number(2.0), ratio]), self.graph.number(1.0)])
-            name = add("Div", [x.name, below])
-        elif function == "mish":  # the operator itself exists from opset 18 on, and has no kernel everywhere
-            name = add("Mul", [x.name, add("Tanh", [add("Softplus", [x.name])])])
-        else:
-            operator, attributes = _DIRECT[function]
-            name = add(operator, [x.name], **{attributes[key]: float(value) for key, value in numbers.items()})
-        return replace(x, name=name)
+        return replace(x, name=activation(self.graph, x.name, function, numbers, mish_by_exp=self.forms.mish_by_exp))
 
     def add(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
         """Add."""
@@ -368,6 +364,24 @@ class OnnxTarget:
             name = self.graph.add("ReduceMax", [x.name, self.graph.integers([axis + 1])], keepdims=1)
         return self._reduced(x, axis, name)
 
+    # ------------------------------------------------------------------ sequences
+
+    def unstacked(self, x: OnnxValue, steps: int) -> list[OnnxValue]:
+        """Reshape, Split."""
+        self._closed(x, "takes a sequence apart")
+        return [replace(x, name=name) for name in steps_of(self.graph, self._with_batch(x).name, x.shape, steps)]
+
+    def stacked(self, values: Sequence[OnnxValue]) -> OnnxValue:
+        """Concat along the batch."""
+        return replace(values[0], name=self.graph.add("Concat", [value.name for value in values], axis=0))
+
+    def own_recurrence(
+        self, x: OnnxValue, cell: RecurrentCell, before: Sequence[OnnxValue], steps: int
+    ) -> tuple[OnnxValue, ...]:
+        """LSTM or GRU."""
+        names = own_layer(self.graph, self._with_batch(x).name, cell, [state.name for state in before], steps)
+        return tuple(OnnxValue(name, (cell.outputs,)) for name in names)
+
     # ------------------------------------------------------------------ only here
 
     def non_max_suppression(
@@ -384,26 +398,24 @@ class OnnxTarget:
 
         A row is picture, class, box. Boxes are x, y (of their centre), w, h as shares of the input. A score over the
         threshold counts where the objectness (1, K), if there is one, is over it, too. Without `exponent` it is
-        NonMaxSuppression; with one, `onnx.suppression`. Then the picture's own shape matters: the model has an input
-        `picture_share` [1 or N, 2], the share of its width and of its height that a picture takes, by default all.
+        NonMaxSuppression; with one, `network.suppression`. Then the picture's own shape matters: the model has an
+        input `picture_share` [1 or N, 2], the share of its width and of its height that a picture takes, by default
+        all.
         """
-        add = self.graph.add
         boxes, scores = self._with_batch(boxes), self._with_batch(scores)
-        ranks = scores.name
-        if objectness is not None:
-            sure = add("Greater", [objectness.name, self.graph.number(threshold)])
-            ranks = add("Where", [sure, ranks, self.graph.number(0.0)])
-        if exponent is None:
-            kept = (LazyArray.of(f"constants/nms_{float(value)}", [value]) for value in (overlap, threshold))
-            limits = [self.graph.integers([boxes.shape[0]]), *map(self.graph.parameter, kept)]
-            name = add("NonMaxSuppression", [boxes.name, ranks, *limits], center_point_box=1)
-            return OnnxValue(name, (0, 3), open=frozenset({0}), integer=True)
-        share = self.graph.parameter(LazyArray.of(PICTURE_SHARE, [[1.0, 1.0]]))
-        self.defaults[share] = ("pictures", 2)
-        share = add("Unsqueeze", [add("Concat", [share, share], axis=1), self.graph.integers([1])])
-        placed = add("Div", [boxes.name, share])
-        limits_ = {"overlap": overlap, "threshold": threshold, "exponent": exponent}
-        name = greedy_suppression(self.graph, placed, ranks, scores.shape[0], **limits_)
+        sure = None if objectness is None else objectness.name
+        name, share = non_max_suppression(
+            self.graph,
+            boxes.name,
+            scores.name,
+            sure,
+            scores.shape,
+            overlap=overlap,
+            threshold=threshold,
+            exponent=exponent,
+        )
+        if share is not None:
+            self.defaults[share] = ("pictures", 2)
         return OnnxValue(name, (0, 3), open=frozenset({0}), integer=True)
 
     # ------------------------------------------------------------------ parts

@@ -18,7 +18,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import Progress, whole_file
-from layoutbridge.frameworks.onnx.network_graph import Initializer
+from layoutbridge.frameworks.onnx.network.graph import Initializer
 
 LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
 _LEAST_EXTERNAL = 1024  # bytes; smaller ones stay: a Reshape's lengths are read by shape inference

@@ -83,21 +83,21 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def export_saved_model(model: keras.Model, path: Path, names: Sequence[str] = ()) -> None:
-    """Write `model` of one input as a SavedModel folder, without TensorFlow's remarks.
+    """Write `model` as a SavedModel folder, without TensorFlow's remarks.
 
-    `serve(x)` of it returns what the model does; its signature, "serving_default", gives the outputs these `names`.
+    `serve(x)` of it (of several inputs their list) returns what the model does; its signature, "serving_default", takes
+    the inputs by their names, and gives the outputs these `names`.
     """
     import keras
     import tensorflow as tf
 
-    def named(x: Any) -> dict[str, Any]:
-        results = model(x, training=False)
+    def named(*given: Any) -> dict[str, Any]:
+        results = model(list(given) if len(given) > 1 else given[0], training=False)
         return dict(zip(names, results if isinstance(results, list) else [results], strict=True))
 
-    (taken,) = model.inputs
-    signature = [keras.InputSpec(shape=taken.shape, dtype=taken.dtype, name=taken.name)]
+    signature = [keras.InputSpec(shape=taken.shape, dtype=taken.dtype, name=taken.name) for taken in model.inputs]
     archive = keras.export.ExportArchive()
-    archive.track_and_add_endpoint("serve", model, signature)
+    archive.track_and_add_endpoint("serve", model, signature if len(signature) == 1 else [signature])
     if names:
         archive.add_endpoint("serving_default", named, signature)
     here, logger = get_ident(), tf.get_logger()

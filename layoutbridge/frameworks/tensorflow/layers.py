@@ -101,6 +101,77 @@ class Reduction(keras.layers.Layer):
 
 
 @_registered()
+class StepsAsBatch(keras.layers.Layer):
+    """Sequences [N, T, ...] as a batch [N·T, ...]."""
+
+    def call(self, inputs: Any) -> Any:
+        """The steps of each sequence, one behind another."""
+        return tf.reshape(inputs, [-1, *inputs.shape[2:]])
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Both lengths multiplied, where both are known."""
+        batch, steps, *rest = input_shape
+        return (None if batch is None or steps is None else batch * steps, *rest)
+
+
+@_registered()
+class BatchAsSteps(keras.layers.Layer):
+    """A batch [N·T, ...] as sequences [N, T, ...] of `steps` T."""
+
+    def __init__(self, steps: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.steps = steps
+
+    def call(self, inputs: Any) -> Any:
+        """The sequences."""
+        return tf.reshape(inputs, [-1, self.steps, *inputs.shape[1:]])
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The batch divided."""
+        batch, *rest = input_shape
+        return (None if batch is None else batch // self.steps, self.steps, *rest)
+
+    def get_config(self) -> dict[str, Any]:
+        """The steps."""
+        return {**super().get_config(), "steps": self.steps}
+
+
+@_registered()
+class OneStep(keras.layers.Layer):
+    """Step `number` of sequences [N, T, ...], a batch [N, ...]."""
+
+    def __init__(self, number: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.number = number
+
+    def call(self, inputs: Any) -> Any:
+        """The step."""
+        return inputs[:, self.number]
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """That of the input without its second axis."""
+        return (input_shape[0], *input_shape[2:])
+
+    def get_config(self) -> dict[str, Any]:
+        """Which step."""
+        return {**super().get_config(), "number": self.number}
+
+
+@_registered()
+class StackedSteps(keras.layers.Layer):
+    """Batches [N, ...], a step each, as sequences [N, T, ...]."""
+
+    def call(self, inputs: Any) -> Any:
+        """The sequences."""
+        return tf.stack(inputs, axis=1)
+
+    def compute_output_shape(self, input_shape: Sequence[Sequence[int | None]]) -> tuple[int | None, ...]:
+        """That of a step, with an axis for the steps."""
+        batch, *rest = input_shape[0]
+        return (batch, len(input_shape), *rest)
+
+
+@_registered()
 class LeastPadding2D(keras.layers.Layer):
     """Pads rows and columns with the least float, which no maximum takes; `padding` is top, left, bottom, right."""
 
@@ -176,7 +247,17 @@ class LocallyConnected2D(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-LAYERS = (Parameter, Arithmetic, Reduction, LeastPadding2D, LocallyConnected2D)
+LAYERS = (
+    Parameter,
+    Arithmetic,
+    Reduction,
+    StepsAsBatch,
+    BatchAsSteps,
+    OneStep,
+    StackedSteps,
+    LeastPadding2D,
+    LocallyConnected2D,
+)
 
 
 # ---------------------------------------------------------------------- Keras' own layers

@@ -28,9 +28,13 @@ from layoutbridge.frameworks.primitives import (
 from layoutbridge.frameworks.tensorflow import layout as layouts
 from layoutbridge.frameworks.tensorflow.layers import (
     Arithmetic,
+    BatchAsSteps,
     LeastPadding2D,
     LocallyConnected2D,
+    OneStep,
     Reduction,
+    StackedSteps,
+    StepsAsBatch,
     fix_statistics,
 )
 from layoutbridge.frameworks.tensorflow.values import LAST, Held, KerasGraph, KerasValue, along_one_axis, spread
@@ -341,6 +345,34 @@ class KerasTarget(KerasGraph):
     def reduce_max(self, x: KerasValue, axis: int) -> KerasValue:
         """Reduction of `frameworks.tensorflow.layers`."""
         return self._reduced(x, axis, "max")
+
+    # ------------------------------------------------------------------ sequences
+
+    def unstacked(self, x: KerasValue, steps: int) -> list[KerasValue]:
+        """BatchAsSteps, then OneStep for each."""
+        x = self.present(x)
+        sequence = self.as_steps(x.tensor, steps)
+        parts = (self.apply(OneStep(k, name=self.name(f"step_{k}")), sequence) for k in range(steps))
+        return [replace(x, tensor=part) for part in parts]
+
+    def stacked(self, values: Sequence[KerasValue]) -> KerasValue:
+        """StackedSteps, then StepsAsBatch."""
+        first = values[0]
+        alike = [value if value.layout == first.layout else self.in_own_layout(value) for value in values]
+        if any(value.layout != first.layout for value in alike):
+            alike = [self.in_own_layout(value) for value in values]
+        dimensions = tuple(alike[0].tensor.shape[1:])
+        tensors = [self.viewed(value.tensor, dimensions) for value in alike]
+        together = self.apply(StackedSteps(name=self.name("stacked")), tensors)
+        folded = self.apply(StepsAsBatch(name=self.name("steps_as_batch")), together)
+        return replace(alike[0], tensor=folded)
+
+    def as_steps(self, tensor: Any, steps: int) -> Any:
+        """A tensor [N·T, ...] as [N, T, ...]."""
+        return self.apply(BatchAsSteps(steps, name=self.name("batch_as_steps")), tensor)
+
+    def own_recurrence(self, *_: object) -> None:
+        """None: a layer of Keras' own holds all gates in one weight, and Darknet's are trained one by one."""
 
     # ------------------------------------------------------------------ parts
 

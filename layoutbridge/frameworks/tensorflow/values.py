@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -23,10 +23,11 @@ from layoutbridge.algebra.moves import transpose
 from layoutbridge.algebra.parts import in_parts
 from layoutbridge.frameworks.primitives import LazyArray, Pair, Shape
 from layoutbridge.frameworks.tensorflow import layout as layouts
-from layoutbridge.frameworks.tensorflow.layers import Parameter, given
+from layoutbridge.frameworks.tensorflow.layers import Parameter, StepsAsBatch, given
 from layoutbridge.frameworks.tensorflow.layout import AxisView, Layout
 
 _INPUT = "input"
+_ROOT = "graph"  # where no scope is open
 _DTYPE = "float32"  # of everything, whatever Keras' global settings say
 _MOST_AXES = 5  # of a Permute, beside the batch: LiteRT transposes six at most
 LAST = (1, 2, 0)  # the axes of (C, H, W) as pictures are held
@@ -62,26 +63,49 @@ class Held(LazyArray):
 class KerasGraph:
     """The layers of a model while they are made: their names, and how values are held between them."""
 
-    def __init__(self, in_shape: Shape, data_format: str = "channels_last", batch: int | None = None) -> None:
-        layout: Layout = ()
-        dimensions, origin = in_shape, _INPUT
-        if len(in_shape) == 3 and data_format == "channels_last":
-            layout, origin = layouts.axes_in_order(in_shape, LAST), ""
-            dimensions = (*in_shape[1:], in_shape[0])
-        tensor = keras.Input(dimensions, batch, _DTYPE, name=_INPUT)
-        self.input = KerasValue(in_shape, tensor, layout, origin=origin)
-        self.where = "graph"
+    def __init__(
+        self,
+        in_shape: Shape,
+        data_format: str = "channels_last",
+        batch: int | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self.where = _ROOT
         self._names: Counter[str] = Counter({_INPUT: 1})
         self._latest: dict[str, Any] = {}  # the last layer of each scope, where none bears the scope's own name yet
         self.shared: dict[Any, Any] = {}  # layers by what they are made of, to be called again for the same
         self._moved: dict[tuple[int, Layout, Layout], Any] = {}  # tensors that were brought into another layout
         self._kept: list[Any] = []  # the tensors whose ids stand there
+        self._data_format, self._batch, self.steps = data_format, batch, steps
+        self.given = self.input = self._entry(_INPUT, in_shape, steps)
+        if steps is not None:
+            folded = self.apply(StepsAsBatch(name=self.name("steps_as_batch")), self.input.tensor)
+            self.input = replace(self.input, tensor=folded)
+        self.states: list[KerasValue] = []
+
+    def state(self, name: str, shape: Shape) -> KerasValue:
+        """An input beside the first: the state of a recurrent layer before a step."""
+        self.states.append(self._entry(name, shape))
+        return self.states[-1]
+
+    def _entry(self, name: str, shape: Shape, steps: int | None = None) -> KerasValue:
+        layout: Layout = ()
+        dimensions, origin = shape, _INPUT
+        if len(shape) == 3 and self._data_format == "channels_last":
+            layout, origin = layouts.axes_in_order(shape, LAST), ""
+            dimensions = (*shape[1:], shape[0])
+        leading = () if steps is None else (steps,)
+        tensor = keras.Input((*leading, *dimensions), self._batch, _DTYPE, name=name)
+        return KerasValue(shape, tensor, layout, origin=origin)
 
     # ------------------------------------------------------------------ names
 
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Within it, layers are called `name`, or `name_part`; within another scope that stands before it."""
+        return self._at(name if self.where == _ROOT else f"{self.where}_{name}")
+
     @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Within it, layers are called `name`, or `name_part`."""
+    def _at(self, name: str) -> Iterator[None]:
         before, self.where = self.where, name
         try:
             yield
@@ -131,7 +155,7 @@ class KerasGraph:
             if key not in self._moved:
                 if x.origin:
                     reason = "last" if x.origin == _INPUT else "permuted"
-                with self.scope(x.origin or self.where):
+                with self._at(x.origin or self.where):
                     self._moved[key] = self.moved_by(tensor, steps, dimensions, reason)
                 self._kept.append(tensor)
             tensor = self._moved[key]

@@ -285,6 +285,24 @@ class TorchTarget:
         """amax."""
         return self._reduced(torch.amax, x, axis)
 
+    # ------------------------------------------------------------------ sequences
+
+    def unstacked(self, x: TorchValue, steps: int) -> list[TorchValue]:
+        """unbind of a view."""
+        parts = self.program.record(_steps, self.with_batch(x).number, rest=(steps,))
+        return [replace(x, number=self.program.record(getitem, parts, rest=(k,)), batched=True) for k in range(steps)]
+
+    def stacked(self, values: Sequence[TorchValue]) -> TorchValue:
+        """cat along the batch."""
+        return replace(values[0], number=self.program.record(_joined, *(v.number for v in values), axis=0))
+
+    def own_recurrence(self, *_: object) -> None:
+        """None: PyTorch's own LSTM and GRU hold their weights in another form, which could not be trained here."""
+
+    def together(self, values: Sequence[TorchValue]) -> TorchValue:
+        """Several as a tuple, the result of a program."""
+        return replace(values[0], number=self.program.record(_tuple, *(value.number for value in values)))
+
     # ------------------------------------------------------------------ parts
 
     def _source(self, array: LazyArray) -> Source:
@@ -341,6 +359,14 @@ class TorchTarget:
 
 def _repeated(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return x.expand(like.shape[0], *x.shape[1:])
+
+
+def _steps(x: torch.Tensor, steps: int) -> tuple[torch.Tensor, ...]:
+    return x.reshape(steps, -1, *x.shape[1:]).unbind()
+
+
+def _tuple(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return values
 
 
 def _joined(*parts: torch.Tensor, axis: int) -> torch.Tensor:

@@ -72,7 +72,7 @@ def off_from(index, by=1e-3):
         outputs = runner("onnx").run(network, parameters, x, every_layer)
         return [output + (by * np.abs(output).max() if k >= index else 0) for k, output in enumerate(outputs)]
 
-    return Runner(runs, "numpy")
+    return Runner(runs, runs, "numpy")
 
 
 @needs_onnx
@@ -168,7 +168,7 @@ def test_one_targets_outputs_are_gone_when_the_next_runs():
         held.extend([*map(weakref.ref, outputs), weakref.ref(model)])
         return outputs
 
-    one = Runner(runs, "numpy")
+    one = Runner(runs, runs, "numpy")
     assert check_runners(net.network, net.parameters, {"a": one, "b": one, "c": one}).ok
     assert len(held) == 3 * (1 + len(net.network.layers))
 
@@ -182,7 +182,11 @@ def test_a_target_that_is_not_installed_is_told():
         raise UnsupportedError("net.cfg, line 3: no such layer there")
 
     net = passthrough()
-    runners = {"onnx": runner("onnx"), "ncnn": Runner(missing, "ncnn"), "other": Runner(unsupported, "numpy")}
+    runners = {
+        "onnx": runner("onnx"),
+        "ncnn": Runner(missing, missing, "ncnn"),
+        "other": Runner(unsupported, unsupported, "numpy"),
+    }
     checked = check_runners(net.network, net.parameters, runners, optional=runners)
     assert checked.ok
     assert [target.status for target in checked.targets] == ["equal", "missing", "unsupported"]
@@ -318,7 +322,9 @@ def test_what_an_l2norm_divides_is_as_in_darknet(tmp_path):
     )
     checked = check_runners(net.network, parameters, {"onnx": runner("onnx")}, x=0 * x)
     assert (checked.ok, checked.targets[0].status, checked.first_over) == (False, "not finite", checked.rows[3])
-    with_numbers = Runner(lambda *given: [np.nan_to_num(y) for y in runner("onnx").run(*given)], "numpy")
+    with_numbers = dataclasses.replace(
+        runner("onnx"), run=lambda *given: [np.nan_to_num(y) for y in runner("onnx").run(*given)]
+    )
     assert not check_runners(net.network, parameters, {"zeros": with_numbers}, x=x).ok
 
 

@@ -213,7 +213,7 @@ BAD = [
     (NET + "[conv]x\n", "line 5: '[conv]x' is no section"),
     (NET + "[convolutionnal]\n", "line 5: unknown section '[convolutionnal]'; did you mean [convolutional]?"),
     (NET + "[deconv]\n", "line 5: [deconv] exists only in the original Darknet: read it with flavor 'pjreddie'"),
-    (NET + CONV + "[lstm]\n", "line 7: [lstm] is not supported"),
+    (NET + CONV + "[contrastive]\n", "line 7: [contrastive] is not supported"),
     (NET + CONV + "xnor=1\n", "line 7: [conv] xnor=1 is not supported"),
     (NET + "[contrastive]\n", "line 5: [contrastive] is not supported"),
     (
@@ -277,8 +277,8 @@ def test_one_clear_line(text, said, tmp_path):
 
 
 def test_out_of_scope_is_named_before_any_other_error():
-    with pytest.raises(CfgError, match=r"line 7: \[gru\] is not supported"):
-        built(NET + "[conv]\nfilters=x\n[gru]\n")
+    with pytest.raises(CfgError, match=r"line 7: \[contrastive\] is not supported"):
+        built(NET + "[conv]\nfilters=x\n[contrastive]\n")
 
 
 def test_files_that_are_no_cfg(tmp_path):

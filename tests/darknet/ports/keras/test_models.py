@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.darknet.meaning import Context
 from layoutbridge.darknet.ports.check import check_runners
-from layoutbridge.darknet.ports.port import Runner
+from layoutbridge.darknet.ports.table import runner
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
@@ -70,7 +71,7 @@ def test_every_layer_is_darknets(name, data_format):
 @pytest.mark.parametrize("share", SHARES)
 def test_drawn_networks(flavor, share, tmp_path):
     def run(data_format):
-        return Runner(lambda *given: run_keras(*given, data_format=data_format), "tensorflow")
+        return replace(runner("keras"), run=partial(run_keras, data_format=data_format))
 
     runners = {data_format: run(data_format) for data_format in FORMATS}
     for number, (text, network) in share_of(buildable(flavor, 60), share):

@@ -383,15 +383,15 @@ def test_what_is_refused(tmp_path):
     assert not path.exists()
 
 
-class Crnn(Settings):
-    kind = "crnn"
+class Unwritten(Settings):
+    kind = "unwritten"
 
 
 def test_a_kind_without_a_meaning_is_named_before_any_work(tmp_path):
     net = golden("alexey/residual")
-    layers = (*net.layers[:-1], replace(net.layers[-1], settings=Crnn(), line=77))
+    layers = (*net.layers[:-1], replace(net.layers[-1], settings=Unwritten(), line=77))
     network = Network("alexey", "net.cfg", net.network.in_shape, layers)
-    with pytest.raises(UnsupportedError, match=r"net\.cfg, line 77: \[crnn\]"):
+    with pytest.raises(UnsupportedError, match=r"net\.cfg, line 77: \[unwritten\]"):
         write_onnx(network, {}, tmp_path / "net.onnx")
 
 

@@ -27,9 +27,10 @@ from tests.onnx_runtimes import OTHER_RUNTIMES, RUN_IN
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from layoutbridge.darknet.ports.onnx import WinogradUse, run_model, run_onnx, write_onnx  # noqa: E402
+from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx  # noqa: E402
+from layoutbridge.darknet.ports.onnx_model import WinogradUse  # noqa: E402
 from layoutbridge.frameworks.onnx import target as onnx_target  # noqa: E402
-from layoutbridge.frameworks.onnx import winograd as onnx_winograd  # noqa: E402
+from layoutbridge.frameworks.onnx.network import winograd as onnx_winograd  # noqa: E402
 
 TOLERANCE = 1e-5  # of a layer's largest value, as of the direct form
 REAL = ("alexey/yolov4-tiny", "pjreddie/yolov2-tiny", "alexey/yolov2", "pjreddie/resnet18", "alexey/vgg-conv")

@@ -435,13 +435,13 @@ def test_a_missing_torch_names_the_extra(monkeypatch, tmp_path):
 
 
 def test_a_kind_without_a_meaning_names_its_line(tmp_path):
-    class Crnn(Settings):
-        kind = "crnn"
+    class Unwritten(Settings):
+        kind = "unwritten"
 
     net = made(SMALL, tmp_path)
-    layers = (*net.layers[:-1], replace(net.layers[-1], settings=Crnn()))
+    layers = (*net.layers[:-1], replace(net.layers[-1], settings=Unwritten()))
     strange = DarknetNetwork(replace(net.network, layers=layers), net.weights)
-    with pytest.raises(UnsupportedError, match=rf"net.cfg, line {layers[-1].line}: \[crnn\]"):
+    with pytest.raises(UnsupportedError, match=rf"net.cfg, line {layers[-1].line}: \[unwritten\]"):
         strange.to_torch()
 
 

@@ -13,10 +13,44 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 
-from layoutbridge.frameworks.onnx.network_graph import Graph
+from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.primitives import LazyArray, Shape
 
+PICTURE_SHARE = "picture_share"
 _Kind = tuple[int, list[str | int | None]]  # an element type and lengths
 _TABLE = (2, 2, 2, 1)  # columns of a candidate: least corner, largest corner, centre, area
+
+
+def non_max_suppression(
+    graph: Graph,
+    boxes: str,
+    scores: str,
+    objectness: str | None,
+    shape: Shape,
+    *,
+    overlap: float,
+    threshold: float,
+    exponent: float | None,
+) -> tuple[str, str | None]:
+    """The kept boxes as `greedy_suppression`; and the input that tells pictures' shares, where distances count.
+
+    `shape` is that of the scores, (classes, K); those of boxes with an objectness [N, 1, K] not over the threshold do
+    not count. Without an `exponent` it is NonMaxSuppression, whose overlap is the plain one.
+    """
+    add = graph.add
+    ranks = scores
+    if objectness is not None:
+        sure = add("Greater", [objectness, graph.number(threshold)])
+        ranks = add("Where", [sure, ranks, graph.number(0.0)])
+    if exponent is None:
+        kept = (LazyArray.of(f"constants/nms_{float(value)}", [value]) for value in (overlap, threshold))
+        limits = [graph.integers([shape[1]]), *map(graph.parameter, kept)]
+        return add("NonMaxSuppression", [boxes, ranks, *limits], center_point_box=1), None
+    share = graph.parameter(LazyArray.of(PICTURE_SHARE, [[1.0, 1.0]]))
+    spread = add("Unsqueeze", [add("Concat", [share, share], axis=1), graph.integers([1])])
+    placed = add("Div", [boxes, spread])
+    found = greedy_suppression(graph, placed, ranks, shape[0], overlap=overlap, threshold=threshold, exponent=exponent)
+    return found, share
 
 
 def greedy_suppression(

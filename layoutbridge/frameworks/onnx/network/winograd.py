@@ -25,7 +25,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.frameworks.onnx.network_graph import Graph
+from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.primitives import LazyArray, Padding, Shape
 
 TILE = 4  # outputs of one tile along an axis

@@ -1,0 +1,218 @@
+"""The ONNX model of a Darknet network while it is made: its graph, the outputs, float16, what Winograd's form takes.
+
+`ports.onnx` writes it. onnx is imported when a model is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layoutbridge.darknet.meaning import Arrays, Memory, Variant, write_layers
+from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression
+from layoutbridge.darknet.ports.outputs import check_head, check_steps, head_outputs
+from layoutbridge.darknet.ports.port import next_state, state_name
+from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.errors import ParameterError
+from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.onnx.forms import forms_for
+from layoutbridge.frameworks.onnx.versions import EXTRA
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+    from layoutbridge.frameworks.onnx.network.graph import Initializer
+    from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue
+
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradUse:
+    """How many of the network's `convolutions` are in Winograd's form, and what their weights take beyond the file's.
+
+    `extra_bytes` are those of the transformed weights that a runtime makes when it loads the model, less the file's.
+    """
+
+    layers: int
+    convolutions: int
+    extra_bytes: int
+
+    @property
+    def told(self) -> str:
+        """The same in a sentence."""
+        cost = f"a session takes {self.extra_bytes / 1e6:.1f} MB more for their weights, and seconds longer to load"
+        gain = cost if self.layers else "at these sizes it would gain nothing"
+        return f"Winograd's form in {self.layers} of {self.convolutions} convolutions: {gain}"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model, with its weights still unread; `outputs`, `unbatched` and `warnings` as of `Export`."""
+
+    model: ModelProto
+    initializers: list[Initializer]
+    outputs: Mapping[str, tuple[int | None, ...]]
+    unbatched: frozenset[str]
+    warnings: tuple[str, ...]
+    winograd: WinogradUse | None
+
+
+def build_model(
+    network: Network,
+    parameters: Arrays,
+    *,
+    head: str,
+    opset: int,
+    batch: int | None,
+    dynamic_size: bool,
+    keep_batch_norm: bool,
+    half: bool,
+    winograd: bool,
+    runtime: str | None,
+    every_layer: bool,
+    nms: Suppression | None,
+    steps: int | None,
+) -> BuiltModel:
+    """The model; the options are those of `onnx.write_onnx`, `nms` what is to be suppressed. Raises as that does."""
+    check_head(head)
+    forms = forms_for(runtime)
+    if winograd and half:
+        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
+    if nms is not None and head not in HEAD_LAYOUTS:
+        raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
+    require("onnx", "onnx", EXTRA)
+    from layoutbridge.frameworks.onnx.target import OnnxTarget
+
+    check_steps(network, steps)
+    target = OnnxTarget(
+        network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd, steps=steps
+    )
+    memory: Memory[OnnxValue] = Memory(1 if steps is None else steps)
+    if steps is None:
+        memory.before = {
+            (layer.index, state.name): target.state(state_name(layer, state), state.shape)
+            for layer, state in network.states
+        }
+    written: dict[str, OnnxValue] = {}
+
+    def finish(layer: Layer, value: OnnxValue) -> OnnxValue:
+        if not every_layer and (not value.batched or target.has_name(value)):
+            return value
+        with target.scope(layer.name):
+            written[layer.name] = named = target.as_output(value, layer.name)
+        return named if value.batched and steps is None else value
+
+    variant = Variant(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
+    values = write_layers(target, network, parameters, target.input, variant=variant, finish=finish, memory=memory)
+    outputs = {
+        output.name: written[output.name] if output.name in written else target.as_output(output.value, output.name)
+        for output in head_outputs(target, network, target.input, values, head, nms=nms)
+    }
+    if every_layer:
+        outputs |= written
+    if steps is None:
+        for layer, state in network.states:
+            with target.scope(layer.name):
+                name = next_state(state_name(layer, state))
+                outputs[name] = target.named(memory.after[layer.index, state.name], name)
+    return _assemble(target, network, values, outputs, half)
+
+
+def _assemble(
+    target: OnnxTarget, network: Network, values: Sequence[OnnxValue], outputs: Mapping[str, OnnxValue], half: bool
+) -> BuiltModel:
+    from onnx import TensorProto, helper
+
+    from layoutbridge.frameworks.onnx.half import in_half
+    from layoutbridge.version import __version__
+
+    nodes, initializers = target.graph.needed_for(outputs)
+    types: Mapping[str, int] = {}
+    warnings: tuple[str, ...] = ()
+    if half:
+        given = [target.given.name, *target.states]
+        converted = in_half(nodes, initializers, given, outputs, _stays_in_float32(network))
+        nodes, initializers, types = converted.nodes, converted.initializers, converted.types
+        warnings = tuple(_unfit_warnings(network, converted.unfit))
+    batch = "N" if target.batch is None else target.batch // (target.steps or 1)
+    leading = [batch] if target.steps is None else [target.steps, batch]
+
+    def describe(name: str, value: OnnxValue) -> ValueInfoProto:
+        if value.integer:
+            return helper.make_tensor_value_info(name, TensorProto.INT64, ["kept", *value.shape[1:]])
+        words = {0: "height", 1: "width"}
+        lengths = [
+            (words[axis - 1] if name == "input" else None) if axis in value.open else length
+            for axis, length in enumerate(value.shape)
+        ]
+        kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
+        return helper.make_tensor_value_info(name, kind, [*leading, *lengths])
+
+    held = {initializer.name for initializer in initializers}
+    beside = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, lengths)
+        for name, lengths in target.defaults.items()
+        if name in held
+    ]
+    made = {name for node in nodes for name in node.output}
+    inner = {target.name_of(value): value for value in values if value.batched}
+    graph = helper.make_graph(
+        nodes,
+        Path(network.source).stem or "darknet",
+        [*(describe(value.name, value) for value in (target.given, *target.states.values())), *beside],
+        [describe(name, value) for name, value in outputs.items()],
+        value_info=[describe(name, v) for name, v in inner.items() if name in made and name not in outputs]
+        if target.steps is None
+        else [],
+    )
+    opsets = [helper.make_opsetid("", target.graph.opset)]
+    model = helper.make_model(
+        graph,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="layoutbridge",
+        producer_version=__version__,
+        doc_string=f"Darknet network {network.source}, flavor {network.flavor}",
+    )
+    shapes = {
+        name: tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
+        for name, value in outputs.items()
+    }
+    shapes = {name: shape for name, shape in shapes.items() if name not in map(next_state, target.states)}
+    unbatched = frozenset(name for name, value in outputs.items() if value.integer)
+    used = _winograd_use(target, network) if target.winograd else None
+    return BuiltModel(model, initializers, shapes, unbatched, warnings, used)
+
+
+def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
+    convolutions = sum(layer.kind == "convolutional" for layer in network.layers)
+    held = {weights: extra for (_, weights), extra in target.in_winograd.items()}  # shared ones are held once
+    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()))
+
+
+def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
+    """Whether a node of the network's graph is computed in float32 where the others are in float16."""
+    from layoutbridge.frameworks.onnx.half import scope_of
+
+    layers = {layer.name: layer for layer in network.layers}
+
+    def stays(node: NodeProto) -> bool:
+        layer = layers.get(scope_of(node))  # None for what decodes boxes, which stands behind the layers
+        if layer is None or layer.settings.in_float32 or node.op_type == "BatchNormalization":
+            return True
+        return layer.settings.activation_in_float32 and node.op_type not in _PRODUCTS
+
+    return stays
+
+
+def _unfit_warnings(network: Network, unfit: Mapping[str, tuple[str, float]]) -> Iterator[str]:
+    for layer in network.layers:
+        if layer.name in unfit:
+            name, largest = unfit[layer.name]
+            yield (
+                f"{network.where(layer)}: {layer.name} stays in float32: '{name}' reaches {largest:.3g}, "
+                "which float16 (6.1e-05 to 65504) cannot hold"
+            )

@@ -1,0 +1,38 @@
+"""The activations in ONNX: one operator, or the few that runtimes recognise as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.primitives import Function
+
+_DIRECT: dict[str, tuple[str, dict[str, str]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "relu": ("Relu", {}),
+    "leaky_relu": ("LeakyRelu", {"slope": "alpha"}),
+    "elu": ("Elu", {"alpha": "alpha"}),
+    "selu": ("Selu", {"alpha": "alpha", "gamma": "gamma"}),
+    "exp": ("Exp", {}),
+    "sqrt": ("Sqrt", {}),
+    "floor": ("Floor", {}),
+}
+
+
+def activation(graph: Graph, x: str, function: Function, numbers: Mapping[str, float], *, mish_by_exp: bool) -> str:
+    """`function` of every element of x, `numbers` as `Function` names them; mish by its exponential alone, or not."""
+    add = graph.add
+    if function == "clip":
+        return add("Clip", [x, graph.number(numbers["low"]), graph.number(numbers["high"])])
+    if function == "swish":
+        return add("Mul", [x, add("Sigmoid", [x])])
+    if function == "mish" and mish_by_exp:  # right at both ends, where exp is 0 or infinite
+        power = add("Exp", [x])
+        ratio = add("Mul", [power, add("Add", [power, graph.number(2.0)])])
+        below = add("Add", [add("Div", [graph.number(2.0), ratio]), graph.number(1.0)])
+        return add("Div", [x, below])
+    if function == "mish":  # the operator itself exists from opset 18 on, and has no kernel everywhere
+        return add("Mul", [x, add("Tanh", [add("Softplus", [x])])])
+    operator, attributes = _DIRECT[function]
+    return add(operator, [x], **{attributes[key]: float(value) for key, value in numbers.items()})
