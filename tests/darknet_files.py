@@ -31,6 +31,8 @@ WHERE_ZOO = f"the zoo networks (cfg files of the forks, not copied here) are not
 GOLDEN = sorted(f"{path.parent.name}/{path.name}" for path in NETS.glob("*/*") if path.is_dir())
 RECURRENT = ROOT / "fixtures" / "recurrent"
 SEQUENCES = sorted(f"{path.parent.name}/{path.name}" for path in RECURRENT.glob("*/*") if path.is_dir())
+MORE = ROOT / "fixtures" / "more"
+MORE_NETS = sorted(f"{path.parent.name}/{path.name}" for path in MORE.glob("*/*") if path.is_dir())
 MOVING = ("reorg", "reorg3d", "route", "dropout", "empty")
 HEADER = struct.pack("<3iQ", 0, 2, 5, 12345)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from layoutbridge.darknet.meaning.activations import activate
+from layoutbridge.darknet.meaning.binary import binary_weights_and_bias, signs
 from layoutbridge.darknet.meaning.context import Context, means
 from layoutbridge.darknet.meaning.normalization import fold_of, folded, kept
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
@@ -23,10 +24,15 @@ _BLURS = {
 @means(Convolutional)
 def convolutional(context: Context[V], settings: Convolutional) -> V:
     """[convolutional]: a convolution, batch norm, the activation, the blur."""
-    weights, bias = weights_and_bias(context, settings)
     padding, dilation = settings.padding, settings.dilation
+    given = context.x
+    if settings.xnor:
+        given, padding = signs(context, padding)
+        weights, bias = binary_weights_and_bias(context, settings)
+    else:
+        weights, bias = weights_and_bias(context, settings)
     x = context.target.conv2d(
-        context.x,
+        given,
         weights,
         bias,
         stride=(settings.stride_y, settings.stride_x),
@@ -34,7 +40,7 @@ def convolutional(context: Context[V], settings: Convolutional) -> V:
         dilation=(dilation, dilation),
         groups=settings.groups,
     )
-    y = activate(context.target, _normalized(context, settings, x), settings.activation)
+    y = activate(context.target, x if bias is not None else kept(context, x), settings.activation)
     return blurred(context, y, settings.antialiasing)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,9 @@ from layoutbridge.darknet.ports.port import (
     state_name,
 )
 from layoutbridge.darknet.structure.heads import Region
-from layoutbridge.darknet.structure.model import Network, Shape, is_statistic
+from layoutbridge.darknet.structure.kinds import Convolutional
+from layoutbridge.darknet.structure.model import Layer, Network, Shape, is_statistic
+from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import check_count
@@ -361,13 +363,33 @@ class _TrainedContext(Context["KerasValue"]):
         from layoutbridge.frameworks.tensorflow.values import Held
 
         plain = Context.lazy(self, name)
-        return plain if is_statistic(name) else Held(plain.name, plain.shape, plain.rows)
+        if is_statistic(name):
+            return plain
+        held = Held(plain.name, plain.shape, plain.rows)
+        if not _shared_unlike(self.network, self.layer):
+            return held
+        target: Any = self.target
+        return replace(held, tensor=target.parameter(held, repeated=False))
 
     def constant(self, name: str, values: ArrayLike) -> LazyArray:
         """A constant of the layer's own, or what was computed from a parameter."""
         from layoutbridge.frameworks.tensorflow.derived import Derived
 
         return values.held(name) if isinstance(values, Derived) else Context.constant(self, name, values)
+
+
+def _shared_unlike(network: Network, layer: Layer) -> bool:
+    """Whether a layer's parameters are used by another one in another way: Keras shares whole layers alone."""
+    owner = next((p.shared_with for p in layer.parameters if p.shared_with is not None), layer.index)
+    users = [other for other in network.layers if any(p.shared_with == owner for p in other.parameters)]
+    return any(_use(other) != _use(network.layers[owner]) for other in users)
+
+
+def _use(layer: Layer) -> tuple[Shape, Settings]:
+    """What a layer does with its parameters, without what comes behind."""
+    settings = layer.settings
+    assert isinstance(settings, Convolutional)
+    return layer.in_shape, replace(settings, activation="linear", antialiasing=None, shared_with=None)
 
 
 def as_taken(x: NDArray[Any], data_format: str) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from layoutbridge.darknet.reading import READERS
 from layoutbridge.darknet.reading.activations import checked_activations
 from layoutbridge.darknet.reading.cfg import OUT_OF_SCOPE
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
+from layoutbridge.darknet.reading.parametric import asks_for_binary_output, with_binary_outputs
 from layoutbridge.darknet.reading.place import Place
 from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
 from layoutbridge.darknet.structure.settings import Flavor, words
@@ -77,16 +78,21 @@ def build_network(
     options.ignore(*_IGNORED_IN_NET)
     options.report_unused()
     layers: list[Layer] = []
+    binary: set[int] = set()
     total = 0
     for index, section in enumerate(kept):
-        layer = _layer(Options(section, flavor, said, meanings), index, in_shape, layers, folder)
+        of_layer = Options(section, flavor, said, meanings)
+        if section.kind == "convolutional" and asks_for_binary_output(of_layer):
+            binary.add(index)
+        layer = _layer(of_layer, index, in_shape, layers, folder)
         layers.append(layer)
         total += layer.parameter_count
         if total > _MOST_PARAMETERS:
             raise CfgError(f"{section.where} brings the parameters to {total:,}, over {_MOST_PARAMETERS:,}")
     cut = upto if upto is not None and upto < len(rest) else None
     chosen = tuple((name, meaning) for name, meaning in meanings.items() if name in used)
-    return Network(flavor, net.source, in_shape, tuple(layers), letterbox, cut, tuple(said), chosen)
+    finished = with_binary_outputs(layers, binary)
+    return Network(flavor, net.source, in_shape, finished, letterbox, cut, tuple(said), chosen)
 
 
 def _layer(options: Options, index: int, net_shape: Shape, layers: Sequence[Layer], folder: str | None) -> Layer:
@@ -102,13 +108,6 @@ def _refuse_out_of_scope(sections: Sequence[Section]) -> None:
     for section in sections:
         if section.kind in OUT_OF_SCOPE:
             raise CfgError(f"{section.where} is not supported: this layer is not in layoutbridge's scope")
-        for key in ("xnor", "binary", "bin_output"):
-            option = section.options.get(key)
-            if section.kind == "convolutional" and option is not None and option.value.lstrip("+-0") != "":
-                raise CfgError(
-                    f"{section.where_at(option.line)} {key}={option.value[:20]} is not supported: "
-                    "layers of binary weights are not in layoutbridge's scope"
-                )
 
 
 def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:

@@ -6,11 +6,22 @@ parameters: parser.c (load_convolutional_weights and its like).
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import prod
 
+from layoutbridge.darknet.reading.options import Options
 from layoutbridge.darknet.reading.place import Place, describe, reads
-from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
+from layoutbridge.darknet.structure.kinds import (
+    Connected,
+    Convolutional,
+    Deconvolutional,
+    Local,
+    Route,
+    Sam,
+    ScaleChannels,
+    Shortcut,
+)
 from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
 from layoutbridge.darknet.structure.settings import Blur
 
@@ -40,6 +51,7 @@ def convolutional(place: Place) -> Layer:
             raise place.error(f"{name} {count} cannot be split into groups={groups}", "groups")
     if flipped and groups > 1:
         raise place.error(f"flipped=1 with groups={groups} has no defined order of weights", "flipped")
+    xnor = _xnor(place, size, (stride_x, stride_y), padding, dilation, groups, antialiasing)
     blur = blur_of(antialiasing, stride_x, stride_y)
     if blur is not None:
         stride_x = stride_y = 1
@@ -67,11 +79,69 @@ def convolutional(place: Place) -> Layer:
         batch_normalize=batch_normalize,
         activation=activation,
         antialiasing=blur,
+        xnor=xnor,
         shared_with=shared_with,
     )
     out_shape = blurred(place, shape, blur)
     parameters = _filter_parameters(place, filters, weights, batch_normalize, flipped, shared_with)
     return place.layer(out_shape, settings, _only_first(place, parameters, filters))
+
+
+def _xnor(
+    place: Place, size: int, strides: tuple[int, int], padding: int, dilation: int, groups: int, antialiasing: int
+) -> bool:
+    """Whether weights and input are taken by their signs; an error for what the main fork has no such code for."""
+    options = place.options
+    if not options.flag("xnor"):
+        if options.flag("binary"):
+            options.warn(
+                "binary=1 is ignored without xnor=1, as on Darknet's CPU; its GPUs take the weights' signs", "binary"
+            )
+        if not place.original:
+            options.ignore("bin_output")
+        return False
+    if place.original:
+        return True
+    if strides[0] != strides[1]:
+        options.warn("xnor=1 is ignored, as in Darknet: the strides differ", "xnor")
+        return False
+    for name, value, fitting in (("groups", groups, 1), ("dilation", dilation, 1), ("antialiasing", antialiasing, 0)):
+        if value != fitting:
+            raise place.error(f"xnor=1 with {name}={value} cannot be run: Darknet's xnor layers ignore it", name)
+    channels = place.in_shape[0]
+    if channels % 32 and not (size == 3 and strides == (1, 1) and padding == 1):
+        raise place.error(
+            f"xnor=1 of {channels} input channels at size={size}, stride={strides[0]}, padding {padding} cannot be "
+            "run: Darknet packs 32 channels at a time, and others in windows of 3 by steps of 1 alone",
+            "xnor",
+        )
+    return True
+
+
+def asks_for_binary_output(options: Options) -> bool:
+    """Whether a [convolutional] asks for what `with_binary_outputs` does; the original has no such thing."""
+    return options.flavor == "alexey" and options.flag("xnor") and options.flag("bin_output")
+
+
+def with_binary_outputs(layers: Sequence[Layer], asking: Collection[int]) -> tuple[Layer, ...]:
+    """The layers, those with `bin_output` (by index) without their activation, where the main fork drops it.
+
+    It does so in an xnor layer, unless a [route] lists the layer, or a [shortcut], [scale_channels] or [sam] comes
+    directly behind it or names it (first). Definition: parser.c (parse_network_cfg_custom), network.c
+    (calculate_binary_weights).
+    """
+    kept: set[int] = set()
+    for layer in layers:
+        if isinstance(layer.settings, Route):
+            kept.update(layer.inputs)
+        elif isinstance(layer.settings, (Shortcut, ScaleChannels, Sam)):
+            kept.update((layer.index - 1, *layer.inputs[:2]))
+    return tuple(
+        replace(layer, settings=replace(layer.settings, activation="linear"))
+        if layer.index in asking and layer.index not in kept and isinstance(layer.settings, Convolutional)
+        else layer
+        for layer in layers
+    )
 
 
 def blur_of(antialiasing: int, stride_x: int, stride_y: int) -> Blur | None:

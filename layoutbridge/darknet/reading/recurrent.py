@@ -245,7 +245,7 @@ def _window(place: Place) -> tuple[int, int, int, int]:
             f"stride={stride} cannot be run: Darknet itself stops there or reads past its memory", "stride"
         )
     if options.integer("xnor", 0):
-        raise place.error("xnor=1 is not supported in a recurrent layer", "xnor")
+        raise place.error("xnor=1 cannot be run here: Darknet itself reads past its memory", "xnor")
     if 2 * padding != size - 1:
         raise place.error(
             f"padding {padding} at size={size} changes the size {describe(place.in_shape)} of the picture from step to "

@@ -20,8 +20,12 @@ _COLUMNS_BYTES = 64 << 20  # of one matrix of windows
 def convolutional(feed: Feed, settings: Convolutional) -> Array:
     """Correlate, batch norm or biases, activation; then the blur where antialiasing asks for it."""
     strides = settings.stride_y, settings.stride_x
-    weights = feed.parameters["weights"]
-    y = correlate(feed.x, weights, strides, settings.padding, settings.dilation, settings.groups)
+    if settings.xnor and feed.flavor == "alexey":
+        return activate(settings.activation, _packed_xnor(feed, settings))
+    x, weights = feed.x, feed.parameters["weights"]
+    if settings.xnor:
+        x, weights = _signs(x), _binarized(weights)
+    y = correlate(x, weights, strides, settings.padding, settings.dilation, settings.groups)
     return blurred(activate(settings.activation, _normalized(feed, settings, y)), settings.antialiasing)
 
 
@@ -48,6 +52,30 @@ def correlate(
                 matrix = taken.reshape(per_group * size * size, -1)
                 target[:, row : row + at_once] = (matrices[group] @ matrix).reshape(each, -1, columns)
     return out
+
+
+def _packed_xnor(feed: Feed, settings: Convolutional) -> Array:
+    """The main fork's: batch norm folded before the signs are taken, the picture in a frame of −1.
+
+    Definition: fuse_conv_batchnorm and calculate_binary_weights in network.c, gemm_nn_custom_bin_mean_transposed.
+    """
+    held = feed.parameters
+    weights, biases, padding = held["weights"], held["biases"], settings.padding
+    if settings.batch_normalize:
+        factor = held["scales"] / np.sqrt(held["variances"] + 0.00001)
+        weights, biases = weights * factor.reshape(-1, 1, 1, 1), biases - held["means"] * factor
+    sides = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    framed = np.pad(_signs(feed.x), sides, constant_values=-1)
+    return correlate(framed, _binarized(weights), (settings.stride_y, settings.stride_x), 0) + biases.reshape(-1, 1, 1)
+
+
+def _signs(x: Array) -> Array:
+    return np.where(x > 0, 1, -1).astype(x.dtype)
+
+
+def _binarized(weights: Array) -> Array:
+    """± the mean magnitude of each filter [F, ...]."""
+    return _signs(weights) * np.abs(weights).mean(axis=(1, 2, 3), keepdims=True)
 
 
 def _windows(x: Array, size: int, strides: tuple[int, int], dilation: int) -> Array:

@@ -13,7 +13,7 @@ _TRAINING = words(
     "uc_normalizer iou_thresh_kind nms_kind beta_nms max_delta counters_per_class show_details show_details_tracking "
     "embedding_layer sim_thresh dets_for_track dets_for_show track_ciou_norm track_history_size "
     "absolute bias_match rescore object_scale noobject_scale class_scale mask_scale coord_scale log sqrt "
-    "only_objectness forced reorg classes_multipliers"
+    "only_objectness forced reorg classes_multipliers classfix"
 )
 
 

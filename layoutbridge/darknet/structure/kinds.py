@@ -32,14 +32,19 @@ WeightsNormalization = Literal["none", "relu", "softmax"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convolutional(Normalizable):
-    """[convolutional]: a convolution, batch norm or biases, the activation, and the blur of an antialiased layer."""
+    """[convolutional]: a convolution, batch norm or biases, the activation, and the blur of an antialiased layer.
+
+    With `xnor` its weights are ±the mean magnitude of each filter and its input ±1, by their signs (0 counts as
+    negative). The original pads with 0 and applies batch norm afterwards; the main fork folds batch norm into the
+    weights before it takes their signs, and pads with −1.
+    """
 
     kind = "convolutional"
     aliases = ("conv",)
     short_name = "conv"
     has_filters = True
     training_options = words(
-        "binary bin_output dot sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream "
+        "binary dot sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream "
         "assisted_excitation"
     )
 
@@ -51,6 +56,12 @@ class Convolutional(Normalizable):
     dilation: int
     groups: int
     antialiasing: Blur | None
+    xnor: bool = False
+
+    @property
+    def in_float32(self) -> bool:
+        """Where signs count: a value that float16 rounds to 0 has lost its own."""
+        return self.xnor
 
     @property
     def window(self) -> int:

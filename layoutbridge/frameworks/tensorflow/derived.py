@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
+from layoutbridge.frameworks.primitives import Shape
 from layoutbridge.frameworks.tensorflow.values import Held
 
 _FUNCTIONS: dict[np.ufunc, Callable[..., Any]] = {
@@ -23,6 +24,8 @@ _FUNCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.divide: keras.ops.divide,
     np.exp: keras.ops.exp,
     np.maximum: keras.ops.maximum,
+    np.sqrt: keras.ops.sqrt,
+    np.sign: keras.ops.sign,
 }
 
 
@@ -34,6 +37,11 @@ class Derived(NDArrayOperatorsMixin):
 
     def __init__(self, tensor: Any, value: NDArray[Any]) -> None:
         self.tensor, self.value = tensor, value
+
+    @property
+    def shape(self) -> Shape:
+        """Its shape."""
+        return self.value.shape
 
     def held(self, name: str) -> Held:
         """The same for the primitives."""

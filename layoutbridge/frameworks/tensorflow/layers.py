@@ -172,6 +172,42 @@ class StackedSteps(keras.layers.Layer):
 
 
 @_registered()
+class GivenFilters2D(keras.layers.Layer):
+    """A convolution of pictures [N, H, W, C] with what other layers hold.
+
+    That are filters [F, C/groups, rows, columns], and biases [F] where there are some.
+    """
+
+    def __init__(self, strides: Pair, padding: str, dilation_rate: Pair, **options: Any) -> None:
+        super().__init__(**options)
+        self.strides, self.padding, self.dilation_rate = tuple(strides), padding, tuple(dilation_rate)
+
+    def call(self, inputs: Any) -> Any:
+        """The pictures [N, H, W, F]."""
+        pictures, filters, *biases = inputs
+        kernel = tf.transpose(filters, (2, 3, 1, 0))
+        made = keras.ops.conv(pictures, kernel, self.strides, self.padding, "channels_last", self.dilation_rate)
+        return made + biases[0] if biases else made
+
+    def compute_output_shape(self, input_shape: Sequence[Sequence[int | None]]) -> tuple[int | None, ...]:
+        """That of a convolution."""
+        pictures, filters = input_shape[:2]
+        rows, columns = (self._count(pictures[k + 1], filters[k + 2], k) for k in (0, 1))
+        return pictures[0], rows, columns, filters[0]
+
+    def _count(self, length: int | None, size: int | None, axis: int) -> int | None:
+        if length is None or size is None:
+            return None
+        reach = 0 if self.padding == "same" else self.dilation_rate[axis] * (size - 1)
+        return (length - reach - 1) // self.strides[axis] + 1
+
+    def get_config(self) -> dict[str, Any]:
+        """Strides, padding and dilation."""
+        own = {"strides": self.strides, "padding": self.padding, "dilation_rate": self.dilation_rate}
+        return {**super().get_config(), **own}
+
+
+@_registered()
 class LeastPadding2D(keras.layers.Layer):
     """Pads rows and columns with the least float, which no maximum takes; `padding` is top, left, bottom, right."""
 
@@ -255,6 +291,7 @@ LAYERS = (
     BatchAsSteps,
     OneStep,
     StackedSteps,
+    GivenFilters2D,
     LeastPadding2D,
     LocallyConnected2D,
 )

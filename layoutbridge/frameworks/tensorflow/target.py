@@ -13,7 +13,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
@@ -26,9 +25,11 @@ from layoutbridge.frameworks.primitives import (
     windows,
 )
 from layoutbridge.frameworks.tensorflow import layout as layouts
+from layoutbridge.frameworks.tensorflow.derived import Derived
 from layoutbridge.frameworks.tensorflow.layers import (
     Arithmetic,
     BatchAsSteps,
+    GivenFilters2D,
     LeastPadding2D,
     LocallyConnected2D,
     OneStep,
@@ -87,6 +88,10 @@ class KerasTarget(KerasGraph):
             "dilation_rate": dilation,
             "use_bias": bias is not None,
         }
+        if isinstance(weights, Held) and weights.tensor is not None:
+            layer = GivenFilters2D(strides, mode, dilation, name=self.name())
+            held = [self.tensor_of(array) for array in (weights, bias) if array is not None]
+            return self._taken((filters, rows, columns), self.apply(layer, tensor, *held), taken)
         if groups == x.shape[0] > 1 and own == 1 and strides[0] == strides[1]:
             kind, parts = keras.layers.DepthwiseConv2D, (groups, filters // groups, *size)
             config["depth_multiplier"] = filters // groups
@@ -96,10 +101,7 @@ class KerasTarget(KerasGraph):
             config |= {"filters": filters, "groups": groups}
             kernel, order = "kernel_initializer", (2, 3, 1, 0)
         arrays = {kernel: lambda: tf.transpose(weights.read().reshape(parts), order)}
-        made = self._weighted(kind, tensor, config, weights, bias, arrays)
-        if taken != (1, 1):
-            made = self.apply(_taking(taken, self.name("strided")), made)
-        return self.as_picture((filters, rows, columns), made)
+        return self._taken((filters, rows, columns), self._weighted(kind, tensor, config, weights, bias, arrays), taken)
 
     def conv_transpose2d(
         self, x: KerasValue, weights: LazyArray, bias: LazyArray | None = None, *, stride: Pair, padding: Padding
@@ -160,7 +162,13 @@ class KerasTarget(KerasGraph):
         *,
         epsilon: float,
     ) -> KerasValue:
-        """BatchNormalization with fixed statistics."""
+        """BatchNormalization with fixed statistics; of parameters that another layer holds what it computes."""
+        if isinstance(scales, Held) and scales.tensor is not None:
+            held = (Derived(self.tensor_of(array), array.read()) for array in (scales, biases, means, variances))
+            scale, bias, mean, variance = (each.reshape(-1, *(1 for _ in x.shape[1:])) for each in held)
+            factor = scale / np.sqrt(variance + epsilon)
+            scaled = self.multiply(x, self.constant(factor.held("factor")))
+            return self.add(scaled, self.constant((bias - factor * mean).held("shift")))
         x, view = self.along(x, 0)
         tensor, position = self.seen(x, view)
         key = ("batch_norm", scales.name, position, epsilon)
@@ -387,11 +395,6 @@ class KerasTarget(KerasGraph):
     ) -> Any:
         """A layer with weights, called on the tensor; one that was made alike of the same arrays is called again."""
         key = (kind, weights.name, bias and bias.name, *sorted(config.items()))
-        if isinstance(weights, Held) and self.shared.setdefault(weights.name, key) != key:
-            raise UnsupportedError(
-                f"{self.where} has the weights of another layer ({weights.name}) and another stride, padding, dilation "
-                "or batch norm: Keras shares whole layers alone"
-            )
         if key not in self.shared:
             options = {k: v for k, v in config.items() if k != "order"}
             if kind is not keras.layers.Dense:
@@ -400,6 +403,11 @@ class KerasTarget(KerasGraph):
         if bias is not None:
             arrays["bias_initializer"] = bias.read
         return self.apply(self.shared[key], tensor, arrays=arrays)
+
+    def _taken(self, shape: Shape, tensor: Any, strides: Pair) -> KerasValue:
+        """The value of `shape` that every so many rows and columns of a tensor [N, H, W, C] are."""
+        taken = tensor if strides == (1, 1) else self.apply(_taking(strides, self.name("strided")), tensor)
+        return self.as_picture(shape, taken)
 
     def _padded(
         self, x: KerasValue, size: Pair, stride: Pair, padding: Padding, *, same_allowed: bool

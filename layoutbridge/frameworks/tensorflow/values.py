@@ -194,6 +194,11 @@ class KerasGraph:
             self.shared[key] = Parameter(array.shape, repeated, trainable=trained, name=self.name(name))
         return self.apply(self.shared[key], self.input.tensor, arrays={"array_initializer": array.read})
 
+    def tensor_of(self, array: LazyArray) -> Any:
+        """The tensor of an array, which a layer holds, without a batch."""
+        computed = array.tensor if isinstance(array, Held) else None
+        return self.parameter(array, repeated=False) if computed is None else computed
+
     def along(self, x: KerasValue, axis: int, *, ordered: bool = True) -> tuple[KerasValue, AxisView]:
         """x in a layout in which `axis` lies in one run, and how its memory is seen along it."""
         x = self.present(x)

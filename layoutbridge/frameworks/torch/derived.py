@@ -41,6 +41,7 @@ _FUNCTIONS: dict[np.ufunc, Callable[..., torch.Tensor]] = {
     np.sqrt: torch.sqrt,
     np.exp: torch.exp,
     np.maximum: _maximum,
+    np.sign: torch.sign,
 }
 _COMMUTATIVE = (np.add, np.multiply, np.maximum)
 

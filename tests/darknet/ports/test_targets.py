@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet.ports.check import check_network
-from layoutbridge.errors import UnsupportedError
 from tests.darknet_files import made
 from tests.targets import EVERY_TARGET, parameter
 
@@ -18,10 +17,6 @@ YOLO = "[convolutional]\nfilters=7\n[yolo]\nmask=0\nanchors=1,2\nclasses=2\nnum=
 @pytest.mark.parametrize(("first", "second"), [("", ""), (NORMED, ""), (NORMED, NORMED)])
 def test_shared_weights_with_batch_norm_in_one_of_two(first, second, target, tmp_path):
     net = made(f"{NET}channels=4\n{CONV}{first}{CONV}{second}share_index=0\n".replace("channels=3\n", ""), tmp_path)
-    if target == "keras" and first != second:
-        with pytest.raises(UnsupportedError, match="line 10"):  # Keras shares whole layers
-            check_network(net.network, net.parameters, [target])
-        return
     checked = check_network(net.network, net.parameters, [target], tolerance=1e-5)
     assert checked.ok, checked.first_over
 

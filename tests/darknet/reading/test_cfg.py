@@ -214,7 +214,7 @@ BAD = [
     (NET + "[convolutionnal]\n", "line 5: unknown section '[convolutionnal]'; did you mean [convolutional]?"),
     (NET + "[deconv]\n", "line 5: [deconv] exists only in the original Darknet: read it with flavor 'pjreddie'"),
     (NET + CONV + "[contrastive]\n", "line 7: [contrastive] is not supported"),
-    (NET + CONV + "xnor=1\n", "line 7: [conv] xnor=1 is not supported"),
+    (NET + CONV + "xnor=1\ngroups=2\n", "line 8: [conv] xnor=1 with groups=2 cannot be run"),
     (NET + "[contrastive]\n", "line 5: [contrastive] is not supported"),
     (
         NET + "[conv]\nactivation=silu\n",
