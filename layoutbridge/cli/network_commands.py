@@ -38,13 +38,14 @@ def summary(
     """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs."""
     from dataclasses import asdict
 
-    from layoutbridge.report.networks import show_summary
+    from layoutbridge.report.networks import show_flavors, show_summary
 
     net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto, activations=activation)
     if as_json:
         print_json([asdict(row) for row in net.summary()])
     else:
         show_summary(console(), net)
+        show_flavors(console(), net, net.flavor_differences())
 
 
 @app.command()
@@ -89,9 +90,12 @@ def check(
 
     With --against all of them, the reference too, are compared with recorded outputs, on their input.
     """
+    import json
+    from dataclasses import asdict
+
     from layoutbridge.darknet.ports.check import check_network
     from layoutbridge.darknet.ports.recorded import read_recorded
-    from layoutbridge.report.networks import show_check
+    from layoutbridge.report.networks import show_check, show_flavors
     from layoutbridge.report.progress import step_progress
 
     named = listed(targets, "--targets")
@@ -99,6 +103,7 @@ def check(
     allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
     net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict, activations=activation)
     recorded = None if against is None else read_recorded(against, net.network)
+    other = net.in_other_flavor()
     with step_progress(errors_console(), "checking") as progress:
         result = check_network(
             net.network,
@@ -107,12 +112,15 @@ def check(
             forms=forms,
             tolerance=allowed,
             against=recorded,
+            other=None if other is None else (other.network, other.parameters),
             progress=progress,
         )
+    differences = net.flavor_differences()
     if as_json:
-        print_text(result.to_json())
+        print_json(json.loads(result.to_json()) | {"flavor_differences": [asdict(each) for each in differences]})
     else:
         show_check(console(), result, every_layer=every_layer)
+        show_flavors(console(), net, differences)
     if not result.ok:
         raise typer.Exit(1)
 

@@ -35,6 +35,7 @@ def export_network(
     were given.
     """
     from layoutbridge.darknet.detection.detector import read_names
+    from layoutbridge.darknet.flavors import told_differences
     from layoutbridge.files import refuse_overwriting
     from layoutbridge.frameworks.framework import options_of
     from layoutbridge.report.progress import byte_progress
@@ -60,6 +61,9 @@ def export_network(
             chosen["sources"] = net.sources
         made = target.write(net.network, net.parameters, output, **chosen)
     _tell(made)
+    differences = told_differences(net.network, net.flavor_differences())
+    if differences:
+        remark(differences)
 
 
 def runtimes() -> tuple[str, ...]:

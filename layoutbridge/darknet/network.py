@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from numpy.typing import NDArray
 
+from layoutbridge.darknet.flavors import FlavorDifference, flavor_differences, other_flavor
 from layoutbridge.darknet.ports.port import checked_input, checked_sequence
 from layoutbridge.darknet.ports.table import runner
 from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
@@ -16,7 +17,7 @@ from layoutbridge.darknet.reading.fitting import Blueprint
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.summary import SummaryRow, summary_row
-from layoutbridge.errors import WeightsError
+from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ class DarknetNetwork:
         network: Network,
         weights: Weights | None = None,
         sources: Mapping[str, str | os.PathLike[str]] | None = None,
+        blueprint: Blueprint | None = None,
     ) -> None:
         self.network = network
         self.weights = weights
+        self.blueprint = blueprint  # what it was built from, to build it with other settings
         self.sources = dict(sources or {})  # "cfg" and "weights": the files it was read from
 
     def __repr__(self) -> str:
@@ -197,12 +200,31 @@ class DarknetNetwork:
         from layoutbridge.darknet.ports.torch import weights_of
 
         sources = {kind: path for kind, path in self.sources.items() if kind != "weights"}
-        return DarknetNetwork(self.network, weights_of(self.network, module), sources)
+        return DarknetNetwork(self.network, weights_of(self.network, module), sources, self.blueprint)
 
     def refuse_overwriting(self, path: str | os.PathLike[str], port: Port) -> None:
         """Raise `UnusableInputError` where writing `path` for `port` would replace what the network was read from."""
         for written in (Path(path), *port.beside(Path(path))):
             refuse_overwriting(written, self.sources.values())
+
+    def flavor_differences(self) -> tuple[FlavorDifference, ...]:
+        """Where the other flavour would make something else of the same files: see `flavors`. Empty where it is alike,
+        or cannot read the cfg at all.
+        """
+        return () if self.blueprint is None else flavor_differences(self.blueprint, self.network, self.weights)
+
+    def in_other_flavor(self) -> DarknetNetwork | None:
+        """The same files read by the other flavour's rules; None where it cannot, or no files were read."""
+        blueprint = None if self.blueprint is None else self.blueprint.in_flavor(other_flavor(self.network.flavor))
+        if blueprint is None:
+            return None
+        try:
+            network = blueprint.build()
+            path = self.sources.get("weights")
+            weights = None if path is None else read_weights(network, path, strict=True, blueprint=blueprint)
+        except LayoutBridgeError:
+            return None
+        return DarknetNetwork(network, weights, self.sources, blueprint)
 
     def summary(self) -> tuple[SummaryRow, ...]:
         """One row a layer, for Darknet's familiar table."""
@@ -238,6 +260,6 @@ def load(
     blueprint = Blueprint(sections, checked, size, upto, folder, activations)
     network = blueprint.build(warnings)
     if weights is None:
-        return DarknetNetwork(network, sources={"cfg": cfg})
+        return DarknetNetwork(network, sources={"cfg": cfg}, blueprint=blueprint)
     arrays = read_weights(network, weights, strict=strict, blueprint=blueprint, progress=progress)
-    return DarknetNetwork(network, arrays, {"cfg": cfg, "weights": weights})
+    return DarknetNetwork(network, arrays, {"cfg": cfg, "weights": weights}, blueprint)

@@ -13,8 +13,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.detections import Detections
+    from layoutbridge.darknet.flavors import FlavorDifference
     from layoutbridge.darknet.network import DarknetNetwork
-    from layoutbridge.darknet.ports.check import Check, LayerCheck, TargetCheck
+    from layoutbridge.darknet.ports.check import Check, LayerCheck, OtherFlavor, TargetCheck
     from layoutbridge.darknet.summary import SummaryRow
 
 _OVER_SHOWN = 10
@@ -49,6 +50,15 @@ def show_summary(console: Console, net: DarknetNetwork) -> None:
         f"flavor {net.network.flavor}",
         highlight=False,
     )
+
+
+def show_flavors(console: Console, net: DarknetNetwork, differences: tuple[FlavorDifference, ...]) -> None:
+    """Where the other flavour would make something else of the network, if anywhere."""
+    from layoutbridge.darknet.flavors import told_differences
+
+    told = told_differences(net.network, differences)
+    if told:
+        console.print(f"[dim]{escape(told)}[/]", highlight=False)
 
 
 def _short_name(kind: str) -> str:
@@ -98,6 +108,8 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
         console.print(_target_line(target, result), highlight=False)
     for line in _not_finite_lines(result):
         console.print(line, highlight=False)
+    if result.other is not None:
+        console.print(_other_flavor_line(result, result.other), highlight=False)
     yardstick = "the reference in float64" if result.against is None else f"the recorded {escape(result.against)}"
     if result.ok:
         checked = sum(target.status == "equal" for target in result.targets) - (result.against is not None)
@@ -128,6 +140,21 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
             f"{_short(max(row.rounding or 0 for row in over))}",
             highlight=False,
         )
+
+
+def _other_flavor_line(result: Check, other: OtherFlavor) -> str:
+    """What the other flavour makes of the same files."""
+    if result.against is not None:
+        if other.first is not None:
+            return f"flavor {other.flavor!r} would not fit them: first at {_named([result.rows[other.first]])}"
+        fitting = "fits them, too" if result.ok else "fits them"
+        return f"[bold]flavor {other.flavor!r} {fitting}[/]: every layer of its reference"
+    if other.first is None:
+        return f"flavor {other.flavor!r} would give the same within {_short(other.share)} of an output's largest value"
+    return (
+        f"[yellow]flavor {other.flavor!r} would give other outputs[/], by up to {_short(other.share)} of the largest "
+        f"value: first at {_named([result.rows[other.first]])}"
+    )
 
 
 def _not_finite_lines(result: Check) -> Iterator[str]:

@@ -22,6 +22,7 @@ from layoutbridge.darknet.ports.recorded import Recorded
 from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, form_names, full_name
 from layoutbridge.darknet.ports.table import runner as runner_named
 from layoutbridge.darknet.reference import forward, run_sequence
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.kinds import Cost, L2norm
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
@@ -83,14 +84,31 @@ class LayerCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherFlavor:
+    """What the reference gives of the same files in the other `flavor`.
+
+    `first` is the first layer (its index) that is further from what this one is compared with than float32 allows, None
+    where all of them are within; `share` the largest distance of an output, as a share of its largest value.
+    """
+
+    flavor: str
+    first: int | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """The comparison of every layer with every target, in order; `against` is the file of recorded outputs, if any."""
+    """The comparison of every layer with every target, in order; `against` is the file of recorded outputs, if any.
+
+    `other` tells of the other flavour, where it reads the same files.
+    """
 
     source: str
     flavor: str
     targets: tuple[TargetCheck, ...]
     rows: tuple[LayerCheck, ...]
     against: str | None = None
+    other: OtherFlavor | None = None
 
     @property
     def ok(self) -> bool:
@@ -115,6 +133,9 @@ class Check:
             "worst": None if self.worst is None else self.worst.name,
             "not_finite": [row.name for row in self.rows if row.not_finite],
         }
+        if self.other is not None:
+            record["other"]["share"] = _finite(self.other.share)
+            record["other"]["first"] = None if self.other.first is None else self.rows[self.other.first].name
         for target in record["targets"]:
             for key in ("first_over", "worst"):
                 target[key] = None if target[key] is None else self.rows[target[key]].name
@@ -136,6 +157,7 @@ def check_network(
     seed: int = 0,
     batch: int = 1,
     against: Recorded | None = None,
+    other: tuple[Network, Arrays] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare `network` in each of `targets`, and in other arithmetic, with the reference.
@@ -164,6 +186,7 @@ def check_network(
         seed=seed,
         batch=batch,
         against=against,
+        other=other,
         progress=progress,
     )
 
@@ -179,13 +202,15 @@ def check_runners(
     seed: int = 0,
     batch: int = 1,
     against: Recorded | None = None,
+    other: tuple[Network, Arrays] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare what each of `runners` computes with the reference on `x` [N, C, H, W], or on a random input.
 
     Of a recurrent network x is a sequence, [T, N, ...]; a random one has three steps. With `against`, the reference and
     each of `runners` are compared with those recorded outputs, on their input; but for [cost], of which Darknet records
-    zeros. `tolerance` replaces each runner's own. The random input is uniform in 0..1, of `batch` pictures, by `seed`.
+    zeros. `other` is the network in the other flavour, to tell what that makes of it. `tolerance` replaces each
+    runner's own. The random input is uniform in 0..1, of `batch` pictures, by `seed`.
     `progress` hears what runs next. One runner's outputs are held at a time, beside the reference's. Raises
     `MissingFrameworkError` for what is not installed (of the `optional` only where nothing is), `UnsupportedError`
     where no target can express the network, `ShapeError` for an `x` that does not fit and `ParameterError` for
@@ -263,7 +288,34 @@ def check_runners(
             else row
             for row in rows
         )
-    return Check(network.source, network.flavor, tuple(made), rows, None if against is None else against.source)
+    return Check(
+        network.source,
+        network.flavor,
+        tuple(made),
+        rows,
+        None if against is None else against.source,
+        None if other is None else _other(*other, x, wanted, largest),
+    )
+
+
+def _other(
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    wanted: Sequence[NDArray[np.float64]],
+    largest: Sequence[float],
+) -> OtherFlavor | None:
+    """How far the other flavour's reference is from what this one's targets are compared with."""
+    with _quiet():
+        found = _reference(network, parameters, x, np.float64)
+    if [layer.size for layer in found] != [layer.size for layer in wanted]:
+        return OtherFlavor(network.flavor, 0, float("inf"))
+    deviations = [
+        _deviation(layer.reshape(aim.shape), aim, most) for layer, aim, most in zip(found, wanted, largest, strict=True)
+    ]
+    first = next((index for index, deviation in enumerate(deviations) if not deviation <= FLOAT32), None)
+    heads = [layer.index for layer in network.layers if isinstance(layer.settings, Head)] or [len(deviations) - 1]
+    return OtherFlavor(network.flavor, first, max(deviations[index] for index in heads))
 
 
 @dataclass(frozen=True, slots=True)

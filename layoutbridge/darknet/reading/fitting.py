@@ -53,7 +53,7 @@ class Blueprint:
         except LayoutBridgeError:
             return None
 
-    def _in(self, flavor: Flavor) -> Blueprint | None:
+    def in_flavor(self, flavor: Flavor) -> Blueprint | None:
         """The same cfg read by the other fork's rules, None where that fork does not know all its sections."""
         try:
             return replace(self, sections=read_as(self.sections, flavor), flavor=flavor)
@@ -107,7 +107,7 @@ def fits(blueprint: Blueprint, network: Network, held: Callable[[Flavor], int | 
 
 def _other_flavors(blueprint: Blueprint, held: Callable[[Flavor], int | None]) -> Iterator[str]:
     for flavor in FLAVORS:
-        other = None if flavor == blueprint.flavor else blueprint._in(flavor)
+        other = None if flavor == blueprint.flavor else blueprint.in_flavor(flavor)
         floats = held(flavor)
         if other is not None and floats is not None and other._floats() == floats:
             yield f"flavor {flavor!r} would fit it exactly"
