@@ -36,6 +36,7 @@ Function = Literal[
     "exp",
     "sqrt",
     "floor",
+    "step",  # 1 where x > 0, else 0; where it is trained, its gradient is that of x/2 within −1 and 1
 ]
 NO_PADDING: Padding = (0, 0, 0, 0)
 _CHUNK = 1 << 20  # values: 4 MB, which stay in the cache between being made and being written

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from layoutbridge.darknet.meaning.activations import activate
-from layoutbridge.darknet.meaning.binary import binary_weights_and_bias, signs
+from layoutbridge.darknet.meaning.binary import sign_operands
 from layoutbridge.darknet.meaning.context import Context, means
 from layoutbridge.darknet.meaning.normalization import fold_of, folded, kept
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
@@ -25,14 +25,12 @@ _BLURS = {
 def convolutional(context: Context[V], settings: Convolutional) -> V:
     """[convolutional]: a convolution, batch norm, the activation, the blur."""
     padding, dilation = settings.padding, settings.dilation
-    given = context.x
     if settings.xnor:
-        given, padding = signs(context, padding)
-        weights, bias = binary_weights_and_bias(context, settings)
+        x, weights, bias = sign_operands(context, settings)
     else:
-        weights, bias = weights_and_bias(context, settings)
+        x, (weights, bias) = context.x, weights_and_bias(context, settings)
     x = context.target.conv2d(
-        given,
+        x,
         weights,
         bias,
         stride=(settings.stride_y, settings.stride_x),

@@ -35,6 +35,7 @@ from layoutbridge.frameworks.primitives import (
 _LENGTH_KEYS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}  # of a blob's axes, outermost first
 _ADD, _MULTIPLY, _DIVIDE, _MAXIMUM, _POWER = 0, 2, 3, 4, 6  # BinaryOp
 _SUM, _LARGEST = 0, 4  # Reduction
+_ROUND_UP = 3  # UnaryOp
 _LAYERS: dict[str, tuple[str, dict[int, Number], dict[int, str]]] = {  # kind, its numbers, those that are given
     "sigmoid": ("Sigmoid", {}, {}),
     "tanh": ("TanH", {}, {}),
@@ -240,7 +241,10 @@ class NcnnTarget:
     # ------------------------------------------------------------------ numbers
 
     def activation(self, x: NcnnValue, function: Function, **numbers: float) -> NcnnValue:
-        """ncnn's own layer."""
+        """ncnn's own layer; a step is what lies within 0 and 1, rounded up."""
+        if function == "step":
+            within = self.activation(x, "clip", low=0.0, high=1.0)
+            return self._made("UnaryOp", [within], x.shape, {0: _ROUND_UP})
         kind, fixed, given = _LAYERS[function]
         return self._made(kind, [x], x.shape, fixed | {key: float(numbers[name]) for key, name in given.items()})
 

@@ -15,7 +15,15 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.frameworks.primitives import Shape
+from layoutbridge.frameworks.tensorflow.layers import Arithmetic
 from layoutbridge.frameworks.tensorflow.values import Held
+
+
+def _heaviside(x: Any, at_zero: float) -> Any:
+    if at_zero != 0:
+        raise TypeError(f"heaviside of a parameter is 0 at 0, not {at_zero}")
+    return Arithmetic("step")(x)
+
 
 _FUNCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: keras.ops.add,
@@ -25,7 +33,8 @@ _FUNCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.exp: keras.ops.exp,
     np.maximum: keras.ops.maximum,
     np.sqrt: keras.ops.sqrt,
-    np.sign: keras.ops.sign,
+    np.absolute: keras.ops.absolute,
+    np.heaviside: _heaviside,
 }
 
 

@@ -20,7 +20,15 @@ from layoutbridge.frameworks.primitives import Padding, Pair
 
 _LEAST = float(tf.float32.min)
 _registered = partial(keras.saving.register_keras_serializable, package="layoutbridge")
-_FUNCTIONS = {"sqrt": tf.sqrt, "floor": tf.floor, "divide": tf.divide, "power": tf.pow}
+
+
+@tf.custom_gradient
+def _step(x: Any) -> Any:
+    """1 where x > 0, else 0; its gradient is that of x/2 within −1 and 1, with which Darknet trains signs."""
+    return tf.math.ceil(tf.clip_by_value(x, 0.0, 1.0)), lambda above: tf.where(tf.abs(x) < 1, above / 2, 0.0)
+
+
+_FUNCTIONS = {"sqrt": tf.sqrt, "floor": tf.floor, "step": _step, "divide": tf.divide, "power": tf.pow}
 _REDUCTIONS = {"sum": tf.reduce_sum, "max": tf.reduce_max}
 
 
@@ -57,7 +65,7 @@ class Parameter(keras.layers.Layer):
 
 @_registered()
 class Arithmetic(keras.layers.Layer):
-    """One function of each element: sqrt, floor, power (to `number`), or divide (the first input by the second)."""
+    """One function of each element: sqrt, floor, step, power (to `number`), or divide (the first of two inputs)."""
 
     def __init__(self, function: str, number: float | None = None, **options: Any) -> None:
         super().__init__(**options)

@@ -31,6 +31,21 @@ def _maximum(a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
     return torch.maximum(a, b) if isinstance(b, torch.Tensor) else a.clamp_min(b)
 
 
+def step(x: torch.Tensor) -> torch.Tensor:
+    """1 where x > 0, else 0; its gradient is that of x/2 within −1 and 1, with which Darknet trains signs."""
+    steps = (x > 0).to(x.dtype)
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return steps
+    slope = x.clamp(-1, 1) / 2
+    return steps + (slope - slope.detach())
+
+
+def _heaviside(x: torch.Tensor, at_zero: float) -> torch.Tensor:
+    if at_zero != 0:
+        raise TypeError(f"heaviside of a parameter is 0 at 0, not {at_zero}")
+    return step(x)
+
+
 _FUNCTIONS: dict[np.ufunc, Callable[..., torch.Tensor]] = {
     np.add: torch.add,
     np.subtract: torch.sub,
@@ -41,7 +56,8 @@ _FUNCTIONS: dict[np.ufunc, Callable[..., torch.Tensor]] = {
     np.sqrt: torch.sqrt,
     np.exp: torch.exp,
     np.maximum: _maximum,
-    np.sign: torch.sign,
+    np.absolute: torch.abs,
+    np.heaviside: _heaviside,
 }
 _COMMUTATIVE = (np.add, np.multiply, np.maximum)
 

@@ -29,7 +29,7 @@ from layoutbridge.frameworks.primitives import (
     transposed_lengths,
     windows,
 )
-from layoutbridge.frameworks.torch.derived import Held
+from layoutbridge.frameworks.torch.derived import Held, step
 from layoutbridge.frameworks.torch.module import Rearrange
 from layoutbridge.frameworks.torch.program import Program, Source
 
@@ -40,6 +40,7 @@ _ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "exp": torch.exp,
     "sqrt": torch.sqrt,
     "floor": torch.floor,
+    "step": step,
     "swish": functional.silu,
     "mish": functional.mish,
 }

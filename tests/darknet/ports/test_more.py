@@ -91,6 +91,66 @@ def test_batch_norm_turns_signs_in_the_fork_alone(tmp_path):
     np.testing.assert_allclose(fork.run(x)[inner], original.run(x)[inner], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
+def test_the_size_may_be_open(flavor, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from layoutbridge.darknet.ports.onnx import run_model, write_onnx
+
+    made(NET.format(3) + XNOR + "batch_normalize=1\n", tmp_path, flavor)
+    small, large = (
+        load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor=flavor, size=size) for size in ((7, 5), (9, 8))
+    )
+    write_onnx(small.network, small.parameters, tmp_path / "net.onnx", dynamic_size=True)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 9)).astype(np.float32)
+    wanted = large.run(x)
+    assert np.abs(run_model(tmp_path / "net.onnx", x)[0] - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+def hand_made_gradients(net, x, above):
+    """Of the sum of output · above: of the input, through signs as if they were x within −1 and 1; of the weights."""
+    weights = net.parameters[0, "weights"].astype(np.float64)
+    each = weights[0].size
+    magnitudes = np.abs(weights).mean(axis=(1, 2, 3), keepdims=True)
+    signs, filters = np.where(x > 0, 1.0, -1.0), np.where(weights > 0, 1.0, -1.0)
+    frame = -1 if net.network.flavor == "alexey" else 0
+    framed = np.pad(signs, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=frame)
+    of_input, of_filters = np.zeros(framed.shape), np.zeros(weights.shape)
+    for row in range(3):
+        for column in range(3):
+            seen = (..., slice(row, row + x.shape[2]), slice(column, column + x.shape[3]))
+            of_input[seen] += np.einsum("nfhw,fc->nchw", above, (magnitudes * filters)[:, :, row, column])
+            of_filters[:, :, row, column] = np.einsum("nfhw,nchw->fc", above, framed[seen])
+    mean = (of_filters * filters).sum(axis=(1, 2, 3), keepdims=True) / each
+    return of_input[..., 1:-1, 1:-1] * (np.abs(x) < 1), of_filters * magnitudes + mean * filters
+
+
+@pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_gradients_go_straight_through_signs(framework, flavor, tmp_path):
+    """All weights are within −1 and 1."""
+    pytest.importorskip("tensorflow" if framework == "keras" else "torch")
+    net = made(NET.format(3) + XNOR + "activation=linear\n", tmp_path, flavor)
+    rng = np.random.default_rng(0)
+    x, above = (rng.normal(size=(2, count, 5, 7)).astype(np.float32) for count in (3, 4))
+    if framework == "torch":
+        import torch
+
+        module, given = net.to_torch(), torch.from_numpy(x).requires_grad_()
+        module(given).backward(torch.from_numpy(above))
+        found = given.grad.numpy(), module.layers[0].weights.grad.numpy()
+    else:
+        import tensorflow as tf
+
+        model, given = net.to_keras(data_format="channels_first"), tf.constant(x)
+        (weights,) = [variable for variable in model.trainable_variables if len(variable.shape) == 4]
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            result = model(given, training=True)
+        found = [gradient.numpy() for gradient in tape.gradient(result, [given, weights.value], above)]
+    for mine, wanted in zip(found, hand_made_gradients(net, x, above), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
 BINARY = XNOR + "bin_output=1\nactivation=leaky\n"
 CONV = "[convolutional]\nfilters=4\nsize=1\n"
 

@@ -25,6 +25,8 @@ def activation(graph: Graph, x: str, function: Function, numbers: Mapping[str, f
     add = graph.add
     if function == "clip":
         return add("Clip", [x, graph.number(numbers["low"]), graph.number(numbers["high"])])
+    if function == "step":
+        return add("Ceil", [add("Clip", [x, graph.number(0.0), graph.number(1.0)])])
     if function == "swish":
         return add("Mul", [x, add("Sigmoid", [x])])
     if function == "mish" and mish_by_exp:  # right at both ends, where exp is 0 or infinite
