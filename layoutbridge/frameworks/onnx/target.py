@@ -159,6 +159,9 @@ class OnnxTarget:
     ) -> OnnxValue:
         """Conv, or Winograd's form of it."""
         size = (weights.shape[2], weights.shape[3])
+        if size == (1, 1) and max(stride) > 1 and any(padding):  # OpenVINO would take the steps before it pads
+            every = self.conv2d(x, weights, bias, padding=padding, groups=groups)
+            return self.slice(every, (0, 0, 0), every.shape, (1, *stride))
         shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
         suited = self.winograd and stride == dilation == (1, 1) and groups == 1
         if suited and pays(weights.shape, shape, self.batch or 1):

@@ -31,6 +31,16 @@ def test_upsampling_repeats_places_exactly(factor, target, tmp_path):
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET)
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky"])
+def test_steps_of_one_place_over_a_padded_picture(activation, target, tmp_path):
+    """OpenVINO hands the steps to what comes before, and pads the smaller picture then."""
+    text = f"{NET}{CONV}activation={activation}\n[convolutional]\nfilters=4\nsize=1\nstride=2\npadding=1\n"
+    net = made(text, tmp_path)
+    x = np.random.default_rng(0).random((2, 3, 4, 6), np.float32)
+    np.testing.assert_allclose(net.run(x, framework=target), net.run(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET)
 def test_the_last_layer_behind_a_detection_layer(target, tmp_path):
     """It is no output of the head, and what `run` returns without `every_layer` all the same."""
     net = made(f"{NET}{CONV}{YOLO}[route]\nlayers=-3\n{CONV}activation=leaky\n", tmp_path)
