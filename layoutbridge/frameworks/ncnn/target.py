@@ -33,9 +33,9 @@ from layoutbridge.frameworks.primitives import (
 )
 
 _LENGTH_KEYS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}  # of a blob's axes, outermost first
-_ADD, _MULTIPLY, _DIVIDE, _MAXIMUM, _POWER = 0, 2, 3, 4, 6  # BinaryOp
+_ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _MAXIMUM, _POWER = 0, 1, 2, 3, 4, 6  # BinaryOp
 _SUM, _LARGEST = 0, 4  # Reduction
-_ROUND_UP = 3  # UnaryOp
+_ABSOLUTE, _ROUND_UP = 0, 3  # UnaryOp
 _LAYERS: dict[str, tuple[str, dict[int, Number], dict[int, str]]] = {  # kind, its numbers, those that are given
     "sigmoid": ("Sigmoid", {}, {}),
     "tanh": ("TanH", {}, {}),
@@ -265,8 +265,15 @@ class NcnnTarget:
         return self._binary(_MAXIMUM, a, b)
 
     def power(self, x: NcnnValue, exponent: float) -> NcnnValue:
-        """BinaryOp."""
-        return self._binary(_POWER, x, exponent)
+        """BinaryOp of magnitudes, of which alone ncnn takes powers; a negative number has its sign, or NaN, back."""
+        magnitude = self._made("UnaryOp", [x], x.shape, {0: _ABSOLUTE})
+        if exponent % 2 == 1:
+            return self.multiply(self._binary(_POWER, magnitude, exponent - 1), x)
+        raised = self._binary(_POWER, magnitude, exponent)
+        if exponent % 1 == 0:
+            return raised
+        roots = (self.activation(number, "sqrt") for number in (x, magnitude))
+        return self.add(raised, self._binary(_SUBTRACT, *roots))  # 0, or NaN below 0
 
     def softmax(self, x: NcnnValue, axis: int) -> NcnnValue:
         """Softmax; its second number makes the axis count as told."""

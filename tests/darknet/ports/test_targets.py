@@ -46,3 +46,28 @@ def test_the_last_layer_behind_a_detection_layer(target, tmp_path):
     net = made(f"{NET}{CONV}{YOLO}[route]\nlayers=-3\n{CONV}activation=leaky\n", tmp_path)
     x = np.random.default_rng(0).random((2, 3, 4, 6), np.float32)
     np.testing.assert_allclose(net.run(x, framework=target), net.run(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("target", EVERY_TARGET)
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "kappa=-1\nalpha=0.1\nbeta=1\n",
+        "kappa=-1\nalpha=0.1\nbeta=2\n",
+        "kappa=-2\nalpha=0.01\nbeta=-1\n",
+        "kappa=-2\nalpha=0.01\nbeta=-3\n",
+        "kappa=1\nalpha=-1\nbeta=0.75\n",
+        "kappa=-1\nalpha=0.1\nbeta=0.75\n",
+        "kappa=0.5\nalpha=1\nbeta=0\n",
+    ],
+)
+def test_powers_of_negative_norms(numbers, target, tmp_path):
+    """Whole exponents have a value, others are NaN, in the same places as in C."""
+    net = made(f"{NET}channels=6\n[lrn]\nsize=5\n{numbers}".replace("channels=3\n", "", 1), tmp_path)
+    x = np.random.default_rng(0).normal(size=(2, 6, 4, 6)).astype(np.float32)
+    wanted = net.run(x)
+    found = net.run(x, framework=target)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    largest = np.abs(wanted, where=~np.isnan(wanted), out=np.zeros(wanted.shape)).max()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * largest)
