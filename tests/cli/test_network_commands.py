@@ -244,8 +244,8 @@ def test_the_line_of_the_cfg_is_told(capfd, tmp_path):
     cfg = tmp_path / "net.cfg"
     cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[convolutional]\nfilters=4\nsize=3\nactivation=swoosh\n")
     assert "line 9" in refused(capfd, "summary", str(cfg))
-    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[contrastive]\n")
-    assert "line 6" in refused(capfd, "summary", str(cfg))
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n\n[lstm]\noutput=0\n")
+    assert "line 7" in refused(capfd, "summary", str(cfg))
 
 
 def test_one_class_with_the_weights_of_eighty_is_one_line(capfd, tmp_path, monkeypatch):

@@ -26,7 +26,8 @@ def recorded() -> dict[str, Layer]:
     networks = [load(NETS / name / "net.cfg", flavor=name.split("/", maxsplit=1)[0]).network for name in GOLDEN]
     networks += [load(RECURRENT / name / "net.cfg", flavor=name.split("/")[0]).network for name in SEQUENCES]
     networks.append(built("[net]\ninputs=4\n[cost]\n"))
-    networks.append(built("[net]\nwidth=2\nheight=2\nchannels=1\n[history]\n"))
+    networks.append(built("[net]\nwidth=2\nheight=2\nchannels=1\n[history]\n[contrastive]\n"))
+    networks.append(built("[net]\nwidth=2\nheight=2\nchannels=3\n[iseg]\nclasses=2\nids=1\n", "pjreddie"))
     return {layer.kind: layer for network in networks for layer in network.layers}
 
 
@@ -93,10 +94,10 @@ def test_what_needs_the_range_of_float32() -> None:
     assert heads == {"region", "yolo", "Gaussian_yolo", "detection"}
     assert whole - heads == {
         "softmax", "logistic", "cost", "lrn", "l2norm", "batchnorm", "avgpool", "local_avgpool",
-        "rnn", "gru", "lstm", "crnn", "conv_lstm",
+        "contrastive", "iseg", "rnn", "gru", "lstm", "crnn", "conv_lstm",
     }  # fmt: skip
     assert {kind for kind, settings in KINDS.items() if settings.follows_scores} == {
-        "softmax", "logistic", "cost", "dropout"
+        "softmax", "logistic", "cost", "contrastive", "iseg", "dropout"
     }  # fmt: skip
 
 

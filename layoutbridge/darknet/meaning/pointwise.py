@@ -15,9 +15,11 @@ from layoutbridge.darknet.meaning.activations import activate
 from layoutbridge.darknet.meaning.context import Context, means
 from layoutbridge.darknet.structure.kinds import (
     Activation,
+    Contrastive,
     Cost,
     Dropout,
     Empty,
+    Iseg,
     L2norm,
     Logistic,
     Lrn,
@@ -42,10 +44,20 @@ def unchanged(context: Context[V], _: Settings) -> V:
     return context.x
 
 
-@means(Cost)
+@means(Cost, Contrastive)
 def cost(context: Context[V], settings: Cost) -> V:
-    """[cost]: the input, flat."""
+    """[cost] and [contrastive]: the input, flat."""
     return context.flat(context.x)
+
+
+@means(Iseg)
+def iseg(context: Context[V], settings: Iseg) -> V:
+    """[iseg]: the logistic of the classes' channels."""
+    target, x, classes = context.target, context.x, settings.classes
+    if classes in (0, x.shape[0]):
+        return target.activation(x, "sigmoid") if classes else x
+    scores, ids = target.split(x, (classes, settings.ids))
+    return target.concat([target.activation(scores, "sigmoid"), ids])
 
 
 @means(Reorg, Reorg3d)

@@ -10,7 +10,6 @@ from math import prod
 
 from layoutbridge.darknet.reading import READERS
 from layoutbridge.darknet.reading.activations import checked_activations
-from layoutbridge.darknet.reading.cfg import OUT_OF_SCOPE
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
 from layoutbridge.darknet.reading.parametric import asks_for_binary_output, with_binary_outputs
 from layoutbridge.darknet.reading.place import Place
@@ -67,7 +66,6 @@ def build_network(
     kept = rest[:upto]
     if not kept:
         raise CfgError(f"{net.where} has no layer behind it")
-    _refuse_out_of_scope(kept)
     said = list(warnings)
     meanings = checked_activations(activations or {}, flavor)
     used = {option.value for section in rest if (option := section.options.get("activation")) is not None}
@@ -101,13 +99,6 @@ def _layer(options: Options, index: int, net_shape: Shape, layers: Sequence[Laye
     options.ignore(*_IGNORED_IN_LAYERS, *layer.settings.training_options)
     options.report_unused()
     return layer
-
-
-def _refuse_out_of_scope(sections: Sequence[Section]) -> None:
-    """Name what cannot be run before any layer is built."""
-    for section in sections:
-        if section.kind in OUT_OF_SCOPE:
-            raise CfgError(f"{section.where} is not supported: this layer is not in layoutbridge's scope")
 
 
 def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:

@@ -28,13 +28,10 @@ _QUOTED = 40
 _SPACES = str.maketrans("", "", " \t\r\n")
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\x1a\x1b")
 
-# Sections that make no layer here, and the forks that know them.
-OUT_OF_SCOPE: Mapping[str, tuple[Flavor, ...]] = {"iseg": ("pjreddie",), "contrastive": ("alexey",)}
-
 
 def _section_names(flavor: Flavor) -> Mapping[str, str]:
     """What a fork calls sections, each with the kind that it makes."""
-    names = {"net": "net", "network": "net"} | {kind: kind for kind, forks in OUT_OF_SCOPE.items() if flavor in forks}
+    names = {"net": "net", "network": "net"}
     for kind, settings in KINDS.items():
         if flavor in settings.flavors:
             names |= dict.fromkeys((kind, *settings.aliases), kind)

@@ -13,9 +13,11 @@ from layoutbridge.darknet.reading.softmax_tree import read_tree
 from layoutbridge.darknet.structure.kinds import (
     Activation,
     Batchnorm,
+    Contrastive,
     Cost,
     Dropout,
     Empty,
+    Iseg,
     L2norm,
     Logistic,
     Lrn,
@@ -59,6 +61,22 @@ def empty(place: Place) -> Layer:
 def cost(place: Place) -> Layer:
     """[cost]: computes nothing without a truth; ours is its input, flat as Darknet holds it."""
     return place.layer((prod(place.in_shape),), Cost())
+
+
+@reads(Contrastive)
+def contrastive(place: Place) -> Layer:
+    """[contrastive]: computes nothing outside training; ours is its input, flat as Darknet holds it."""
+    return place.layer((prod(place.in_shape),), Contrastive())
+
+
+@reads(Iseg)
+def iseg(place: Place) -> Layer:
+    """[iseg]: as many channels as there are classes and ids; Darknet stops where the input has others."""
+    channels = place.image()[0]
+    classes, ids = place.options.integer("classes", 20, least=0), place.options.integer("ids", 32, least=0)
+    if classes + ids != channels:
+        raise place.error(f"classes={classes} and ids={ids} make {classes + ids} channels; its input has {channels}")
+    return place.layer(place.in_shape, Iseg(classes=classes, ids=ids))
 
 
 @reads(Lrn)

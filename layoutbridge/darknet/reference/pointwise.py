@@ -10,9 +10,11 @@ from layoutbridge.darknet.reference.values import Array, Feed, computes, normali
 from layoutbridge.darknet.structure.kinds import (
     Activation,
     Batchnorm,
+    Contrastive,
     Cost,
     Dropout,
     Empty,
+    Iseg,
     L2norm,
     Logistic,
     Lrn,
@@ -33,7 +35,7 @@ def activation(feed: Feed, settings: Activation) -> Array:
     return activate(settings.activation, feed.x)
 
 
-@computes(Dropout, Empty, Cost)
+@computes(Dropout, Empty, Cost, Contrastive)
 def unchanged(feed: Feed, _: Settings) -> Array:
     """The input."""
     return feed.x
@@ -43,6 +45,14 @@ def unchanged(feed: Feed, _: Settings) -> Array:
 def logistic(feed: Feed, settings: Logistic) -> Array:
     """The logistic of every value."""
     return values.logistic(feed.x)
+
+
+@computes(Iseg)
+def iseg(feed: Feed, settings: Iseg) -> Array:
+    """The logistic of the first channels, as forward_iseg_layer of iseg_layer.c."""
+    y = feed.x.copy()
+    y[:, : settings.classes] = values.logistic(y[:, : settings.classes])
+    return y
 
 
 @computes(Lrn)

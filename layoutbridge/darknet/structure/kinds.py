@@ -362,6 +362,28 @@ class Cost(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contrastive(Cost):
+    """[contrastive], the main fork's: the input, flat; as [cost] it computes something in training alone."""
+
+    kind = "contrastive"
+    flavors = ("alexey",)
+    training_options = words("classes temperature yolo_layer cls_normalizer max_delta contrastive_neg_max")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iseg(Settings):
+    """[iseg], the original's: the logistic of the first `classes` channels, and `ids` channels as they are."""
+
+    kind = "iseg"
+    flavors = ("pjreddie",)
+    follows_scores = True
+    sums_many = True
+
+    classes: int
+    ids: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lrn(Settings):
     """[lrn]: x·(kappa + alpha·sum)^(−beta), the sum of squares running over the channels."""
 

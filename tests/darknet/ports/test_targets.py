@@ -71,3 +71,20 @@ def test_powers_of_negative_norms(numbers, target, tmp_path):
     np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
     largest = np.abs(wanted, where=~np.isnan(wanted), out=np.zeros(wanted.shape)).max()
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET)
+@pytest.mark.parametrize(("classes", "ids"), [(2, 1), (3, 0), (0, 3)])
+def test_instance_segmentation(classes, ids, target, tmp_path):
+    net = made(f"{NET}[iseg]\nclasses={classes}\nids={ids}\n", tmp_path, "pjreddie")
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 6)).astype(np.float32)
+    wanted = np.concatenate([1 / (1 + np.exp(-x[:, :classes])), x[:, classes:]], axis=1)
+    np.testing.assert_allclose(net.run(x, framework=target), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET)
+def test_what_computes_in_training_alone(target, tmp_path):
+    """Behind detection layers, as in the fork's own cfg: it changes none of their outputs."""
+    net = made(f"{NET}{CONV}{YOLO}[route]\nlayers=-3\n[contrastive]\nclasses=1\nyolo_layer=-2\n", tmp_path)
+    assert net.warnings == ()
+    assert check_network(net.network, net.parameters, [target], tolerance=1e-5).ok

@@ -213,9 +213,7 @@ BAD = [
     (NET + "[conv]x\n", "line 5: '[conv]x' is no section"),
     (NET + "[convolutionnal]\n", "line 5: unknown section '[convolutionnal]'; did you mean [convolutional]?"),
     (NET + "[deconv]\n", "line 5: [deconv] exists only in the original Darknet: read it with flavor 'pjreddie'"),
-    (NET + CONV + "[contrastive]\n", "line 7: [contrastive] is not supported"),
     (NET + CONV + "xnor=1\ngroups=2\n", "line 8: [conv] xnor=1 with groups=2 cannot be run"),
-    (NET + "[contrastive]\n", "line 5: [contrastive] is not supported"),
     (
         NET + "[conv]\nactivation=silu\n",
         "line 6: [conv] activation 'silu' is unknown, who writes it means swish; Darknet computes relu. "
@@ -274,11 +272,6 @@ def test_one_clear_line(text, said, tmp_path):
     assert message.startswith("net.cfg")
     assert "\n" not in message
     assert len(message) < 400
-
-
-def test_out_of_scope_is_named_before_any_other_error():
-    with pytest.raises(CfgError, match=r"line 7: \[contrastive\] is not supported"):
-        built(NET + "[conv]\nfilters=x\n[contrastive]\n")
 
 
 def test_files_that_are_no_cfg(tmp_path):
