@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -33,9 +34,10 @@ from layoutbridge.frameworks.primitives import (
 )
 
 _LENGTH_KEYS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}  # of a blob's axes, outermost first
-_ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _MAXIMUM, _POWER = 0, 1, 2, 3, 4, 6  # BinaryOp
+_ADD, _MULTIPLY, _DIVIDE, _MAXIMUM, _POWER, _DIVIDED = 0, 2, 3, 4, 6, 8  # BinaryOp: the last has x below
+_LEAST = 1e-37  # a normal number of float32: its powers are finite
 _SUM, _LARGEST = 0, 4  # Reduction
-_ABSOLUTE, _ROUND_UP = 0, 3  # UnaryOp
+_ROUND_UP = 3  # UnaryOp
 _LAYERS: dict[str, tuple[str, dict[int, Number], dict[int, str]]] = {  # kind, its numbers, those that are given
     "sigmoid": ("Sigmoid", {}, {}),
     "tanh": ("TanH", {}, {}),
@@ -265,15 +267,23 @@ class NcnnTarget:
         return self._binary(_MAXIMUM, a, b)
 
     def power(self, x: NcnnValue, exponent: float) -> NcnnValue:
-        """BinaryOp of magnitudes, of which alone ncnn takes powers; a negative number has its sign, or NaN, back."""
-        magnitude = self._made("UnaryOp", [x], x.shape, {0: _ABSOLUTE})
-        if exponent % 2 == 1:
-            return self.multiply(self._binary(_POWER, magnitude, exponent - 1), x)
-        raised = self._binary(_POWER, magnitude, exponent)
-        if exponent % 1 == 0:
-            return raised
-        roots = (self.activation(number, "sqrt") for number in (x, magnitude))
-        return self.add(raised, self._binary(_SUBTRACT, *roots))  # 0, or NaN below 0
+        """BinaryOp, which goes by the logarithm: 2e38 for a base that is not positive.
+
+        So it gets |x|, kept from 0; a factor before it (x, its square or its root) has what is right there. A negative
+        power of 0 is not finite: infinity, or NaN from ncnn's division.
+        """
+        rest, factors = abs(exponent), []
+        if rest % 1:
+            rest -= 0.5
+            factors = [self.activation(x, "sqrt")]
+        elif rest:
+            factors = [x] if rest % 2 else [x, x]
+            rest -= len(factors)
+        if rest or not factors:
+            size = self._binary(_MAXIMUM, self._made("AbsVal", [x], x.shape), _LEAST)
+            factors.append(self._binary(_POWER, size, rest))
+        product = reduce(self.multiply, factors)
+        return self._binary(_DIVIDED, product, 1.0) if exponent < 0 else product
 
     def softmax(self, x: NcnnValue, axis: int) -> NcnnValue:
         """Softmax; its second number makes the axis count as told."""
