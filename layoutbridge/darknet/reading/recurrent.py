@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import NamedTuple
 
 from layoutbridge.darknet.reading.parametric import normalization_parameters, stored_parameter
 from layoutbridge.darknet.reading.place import Place, describe, reads
@@ -84,23 +85,10 @@ def crnn(place: Place) -> Layer:
     output, hidden = (options.integer(f"{name}{suffix}", 1, least=1) for name in ("output", "hidden"))
     activation = options.activation("logistic")
     normalized = options.flag("batch_normalize")
-    size, padding, dilation, groups = 3, 1, 1, 1
+    window = _Window(3, 1, 1, 1) if place.original else _window(place)
     if place.original:
         height, width = width, height
-    else:
-        size, padding, dilation, groups = _window(place)
-    convolution = Convolutional(
-        filters=hidden,
-        size=size,
-        stride_x=1,
-        stride_y=1,
-        padding=padding * dilation,
-        dilation=dilation,
-        groups=groups,
-        antialiasing=None,
-        batch_normalize=normalized,
-        activation=activation,
-    )
+    convolution = _filters(hidden, window, normalized, activation)
     parts = (
         _convolutional(place, "input", (channels, height, width), convolution),
         _convolutional(place, "self", (hidden, height, width), convolution),
@@ -124,21 +112,10 @@ def conv_lstm(place: Place) -> Layer:
     output = options.integer("output", 1, least=1)
     activation = options.activation("linear")
     normalized, peephole = options.flag("batch_normalize"), options.flag("peephole")
-    size, padding, dilation, groups = _window(place)
+    window = _window(place)
     if options.flag("bottleneck"):
         raise place.error("bottleneck=1 cannot be run: Darknet itself stops at it (an assertion)", "bottleneck")
-    convolution = Convolutional(
-        filters=output,
-        size=size,
-        stride_x=1,
-        stride_y=1,
-        padding=padding * dilation,
-        dilation=dilation,
-        groups=groups,
-        antialiasing=None,
-        batch_normalize=normalized,
-        activation=activation,
-    )
+    convolution = _filters(output, window, normalized, activation)
     shape = (output, height, width)
     of_state = (*(f"v{gate}" for gate in "fio" if peephole), *(f"w{gate}" for gate in "figo"))
     parts = (
@@ -152,10 +129,10 @@ def conv_lstm(place: Place) -> Layer:
         )
     settings = ConvLstm(
         output=output,
-        size=size,
-        dilation=dilation,
-        groups=groups,
-        padding=padding * dilation,
+        size=window.size,
+        dilation=window.dilation,
+        groups=window.groups,
+        padding=window.padding * window.dilation,
         batch_normalize=normalized,
         activation=activation,
         peephole=peephole,
@@ -231,8 +208,32 @@ def _part(
     )
 
 
-def _window(place: Place) -> tuple[int, int, int, int]:
-    """Size, padding, dilation and groups of convolutions that keep the picture's size; an error where they do not."""
+class _Window(NamedTuple):
+    """How the convolutions of a layer look at the picture."""
+
+    size: int
+    padding: int
+    dilation: int
+    groups: int
+
+
+def _filters(filters: int, window: _Window, normalized: bool, activation: str) -> Convolutional:
+    return Convolutional(
+        filters=filters,
+        size=window.size,
+        stride_x=1,
+        stride_y=1,
+        padding=window.padding * window.dilation,
+        dilation=window.dilation,
+        groups=window.groups,
+        antialiasing=None,
+        batch_normalize=normalized,
+        activation=activation,
+    )
+
+
+def _window(place: Place) -> _Window:
+    """The window of convolutions that keep the picture's size; an error where they do not."""
     options = place.options
     size = options.integer("size", 3, least=1)
     stride = options.integer("stride", 1, least=1)
@@ -253,4 +254,4 @@ def _window(place: Place) -> tuple[int, int, int, int]:
             "padding",
         )
     place.check_padded(2 * padding * dilation, 2 * padding * dilation)
-    return size, padding, dilation, groups
+    return _Window(size, padding, dilation, groups)
