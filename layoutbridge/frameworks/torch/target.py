@@ -394,4 +394,4 @@ def _local(
     """weights [places, filters, C·size] times the windows [N, C·size, places]."""
     columns = functional.unfold(x, size, stride=stride, padding=padding)
     product = torch.bmm(weights, columns.permute(2, 1, 0))  # [places, filters, N]
-    return product.permute(2, 1, 0).reshape(x.shape[0], *bias.shape) + bias
+    return torch.unflatten(product.permute(2, 1, 0), 2, bias.shape[1:]) + bias
