@@ -1,8 +1,15 @@
 """Every error that layoutbridge raises on purpose, under one base class; others' errors told in one line.
 
 The message always carries the offending numbers and what to do about them; the command line prints it as
-one line and exits with code 2.
+one line (several for a cfg file with several errors) and exits with code 2.
 """
+
+import re
+from collections import Counter
+
+_MOST_PROBLEMS = 20  # of one file in a message
+_MOST_ALIKE = 3
+_LINE = re.compile(r", line ([0-9]+)")
 
 
 class LayoutBridgeError(Exception):
@@ -38,7 +45,37 @@ class UnsupportedError(LayoutBridgeError, ValueError):
 
 
 class CfgError(LayoutBridgeError, ValueError):
-    """A Darknet cfg file that cannot be read or built; the message names the file and the line."""
+    """A Darknet cfg file that cannot be read or built; the message names the file and the line.
+
+    It is raised with everything that was found, one line each: `problems`. The message has the first 20 of them, and
+    of those that differ in nothing but the line three.
+
+    >>> str(CfgError("net.cfg, line 3: [conv] ...", "net.cfg, line 9: [max] ...")).splitlines()
+    ['net.cfg, line 3: [conv] ...', 'net.cfg, line 9: [max] ...']
+    >>> str(CfgError(*(f"net.cfg, line {line}: [conv] ..." for line in range(3, 10)))).splitlines()[2:]
+    ['net.cfg, line 5: [conv] ...', 'and 4 more']
+    """
+
+    def __str__(self) -> str:
+        alike: Counter[str] = Counter()
+        told: list[str] = []
+        for problem in self.problems:
+            kind = _LINE.sub("", problem, count=1)
+            alike[kind] += 1
+            if alike[kind] <= _MOST_ALIKE and len(told) < _MOST_PROBLEMS:
+                told.append(problem)
+        more = len(self.problems) - len(told)
+        return "\n".join((*told, *((f"and {more} more",) if more else ())))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Each error of the file, in one line, in the order of the file's lines."""
+
+        def line_of(problem: str) -> int:
+            found = _LINE.search(problem)
+            return int(found.group(1)) if found else 0
+
+        return tuple(sorted(self.args, key=line_of))
 
 
 class WeightsError(LayoutBridgeError, ValueError):

@@ -14,13 +14,14 @@ import typer
 from layoutbridge.cli import export_command, network_commands, operation_commands
 from layoutbridge.cli.application import app
 from layoutbridge.cli.printing import remark
-from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.errors import CfgError, LayoutBridgeError
 
 __all__ = ["app", "export_command", "main", "network_commands", "operation_commands"]
 
 
-def _fail(message: str) -> int:
-    remark(message)
+def _fail(*lines: str) -> int:
+    for line in lines:
+        remark(line)
     return 2
 
 
@@ -33,7 +34,10 @@ def _drop_output() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code. Unusable input becomes one line on stderr and code 2."""
+    """Run the command line; returns the exit code. Unusable input becomes a line on stderr and code 2.
+
+    A cfg file with several errors becomes a line each.
+    """
     with suppress(ValueError):  # only the main thread may say what a signal does
         for ending in ("SIGTERM", "SIGHUP"):  # so that half-written files are taken away
             if hasattr(signal, ending):
@@ -43,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
+    except CfgError as error:
+        return _fail(*str(error).split("\n"))
     except LayoutBridgeError as error:
         return _fail(str(error))
     except typer.TyperException as error:

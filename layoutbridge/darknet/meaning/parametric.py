@@ -13,7 +13,8 @@ from layoutbridge.darknet.meaning.context import Context, means
 from layoutbridge.darknet.meaning.normalization import fold_of, folded, kept
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
 from layoutbridge.darknet.structure.settings import Blur, Normalizable
-from layoutbridge.frameworks.primitives import LazyArray, V
+from layoutbridge.errors import UnsupportedError
+from layoutbridge.frameworks.primitives import LazyArray, Padding, V
 
 _BLURS = {
     3: np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16,
@@ -24,7 +25,7 @@ _BLURS = {
 @means(Convolutional)
 def convolutional(context: Context[V], settings: Convolutional) -> V:
     """[convolutional]: a convolution, batch norm, the activation, the blur."""
-    padding, dilation = settings.padding, settings.dilation
+    dilation = settings.dilation
     if settings.xnor:
         x, weights, bias = sign_operands(context, settings)
     else:
@@ -34,7 +35,7 @@ def convolutional(context: Context[V], settings: Convolutional) -> V:
         weights,
         bias,
         stride=(settings.stride_y, settings.stride_x),
-        padding=(padding, padding, padding, padding),
+        padding=_padding(context, settings),
         dilation=(dilation, dilation),
         groups=settings.groups,
     )
@@ -64,14 +65,14 @@ def connected(context: Context[V], settings: Connected) -> V:
 @means(Local)
 def local(context: Context[V], settings: Local) -> V:
     """[local]: a convolution with filters of its own at each place."""
-    size, stride, padding = settings.size, settings.stride, settings.padding
+    size, stride = settings.size, settings.stride
     x = context.target.locally_connected(
         context.x,
         context.lazy("weights"),
         context.lazy("biases"),
         size=(size, size),
         stride=(stride, stride),
-        padding=(padding, padding, padding, padding),
+        padding=_padding(context, settings),
     )
     return activate(context.target, x, settings.activation)
 
@@ -109,6 +110,20 @@ def weights_and_bias(
     name = owner.name if owner_is_folded else context.layer.name  # folded alike: one array in the file
     product = folded(context.array("weights"), fold.factor, f"{name}/weights", outputs_axis)
     return product, LazyArray.of(f"{name}/biases", fold.shift)
+
+
+def _padding(context: Context[V], settings: Convolutional | Local) -> Padding:
+    """Zeros on each side, with what a window larger than its input sees below and right of it."""
+    padding, (below, right) = settings.padding, settings.overhang
+    if below or right:
+        refuse_open_size(context)
+    return padding, padding, padding + below, padding + right
+
+
+def refuse_open_size(context: Context[V]) -> None:
+    """`UnsupportedError` where the size is left open: how far a window reaches out of its input depends on it."""
+    if context.variant.open_size:
+        raise UnsupportedError("the size cannot be left open: its window is larger than its input")
 
 
 def _normalized(context: Context[V], settings: Normalizable, x: V) -> V:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from layoutbridge.darknet.meaning.context import Context, first_axis, means
-from layoutbridge.darknet.meaning.parametric import blurred
+from layoutbridge.darknet.meaning.parametric import blurred, refuse_open_size
 from layoutbridge.darknet.structure.kinds import Avgpool, Crop, LocalAvgpool, Maxpool, Upsample
 from layoutbridge.darknet.structure.settings import Windowed
 from layoutbridge.frameworks.primitives import Padding, V
@@ -88,4 +88,6 @@ def _padding(context: Context[V], settings: Windowed) -> Padding:
     if not context.variant.open_size:
         return top, left, max(settings.padding_bottom, 0), max(settings.padding_right, 0)
     padding = settings.padding
+    if settings.padding_bottom > padding - top or settings.padding_right > padding - left:
+        refuse_open_size(context)
     return top, left, padding - top, padding - left

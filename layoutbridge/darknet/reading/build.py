@@ -10,11 +10,12 @@ from math import prod
 
 from layoutbridge.darknet.reading import READERS
 from layoutbridge.darknet.reading.activations import checked_activations
-from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
+from layoutbridge.darknet.reading.options import LARGEST_COUNT, Findings, Options
 from layoutbridge.darknet.reading.parametric import asks_for_binary_output, with_binary_outputs
 from layoutbridge.darknet.reading.place import Place
+from layoutbridge.darknet.structure.kinds import Empty, Shortcut
 from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
-from layoutbridge.darknet.structure.settings import Flavor, words
+from layoutbridge.darknet.structure.settings import Activated, Flavor, words
 from layoutbridge.errors import CfgError, ParameterError
 
 # Options that Darknet reads and that change nothing outside training: of every layer, and of [net]. Those of one kind
@@ -35,6 +36,7 @@ _IGNORED_IN_NET = words(
     "optimized_memory"
 )
 _MOST_PARAMETERS = 1 << 36  # a quarter of a terabyte in float32
+_ANY_SHAPE = (3, 416, 416)  # to go on with where the cfg gives no input
 
 
 def build_network(
@@ -51,8 +53,9 @@ def build_network(
 
     `size` is (width, height) in place of the cfg's; `upto` keeps the first so many layers, as Darknet's cutoff;
     `warnings` are those of the cfg's reader, to stand first; `folder` is where files that the cfg names may lie;
-    `activations` says what names mean that Darknet does not know. Raises `CfgError` with the line for what Darknet or
-    layoutbridge cannot run, `ParameterError` for an unusable `size`, `upto` or `activations`.
+    `activations` says what names mean that Darknet does not know. Raises `CfgError` with the lines of all that Darknet
+    or layoutbridge cannot read or run (what an error leaves unknown is not judged), and `ParameterError` for a `size`,
+    `upto` or `activations` that cannot be used.
 
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg
     >>> sections, _ = parse_cfg("[net]\\nwidth=8\\nheight=6\\nchannels=3\\n[conv]\\nfilters=5\\nsize=3\\npad=1")
@@ -64,41 +67,80 @@ def build_network(
     if upto is not None and not 1 <= upto <= len(rest):
         raise ParameterError(f"upto={upto} must be between 1 and the {len(rest)} layers of {net.source}")
     kept = rest[:upto]
+    findings = Findings([*warnings], [*net.faults])
     if not kept:
-        raise CfgError(f"{net.where} has no layer behind it")
-    said = list(warnings)
+        raise CfgError(*net.faults, f"{net.where} has no layer behind it")
     meanings = checked_activations(activations or {}, flavor)
     used = {option.value for section in rest if (option := section.options.get("activation")) is not None}
-    said += [f"{net.source}: no layer has the activation {name!r}" for name in meanings if name not in used]
-    options = Options(net, flavor, said)
+    findings.warnings += [
+        f"{net.source}: no layer has the activation {name!r}" for name in meanings if name not in used
+    ]
+    options = Options(net, flavor, findings)
+    options.doubtful = not net.kind
     in_shape = _input_shape(options, size)
     letterbox = flavor == "alexey" and options.flag("letter_box")
     options.ignore(*_IGNORED_IN_NET)
     options.report_unused()
     layers: list[Layer] = []
     binary: set[int] = set()
+    unknown = {-1} if options.doubtful else set[int]()
     total = 0
     for index, section in enumerate(kept):
-        of_layer = Options(section, flavor, said, meanings)
-        if section.kind == "convolutional" and asks_for_binary_output(of_layer):
+        options = Options(section, flavor, findings, meanings)
+        findings.problems += section.faults
+        if section.kind == "convolutional" and asks_for_binary_output(options):
             binary.add(index)
-        layer = _layer(of_layer, index, in_shape, layers, folder)
+        layer = _layer(Place(options, index, in_shape, layers, unknown, folder))
+        if options.doubtful:
+            unknown.add(index)
         layers.append(layer)
         total += layer.parameter_count
         if total > _MOST_PARAMETERS:
-            raise CfgError(f"{section.where} brings the parameters to {total:,}, over {_MOST_PARAMETERS:,}")
+            problem = f"{section.where} brings the parameters to {total:,}, over {_MOST_PARAMETERS:,}"
+            raise CfgError(*findings.problems, problem)
+    findings.problems += [fault for section in rest[len(kept) :] for fault in section.faults]
+    if findings.problems:
+        raise CfgError(*findings.problems)
     cut = upto if upto is not None and upto < len(rest) else None
     chosen = tuple((name, meaning) for name, meaning in meanings.items() if name in used)
     finished = with_binary_outputs(layers, binary)
-    return Network(flavor, net.source, in_shape, finished, letterbox, cut, tuple(said), chosen)
+    return Network(flavor, net.source, in_shape, finished, letterbox, cut, findings.told(), chosen)
 
 
-def _layer(options: Options, index: int, net_shape: Shape, layers: Sequence[Layer], folder: str | None) -> Layer:
-    in_shape = layers[-1].out_shape if layers else net_shape
-    layer = READERS[options.section.kind](Place(options, index, in_shape, net_shape, layers, folder))
-    options.ignore(*_IGNORED_IN_LAYERS, *layer.settings.training_options)
-    options.report_unused()
-    return layer
+def _layer(place: Place) -> Layer:
+    """The layer of a section, or, where that cannot be made, one that stands for it: the section is doubtful then."""
+    options, section = place.options, place.options.section
+    if section.kind in READERS:
+        try:
+            layer = READERS[section.kind](place)
+            _warn_random(options, layer)
+            _warn_zeroed(options, layer)
+            options.ignore(*_IGNORED_IN_LAYERS, *layer.settings.training_options)
+            options.report_unused()
+            return layer
+        except CfgError as error:
+            options.note(error)
+    options.doubtful = True
+    shape = place.in_shape
+    return Layer(place.index, section.line, (place.index - 1,), (shape,), shape, Empty())
+
+
+def _warn_random(options: Options, layer: Layer) -> None:
+    """Where the weights are not in the file Darknet draws them, but for those of a shortcut."""
+    weights = [p for p in layer.parameters if p.name.endswith("weights") and p.shared_with is None]
+    if options.flag("dontload") and weights and not isinstance(layer.settings, Shortcut):
+        options.warn(f"dontload=1: its weights are {weights[0].fill:g} here, and random numbers in Darknet", "dontload")
+
+
+def _warn_zeroed(options: Options, layer: Layer) -> None:
+    """The main fork gives 0 for some activations. One that was chosen for an unknown name is not what it reads."""
+    name = options.text("activation")
+    parts = [part.settings for part in layer.parts or (layer,)]
+    if options.flavor == "alexey" and any(
+        isinstance(part, Activated) and name == part.activation and name in part.zeroed for part in parts
+    ):
+        where = "on a CPU" if name == "relu6" else "on a CPU and on a GPU"
+        options.warn_once(f"activation={name} is 0 in such a layer of Darknet {where}; here it is {name}", "activation")
 
 
 def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:
@@ -107,22 +149,21 @@ def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:
     channels = options.integer("channels", 0, least=0)
     inputs = options.integer("inputs", 0, least=0)
     if size is not None:
-        if channels == 0:
+        if channels == 0 and not options.doubtful:
             raise ParameterError(f"size={size} cannot be set: the input of {options.section.source} is no picture")
         width, height = _checked_size(size)
         inputs = 0
-    if height and width and channels:
-        if inputs not in (0, height * width * channels):
-            raise options.error(
-                f"inputs={inputs} does not fit channels={channels} × height={height} × width={width}", "inputs"
-            )
-        shape: Shape = (channels, height, width)
-    elif inputs:
-        shape = (inputs,)
-    else:
-        raise options.error(f"gives no input: width={width}, height={height}, channels={channels}, inputs={inputs}")
+    shape: Shape = (channels, height, width) if height and width and channels else (inputs,)
+    if prod(shape) == 0:
+        given = f"width={width}, height={height}, channels={channels}, inputs={inputs}"
+        options.note(options.error(f"gives no input: {given}"))
+        return _ANY_SHAPE
+    if len(shape) == 3 and inputs not in (0, prod(shape)):
+        size_told = f"channels={channels} × height={height} × width={width}"
+        options.note(options.error(f"inputs={inputs} does not fit {size_told}", "inputs"))
     if prod(shape) > LARGEST_COUNT:
-        raise options.error(f"the input would have {prod(shape):,} values, over {LARGEST_COUNT:,}")
+        options.note(options.error(f"the input would have {prod(shape):,} values, over {LARGEST_COUNT:,}"))
+        return _ANY_SHAPE
     return shape
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TypeVar
 
 from layoutbridge.darknet.reading.place import Place, describe, reads
 from layoutbridge.darknet.structure.kinds import (
+    Convolutional,
     Implicit,
+    Maxpool,
     Route,
     Sam,
     ScaleChannels,
@@ -25,7 +26,6 @@ from layoutbridge.darknet.structure.kinds import (
 )
 from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
 
-_Choice = TypeVar("_Choice", bound=str)
 _WEIGHTS: Mapping[str, WeightsType] = {
     "none": "none",
     "per_feature": "per_feature",
@@ -45,13 +45,13 @@ _MISSPELLED = "weights_normalizion"
 def route(place: Place) -> Layer:
     """[route]: outputs side by side; of each, one of `groups` parts where the fork's cfg asks for it."""
     options = place.options
-    layers = _references(place, "layers")
     groups, group_id = 1, 0
     if not place.original:
         groups = options.integer("groups", 1, least=1)
         group_id = options.integer("group_id", 0, least=0)
-        if group_id >= groups:
-            raise place.error(f"group_id={group_id} is not below groups={groups}", "group_id")
+    layers = _references(place, "layers")
+    if group_id >= groups:
+        raise place.error(f"group_id={group_id} is not below groups={groups}", "group_id")
     shapes = [place.shape_of(layer) for layer in layers]
     for layer, shape in zip(layers, shapes, strict=True):
         if shape[0] % groups:
@@ -75,10 +75,11 @@ def shortcut(place: Place) -> Layer:
     options = place.options
     place.image()
     activation = options.activation("linear")
-    others = _references(place, "from")
-    if options.flag("second_order"):
+    second_order = options.flag("second_order")
+    others = _references(place, "from", one=place.original and not second_order)
+    if second_order:
         return _second_order(place, others, activation)
-    return (_scaled if place.original else _summed)(place, others, activation)
+    return _scaled(place, others[0], activation) if place.original else _summed(place, others, activation)
 
 
 def _second_order(place: Place, others: tuple[int, ...], activation: str) -> Layer:
@@ -100,6 +101,20 @@ def _second_order(place: Place, others: tuple[int, ...], activation: str) -> Lay
 def _summed(place: Place, others: tuple[int, ...], activation: str) -> Layer:
     options = place.options
     channels, height, width = place.image()
+    weights_type = options.choice("weights_type", "none", _WEIGHTS)
+    spelling = "weights_normalization"
+    if options.has(_MISSPELLED):
+        options.ignore(_MISSPELLED)
+        if not options.has(spelling):
+            options.warn(f"{_MISSPELLED} is read as {spelling}; today's Darknet does not know it", _MISSPELLED)
+            spelling = _MISSPELLED
+    normalization = options.choice(spelling, "none", _NORMALIZATIONS)
+    if weights_type != "none" and normalization == "none":
+        options.warn(
+            "weights_type without weights_normalization=relu or softmax: Darknet stops there; here the weights are "
+            "taken as they are",
+            "weights_type",
+        )
     for other in others:
         theirs = place.as_image(place.shape_of(other), f"layer {other}")
         if theirs[1:] != (height, width):
@@ -108,14 +123,6 @@ def _summed(place: Place, others: tuple[int, ...], activation: str) -> Layer:
                 "Darknet's main fork adds layers of one height and width alone",
                 "from",
             )
-    weights_type = _choice(place, "weights_type", _WEIGHTS)
-    spelling = "weights_normalization"
-    if options.has(_MISSPELLED):
-        options.ignore(_MISSPELLED)
-        if not options.has(spelling):
-            options.warn(f"{_MISSPELLED} is read as {spelling}; today's Darknet leaves it out", _MISSPELLED)
-            spelling = _MISSPELLED
-    normalization = _choice(place, spelling, _NORMALIZATIONS)
     layers = (place.index - 1, *others)
     parameters = []
     if weights_type != "none":
@@ -126,12 +133,9 @@ def _summed(place: Place, others: tuple[int, ...], activation: str) -> Layer:
     return place.layer(place.in_shape, Shortcut(way=way, activation=activation), parameters, layers)
 
 
-def _scaled(place: Place, others: tuple[int, ...], activation: str) -> Layer:
+def _scaled(place: Place, other: int, activation: str) -> Layer:
     options = place.options
     alpha, beta = options.number("alpha", 1.0), options.number("beta", 1.0)
-    if len(others) > 1:
-        options.warn(f"of the {len(others)} layers in `from` the original Darknet takes the first alone", "from")
-    other = others[0]
     theirs, own = place.as_image(place.shape_of(other), f"layer {other}"), place.image()
     (channels1, height1, width1), (channels2, height2, width2) = theirs, own
     step, sample = width1 // width2, width2 // width1
@@ -150,10 +154,10 @@ def _scaled(place: Place, others: tuple[int, ...], activation: str) -> Layer:
 def scale_channels(place: Place) -> Layer:
     """[scale_channels]: the layer `from`, each channel (or with `scale_wh` each place) times the previous layer."""
     options = place.options
+    activation, scale_wh = options.activation("linear"), options.flag("scale_wh")
     factors = place.image()
-    other = _one_reference(place)
+    other = _references(place, "from", one=True)[0]
     picture = place.as_image(place.shape_of(other), f"layer {other}")
-    scale_wh = options.flag("scale_wh")
     wanted = (1, *picture[1:]) if scale_wh else (picture[0], 1, 1)
     if factors != wanted:
         raise place.error(
@@ -161,21 +165,22 @@ def scale_channels(place: Place) -> Layer:
             f"for layer {other}, {describe(picture)}",
             "from",
         )
-    settings = ScaleChannels(activation=options.activation("linear"), scale_wh=scale_wh)
+    settings = ScaleChannels(activation=activation, scale_wh=scale_wh)
     return place.layer(picture, settings, inputs=(place.index - 1, other))
 
 
 @reads(Sam)
 def sam(place: Place) -> Layer:
     """[sam]: the previous layer times the layer `from`, of the same shape."""
-    own, other = place.image(), _one_reference(place)
+    activation = place.options.activation("linear")
+    own, other = place.image(), _references(place, "from", one=True)[0]
     if place.shape_of(other) != own:
         raise place.error(
             f"layer {other} is {describe(place.shape_of(other))} and the previous one {describe(own)}: "
             "they must have one shape",
             "from",
         )
-    settings = Sam(activation=place.options.activation("linear"))
+    settings = Sam(activation=activation)
     return place.layer(own, settings, inputs=(place.index - 1, other))
 
 
@@ -192,21 +197,27 @@ def implicit(place: Place) -> Layer:
     return place.layer(shape, Implicit(filters=filters, atoms=atoms), (parameter,), ())
 
 
-def _references(place: Place, key: str) -> tuple[int, ...]:
-    if not place.options.has(key):
+def _references(place: Place, key: str, *, one: bool = False) -> tuple[int, ...]:
+    """The layers that an option names: one at least, and no more where Darknet takes `one`."""
+    options = place.options
+    if not options.has(key):
         raise place.error(f"needs {key}=: the layers that it takes")
-    return tuple(place.reference(value, key) for value in place.options.integers(key))
+    values = [options.first_integer(key)] if one else options.integers(key, empty="layer 0")
+    layers = tuple(place.reference(value, key) for value in values if value is not None) or (place.index - 1,)
+    for index in layers:
+        _warn_unblurred(place, index, key)
+    return layers
 
 
-def _one_reference(place: Place) -> int:
-    references = _references(place, "from")
-    if len(references) > 1:
-        place.options.warn(f"of the {len(references)} layers in `from` Darknet takes the first alone", "from")
-    return references[0]
-
-
-def _choice(place: Place, key: str, choices: Mapping[str, _Choice]) -> _Choice:
-    written = place.options.text(key, "none") or "none"
-    if written not in choices:
-        raise place.error(f"{key}={written[:40]!r} must be one of {', '.join(choices)}", key)
-    return choices[written]
+def _warn_unblurred(place: Place, index: int, key: str) -> None:
+    """Darknet's label of an antialiased layer is the size before the blur: only the layer behind it knows better."""
+    layer = place.layers[index] if index >= 0 else None
+    if layer is None or not isinstance(layer.settings, (Convolutional, Maxpool)):
+        return
+    blur = layer.settings.antialiasing
+    if blur is not None and (blur.size, blur.stride_x, blur.stride_y) != (3, 1, 1):
+        place.options.warn(
+            f"{key} names {layer.name}, which is antialiased: Darknet takes it at its size before the blur, where the "
+            f"blurred values fill the beginning; here it is the blurred {describe(layer.out_shape)}",
+            key,
+        )

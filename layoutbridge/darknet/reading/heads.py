@@ -28,6 +28,9 @@ def region(place: Place) -> Layer:
     num = _count(place, "num", 1)
     softmax = options.flag("softmax")
     background = place.original and options.flag("background")
+    anchors = _anchors(place, num, num)
+    options.integer("absolute", 0)  # these two are of training alone, and must be numbers
+    options.number("thresh", 0.5)
     tree = read_tree(place)
     if tree is not None and sum(tree.sizes) != classes:
         raise place.error(f"its tree has {sum(tree.sizes)} classes, the layer classes={classes}", "tree")
@@ -47,13 +50,11 @@ def region(place: Place) -> Layer:
             softmax_entries = (coords + 1, entries)
     elif coords != 4:
         raise place.error(f"coords={coords}: Darknet's main fork counts on 4", "coords")
-    options.integer("absolute", 0)  # these two are of training alone, and must be numbers
-    options.number("thresh", 0.5)
     settings = Region(
         classes=classes,
         coords=coords,
         num=num,
-        anchors=_anchors(place, num, num),
+        anchors=anchors,
         background=background,
         tree=tree,
         logistic=logistic,
@@ -125,7 +126,6 @@ class _Boxes:
 def _boxes(place: Place, numbers: int) -> _Boxes:
     """The boxes of a head that holds so many `numbers` of each before its objectness."""
     options = place.options
-    classes = _count(place, "classes", 20)
     total = _count(place, "num", 1)
     mask = options.integers("mask", note_ends_list=not place.original) or tuple(range(total))
     if not 0 <= min(mask) <= max(mask) < _MOST_BOXES:
@@ -134,12 +134,14 @@ def _boxes(place: Place, numbers: int) -> _Boxes:
         )
     if max(mask) >= total:
         options.warn(f"mask names anchor {max(mask)} of num={total}: Darknet reads it from beyond its table", "mask")
-    entries = numbers + 1 + classes
-    shape = _check_channels(place, len(mask) * entries, f"{len(mask)} masks × ({numbers} + 1 + classes={classes})")
+    anchors = _anchors(place, total, max(total, max(mask) + 1))
+    _check_anchors(place, max(mask) + 1)
+    classes = _count(place, "classes", 20)
     nms_kind, beta_nms = "default", 0.6
     if not place.original:
         nms_kind, beta_nms = options.text("nms_kind", nms_kind) or nms_kind, options.number("beta_nms", beta_nms)
-    anchors = _anchors(place, total, max(total, max(mask) + 1))
+    entries = numbers + 1 + classes
+    shape = _check_channels(place, len(mask) * entries, f"{len(mask)} masks × ({numbers} + 1 + classes={classes})")
     return _Boxes(shape, classes, mask, anchors, entries, nms_kind, beta_nms)
 
 
@@ -187,5 +189,20 @@ def _anchors(place: Place, total: int, needed: int) -> tuple[float, ...]:
     """Two numbers for each of `needed` anchors; those that the cfg leaves out are 0.5, as Darknet starts them."""
     anchors = place.options.numbers("anchors", note_ends_list=not place.original)
     if len(anchors) > 2 * total:
-        place.options.warn(f"anchors has {len(anchors)} numbers for num={total}", "anchors")
+        then = "the original Darknet writes on behind its table" if place.original else "Darknet leaves the others out"
+        place.options.warn_once(f"anchors has {len(anchors)} numbers for num={total}: {then}", "anchors")
     return (anchors + (0.5,) * (2 * needed - len(anchors)))[: 2 * needed]
+
+
+def _check_anchors(place: Place, named: int) -> None:
+    """An error where the cfg gives anchors, and nothing of one that a mask names; `named` are as many as it reaches to.
+
+    Without any all are 0.5, as in Darknet.
+    """
+    options = place.options
+    given = len(options.numbers("anchors", note_ends_list=not place.original))
+    told = f"anchors has {given} numbers, and mask names anchor {named - 1}"
+    if 0 < given < 2 * named - 1:
+        options.keep(place.error(f"{told}: give {2 * named} numbers, two for each anchor", "anchors"))
+    elif given == 2 * named - 1:
+        options.warn(f"{told}: its height is 0.5, as in Darknet", "anchors")

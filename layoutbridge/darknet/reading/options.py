@@ -1,9 +1,14 @@
-"""Reading the options of one section: typed, with defaults, and with a word on every difference from Darknet."""
+"""Reading the options of one section: typed, with defaults, and with a word on every difference from Darknet.
+
+An option that cannot be read is noted, and its default taken, so that the errors behind it are found too. What is read
+of the section after that is in doubt: an error that may only follow from the first is not one to tell.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TypeVar
@@ -17,28 +22,59 @@ from layoutbridge.errors import CfgError
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,60}|\.[0-9]{1,60})([eE][+-]?[0-9]{1,3})?", re.ASCII)
 LARGEST_COUNT = (1 << 31) - 1  # Darknet counts in 32-bit integers
+_SEVERAL = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?)(?:[+-][0-9]+(?:\.[0-9]*)?)+", re.ASCII)  # without commas
 _LONGEST_LIST = 100_000
 _Value = TypeVar("_Value")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is found while the sections of a cfg are read: `problems` are its errors; one line each."""
+
+    warnings: list[str]
+    problems: list[str] = field(default_factory=list)
+    _alike: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # first its place in `warnings`, then lines
+
+    def warn_once(self, section: Section, text: str, where: str) -> None:
+        """Add a warning that many sections of a kind may have; `told` counts those behind the first."""
+        lines = self._alike.setdefault((section.kind, text), [])
+        if not lines:
+            lines.append(len(self.warnings))
+            self.warnings.append(f"{where} {text}")
+        if section.line != lines[-1] or len(lines) == 1:  # an option may be read twice
+            lines.append(section.line)
+
+    def told(self) -> tuple[str, ...]:
+        """All warnings in order."""
+        warnings = [*self.warnings]
+        for (kind, _), (index, _, *others) in self._alike.items():
+            if others:
+                sections = f"in {len(others)} more [{kind}], the last in line {others[-1]}"
+                warnings[index] += f"; the same {sections}"
+        return tuple(warnings)
 
 
 class Options:
     """The options of one section; remembers which were asked for, so that the others can be reported.
 
-    Every reader takes a key and a default and raises `CfgError` with the line for a value that it cannot read.
+    Every reader takes a key and a default, and gives the default for a value that it cannot read: the error, with the
+    line, is among the problems of `findings` then. After an error the section is `doubtful`.
     """
 
     def __init__(
         self,
         section: Section,
         flavor: Flavor,
-        warnings: list[str],
+        findings: Findings,
         activations: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.section = section
         self.flavor = flavor
-        self._warnings = warnings
+        self.doubtful = False
+        self._findings = findings
         self._activations = activations
         self._used: set[str] = set()
+        self._told: set[str] = set()  # an option may be read twice
 
     def has(self, key: str) -> bool:
         """Whether the section gives `key`."""
@@ -46,22 +82,49 @@ class Options:
 
     def warn(self, text: str, key: str | None = None) -> None:
         """Add a warning about the section, at the line of `key` where the section has it."""
-        self._warnings.append(f"{self._where(key)} {text}")
+        told = f"{self._where(key)} {text}"
+        if told not in self._told:
+            self._findings.warnings.append(told)
+        self._told.add(told)
+
+    def warn_once(self, text: str, key: str | None = None) -> None:
+        """The same for a warning that is told of the first such section alone, with how many others have it."""
+        self._findings.warn_once(self.section, text, self._where(key))
 
     def error(self, text: str, key: str | None = None) -> CfgError:
         """The error to raise about the section, at the line of `key` where the section has it."""
         return CfgError(f"{self._where(key)} {text}")
+
+    def report(self, error: CfgError) -> None:
+        """Add `error` to the problems, once where an option is read twice."""
+        self._findings.problems += [line for line in error.problems if line not in self._told]
+        self._told.update(error.problems)
+
+    def keep(self, error: CfgError) -> None:
+        """The same, unless the section is doubtful; nothing else depends on what is wrong."""
+        if not self.doubtful:
+            self.report(error)
+
+    def note(self, error: CfgError) -> None:
+        """The same for an error that leaves the section doubtful."""
+        self.keep(error)
+        self.doubtful = True
 
     def integer(self, key: str, default: int, *, least: int = -LARGEST_COUNT, most: int = LARGEST_COUNT) -> int:
         """A whole number between `least` and `most`. A fraction is cut off, as C's atoi does, with a warning."""
         option = self._take(key)
         if option is None:
             return default
-        value = self._whole(option, option.value)
-        if not least <= value <= most:
+        try:
+            value = self._whole(option, option.value)
+            if least <= value <= most:
+                return value
             bound = f"at least {least}" if value < least else f"at most {most}"
-            raise self.error(f"{key}={value} must be {bound}", key)
-        return value
+            self.report(self.error(f"{key}={value} must be {bound}", key))
+        except CfgError as error:
+            self.report(error)
+        self.doubtful = True
+        return default
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A whole number as C reads a condition: anything but 0 holds."""
@@ -70,7 +133,11 @@ class Options:
     def number(self, key: str, default: float) -> float:
         """A finite number."""
         option = self._take(key)
-        return default if option is None else self._number(option, option.value)
+        try:
+            return default if option is None else self._number(option, option.value)
+        except CfgError as error:
+            self.report(error)
+            return default
 
     def text(self, key: str, default: str | None = None) -> str | None:
         """A word. Darknet would have read a note behind it as part of the word: that is warned of."""
@@ -80,13 +147,48 @@ class Options:
         self._warn_note(option, f"{option.value}{option.note}")
         return option.value
 
-    def integers(self, key: str, *, note_ends_list: bool = False) -> tuple[int, ...]:
-        """A list of whole numbers; empty where the key is missing. Warns where Darknet reads on into a note."""
-        return tuple(self._list(key, self._whole, note_ends_list))
+    def choice(self, key: str, default: str, choices: Mapping[str, _Value]) -> _Value:
+        """What `choices` has for a word."""
+        written = self.text(key, default) or default
+        if written not in choices:
+            self.report(self.error(f"{key}={quoted(written)} must be one of {', '.join(choices)}", key))
+        return choices.get(written, choices[default])
+
+    def integers(self, key: str, *, note_ends_list: bool = False, empty: str = "0") -> tuple[int, ...]:
+        """A list of whole numbers; empty where the key is missing. Warns where Darknet reads on into a note.
+
+        An empty item is 0, as in Darknet, and a warning calls it `empty`.
+        """
+        option = self._take(key)
+        items = self._items(option, note_ends_list)
+        if option is not None and "" in items:
+            self.warn(
+                f"{key}={quoted(option.value)[1:-1]} has a comma with nothing behind it, which Darknet reads as "
+                f"{empty}, and so it is read here: take the comma out if that is not meant",
+                key,
+            )
+        values = self._read(option, [item or "0" for item in items], self._whole)
+        self.doubtful = self.doubtful or len(values) < len(items)
+        return values
 
     def numbers(self, key: str, *, note_ends_list: bool = False) -> tuple[float, ...]:
         """A list of finite numbers; empty where the key is missing."""
-        return tuple(self._list(key, self._number, note_ends_list))
+        option = self._take(key)
+        items = self._items(option, note_ends_list)
+        if items and items[-1] == "":
+            items = items[:-1]
+            self.warn(f"{key} ends in a comma, which is left out", key)
+        return self._read(option, items, self._number)
+
+    def first_integer(self, key: str) -> int | None:
+        """The first whole number of a list, of which Darknet reads no more, which a warning says; None without one."""
+        option = self._take(key)
+        first, *others = self._items(option, note_ends_list=False) or [""]
+        if any(others):
+            self.warn(f"of the {1 + len(others)} layers in `{key}` Darknet takes the first alone", key)
+        values = self._read(option, [first or "0"], self._whole)
+        self.doubtful = self.doubtful or (option is not None and not values)
+        return values[0] if values else None
 
     def activation(self, default: str, *, key: str = "activation") -> str:
         """The activation at `key`: one that this flavour knows, or what an unknown name was chosen to mean."""
@@ -96,9 +198,10 @@ class Options:
         known = known_activations(self.flavor)
         if name in known:
             return name
-        if name in ACTIVATIONS:
-            raise self.error(f"activation {name!r} exists only in Darknet's main fork (flavor 'alexey')", key)
-        raise self.error(f"activation {quoted(name)} is unknown{_advice(name, known)}", key)
+        only = f"{name!r} exists only in Darknet's main fork (flavor 'alexey')"
+        unknown = f"{quoted(name)} is unknown{_advice(name, known)}"
+        self.report(self.error(f"activation {only if name in ACTIVATIONS else unknown}", key))
+        return default
 
     def ignore(self, *keys: str) -> None:
         """These are read by Darknet too and change nothing here (training, display)."""
@@ -137,19 +240,35 @@ class Options:
                 return value
         raise self.error(f"{option.key}={quoted(text)[1:-1]} must be a number", option.key)
 
-    def _list(self, key: str, read: Callable[[Option, str], _Value], note_ends_list: bool) -> list[_Value]:
-        option = self._take(key)
+    def _items(self, option: Option | None, note_ends_list: bool) -> list[str]:
+        """The texts between the commas, each as far as Darknet reads it; a warning where it lacks commas."""
         if option is None:
             return []
         items = option.value.split(",", _LONGEST_LIST + 1)
-        if len(items) > _LONGEST_LIST:
-            raise self.error(f"{key} lists more than {_LONGEST_LIST} values", key)
-        if items[-1] == "":
-            items.pop()  # a comma at the end: Darknet reads one more value, 0, from it
-            self.warn(f"{key} ends in a comma, which is left out", key)
         if "," in option.note and not note_ends_list:
             self._warn_note(option, f"{option.value}{option.note}")
-        return [read(option, item) for item in items]
+        read = [several.group(1) if (several := _SEVERAL.fullmatch(item)) else item for item in items]
+        if option.spaced or read != items:
+            self.warn_once(
+                f"{option.key} lacks a comma between two numbers: Darknet takes white space out and each number up to "
+                f"the next comma, {quoted(','.join(read))}, and so it is read here",
+                option.key,
+            )
+        return read
+
+    def _read(
+        self, option: Option | None, items: Sequence[str], read: Callable[[Option, str], _Value]
+    ) -> tuple[_Value, ...]:
+        """The values of `items`; none where one cannot be read, or they are too many."""
+        if option is None:
+            return ()
+        try:
+            if len(items) > _LONGEST_LIST:
+                raise self.error(f"{option.key} lists more than {_LONGEST_LIST} values", option.key)
+            return tuple(read(option, item) for item in items)
+        except CfgError as error:
+            self.report(error)
+            return ()
 
     def _warn_note(self, option: Option, darknet: str) -> None:
         if option.note:

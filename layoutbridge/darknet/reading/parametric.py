@@ -49,8 +49,11 @@ def convolutional(place: Place) -> Layer:
     for name, count in (("input channels", channels), ("filters", filters)):
         if count % groups:
             raise place.error(f"{name} {count} cannot be split into groups={groups}", "groups")
-    if flipped and groups > 1:
-        raise place.error(f"flipped=1 with groups={groups} has no defined order of weights", "flipped")
+    if flipped and groups > 1 and place.original:
+        raise place.error(
+            f"flipped=1 with groups={groups} cannot be read: the original Darknet writes beyond its weights there",
+            "flipped",
+        )
     xnor = _xnor(place, size, (stride_x, stride_y), padding, dilation, groups, antialiasing)
     blur = blur_of(antialiasing, stride_x, stride_y)
     if blur is not None:
@@ -67,6 +70,7 @@ def convolutional(place: Place) -> Layer:
         place.window(width, size, stride_x, 2 * padding, "width"),
     )
     place.check_padded(2 * padding * dilation, 2 * padding * dilation)
+    _warn_unstepped(place, size, (stride_x, stride_y), padding)
     weights = (filters, channels // groups, size, size)
     settings = Convolutional(
         filters=filters,
@@ -74,6 +78,7 @@ def convolutional(place: Place) -> Layer:
         stride_x=stride_x,
         stride_y=stride_y,
         padding=padding * dilation,
+        overhang=(_overhang(height, size, padding), _overhang(width, size, padding)),
         dilation=dilation,
         groups=groups,
         batch_normalize=batch_normalize,
@@ -108,7 +113,9 @@ def _xnor(
     for name, value, fitting in (("groups", groups, 1), ("dilation", dilation, 1), ("antialiasing", antialiasing, 0)):
         if value != fitting:
             raise place.error(f"xnor=1 with {name}={value} cannot be run: Darknet's xnor layers ignore it", name)
-    channels = place.in_shape[0]
+    channels, height, width = place.image()
+    if _overhang(height, size, padding) or _overhang(width, size, padding):
+        raise place.error(f"xnor=1 with a window of {size}, larger than its input, cannot be run", "size")
     if channels % 32 and not (size == 3 and strides == (1, 1) and padding == 1):
         raise place.error(
             f"xnor=1 of {channels} input channels at size={size}, stride={strides[0]}, padding {padding} cannot be "
@@ -218,7 +225,7 @@ def local(place: Place) -> Layer:
     loads = not options.flag("dontload")
     counts = []
     for axis, length in (("height", height), ("width", width)):
-        labelled = (length - (1 if padding else size)) // stride + 1
+        labelled = int((length - (1 if padding else size)) / stride) + 1  # cut, not rounded down
         filled = place.window(length, size, stride, 2 * padding, axis)
         if labelled != filled:
             raise place.error(
@@ -233,7 +240,14 @@ def local(place: Place) -> Layer:
         stored_parameter("biases", (filters, rows, columns), loads),
         stored_parameter("weights", (rows * columns, filters, channels * size * size), loads),
     )
-    settings = Local(filters=filters, size=size, stride=stride, padding=padding, activation=activation)
+    settings = Local(
+        filters=filters,
+        size=size,
+        stride=stride,
+        padding=padding,
+        overhang=(_overhang(height, size, padding), _overhang(width, size, padding)),
+        activation=activation,
+    )
     return place.layer((filters, rows, columns), settings, parameters)
 
 
@@ -252,10 +266,42 @@ def _padding(place: Place, size: int) -> int:
     return size // 2 if pad else padding
 
 
+def _overhang(length: int, size: int, padding: int) -> int:
+    """How far a window reaches out of a picture, with `padding` on each side, that is smaller than it."""
+    return max(size - length - 2 * padding, 0)
+
+
+def _warn_unstepped(place: Place, size: int, strides: tuple[int, int], padding: int) -> None:
+    """What Darknet's own loop does with a window of one place: it multiplies the input as it lies, from its beginning.
+
+    So does the original always, and the main fork where the stride along the width is 1; xnor is another loop there.
+    Definition: forward_convolutional_layer of both forks; cuDNN, with which both train, knows no such shortcut.
+    """
+    stride_x, stride_y = strides
+    if size != 1 or (not place.original and (stride_x > 1 or place.options.flag("xnor"))):
+        return
+    stepped = max(strides) > 1 and place.image()[1:] != (1, 1)
+    if stepped:
+        told = f"stride={stride_x}" if stride_x == stride_y else f"stride_y={stride_y}"
+        key = next((key for key in ("stride_y", "stride") if key in told and place.options.has(key)), "stride")
+        place.options.warn_once(
+            f"size=1 with {told}: on a CPU Darknet does not step, and multiplies the first values of its input; here "
+            "it is what Darknet trains with cuDNN",
+            key,
+        )
+    if padding:
+        place.options.warn_once(
+            f"size=1 with padding={padding}: on a CPU Darknet does not pad, and reads past its input; here it is what "
+            "Darknet trains with cuDNN",
+            "padding",
+        )
+
+
 def _share(place: Place) -> int | None:
-    if not place.options.has("share_index"):
+    value = place.options.first_integer("share_index")
+    index = -1 if value is None else place.reference(value, "share_index")
+    if index == -1 or index in place.unknown:
         return None
-    index = place.reference(place.options.integer("share_index", 0), "share_index")
     other = place.layers[index]
     if not isinstance(other.settings, Convolutional):
         raise place.error(f"share_index names {other.name}, which is no [convolutional]", "share_index")
@@ -305,7 +351,11 @@ def _only_first(place: Place, parameters: list[Parameter], filters: int) -> list
     count = _stored_filters(place, filters)
     if count == filters:
         return parameters
-    place.options.warn(f"the weights of filters {count} to {filters - 1} are not in the file and are 0", "numload")
+    place.options.warn(
+        f"the weights of filters {count} to {filters - 1} are not in the file: they are 0 here, and random numbers in "
+        "Darknet",
+        "numload",
+    )
     return [replace(parameter, leading=count if parameter.leading else 0) for parameter in parameters]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
@@ -17,13 +17,13 @@ from layoutbridge.errors import CfgError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The section to read (`options`), what comes in (`in_shape`) and the layers before it."""
+    """The section to read (`options`), and the layers before it."""
 
     options: Options
     index: int
-    in_shape: Shape
     net_shape: Shape
     layers: Sequence[Layer]
+    unknown: Collection[int]  # of them, those that stand for layers with errors; -1 is the network's input
     folder: str | None  # of the cfg file, for files that it names
 
     @property
@@ -40,18 +40,33 @@ class Place:
         """The error to raise: file, line, section, `text`."""
         return self.options.error(text, key)
 
+    def fault(self, text: str, key: str | None = None) -> None:
+        """Note an error after which reading can go on; not one that may only follow from another."""
+        self.options.note(self.error(text, key))
+
+    @property
+    def in_shape(self) -> Shape:
+        """The shape that comes in."""
+        return self.shape_of(self.index - 1)
+
     def shape_of(self, index: int) -> Shape:
-        """The output shape of an earlier layer, or of the network's input at -1."""
+        """The output shape of an earlier layer, or of the network's input at -1.
+
+        Where it stands for one with an error, what follows from it is doubtful.
+        """
+        if index in self.unknown:
+            self.options.doubtful = True
         return self.net_shape if index == -1 else self.layers[index].out_shape
 
     def image(self) -> tuple[int, int, int]:
-        """The input's (C, H, W); an error where it is flat, as in Darknet."""
+        """The input's (C, H, W); where it is flat, which Darknet cannot take either, an error is noted."""
         return self.as_image(self.in_shape)
 
     def as_image(self, shape: Shape, of: str = "its input") -> tuple[int, int, int]:
-        """`shape` as (C, H, W), or an error that says what is flat."""
+        """`shape` as (C, H, W); where it is flat, an error is noted that says so."""
         if len(shape) != 3:
-            raise self.error(f"needs a picture [C, H, W], and {of} is flat: {describe(shape)}{self._why_flat()}")
+            self.fault(f"needs a picture [C, H, W], and {of} is flat: {describe(shape)}{self._why_flat()}")
+            return shape[0], 1, 1
         return shape[0], shape[1], shape[2]
 
     def _why_flat(self) -> str:
@@ -65,22 +80,33 @@ class Place:
     def reference(self, value: int, key: str) -> int:
         """A layer named by `from` or `layers`: negative ones count back from this one.
 
-        An error where it is before the first layer, this layer itself or one ahead.
+        Where it is before the first layer, this layer itself or one ahead, an error is noted, and it is the previous.
         """
         index = self.index + value if value < 0 else value
-        if not 0 <= index < self.index:
-            side = "before the first layer" if index < 0 else "not before this layer"
-            raise self.error(f"{key}={value} is layer {index}, {side} (this one is layer {self.index})", key)
-        return index
+        if 0 <= index < self.index:
+            return index
+        side = "before the first layer" if index < 0 else "not before this layer"
+        self.options.report(self.error(f"{key}={value} is layer {index}, {side} (this one is layer {self.index})", key))
+        self.options.doubtful = True
+        return self.index - 1
 
     def window(self, length: int, size: int, stride: int, padding: int, axis: str) -> int:
-        """How many windows of `size` fit `length` with `padding` zeros in all; an error where none does."""
-        count = (length + padding - size) // stride + 1
-        if length + padding < size or count < 1:
+        """How many windows of `size` fit `length` with `padding` zeros in all; an error where none does.
+
+        C cuts −1/2 to 0: a window that reaches out by less than the stride counts as one, and sees nothing there.
+        """
+        over = size - length - padding
+        if over >= stride:
             raise self.error(
                 f"a window of {size} does not fit the input's {axis} {length} with {padding} of padding in all"
             )
-        return count
+        if over > 0:
+            self.options.warn(
+                f"a window of {size} is larger than the input {describe(self.in_shape)} with {padding} of padding in "
+                "all: as in Darknet it counts as one, and sees nothing outside"
+            )
+            return 1
+        return -over // stride + 1
 
     def check_padded(self, padding_height: int, padding_width: int) -> None:
         """An error where the input with that much padding in all has more values than Darknet counts."""

@@ -30,6 +30,8 @@ from layoutbridge.darknet.structure.model import Layer, Parameter
 def batchnorm(place: Place) -> Layer:
     """[batchnorm]: the fork reads biases first; the original has none in its file."""
     channels = place.image()[0]
+    if place.original:
+        place.options.warn_once("the original Darknet stops there on a CPU (memory fault); here it is computed")
     loads = not place.options.flag("dontload")
     fills = (("biases", 0.0), ("scales", 1.0), ("means", 0.0), ("variances", 0.0))
     parameters = [
@@ -48,13 +50,21 @@ def activation(place: Place) -> Layer:
 @reads(Dropout)
 def dropout(place: Place) -> Layer:
     """[dropout]: the input, outside training."""
+    _warn_first(place)
     return place.layer(place.in_shape, Dropout())
 
 
 @reads(Empty)
 def empty(place: Place) -> Layer:
     """[empty]: the input."""
+    _warn_first(place)
     return place.layer(place.in_shape, Empty())
+
+
+def _warn_first(place: Place) -> None:
+    """Darknet takes the output of the layer before for its own, and looks for it where nothing is."""
+    if place.index == 0:
+        place.options.warn("is the first layer: Darknet stops there (memory fault); here it gives its input")
 
 
 @reads(Cost)
@@ -85,14 +95,10 @@ def lrn(place: Place) -> Layer:
     options = place.options
     channels = place.image()[0]
     size = options.integer("size", 5, least=1)
+    alpha, beta, kappa = (options.number(*given) for given in (("alpha", 0.0001), ("beta", 0.75), ("kappa", 1.0)))
     if size // 2 > channels:
         raise place.error(f"size={size} starts with {size // 2} channels and the input has {channels}", "size")
-    settings = Lrn(
-        size=size,
-        alpha=options.number("alpha", 0.0001),
-        beta=options.number("beta", 0.75),
-        kappa=options.number("kappa", 1.0),
-    )
+    settings = Lrn(size=size, alpha=alpha, beta=beta, kappa=kappa)
     return place.layer(place.in_shape, settings)
 
 

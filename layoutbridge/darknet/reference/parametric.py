@@ -25,8 +25,15 @@ def convolutional(feed: Feed, settings: Convolutional) -> Array:
     x, weights = feed.x, feed.parameters["weights"]
     if settings.xnor:
         x, weights = _signs(x), _binarized(weights)
+    x = _with_overhang(x, settings.overhang)
     y = correlate(x, weights, strides, settings.padding, settings.dilation, settings.groups)
     return blurred(activate(settings.activation, _normalized(feed, settings, y)), settings.antialiasing)
+
+
+def _with_overhang(x: Array, overhang: tuple[int, int]) -> Array:
+    """Zeros below and right, where im2col reads past the picture: a window that is larger counts as one."""
+    below, right = overhang
+    return np.pad(x, ((0, 0), (0, 0), (0, below), (0, right))) if below or right else x
 
 
 def correlate(
@@ -141,7 +148,8 @@ def connected(feed: Feed, settings: Connected) -> Array:
 def local(feed: Feed, settings: Local) -> Array:
     """As a convolution with its own weights [places, F, C·k·k] at every place."""
     padding, stride = settings.padding, settings.stride
-    padded = np.pad(feed.x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x = _with_overhang(feed.x, settings.overhang)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     windows = _windows(padded, settings.size, (stride, stride), 1)
     batch, rows, columns = feed.batch, windows.shape[4], windows.shape[5]
     matrix = windows.reshape(batch, -1, rows * columns)

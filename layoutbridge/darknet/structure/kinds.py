@@ -24,6 +24,7 @@ from layoutbridge.darknet.structure.settings import (
     words,
 )
 
+Overhang = tuple[int, int]  # rows below and columns right of the padded input that a window larger than it reaches
 WeightsType = Literal["none", "per_feature", "per_channel"]
 WeightsNormalization = Literal["none", "relu", "softmax"]
 
@@ -43,6 +44,7 @@ class Convolutional(Normalizable):
     aliases = ("conv",)
     short_name = "conv"
     has_filters = True
+    zeroed = words("relu6")
     training_options = words(
         "binary dot sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream "
         "assisted_excitation"
@@ -53,6 +55,7 @@ class Convolutional(Normalizable):
     stride_x: int
     stride_y: int
     padding: int  # zeros on each of the four sides, dilation included
+    overhang: Overhang = (0, 0)
     dilation: int
     groups: int
     antialiasing: Blur | None
@@ -122,6 +125,7 @@ class Local(Activated):
     size: int
     stride: int
     padding: int
+    overhang: Overhang = (0, 0)
 
     @property
     def window(self) -> int:
@@ -253,6 +257,7 @@ class Shortcut(Activated):
     """[shortcut]: the previous layer and others, added in one of three ways."""
 
     kind = "shortcut"
+    zeroed = Activated.zeroed - words("swish mish")
 
     way: Sum | ScaledSum | SecondOrderSum
 

@@ -36,23 +36,31 @@ def place_in(source: str, line: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One `key=value` line; `note` is what stood behind the value from the first # or ; on."""
+    """One `key=value` line; `note` is what stood behind the value from the first # or ; on.
+
+    `value` has no white space, as in Darknet; `spaced` says that some stood between two numbers.
+    """
 
     key: str
     value: str
     line: int
     note: str = ""
+    spaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section of a cfg file: its kind without brackets and aliases resolved, and its options by key."""
+    """One section of a cfg file: its kind without brackets and aliases resolved, and its options by key.
+
+    `kind` is empty where the fork knows no such section; `faults` are the errors in the section's own line, if any.
+    """
 
     kind: str
     written: str
     line: int
     source: str
     options: Mapping[str, Option]
+    faults: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:

@@ -77,6 +77,11 @@ S = TypeVar("S", bound=Settings)
 class Activated(Settings):
     """A layer that ends in an activation: one of `reading.activations`."""
 
+    # What the main fork gives 0 for there: its loop over an array (activations.c) does not know them.
+    zeroed: ClassVar[frozenset[str]] = words(
+        "swish mish hard_mish relu6 normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval"
+    )
+
     activation: str
 
     @property

@@ -23,7 +23,7 @@ def read(name):
 
 
 def test_all_networks_are_here():
-    assert len(GOLDEN) == 94
+    assert len(GOLDEN) == 99
 
 
 @pytest.mark.parametrize("name", GOLDEN)
