@@ -25,11 +25,11 @@ _IGNORED_IN_LAYERS = words(
     "dynamic_minibatch dont_update burnin_update train_only_bn"
 )
 _IGNORED_IN_NET = words(
-    "batch learning_rate learning_rate_min batches_per_cycle batches_cycle_mult momentum decay subdivisions "
-    "time_steps track augment_speed init_sequential_subdivisions sequential_subdivisions contrastive "
+    "batch learning_rate learning_rate_min sgdr_cycle sgdr_mult momentum decay subdivisions "
+    "time_steps track augment_speed sequential_subdivisions contrastive "
     "contrastive_jit_flip contrastive_color unsupervised try_fix_nan weights_reject_freq equidistant_point "
-    "badlabels_rejection_percentage num_sigmas_reject_badlabels ema_alpha badlabels_reject_threshold "
-    "delta_rolling_max delta_rolling_avg delta_rolling_std seen workspace_size_limit_MB adam B1 B2 eps notruth "
+    "badlabels_rejection_percentage num_sigmas_reject_badlabels ema_alpha dynamic_minibatch use_cuda_graph loss_scale "
+    "show_receptive_field workspace_size_limit_MB adam B1 B2 eps notruth "
     "max_crop min_crop max_ratio min_ratio center clip flip blur gaussian_noise mixup cutmix mosaic mosaic_bound "
     "letter_box label_smooth_eps resize_step attention adversarial_lr max_chart_loss angle aspect saturation "
     "exposure hue power policy burn_in step scale steps scales seq_scales gamma max_batches random "

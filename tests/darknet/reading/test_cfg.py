@@ -49,6 +49,15 @@ def test_unused_keys_are_reported_at_their_line():
     assert built(flatten, "pjreddie").warnings == ()
 
 
+def test_what_darknet_reads_of_net_for_training_is_used():
+    """Keys are what parse_net_options asks for, not what the fields of its structure are called."""
+    known = "sgdr_cycle=2\nsgdr_mult=3\nloss_scale=1\ndynamic_minibatch=1\nuse_cuda_graph=0\nshow_receptive_field=1\n"
+    assert built(NET + known + "[conv]\n").warnings == ()
+    assert built(NET + "batches_per_cycle=2\n[conv]\n").warnings == (
+        "net.cfg, line 5: [net] does not use 'batches_per_cycle' (2)",
+    )
+
+
 @pytest.mark.parametrize(
     "line, said",
     [
