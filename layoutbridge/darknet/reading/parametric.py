@@ -70,7 +70,8 @@ def convolutional(place: Place) -> Layer:
         place.window(width, size, stride_x, 2 * padding, "width"),
     )
     place.check_padded(2 * padding * dilation, 2 * padding * dilation)
-    _warn_unstepped(place, size, (stride_x, stride_y), padding)
+    if place.original or not xnor:
+        _warn_unstepped(place, size, (stride_x, stride_y), padding)
     weights = (filters, channels // groups, size, size)
     settings = Convolutional(
         filters=filters,
@@ -274,11 +275,11 @@ def _overhang(length: int, size: int, padding: int) -> int:
 def _warn_unstepped(place: Place, size: int, strides: tuple[int, int], padding: int) -> None:
     """What Darknet's own loop does with a window of one place: it multiplies the input as it lies, from its beginning.
 
-    So does the original always, and the main fork where the stride along the width is 1; xnor is another loop there.
+    So does the original always, and the main fork where the stride along the width is 1.
     Definition: forward_convolutional_layer of both forks; cuDNN, with which both train, knows no such shortcut.
     """
     stride_x, stride_y = strides
-    if size != 1 or (not place.original and (stride_x > 1 or place.options.flag("xnor"))):
+    if size != 1 or (not place.original and stride_x > 1):
         return
     stepped = max(strides) > 1 and place.image()[1:] != (1, 1)
     if stepped:

@@ -8,7 +8,7 @@ from layoutbridge.darknet import load
 from layoutbridge.darknet.reading.cfg import parse_cfg
 from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import CfgError, UnsupportedError
-from tests.darknet_files import NETS, SHARED, built, made
+from tests.darknet_files import NETS, SHARED, built, check_onnx, made
 
 NET = "[net]\nwidth=8\nheight=6\nchannels=4\n"  # the next section stands in line 5
 CONV = "[conv]\nfilters=4\n"
@@ -215,6 +215,24 @@ def test_windows_larger_than_their_input_want_one_size(section, tmp_path):
     net = made(f"{NET}{section}size=7\nstride=3\n", tmp_path)
     with pytest.raises(UnsupportedError, match=r"net\.cfg, line 5: the size cannot be left open: its window"):
         net.to_onnx(tmp_path / "net.onnx", dynamic_size=True)
+
+
+def test_windows_of_signs_larger_than_their_input(tmp_path):
+    pytest.importorskip("onnxruntime")
+    text = f"{NET.replace('=4', '=32')}[conv]\nfilters=5\nsize=7\nstride=3\nxnor=1\n"
+    with pytest.raises(CfgError, match=r"line 7: \[conv\] xnor=1 with a window of 7, larger than its input"):
+        built(text)
+    net = made(text, tmp_path, "pjreddie")
+    assert net.layers[0].out_shape == (5, 1, 1)
+    checked = check_onnx(net.network, net.parameters, tolerance=1e-5)
+    assert checked.ok, checked.first_over
+
+
+def test_a_window_of_one_place_of_signs():
+    text = "[conv]\nfilters=32\n[conv]\nfilters=2\nxnor=1\n"
+    assert said(f"{text}padding=1\n") == []
+    assert "size=1 with stride_y=2" in said(f"{text}stride_y=2\n")[1]  # Darknet leaves xnor out there
+    assert "size=1 with padding=1" in said(f"{text}padding=1\n", "pjreddie")[0]
 
 
 # ---------------------------------------------------------------------- where Darknet stops
