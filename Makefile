@@ -3,12 +3,15 @@
 # PYTHON=/path/to/python make ...   builds the environment with that interpreter.
 # PYTEST_ARGS=... make test         replaces the options below: PYTEST_ARGS="-x -k prove", say.
 # SLOW=1 make test                  runs the slow tests too.
+# COUNT=5000 SEED=0 make fuzz       draws so many networks of each flavour, from that seed on.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
 VENV           ?= .venv
 BARE           ?= .venv-bare
 PYTEST_ARGS    ?= -q -n 2
 BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
 VERIFY_ARGS    ?=
+COUNT          ?= 1000
+SEED           ?= 0
 TORCH_PIP_ARGS ?=
 
 # The first of these that really runs: a version manager's placeholder may be on the path and start nothing.
@@ -25,7 +28,7 @@ MARKS := -m ""
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all test-bare pytest lint ruff mypy format bench clean
+.PHONY: help setup verify test test-all test-bare pytest fuzz lint ruff mypy format bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +48,9 @@ test-bare: $(BARE)/.set-up  ## the tests that need no framework, in an environme
 
 pytest: $(STAMP)  ## the tests alone
 	@$(BIN)/python -m pytest $(MARKS) $(PYTEST_ARGS)
+
+fuzz: $(STAMP)  ## drawn networks in every target against the reference, e.g. make fuzz COUNT=5000 SEED=0
+	@FUZZ_COUNT=$(COUNT) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/darknet/ports/test_fuzz.py
 
 lint: ruff mypy  ## ruff and mypy
 

@@ -1,5 +1,6 @@
 """What every test may use: the tables of the real Darknet, quiet frameworks, repeatable examples."""
 
+import gc
 import os
 
 # Before any framework is imported, here and in the programs that tests start.
@@ -8,6 +9,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,15 @@ def golden_cases() -> list[dict[str, Any]]:
     """All cases of the real Darknet: ``key, fork, layer, reverse, gradient, batch, stride, in_shape,
     out_shape, bijective`` and ``table``, a flat, read-only int64 array over the whole batch."""
     return [dict(case) for case in load_golden_cases()]
+
+
+@pytest.fixture(scope="module")
+def quick_collection() -> Iterator[None]:
+    """For many small checks: what is in memory already is not searched for garbage behind each of them."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
