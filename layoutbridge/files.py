@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError
 
+_LONGEST_KEPT = 150  # bytes of a name that a temporary one bears
 Progress = Callable[[int, int], None]  # how much is read or written, and how much there is in all
 
 
@@ -50,7 +52,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     _sweep(target)
     try:
         beside = None if _is_special(target) else target.parent
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".part", dir=beside))
+        folder = Path(tempfile.mkdtemp(prefix=f".{_short(target.name)}.{os.getpid()}.", suffix=".part", dir=beside))
     except OSError as error:
         raise UnusableInputError(f"cannot write into '{target.parent}': {error.strerror or error}") from None
     try:
@@ -88,10 +90,19 @@ def _no_room(error: Exception) -> str | None:
 
 def _sweep(target: Path) -> None:
     """Remove what processes that were killed while writing `target` left beside it."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-        writer = left.name.removeprefix(f".{target.name}.").split(".")[0]
+    name = _short(target.name)
+    for left in target.parent.glob(f".{glob.escape(name)}.*.part"):
+        writer = left.name.removeprefix(f".{name}.").split(".")[0]
         if writer.isdigit() and not _is_running(int(writer)):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more behind it: file systems take 255 bytes, and `name` itself may have as many."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST_KEPT:
+        return name
+    return f"{name[:20]}-{hashlib.sha256(encoded).hexdigest()[:20]}"
 
 
 def _is_running(process: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -14,7 +15,8 @@ import typer
 from layoutbridge.cli import export_command, network_commands, operation_commands
 from layoutbridge.cli.application import app
 from layoutbridge.cli.printing import remark
-from layoutbridge.errors import CfgError, LayoutBridgeError
+from layoutbridge.errors import CfgError, LayoutBridgeError, class_and_first_line
+from layoutbridge.version import __version__
 
 __all__ = ["app", "export_command", "main", "network_commands", "operation_commands"]
 
@@ -23,6 +25,24 @@ def _fail(*lines: str) -> int:
     for line in lines:
         remark(line)
     return 2
+
+
+def _own_fault(error: Exception) -> int:
+    """Say that we are to blame, and where the trace is."""
+    import tempfile
+    import traceback
+
+    told = f"this is a fault of layoutbridge, not of your input: {class_and_first_line(error)}"
+    try:
+        number, path = tempfile.mkstemp(prefix="layoutbridge-", suffix=".txt")
+        with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"layoutbridge {__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n")
+            file.writelines(traceback.format_exception(error))
+        remark(f"{told}; the trace is in '{path}': please send it with your report")
+    except OSError:
+        remark(told)
+        traceback.print_exception(error)
+    return 3
 
 
 def _terminated(number: int, _: object) -> None:
@@ -36,12 +56,15 @@ def _drop_output() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Unusable input becomes a line on stderr and code 2.
 
-    A cfg file with several errors becomes a line each.
+    A cfg file with several errors becomes a line each. A fault of our own is code 3: a line, and a file with its trace.
     """
     with suppress(ValueError):  # only the main thread may say what a signal does
         for ending in ("SIGTERM", "SIGHUP"):  # so that half-written files are taken away
             if hasattr(signal, ending):
                 signal.signal(getattr(signal, ending), _terminated)
+    for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is written as in Python
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
     try:
@@ -67,8 +90,12 @@ def main(arguments: list[str] | None = None) -> int:
         _drop_output()
         return 0
     except OSError as error:
+        if error.filename is not None:
+            return _fail(f"cannot use '{error.filename}': {error.strerror}")
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
-            raise
+            return _own_fault(error)
         _drop_output()
         return _fail(f"cannot write the answer: {error.strerror}")
+    except Exception as error:
+        return _own_fault(error)
     return code if isinstance(code, int) else 0

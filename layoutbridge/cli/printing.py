@@ -27,7 +27,16 @@ def errors_console() -> Console:
 
 def remark(text: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(f"layoutbridge: {' '.join(text.split())}\n")
+    sys.stderr.write(f"layoutbridge: {visible(' '.join(text.split()))}\n")
+
+
+def visible(text: str) -> str:
+    """`text` with control characters, which may steer a terminal, as they are written in Python.
+
+    >>> visible("net\x1b[31m.cfg")
+    'net\\x1b[31m.cfg'
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def print_text(text: str) -> None:
