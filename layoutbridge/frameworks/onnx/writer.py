@@ -21,7 +21,7 @@ from layoutbridge.files import Progress, whole_file
 from layoutbridge.frameworks.onnx.network.graph import Initializer
 
 LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
-_LEAST_EXTERNAL = 1024  # bytes; smaller ones stay: a Reshape's lengths are read by shape inference
+_LEAST_EXTERNAL = 1024  # bytes
 _ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped
 _LENGTH_DELIMITED = 2
 _GRAPH = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
@@ -66,13 +66,18 @@ def _write_two_files(
     """The weights' file takes its place first, the model, which names it, last."""
     data = target.with_name(f"{target.name}.data")
     with whole_file(target) as temporary, whole_file(data) as temporary_data:
-        outside = [held for held in initializers if held.nbytes >= _LEAST_EXTERNAL]
-        inside = [held for held in initializers if held.nbytes < _LEAST_EXTERNAL]
+        outside = [held for held in initializers if _may_lie_outside(held)]
+        inside = [held for held in initializers if not _may_lie_outside(held)]
         with temporary_data.open("wb") as file:
             references = [_write_outside(file, held, data.name, report) for held in outside]
         with temporary.open("wb") as file:
             _write(file, model, inside, references, metadata, report)
     return data
+
+
+def _may_lie_outside(held: Initializer) -> bool:
+    """Whether it is large, and none of the whole numbers that shape inference reads, as the lengths of a Split."""
+    return held.nbytes >= _LEAST_EXTERNAL and held.elem_type != TensorProto.INT64
 
 
 class _Counter:

@@ -399,3 +399,14 @@ def test_a_model_that_does_not_load(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"no model")
     with pytest.raises(UnusableInputError, match="onnxruntime cannot run"):
         run_model(tmp_path / "net.onnx", np.zeros(1, np.float32))
+
+
+def test_lengths_stay_in_the_model_beside_weights_in_a_file(tmp_path):
+    """A tree of many groups: the lengths of its Split are no weights, and a runtime infers shapes from them."""
+    parents = [-1] * 200 + [parent for parent in range(200) for _ in range(1 + parent % 2)]
+    (tmp_path / "net.tree").write_text("".join(f"class{k} {parent}\n" for k, parent in enumerate(parents)))
+    net = made(f"[net]\ninputs=8\n[connected]\noutput={len(parents)}\n[softmax]\ntree=net.tree\n", tmp_path)
+    export = net.to_onnx(tmp_path / "net.onnx", external_data=True)
+    x = np.random.default_rng(0).random((2, 8), np.float32)
+    (found,) = run_model(export.path, x)
+    np.testing.assert_allclose(found, net.run(x), rtol=0, atol=1e-5)
