@@ -247,6 +247,12 @@ def _softmax(d: Drawer) -> str:
     return _section(d, "softmax", **options)
 
 
+def _iseg(d: Drawer) -> str:
+    classes, ids = d.one((3, 2), (1, 0), (0, 4), (20, None))
+    scores = _section(d, "convolutional", filters=classes + (32 if ids is None else ids), activation="linear")
+    return scores + _section(d, "iseg", classes=classes if d.one(True, False) or classes != 20 else None, ids=ids)
+
+
 def _activation(d: Drawer) -> str:
     return _section(d, "activation", activation=d.activation())
 
@@ -356,9 +362,9 @@ _BLOCKS: dict[str, Callable[[Drawer], str]] = {
     "sam": _sam, "implicit": _implicit, "reorg": _reorg, "reorg3d": _reorg3d, "batchnorm": _batchnorm, "lrn": _lrn,
     "softmax": _softmax, "activation": _activation, "yolo": _yolo, "gaussian_yolo": _gaussian_yolo, "region": _region,
     "detection": _detection, "rnn": _rnn, "gru": _gru, "lstm": _lstm, "crnn": _crnn, "conv_lstm": _conv_lstm,
-    "history": _history,
+    "history": _history, "iseg": _iseg,
 }  # fmt: skip
-_PLAIN = ("avgpool", "dropout", "empty", "cost", "l2norm", "logistic")  # these have no options
+_PLAIN = ("avgpool", "dropout", "empty", "cost", "contrastive", "l2norm", "logistic")  # these have no options
 _OFTEN = ("convolutional", "convolutional", "convolutional", "signs", "maxpool", "route", "shortcut")
 
 

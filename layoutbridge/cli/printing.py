@@ -33,8 +33,8 @@ def remark(text: str) -> None:
 def visible(text: str) -> str:
     """`text` with control characters, which may steer a terminal, as they are written in Python.
 
-    >>> visible("net\x1b[31m.cfg")
-    'net\\x1b[31m.cfg'
+    >>> print(visible(chr(27) + "[31m.cfg"))
+    \\x1b[31m.cfg
     """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 

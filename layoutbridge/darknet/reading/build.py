@@ -128,17 +128,16 @@ def _layer(place: Place) -> Layer:
 def _warn_random(options: Options, layer: Layer) -> None:
     """Where the weights are not in the file Darknet draws them, but for those of a shortcut."""
     weights = [p for p in layer.parameters if p.name.endswith("weights") and p.shared_with is None]
-    if options.flag("dontload") and weights and not isinstance(layer.settings, Shortcut):
+    if weights and not isinstance(layer.settings, Shortcut) and options.flag("dontload"):
         options.warn(f"dontload=1: its weights are {weights[0].fill:g} here, and random numbers in Darknet", "dontload")
 
 
 def _warn_zeroed(options: Options, layer: Layer) -> None:
     """The main fork gives 0 for some activations. One that was chosen for an unknown name is not what it reads."""
-    name = options.text("activation")
     parts = [part.settings for part in layer.parts or (layer,)]
-    if options.flavor == "alexey" and any(
-        isinstance(part, Activated) and name == part.activation and name in part.zeroed for part in parts
-    ):
+    zeroed = {p.activation for p in parts if isinstance(p, Activated) and p.activation in p.zeroed}
+    name = options.text("activation") if zeroed and options.flavor == "alexey" else None
+    if name in zeroed:
         where = "on a CPU" if name == "relu6" else "on a CPU and on a GPU"
         options.warn_once(f"activation={name} is 0 in such a layer of Darknet {where}; here it is {name}", "activation")
 
