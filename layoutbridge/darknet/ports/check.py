@@ -28,6 +28,7 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.base import check_count, installed_version
 
+_NOTHING = 1e-30  # a runtime's logistic of −100 may be 1e-38 where the reference has less, or 0
 _STEPS = 3  # of a random sequence: the state is zeros in the first, and its own result's in the third
 Status = Literal["equal", "differs", "not finite", "missing", "unsupported"]
 
@@ -448,6 +449,6 @@ def _deviation(found: NDArray[Any], wanted: NDArray[np.float64], largest: float)
         differences = np.abs(found.astype(np.float64) - wanted)
     differences[(found == wanted) | (np.isnan(found) & np.isnan(wanted))] = 0
     difference = float(differences.max(initial=0))
-    if difference == 0:
+    if difference < _NOTHING:
         return 0.0
     return difference / largest if np.isfinite(difference) and largest > 0 else float("inf")

@@ -398,3 +398,12 @@ def test_wrong_recorded_files_are_one_line(capfd, tmp_path):
         arguments = ("check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx", "--against", str(path))
         assert said.removeprefix("'none.npz': ") in refused(capfd, *arguments)
     assert "cannot read" in refused(capfd, *arguments[:-1], str(tmp_path))
+
+
+def test_next_to_nothing_where_the_reference_has_nothing_is_equal(tmp_path):
+    """A runtime whose exponential ends before float32 does gives 1e-38 for the logistic of −1000."""
+    net = made("[net]\ninputs=2\n[activation]\nactivation=relu\n", tmp_path)
+    for given, equal in ((1e-38, True), (1e-20, False)):
+        runs = lambda network, parameters, x, every, given=given: [np.full(x.shape, given, np.float32)]  # noqa: E731
+        x = np.full((1, 2), -1, np.float32)
+        assert check_runners(net.network, net.parameters, {"it": Runner(runs, runs, "numpy")}, x=x).ok is equal
