@@ -82,11 +82,14 @@ def blurred(context: Context[V], x: V, blur: Blur | None) -> V:
     if blur is None:
         return x
     channels, edge, kernel = x.shape[0], blur.padding, _BLURS[blur.size]
+    below, right = (max(blur.size - length - 2 * edge, 0) for length in x.shape[1:])
+    if below or right:
+        refuse_open_size(context)
     return context.target.conv2d(
         x,
         context.constant("blur", np.broadcast_to(kernel, (channels, 1, *kernel.shape))),
         stride=(blur.stride_y, blur.stride_x),
-        padding=(edge, edge, edge, edge),
+        padding=(edge, edge, edge + below, edge + right),
         groups=channels,
     )
 

@@ -114,8 +114,9 @@ def blurred(x: Array, blur: Blur | None) -> Array:
     line = np.array([1, 1] if blur.size == 2 else [1, 2, 1], x.dtype)
     kernel = np.outer(line, line) / line.sum() ** 2
     weights = np.broadcast_to(kernel, (x.shape[1], 1, *kernel.shape))
-    strides = blur.stride_y, blur.stride_x
-    return correlate(x, weights, strides, 0 if blur.size == 2 else 1, groups=x.shape[1])
+    strides, padding = (blur.stride_y, blur.stride_x), 0 if blur.size == 2 else 1
+    overhang = [max(blur.size - length - 2 * padding, 0) for length in x.shape[2:]]
+    return correlate(_with_overhang(x, (overhang[0], overhang[1])), weights, strides, padding, groups=x.shape[1])
 
 
 @computes(Deconvolutional)

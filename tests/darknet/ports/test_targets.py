@@ -31,6 +31,19 @@ def test_upsampling_repeats_places_exactly(factor, target, tmp_path):
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET)
+@pytest.mark.parametrize("layer", ["[convolutional]\nfilters=3\n", "[maxpool]\nsize=1\n"])
+def test_a_blur_that_is_larger_than_its_input_counts_as_one(layer, target, tmp_path):
+    """The mean of 2 × 2 over one row: what lies below is 0."""
+    net = made(f"[net]\nwidth=6\nheight=1\nchannels=3\n{layer}stride=2\nantialiasing=2\n", tmp_path)
+    assert net.layers[0].out_shape == (3, 1, 3)
+    x = np.random.default_rng(0).random((2, 3, 1, 6), np.float32)
+    found = net.run(x, framework=target)
+    np.testing.assert_allclose(found, net.run(x), rtol=0, atol=1e-6)
+    if "maxpool" in layer:
+        np.testing.assert_allclose(found, x.reshape(2, 3, 1, 3, 2).sum(-1) / 4, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET)
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky"])
 def test_steps_of_one_place_over_a_padded_picture(activation, target, tmp_path):
     """OpenVINO hands the steps to what comes before, and pads the smaller picture then."""
