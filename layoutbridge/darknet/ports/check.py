@@ -28,7 +28,6 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
 from layoutbridge.frameworks.base import check_count, installed_version
 
-_NOTHING = 1e-30  # a runtime's logistic of −100 may be 1e-38 where the reference has less, or 0
 _STEPS = 3  # of a random sequence: the state is zeros in the first, and its own result's in the third
 Status = Literal["equal", "differs", "not finite", "missing", "unsupported"]
 
@@ -441,6 +440,8 @@ def _largest(values: NDArray[np.float64]) -> float:
 def _deviation(found: NDArray[Any], wanted: NDArray[np.float64], largest: float) -> float:
     """The largest difference as a share of `largest`; infinite where one of both alone is no finite number.
 
+    Where all is 0, the difference itself: runtimes give 1e-38 for the logistic of −1000, or −6e-8 for 2σ(0) − 1.
+
     NaN beside NaN is no difference: l2norm divides 0 by 0 where every channel is 0, as Darknet does.
     """
     if found.shape != wanted.shape:
@@ -449,6 +450,6 @@ def _deviation(found: NDArray[Any], wanted: NDArray[np.float64], largest: float)
         differences = np.abs(found.astype(np.float64) - wanted)
     differences[(found == wanted) | (np.isnan(found) & np.isnan(wanted))] = 0
     difference = float(differences.max(initial=0))
-    if difference < _NOTHING:
+    if difference == 0:
         return 0.0
-    return difference / largest if np.isfinite(difference) and largest > 0 else float("inf")
+    return difference / (largest or 1.0) if np.isfinite(difference) else float("inf")

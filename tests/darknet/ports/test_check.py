@@ -401,9 +401,9 @@ def test_wrong_recorded_files_are_one_line(capfd, tmp_path):
 
 
 def test_next_to_nothing_where_the_reference_has_nothing_is_equal(tmp_path):
-    """A runtime whose exponential ends before float32 does gives 1e-38 for the logistic of −1000."""
+    """ncnn's exponential ends before float32 does: 1e-38 for the logistic of −1000, and its 2σ(0) − 1 is −6e-8."""
     net = made("[net]\ninputs=2\n[activation]\nactivation=relu\n", tmp_path)
-    for given, equal in ((1e-38, True), (1e-20, False)):
+    for given, equal in ((1e-38, True), (-6e-8, True), (1e-3, False)):
         runs = lambda network, parameters, x, every, given=given: [np.full(x.shape, given, np.float32)]  # noqa: E731
         x = np.full((1, 2), -1, np.float32)
         assert check_runners(net.network, net.parameters, {"it": Runner(runs, runs, "numpy")}, x=x).ok is equal
