@@ -191,9 +191,16 @@ class DarknetModule(torch.nn.Module):
     ) -> tuple[torch.Tensor | list[torch.Tensor], dict[str, torch.Tensor]]:
         """What `forward` gives for one step x [N, ...], and the states behind it, by name [N, ...].
 
-        `states` are those behind the step before, zeros without. Raises as `forward`, and `ShapeError` for states that
-        do not fit.
+        `states` are those behind the step before, all of them; None is zeros. Raises as `forward`, `ShapeError` for
+        states that do not fit, and `ParameterError` for other names, or of a module of whole sequences.
         """
+        if self.steps is not None:
+            raise ParameterError(
+                f"this module takes sequences of {self.steps} steps: one step is of to_torch() without"
+            )
+        known = self.state_shapes
+        if states is not None and set(states) != set(known):
+            raise ParameterError(f"the states must be {', '.join(known) or 'none'}, not {', '.join(states) or 'none'}")
         carried = dict(states or {})
         values = self._run(x, keep_all=every_layer, states=carried)
         return (values if every_layer else values[-1]), carried

@@ -330,6 +330,11 @@ def test_a_module_steps_and_takes_states():
     assert list(states) == ["state_1_crnn_hidden"]
     with pytest.raises(ShapeError, match=r"state_1_crnn_hidden must be \[2, 4, 10, 8\], not \[1, 4, 10, 8\]"):
         module.step(torch.from_numpy(x[0]), {"state_1_crnn_hidden": states["state_1_crnn_hidden"][:1]})
+    for wrong in ({}, {"hidden": states["state_1_crnn_hidden"]}, {**states, "more": states["state_1_crnn_hidden"]}):
+        with pytest.raises(ParameterError, match="the states must be state_1_crnn_hidden, not"):
+            module.step(torch.from_numpy(x[0]), wrong)
+    with pytest.raises(ParameterError, match="sequences of 2 steps"):  # a batch of 2 is no sequence of 2
+        net.to_torch(steps=2).step(torch.from_numpy(x[0]))
     with pytest.raises(ShapeError, match=r"must be \[5, N, 3, 8, 10\]"):
         net.to_torch(steps=5)(torch.from_numpy(x[0]))
 
