@@ -311,7 +311,11 @@ def build_model(
         name, value = next_state(state_name(layer, state)), memory.after[layer.index, state.name]
         turned = len(state.shape) == 3 and data_format == "channels_last"
         with target.scope(name):
-            made[name] = target.output(value, as_picture=turned), KerasOutput(name, state.shape, turned)
+            lying = target.output(value, as_picture=turned)
+            named = target.apply(
+                keras.layers.Identity(name=target.name()), lying
+            )  # Keras calls outputs by their layers
+            made[name] = named, KerasOutput(name, state.shape, turned)
     target.name_last_layers()
     tensors, outputs = zip(*made.values(), strict=True)
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(network.source).stem) or "darknet"

@@ -265,6 +265,24 @@ def test_an_onnx_file_names_its_states(tmp_path):
     np.testing.assert_allclose(first.reshape(layers[-1][0].shape), layers[-1][0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["alexey/lstm", "alexey/gru", "alexey/conv_lstm_yolo", "pjreddie/crnn_shortcut"])
+def test_a_keras_file_names_its_states(name, tmp_path):
+    pytest.importorskip("keras")
+    from layoutbridge.frameworks.tensorflow.files import load_keras_file
+
+    net, x, layers = recorded(name)
+    written = port("keras").write(net.network, net.parameters, tmp_path / "a.keras")
+    model, states = load_keras_file(written.path), list(written.states)
+    assert [each.name for each in model.inputs] == ["input", *states]
+    assert model.output_names[1:] == [next_state(state) for state in states]
+    held = [np.zeros((2, *shape), np.float32) for shape in written.states.values()]
+    for given, wanted in zip(x, layers[-1], strict=True):
+        first = given.transpose(0, 2, 3, 1) if given.ndim == 4 else given
+        output, *held = (np.asarray(made) for made in model([first, *held]))
+        found = output.transpose(0, 3, 1, 2) if output.ndim == 4 else output
+        assert np.abs(found.reshape(wanted.shape) - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
 def test_onnx_has_its_own_operators_for_gated_layers(tmp_path):
     onnx = pytest.importorskip("onnx")
     for name, operator in (("alexey/lstm", "LSTM"), ("alexey/gru", "GRU"), ("pjreddie/gru", "GRU")):
