@@ -12,8 +12,23 @@ _MOST_ALIKE = 3
 _LINE = re.compile(r", line ([0-9]+)")
 
 
+def visible(text: str) -> str:
+    """`text` with control characters, which may steer a terminal, and halves of characters as written in Python.
+
+    >>> print(visible(chr(27) + "[31m.cfg"))
+    \\x1b[31m.cfg
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class LayoutBridgeError(Exception):
-    """Base class: the call, or what it was given, is unusable."""
+    """Base class: the call, or what it was given, is unusable.
+
+    Its text shows what could steer a terminal as it is written in Python.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(visible, super().__str__().split("\n")))
 
 
 class PatternError(LayoutBridgeError, ValueError):
@@ -59,7 +74,7 @@ class CfgError(LayoutBridgeError, ValueError):
     def __str__(self) -> str:
         alike: Counter[str] = Counter()
         told: list[str] = []
-        for problem in self.problems:
+        for problem in map(visible, self.problems):
             kind = _LINE.sub("", problem, count=1)
             alike[kind] += 1
             if alike[kind] <= _MOST_ALIKE and len(told) < _MOST_PROBLEMS:

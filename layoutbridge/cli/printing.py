@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from layoutbridge.errors import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,15 +30,6 @@ def errors_console() -> Console:
 def remark(text: str) -> None:
     """One line on standard error."""
     sys.stderr.write(f"layoutbridge: {visible(' '.join(text.split()))}\n")
-
-
-def visible(text: str) -> str:
-    """`text` with control characters, which may steer a terminal, as they are written in Python.
-
-    >>> print(visible(chr(27) + "[31m.cfg"))
-    \\x1b[31m.cfg
-    """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def print_text(text: str) -> None:

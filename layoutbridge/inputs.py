@@ -1,0 +1,131 @@
+"""Opening files that nobody vouches for: checked before a byte is read, bounded, every failure one line.
+
+A path that a user or a file names may be anything: missing, a folder, a pipe, a device without end, a name that no file
+can have. What is asked here is asked once, and answered by an error of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError
+
+PathLike = str | os.PathLike[str]
+MakeError = Callable[[str], LayoutBridgeError]  # what a reader raises of its own: CfgError, WeightsError
+
+
+def file_size(path: PathLike, what: str = "file", *, most: int | None = None, error: MakeError | None = None) -> int:
+    """The bytes of the regular file at `path`, links followed; `what` is what the message calls it.
+
+    Raises `UnusableInputError` (or what `error` makes of the message) for what is missing, a folder, a pipe or a
+    device, out of reach, or over `most` bytes.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "a.npy").write_bytes(b"123")
+    3
+    >>> file_size(folder / "a.npy")
+    3
+    >>> file_size(folder)
+    Traceback (most recent call last):
+    ...
+    layoutbridge.errors.UnusableInputError: cannot read '...': it is a folder
+    """
+    fail = error or UnusableInputError
+    held = _status(path, what, fail)
+    _refuse_folder(path, held, fail)
+    if not stat.S_ISREG(held.st_mode):
+        raise fail(f"cannot read '{os.fspath(path)}': it is a pipe or a device, and a regular file is wanted")
+    _refuse_size(path, what, held.st_size, most, fail)
+    return held.st_size
+
+
+def is_regular_file(path: PathLike) -> bool:
+    """Whether a regular file lies at `path`; False, too, for a name that no file can have or out of reach."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: PathLike) -> bool:
+    """Whether a folder lies at `path`; False, too, for a name that no folder can have or out of reach."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: PathLike) -> bool:
+    """Whether anything lies at `path`; False, too, for a name that nothing can have or out of reach."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def opened(
+    path: PathLike, what: str = "file", *, most: int | None = None, error: MakeError | None = None
+) -> Iterator[BinaryIO]:
+    """The regular file at `path`, open for reading bytes.
+
+    Raises as `file_size` does, and what goes wrong while reading (an `OSError` in the block) is told in the same way.
+    """
+    fail = error or UnusableInputError
+    file_size(path, what, most=most, error=error)
+    try:
+        with open(path, "rb") as file:
+            yield file
+    except OSError as problem:
+        raise fail(f"cannot read '{os.fspath(path)}': {problem.strerror or problem}") from None
+
+
+def read_bytes(
+    path: PathLike, what: str = "file", *, most: int, pipe: bool = False, error: MakeError | None = None
+) -> bytes:
+    """All bytes of the file at `path`, at most `most` of them; with `pipe` a pipe is read too, and as far as that.
+
+    Raises as `file_size` does, and for a file that cannot be read.
+    """
+    fail = error or UnusableInputError
+    held = _status(path, what, fail)
+    _refuse_folder(path, held, fail)
+    if not pipe or stat.S_ISREG(held.st_mode):
+        with opened(path, what, most=most, error=error) as file:
+            content = file.read(most + 1)
+    else:
+        try:
+            with open(path, "rb") as file:
+                content = file.read(most + 1)
+        except OSError as problem:
+            raise fail(f"cannot read '{os.fspath(path)}': {problem.strerror or problem}") from None
+    _refuse_size(path, what, len(content), most, fail)
+    return content
+
+
+def _status(path: PathLike, what: str, fail: MakeError) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        raise fail(f"there is no {what} '{os.fspath(path)}'") from None
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        raise fail(f"cannot read '{os.fspath(path)}': {reason}") from None
+
+
+def _refuse_folder(path: PathLike, held: os.stat_result, fail: MakeError) -> None:
+    if stat.S_ISDIR(held.st_mode):
+        raise fail(f"cannot read '{os.fspath(path)}': it is a folder")
+
+
+def _refuse_size(path: PathLike, what: str, size: int, most: int | None, fail: MakeError) -> None:
+    if most is not None and size > most:
+        told = f"{size:,} bytes" if size != most + 1 else f"more than {most:,} bytes"
+        raise fail(f"'{os.fspath(path)}' has {told}, and a {what} at most {most:,}")
