@@ -13,14 +13,15 @@ from layoutbridge.darknet.meaning.context import MEANINGS, Context, means
 from layoutbridge.darknet.meaning.parametric import weights_and_bias
 from layoutbridge.darknet.structure.recurrent import ConvLstm, Crnn, Gru, History, Lstm, Rnn
 from layoutbridge.darknet.structure.settings import Normalizable
+from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.primitives import LazyArray, RecurrentCell, V
 
 Step = Callable[[Sequence[V], Mapping[str, V]], tuple[V, dict[str, V]]]
 
 
-@means(Rnn, Crnn)
+@means(Rnn)
 def rnn(context: Context[V], settings: Rnn) -> V:
-    """[rnn] and [crnn]: input and output, which need no state of another step, of all steps at once."""
+    """[rnn]: input and output, which need no state of another step, of all steps at once."""
     add = context.target.add
 
     def step(inputs: Sequence[V], states: Mapping[str, V]) -> tuple[V, dict[str, V]]:
@@ -31,6 +32,14 @@ def rnn(context: Context[V], settings: Rnn) -> V:
 
     hidden = _over_steps(context, [_part(context, "input", context.x)], step)
     return _labelled(context, _part(context, "output", hidden))
+
+
+@means(Crnn)
+def crnn(context: Context[V], settings: Crnn) -> V:
+    """[crnn]: as [rnn]; in the original a view, which of a square picture alone has the lengths of its input."""
+    if context.variant.open_size and context.network.flavor == "pjreddie":
+        raise UnsupportedError("the size cannot be left open: the original's crnn takes the height for the width")
+    return rnn(context, settings)
 
 
 @means(Gru)

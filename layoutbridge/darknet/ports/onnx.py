@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +46,6 @@ from layoutbridge.files import Progress
 from layoutbridge.frameworks.onnx.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +150,7 @@ def write_onnx(
     `dynamic_size`. `runtime` ("onnxruntime", "openvino", "opencv") chooses the forms that are fastest there
     (`frameworks.onnx.forms`). Of a recurrent network the model is one step: beside `input` it takes its states, as
     `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. With `steps` T it takes a whole
-    sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...].
+    sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...]; not with `dynamic_size`.
     `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
     whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
@@ -201,7 +198,7 @@ def write_onnx(
         batch=batch,
         warnings=built.warnings,
         unbatched=built.unbatched,
-        states={} if steps is not None else state_shapes(network),
+        states=built.states,
         steps=steps,
         data_path=data_path,
         opset=opset,
@@ -216,9 +213,8 @@ def run_onnx(
     """The outputs of all layers for x [N, C, H, W] (or [N, K]) in onnxruntime; of the last layer alone by default.
 
     Arrays are float32 [N, C, H, W], or [N, K] where Darknet's layer is flat. `options` are those of `write_onnx`
-    that keep the outputs' meaning. Raises as
-    `write_onnx` does, and `MissingFrameworkError` without onnxruntime. A recurrent network runs one step, from states
-    of zeros.
+    that keep the outputs' meaning. A recurrent network runs one step, from states of zeros. Raises as `write_onnx`
+    does, and `MissingFrameworkError` without onnxruntime.
     """
     if network.states:
         return first_step(_running_sequence(**options), network, parameters, x, every_layer)
@@ -259,8 +255,8 @@ def run_model(
 ) -> list[NDArray[np.float32]]:
     """The named outputs (all, in order, without names) of the model at `path` for x, in onnxruntime on the CPU.
 
-    States of recurrent layers are zeros.
-    Raises `UnusableInputError` with onnxruntime's own words where it does not load or run the model.
+    States of recurrent layers are zeros. Raises `UnusableInputError` where the model leaves their size open, and with
+    onnxruntime's own words where that does not load or run the model.
     """
     with refusals_of(path, "run"):
         session = open_session(path)

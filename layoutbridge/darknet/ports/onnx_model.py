@@ -50,12 +50,13 @@ class WinogradUse:
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """A model, with its weights still unread; `outputs`, `unbatched` and `warnings` as of `Export`."""
+    """A model, with its weights still unread; `outputs`, `unbatched`, `states` and `warnings` as of `Export`."""
 
     model: ModelProto
     initializers: list[Initializer]
     outputs: Mapping[str, tuple[int | None, ...]]
     unbatched: frozenset[str]
+    states: Mapping[str, tuple[int | None, ...]]
     warnings: tuple[str, ...]
     winograd: WinogradUse | None
 
@@ -177,14 +178,16 @@ def _assemble(
         producer_version=__version__,
         doc_string=f"Darknet network {network.source}, flavor {network.flavor}",
     )
-    shapes = {
-        name: tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
-        for name, value in outputs.items()
-    }
-    shapes = {name: shape for name, shape in shapes.items() if name not in map(next_state, target.states)}
+    after = set(map(next_state, target.states))
+    shapes = {name: _open_shape(value) for name, value in outputs.items() if name not in after}
+    states = {name: _open_shape(value) for name, value in target.states.items()}
     unbatched = frozenset(name for name, value in outputs.items() if value.integer)
     used = _winograd_use(target, network) if target.winograd else None
-    return BuiltModel(model, initializers, shapes, unbatched, warnings, used)
+    return BuiltModel(model, initializers, shapes, unbatched, states, warnings, used)
+
+
+def _open_shape(value: OnnxValue) -> tuple[int | None, ...]:
+    return tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
 
 
 def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:

@@ -54,7 +54,7 @@ class Export:
     batch: int | None = None
     warnings: tuple[str, ...] = ()
     unbatched: frozenset[str] = frozenset()
-    states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    states: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     steps: int | None = None
 
     @property

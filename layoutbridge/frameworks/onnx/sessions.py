@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,12 +100,31 @@ def run_in_reference(model: Any) -> Run:
 
 
 def fed(session: Any, x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """x [N, ...] for a model's first input, and zeros for the states [N, ...] that its metadata name."""
-    taken = session.get_inputs()[0].name
-    given = {taken: np.ascontiguousarray(x, np.float32)}
-    told = session.get_modelmeta().custom_metadata_map.get("states", "[]")
-    shapes = {each.name: each.shape[1:] for each in session.get_inputs()[1:] if f'"{each.name}"' in told}
-    return given | {name: np.zeros((len(x), *shape), np.float32) for name, shape in shapes.items()}
+    """x [N, ...] for a model's first input, and zeros for the states [N, ...] that its metadata name.
+
+    Raises `UnusableInputError` where the model leaves the size of a state open.
+    """
+    first, *others = session.get_inputs()
+    told = _told_states(session.get_modelmeta().custom_metadata_map.get("states", "[]"))
+    given = {first.name: np.ascontiguousarray(x, np.float32)}
+    for state in others:
+        if state.name in told:
+            lengths = state.shape[1:]
+            if not all(isinstance(length, int) for length in lengths):  # open ones are names or None
+                raise UnusableInputError(
+                    f"the model leaves the size of state {state.name} open: run it with states of your own"
+                )
+            given[state.name] = np.zeros((len(x), *lengths), np.float32)
+    return given
+
+
+def _told_states(text: str) -> list[str]:
+    """The names in a list as JSON; none where it is something else, which other programs may have written."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return []
+    return told if isinstance(told, list) and all(isinstance(name, str) for name in told) else []
 
 
 @lru_cache(maxsize=1)

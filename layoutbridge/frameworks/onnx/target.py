@@ -66,7 +66,7 @@ class OnnxTarget:
     With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the scope and the name of
     the weights, with the bytes that a runtime holds beyond those of the file. `defaults` are inputs beside the first
     that have a value already: an initializer's name and the lengths that others may have in its place. With `steps` T
-    the model takes and gives sequences, [T, N, ...] (`given`), and all between is a batch of T·N; `batch` is N's.
+    the model takes and gives sequences, [T, N, ...] (`given`), and all between is a batch of T·N, which `batch` counts.
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class OnnxTarget:
             raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
         if winograd and open_size:
             raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
+        if steps is not None and open_size:  # a Reshape has room for one unknown length, and the batch takes it
+            raise ParameterError(f"steps={steps} and a size left open do not go together: leave out one of them")
         self.graph = Graph(opset)
         self.batch = batch if batch is None or steps is None else steps * batch
         self.steps = steps
@@ -371,7 +373,6 @@ class OnnxTarget:
 
     def unstacked(self, x: OnnxValue, steps: int) -> list[OnnxValue]:
         """Reshape, Split."""
-        self._closed(x, "takes a sequence apart")
         return [replace(x, name=name) for name in steps_of(self.graph, self._with_batch(x).name, x.shape, steps)]
 
     def stacked(self, values: Sequence[OnnxValue]) -> OnnxValue:
