@@ -16,7 +16,7 @@ from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.reading.fitting import Blueprint, floats_of
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_header
 from layoutbridge.darknet.reference import forward_layer
-from layoutbridge.darknet.structure.kinds import ScaledSum, Shortcut, Sum
+from layoutbridge.darknet.structure.kinds import Convolutional, ScaledSum, Shortcut, Sum
 from layoutbridge.darknet.structure.model import Layer, Network, Shape
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import LayoutBridgeError
@@ -85,7 +85,7 @@ def told_differences(network: Network, differences: tuple[FlavorDifference, ...]
     if not differences:
         return ""
     told = "; ".join(difference.told for difference in differences)
-    return f"flavor {network.flavor}; {other_flavor(network.flavor)} would differ: {told}"
+    return f"flavor {network.flavor}; {other_flavor(network.flavor)} would differ, each layer taken by itself: {told}"
 
 
 def _of_files(network: Network, other: Network, weights: Weights | None) -> Iterator[FlavorDifference]:
@@ -133,7 +133,7 @@ def _differs(here: Layer, there: Layer, arrays: Arrays) -> tuple[bool, float | N
     names = [(p.name, p.shape) for p in here.parameters]
     if sorted(names) != sorted((p.name, p.shape) for p in there.parameters):
         return True, None
-    by_flavor = getattr(here.settings, "xnor", False)
+    by_flavor = isinstance(here.settings, Convolutional) and here.settings.xnor
     same_order = names == [(p.name, p.shape) for p in there.parameters]
     alike = here.settings == there.settings or (_adds_plainly(here) and _adds_plainly(there))
     if alike and same_order and not by_flavor:

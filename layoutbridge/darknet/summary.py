@@ -7,6 +7,7 @@ from math import prod
 
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool, Shortcut
 from layoutbridge.darknet.structure.model import Layer, Shape
+from layoutbridge.darknet.structure.recurrent import ConvLstm
 from layoutbridge.darknet.structure.settings import Windowed
 
 
@@ -44,7 +45,10 @@ def summary_row(layer: Layer) -> SummaryRow:
 
 
 def count_flops(layer: Layer) -> int:
-    """Operations for one picture, as Darknet's BFLOPs count them; connected, local and deconvolutional layers too."""
+    """Operations for one picture, as Darknet's BFLOPs count them; connected, local and deconvolutional layers too.
+
+    Of a recurrent layer they are those of its parts, for one step.
+    """
     values = prod(layer.out_shape)
     weights = next((parameter.size for parameter in layer.parameters if parameter.name == "weights"), 0)
     match layer.settings:
@@ -61,7 +65,13 @@ def count_flops(layer: Layer) -> int:
             return size**2 * values
         case Shortcut():
             return values * (len(layer.inputs) - 1) * (2 if weights else 1)
-    return 0
+        case ConvLstm(peephole=peephole):
+            return _of_parts(layer) + (12 if peephole else 9) * values
+    return _of_parts(layer)
+
+
+def _of_parts(layer: Layer) -> int:
+    return sum(map(count_flops, layer.parts))
 
 
 def _unblurred(layer: Layer, settings: Convolutional) -> tuple[int, int]:

@@ -108,22 +108,22 @@ class Port:
 
 def checked_input(network: Network, x: NDArray[Any]) -> NDArray[Any]:
     """x as an array; raises `ShapeError` where it is not [N, *in_shape] of real numbers with N of at least 1."""
-    array = np.asarray(x)
-    if array.ndim == 0 or array.shape[1:] != network.in_shape or array.shape[0] < 1:
-        wanted = ", ".join(map(str, network.in_shape))
-        raise ShapeError(f"the input must be [N, {wanted}], not {list(array.shape)}")
-    if array.dtype.kind not in "fiu":
-        raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
-    return array
+    return _checked(network, x, "N")
 
 
 def checked_sequence(network: Network, x: NDArray[Any]) -> NDArray[Any]:
     """x as an array; raises `ShapeError` where it is not [T, N, *in_shape] of real numbers, T and N at least 1."""
-    array = np.asarray(x)
-    if array.ndim != len(network.in_shape) + 2 or 0 in array.shape:
-        wanted = ", ".join(map(str, network.in_shape))
-        raise ShapeError(f"the input must be [T, N, {wanted}], not {list(array.shape)}")
-    checked_input(network, array[0])
+    return _checked(network, x, "TN")
+
+
+def _checked(network: Network, x: NDArray[Any], leading: str) -> NDArray[Any]:
+    """x as an array with the axes `leading`, a letter each, in front of the network's own."""
+    array, count = np.asarray(x), len(leading)
+    if array.shape[count:] != network.in_shape or 0 in array.shape[:count]:
+        wanted = ", ".join([*leading, *map(str, network.in_shape)])
+        raise ShapeError(f"the input must be [{wanted}], not {list(array.shape)}")
+    if array.dtype.kind not in "fiu":
+        raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
     return array
 
 

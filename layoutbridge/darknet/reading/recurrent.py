@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
+from layoutbridge.darknet.reading.options import Options
 from layoutbridge.darknet.reading.parametric import normalization_parameters, stored_parameter
 from layoutbridge.darknet.reading.place import Place, describe, reads
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional
@@ -27,21 +28,14 @@ def rnn(place: Place) -> Layer:
     options = place.options
     inputs, output = prod(place.in_shape), options.integer("output", 1, least=1)
     hidden = output if place.original else options.integer("hidden", 1, least=1)
-    activation = options.activation("logistic")
-    normalized = options.flag("batch_normalize")
+    settings = _simple(Rnn, options, hidden, output)
+    activation, normalized = settings.activation, settings.batch_normalize
     logistic = 0 if place.original else options.integer("logistic", 0)
     own = {1: "logistic", 2: "loggy"}.get(logistic, activation)
     parts = (
         _connected(place, "input", inputs, hidden, activation, normalized),
         _connected(place, "self", hidden, hidden, own, normalized),
         _connected(place, "output", hidden, output, activation, normalized),
-    )
-    settings = Rnn(
-        hidden=hidden,
-        output=output,
-        shortcut=options.flag("shortcut"),
-        batch_normalize=normalized,
-        activation=activation,
     )
     return _recurrent(place, _vector(place, output), settings, parts, (State("hidden", (hidden,)),))
 
@@ -83,23 +77,15 @@ def crnn(place: Place) -> Layer:
     channels, height, width = place.image()
     suffix = "_filters" if place.original else ""
     output, hidden = (options.integer(f"{name}{suffix}", 1, least=1) for name in ("output", "hidden"))
-    activation = options.activation("logistic")
-    normalized = options.flag("batch_normalize")
+    settings = _simple(Crnn, options, hidden, output)
     window = _Window(3, 1, 1, 1) if place.original else _window(place)
     if place.original:
         height, width = width, height
-    convolution = _filters(hidden, window, normalized, activation)
+    convolution = _filters(hidden, window, settings.batch_normalize, settings.activation)
     parts = (
         _convolutional(place, "input", (channels, height, width), convolution),
         _convolutional(place, "self", (hidden, height, width), convolution),
         _convolutional(place, "output", (hidden, height, width), replace(convolution, filters=output)),
-    )
-    settings = Crnn(
-        hidden=hidden,
-        output=output,
-        shortcut=options.flag("shortcut"),
-        batch_normalize=normalized,
-        activation=activation,
     )
     return _recurrent(place, (output, height, width), settings, parts, (State("hidden", (hidden, height, width)),))
 
@@ -130,9 +116,7 @@ def conv_lstm(place: Place) -> Layer:
     settings = ConvLstm(
         output=output,
         size=window.size,
-        dilation=window.dilation,
         groups=window.groups,
-        padding=window.padding * window.dilation,
         batch_normalize=normalized,
         activation=activation,
         peephole=peephole,
@@ -148,12 +132,23 @@ def history(place: Place) -> Layer:
     channels, height, width = place.image()
     size = place.options.integer("history_size", 4, least=1)
     place.options.warn(
-        "keeps nothing from call to call, as in Darknet: the earlier steps are zeros, but in a pass of several"
+        "keeps nothing from call to call, as in Darknet: earlier steps are zeros unless they are in the same pass"
     )
     return place.layer((channels * size, height, width), History(steps=size))
 
 
 # ---------------------------------------------------------------------- parts
+
+
+def _simple(kind: type[Rnn], options: Options, hidden: int, output: int) -> Rnn:
+    """What the settings of [rnn] and [crnn] have in common, which is all of them."""
+    return kind(
+        hidden=hidden,
+        output=output,
+        shortcut=options.flag("shortcut"),
+        batch_normalize=options.flag("batch_normalize"),
+        activation=options.activation("logistic"),
+    )
 
 
 def _recurrent(
@@ -248,9 +243,13 @@ def _window(place: Place) -> _Window:
     if options.integer("xnor", 0):
         raise place.error("xnor=1 cannot be run here: Darknet itself reads past its memory", "xnor")
     if 2 * padding != size - 1:
+        of_original = next((f"{key}_filters" for key in ("output", "hidden") if options.has(f"{key}_filters")), None)
+        advice = "give pad=1 and an odd size"
+        if of_original is not None and options.section.kind == Crnn.kind:  # the original knows no other
+            advice = f"{of_original} is the original Darknet's: read the cfg with flavor 'pjreddie'"
         raise place.error(
             f"padding {padding} at size={size} changes the size {describe(place.in_shape)} of the picture from step to "
-            f"step, and Darknet itself stops there: give pad=1 and an odd size",
+            f"step, and Darknet itself stops there: {advice}",
             "padding",
         )
     place.check_padded(2 * padding * dilation, 2 * padding * dilation)

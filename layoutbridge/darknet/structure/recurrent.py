@@ -76,9 +76,7 @@ class ConvLstm(Recurrent):
 
     activation: str
     size: int
-    dilation: int
     groups: int
-    padding: int
     peephole: bool
     state_activation: str
     state_constrain: int

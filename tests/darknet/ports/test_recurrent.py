@@ -1,6 +1,7 @@
 """Recurrent networks: what the real Darknet gave for sequences, in every target, a step at a time and whole."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -139,8 +140,15 @@ def test_history_keeps_nothing_from_call_to_call_and_all_within_a_pass(tmp_path)
 def test_inputs_that_are_no_sequences(tmp_path):
     net = made(TEXTS["rnn logistic"], tmp_path)
     for wrong in (np.zeros((3, 5)), np.zeros((3, 1, 4)), np.zeros((0, 1, 5)), np.zeros((1, 0, 5)), np.zeros(5)):
-        with pytest.raises(ShapeError, match=r"\[(T, )?N, 5\]"):
+        said = re.escape(f"must be [T, N, 5], not {list(wrong.shape)}")
+        with pytest.raises(ShapeError, match=said):
             net.run_sequence(wrong)
+        with pytest.raises(ShapeError, match=said):
+            check_network(net.network, net.parameters, x=wrong)
+    with pytest.raises(ShapeError, match=r"must be \[N, 5\], not \[2, 4\]"):
+        net.run(np.zeros((2, 4)))
+    with pytest.raises(ShapeError, match="real numbers, not complex128"):
+        net.run_sequence(np.zeros((2, 1, 5), complex))
 
 
 # ---------------------------------------------------------------------- whole sequences in files
@@ -405,7 +413,17 @@ def test_check_against_recorded_sequences(file):
 
 REFUSED = [
     (NET + "[crnn]\noutput=2\nhidden=2\npad=1\nstride=2\n", "line 9: [crnn] stride=2 cannot be run"),
-    (NET + "[crnn]\noutput=2\nhidden=2\n", "line 5: [crnn] padding 0 at size=3 changes the size 2×4×6"),
+    (
+        NET + "[crnn]\noutput=2\nhidden=2\n",
+        "line 5: [crnn] padding 0 at size=3 changes the size 2×4×6 of the picture from step to step, and Darknet "
+        "itself stops there: give pad=1 and an odd size",
+    ),
+    (
+        NET + "[crnn]\noutput_filters=2\n",
+        "stops there: output_filters is the original Darknet's: read the cfg with flavor 'pjreddie'",
+    ),
+    (NET + "[crnn]\nhidden_filters=2\n", "hidden_filters is the original Darknet's: read the cfg with flavor"),
+    (NET + "[conv_lstm]\noutput_filters=2\n", "Darknet itself stops there: give pad=1 and an odd size"),
     (NET + "[conv_lstm]\noutput=2\npad=1\nstride=2\n", "line 8: [conv_lstm] stride=2 cannot be run"),
     (NET + "[conv_lstm]\noutput=2\npad=1\nbottleneck=1\n", "line 8: [conv_lstm] bottleneck=1 cannot be run"),
     (
@@ -437,6 +455,21 @@ def test_what_is_told():
         "net.cfg, line 8: [conv_lstm] Darknet computes lstm_activation=leaky on GPUs alone, and tanh on CPUs",
     )
     assert built(FLAT + "[gru]\noutput=2\ntanh=1\n").warnings == ("net.cfg, line 5: [gru] does not use 'tanh' (1)",)
+
+
+def test_operations_are_those_of_the_parts(tmp_path):
+    """As crnn_layer.c and conv_lstm_layer.c count them: 2·weights·places a convolution, and 9 or 12 a value."""
+
+    def flops(text):
+        return made(text, tmp_path).summary()[0].flops
+
+    assert flops(NET + "[crnn]\noutput=4\nhidden=2\npad=1\n") == 2 * 9 * (2 * 2 + 2 * 2 + 2 * 4) * 24
+    of_gates = 4 * 2 * 9 * (2 * 3 + 3 * 3) * 24
+    assert flops(NET + "[conv_lstm]\noutput=3\npad=1\n") == of_gates + 9 * 3 * 24
+    of_cell = 3 * 2 * 9 * 3 * 3 * 24
+    assert flops(NET + "[conv_lstm]\noutput=3\npad=1\npeephole=1\n") == of_gates + of_cell + 12 * 3 * 24
+    assert flops(FLAT + "[lstm]\noutput=3\n") == 4 * 2 * (5 * 3 + 3 * 3)
+    assert flops(NET + "[history]\n") == 0
 
 
 def test_weights_that_are_too_short_name_the_part(tmp_path):
