@@ -45,13 +45,16 @@ def crnn(context: Context[V], settings: Crnn) -> V:
 @means(Gru)
 def gru(context: Context[V], settings: Gru) -> V:
     """[gru]: the target's own, or the few products and sums that it is."""
+    own = _own(context, "zrh", settings.candidate_activation)
+    if own is not None:
+        return own
     target = context.target
 
     def step(inputs: Sequence[V], states: Mapping[str, V]) -> tuple[V, dict[str, V]]:
         hidden = states["hidden"]
         z, r = (
             activate(target, target.add(_part(context, f"w{gate}", hidden), x), "logistic")
-            for gate, x in zip("zr", inputs, strict=False)
+            for gate, x in zip("zr", inputs[:2], strict=True)
         )
         taken = target.add(_part(context, "wh", target.multiply(r, hidden)), inputs[2])
         candidate = activate(target, taken, settings.candidate_activation)
@@ -59,9 +62,6 @@ def gru(context: Context[V], settings: Gru) -> V:
         hidden = target.add(candidate, target.multiply(z, difference))  # z·hidden + (1 − z)·candidate
         return hidden, {"hidden": hidden}
 
-    own = _own(context, "zrh", settings.candidate_activation)
-    if own is not None:
-        return own
     return _labelled(context, _over_steps(context, [_part(context, f"u{gate}", context.x) for gate in "zrh"], step))
 
 
@@ -85,13 +85,13 @@ def history(context: Context[V], settings: History) -> V:
     """[history]: the steps of this pass, the latest first; zeros before its first."""
     target, x = context.target, context.x
     steps = context.memory.steps
-    given = target.unstacked(x, steps) if steps > 1 else [x]
+    given = _apart(context, x)
     zeros = target.multiply(given[0], 0.0)
     joined = [
         target.concat([given[step - age] if age <= step else zeros for age in range(settings.steps)])
         for step in range(steps)
     ]
-    return target.stacked(joined) if steps > 1 else joined[0]
+    return _together(context, joined)
 
 
 # ---------------------------------------------------------------------- parts
@@ -134,7 +134,7 @@ def _gated(context: Context[V], state_activation: str, *, constrain: int, peepho
 def _over_steps(context: Context[V], inputs: Sequence[V], step: Step[V]) -> V:
     """What `step` makes of each step's inputs and the state in turn, all steps; the last state is carried on."""
     target, memory, layer = context.target, context.memory, context.layer
-    taken_apart = [target.unstacked(x, memory.steps) if memory.steps > 1 else [x] for x in inputs]
+    taken_apart = [_apart(context, x) for x in inputs]
     zeros = target.multiply(taken_apart[0][0], 0.0)  # what is added to a state has its shape
     states = {state.name: memory.before.get((layer.index, state.name), zeros) for state in layer.states}
     outputs = []
@@ -142,14 +142,25 @@ def _over_steps(context: Context[V], inputs: Sequence[V], step: Step[V]) -> V:
         output, states = step(at_step, states)
         outputs.append(output)
     memory.after.update({(layer.index, name): state for name, state in states.items()})
-    return target.stacked(outputs) if memory.steps > 1 else outputs[0]
+    return _together(context, outputs)
+
+
+def _apart(context: Context[V], x: V) -> Sequence[V]:
+    """x step by step."""
+    steps = context.memory.steps
+    return context.target.unstacked(x, steps) if steps > 1 else [x]
+
+
+def _together(context: Context[V], by_step: Sequence[V]) -> V:
+    """The steps as one value again."""
+    return context.target.stacked(by_step) if context.memory.steps > 1 else by_step[0]
 
 
 def _own(context: Context[V], gates: str, candidate: str) -> V | None:
     """What the target's own layer makes of all steps; None where it has none, or batch norm stands by itself."""
     target, memory, layer = context.target, context.memory, context.layer
-    parts = {name: context.of_part(name, context.x) for name in (f"u{gate}" for gate in gates)}
-    parts |= {f"w{gate}": replace(context, layer=layer.part_called(f"w{gate}"), inputs=()) for gate in gates}
+    names = [f"{side}{gate}" for side in "uw" for gate in gates]
+    parts = {name: replace(context, layer=layer.part_called(name), inputs=()) for name in names}
     held = {
         name: weights_and_bias(part, part.layer.settings)
         for name, part in parts.items()

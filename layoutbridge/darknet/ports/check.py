@@ -304,7 +304,7 @@ def _other(
     x: NDArray[Any],
     wanted: Sequence[NDArray[np.float64]],
     largest: Sequence[float],
-) -> OtherFlavor | None:
+) -> OtherFlavor:
     """How far the other flavour's reference is from what this one's targets are compared with."""
     with _quiet():
         found = _reference(network, parameters, x, np.float64)

@@ -312,9 +312,8 @@ def build_model(
         turned = len(state.shape) == 3 and data_format == "channels_last"
         with target.scope(name):
             lying = target.output(value, as_picture=turned)
-            named = target.apply(
-                keras.layers.Identity(name=target.name()), lying
-            )  # Keras calls outputs by their layers
+            # Keras calls outputs by their layers
+            named = target.apply(keras.layers.Identity(name=target.name()), lying)
             made[name] = named, KerasOutput(name, state.shape, turned)
     target.name_last_layers()
     tensors, outputs = zip(*made.values(), strict=True)
