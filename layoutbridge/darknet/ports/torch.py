@@ -175,7 +175,8 @@ def write_torch(
         about |= {"states": list(states)} if states else {}
         about |= {} if steps is None else {"steps": steps}
         try:
-            torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
+            with framework.exporting():
+                torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
         except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
             raise UnusableInputError(f"cannot write '{target}': {error}") from None
     return TorchExport(path=target, outputs=outputs, batch=batch, state_path=state_path, states=states, steps=steps)
@@ -195,7 +196,7 @@ def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torc
     axes: dict[str, Any] = {"x": {} if opened is None else {len(leading): opened}}
     if module.state_shapes:
         axes["states"] = tuple({} if opened is None else {0: opened} for _ in module.state_shapes)
-    with framework.every_length_alike():
+    with framework.exporting():
         return torch.export.export(module, example, dynamic_shapes=axes, strict=False)
 
 

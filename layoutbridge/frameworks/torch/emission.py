@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 EXTRA = "torch"
+_EXPORTER = RLock()
 
 
 def installed() -> str | None:
@@ -94,9 +96,9 @@ def save(
             dimension = torch.export.Dim(f"length_{axis}")
             dimensions[axis] = dimension if divisor == 1 else divisor * dimension
     example = torch.zeros(lengths, dtype=kind)
-    with every_length_alike():
+    with exporting():
         program = torch.export.export(emit(op), (example,), dynamic_shapes=(dimensions,), strict=False)
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, exporting():
         torch.export.save(program, temporary)
 
 
@@ -157,9 +159,15 @@ def to_numpy(x: torch.Tensor) -> NDArray[Any]:
     return x.numpy()
 
 
-def every_length_alike() -> AbstractContextManager[object]:
-    """Keeps the exporter from excluding dynamic lengths of 1, as `torch.onnx.export` does, where PyTorch can."""
+@contextmanager
+def exporting() -> Iterator[None]:
+    """For PyTorch's exporter and the writer of its programs: one thread at a time, and no dynamic length of 1 excluded.
+
+    Both change the process while they work, `max`, `min` and `math.pow` among others, and of two at once neither ends
+    well. A program that calls `torch.export` itself beside this one must not do so at the same time.
+    """
     from torch.fx.experimental import _config
 
-    known = hasattr(_config, "backed_size_oblivious")
-    return _config.patch(backed_size_oblivious=True) if known else nullcontext()  # type: ignore[attr-defined]
+    known = hasattr(_config, "backed_size_oblivious")  # as `torch.onnx.export` sets it; older ones have no such thing
+    with _EXPORTER, _config.patch(backed_size_oblivious=True) if known else nullcontext():  # type: ignore[attr-defined]
+        yield
