@@ -8,8 +8,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from layoutbridge.frameworks.torch.evaluation import in_evaluation
-
 
 def is_module(target: object) -> bool:
     """Whether `target` is an `nn.Module`."""
@@ -19,9 +17,11 @@ def is_module(target: object) -> bool:
 
 
 def call(target: Callable[..., Any], x: NDArray[Any]) -> Any:
-    """The result of `target` for `x` as a tensor, without gradients; a module is in evaluation mode meanwhile."""
+    """The result of `target` for `x` as a tensor, without gradients; that of a module in evaluation mode."""
     import torch
 
-    mode = in_evaluation(target) if isinstance(target, torch.nn.Module) else nullcontext()
-    with mode, torch.no_grad():
-        return target(torch.from_numpy(x.copy()))
+    from layoutbridge.frameworks.torch.evaluation import in_evaluation
+
+    mode = in_evaluation(target) if isinstance(target, torch.nn.Module) else nullcontext(target)
+    with mode as function, torch.no_grad():
+        return function(torch.from_numpy(x.copy()))
