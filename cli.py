@@ -1,6 +1,6 @@
 """Runs the command line from a checkout: `python cli.py verify`."""
 
-from layoutbridge.cli import main
+from layoutbridge.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

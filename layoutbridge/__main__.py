@@ -1,5 +1,5 @@
 """`python -m layoutbridge`."""
 
-from layoutbridge.cli import main
+from layoutbridge.cli import program
 
-raise SystemExit(main())
+raise SystemExit(program())

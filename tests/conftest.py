@@ -5,6 +5,7 @@ import os
 
 # Before any framework is imported, here and in the programs that tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import importlib.util

@@ -15,10 +15,11 @@ import typer
 from layoutbridge.cli import export_command, network_commands, operation_commands
 from layoutbridge.cli.application import app
 from layoutbridge.cli.printing import remark
+from layoutbridge.cli.process import own_process
 from layoutbridge.errors import CfgError, LayoutBridgeError, class_and_first_line
 from layoutbridge.version import __version__
 
-__all__ = ["app", "export_command", "main", "network_commands", "operation_commands"]
+__all__ = ["app", "export_command", "main", "network_commands", "operation_commands", "program"]
 
 
 def _fail(*lines: str) -> int:
@@ -51,6 +52,12 @@ def _terminated(number: int, _: object) -> None:
 
 def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def program() -> int:
+    """`main` in a process of its own, whose stderr and environment are the command line's."""
+    with own_process():
+        return main()
 
 
 def main(arguments: list[str] | None = None) -> int:

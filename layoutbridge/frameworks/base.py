@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from threading import RLock
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +17,6 @@ from layoutbridge.errors import MissingFrameworkError, ParameterError
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
 FLOAT_NAMES = ("float32", "float16", "bfloat16")
-_ENVIRONMENT = RLock()
 
 
 @dataclass(frozen=True)
@@ -92,20 +88,3 @@ def require(module: str, framework: str, extra: str) -> Any:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
         raise MissingFrameworkError(f"{framework} is not installed: pip install 'layoutbridge[{extra}]'") from None
-
-
-@contextmanager
-def default_environment(name: str, value: str) -> Iterator[None]:
-    """The environment's variable `name` is `value` in the block, unless the caller has set it; afterwards as before.
-
-    For what a library reads while it is imported. Threads go through such blocks one after another.
-    """
-    with _ENVIRONMENT:
-        if name in os.environ:
-            yield
-            return
-        os.environ[name] = value
-        try:
-            yield
-        finally:
-            os.environ.pop(name, None)

@@ -51,7 +51,7 @@ class Framework:
     rearrangement as its users expect it, `save(op, path, shape=..., **options)` writes it whole or not at all, to a
     file with one of the endings in `writes` (an empty one is a folder). `runnables(stride, entries)` are its native
     ops at that stride and each of the entries emitted, in `layouts`. `reads` holds, by ending, how a model file
-    becomes a function of one array. `start()` imports the framework without what it prints, where it prints anything.
+    becomes a function of one array.
     """
 
     name: str
@@ -64,7 +64,6 @@ class Framework:
     layouts: tuple[Layout, ...] = ("NCHW",)
     reads: Mapping[str, Callable[[str | os.PathLike[str]], Function]] = field(default_factory=dict)
     tensors: Tensors | None = None
-    start: Callable[[], object] | None = None
 
     @property
     def remedy(self) -> str:

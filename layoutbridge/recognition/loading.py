@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
-from layoutbridge.frameworks.table import frameworks, names_of
+from layoutbridge.frameworks.table import frameworks
 
 _TABLE_SUFFIXES = (".npy", ".csv", ".json")
 
@@ -111,33 +111,38 @@ def _read_json(content: bytes) -> NDArray[Any]:
 def _run_file(path: str) -> ModuleType:
     if not Path(path).is_file():
         raise UnusableInputError(f"there is no file '{path}'")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    name = _module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UnusableInputError(f"'{path}' cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     # it stays there, as what is imported does: dataclasses and pickling in the file look it up
-    listed = sys.modules.setdefault(Path(path).stem, module) is module
-    _start_quietly(path)
+    listed = sys.modules.setdefault(name, module) is module
     with _imports_from(Path(path).resolve().parent):  # as `python file.py` does, for its neighbours
         try:
             spec.loader.exec_module(module)
         except BaseException as error:
             if listed:
-                sys.modules.pop(Path(path).stem, None)
+                sys.modules.pop(name, None)
             if isinstance(error, KeyboardInterrupt):
                 raise
             raise UnusableInputError(f"running '{path}' raised {class_and_first_line(error)}") from error
     return module
 
 
-def _start_quietly(path: str) -> None:
-    """Import the frameworks that a file names, where they have notes to make at their start: they are kept off here."""
-    text = Path(path).read_text(encoding="utf-8", errors="ignore")
-    for framework in frameworks():
-        named = any(name in text for name in names_of(framework.name))
-        if named and framework.start is not None and framework.name not in sys.modules:
-            with suppress(Exception):  # without it the file says itself what it lacks
-                framework.start()
+def _module_name(path: str) -> str:
+    """The file's name without its ending; another where this would be the name of a module that programs may import.
+
+    >>> _module_name("somewhere/ports.py"), _module_name("somewhere/json.py")
+    ('ports', 'json_py')
+    """
+    name = Path(path).stem
+    try:
+        known = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # the name of a part of no package, or of `__main__`
+        known = None
+    own = known is None or (known.origin is not None and os.path.realpath(known.origin) == os.path.realpath(path))
+    return name if own else f"{name}_py"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Loading what a word names leaves Python's import state as it was."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -65,7 +66,23 @@ def test_a_file_named_like_a_module_does_not_take_its_place(tmp_path):
     (tmp_path / "json.py").write_text("def port(x): return x")
     assert load_target(f"{tmp_path / 'json.py'}:port")(3) == 3
     assert sys.modules["json"] is json
+    assert load_target(f"{tmp_path / 'json.py'}:port").__module__ == "json_py"
     (tmp_path / "json.py").write_text("1 / 0")
     with pytest.raises(UnusableInputError, match="ZeroDivisionError"):
         load_target(f"{tmp_path / 'json.py'}:port")
     assert sys.modules["json"] is json
+
+
+def test_a_file_named_like_a_framework_that_nobody_has_imported_is_not_taken_for_it(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    (tmp_path / "neighbour.py").write_text("block = 2")
+    (tmp_path / "torch.py").write_text(PORT.format(neighbour="neighbour"))
+    program = (
+        "import sys, layoutbridge as lb\n"
+        f"found = lb.identify({str(tmp_path / 'torch.py:Port')!r}, (1, 2, 12, 12))\n"
+        "assert 'space_to_depth_crd' in found.names, found\n"
+        "assert 'torch' not in sys.modules and sys.modules['torch_py'].Port\n"
+        "import torch\n"
+        "torch.nn.Identity()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

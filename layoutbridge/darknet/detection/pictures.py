@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from threading import Lock
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -107,31 +104,6 @@ def _as_float(pixels: Pixels) -> NDArray[np.float32]:
 # ---------------------------------------------------------------------- reading
 
 
-class _Warnings:
-    """Python's warnings. Their filters are the process's: of blocks that overlap the last to end puts them back."""
-
-    def __init__(self) -> None:
-        self._lock, self._blocks, self._filters = Lock(), 0, ExitStack()
-
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        """No warning in the block, nor in other threads meanwhile."""
-        with self._lock:
-            if not self._blocks:
-                self._filters.enter_context(warnings.catch_warnings(action="ignore"))
-            self._blocks += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._blocks -= 1
-                if not self._blocks:
-                    self._filters.close()
-
-
-_WARNINGS = _Warnings()
-
-
 def open_picture(
     source: Picture,
     *,
@@ -144,7 +116,7 @@ def open_picture(
     of a film the first picture is taken. With `upright` the picture is turned as its EXIF orientation says, as viewers
     show it; Darknet's own reader ignores that (its OpenCV build does not). Raises `UnusableInputError` in one line
     for what is missing, no picture, cut short or over `most_pixels`, told before its pixels are read;
-    `MissingFrameworkError` without Pillow.
+    `MissingFrameworkError` without Pillow. Pillow's warnings, of metadata that are broken, are the caller's to filter.
     """
     require("PIL", "Pillow", "onnx")
     from PIL import Image, ImageOps, UnidentifiedImageError
@@ -153,18 +125,17 @@ def open_picture(
         return _from_array(source)
     name = f"'{os.fspath(source)}'" if isinstance(source, str | os.PathLike) else "the picture"
     try:
-        with _WARNINGS.off():  # on size: told below; on broken metadata: unused
-            Image.init()
-            kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
-            image = source if isinstance(source, Image.Image) else Image.open(_opened(source), formats=kinds)
-            if image.width * image.height > most_pixels:
-                size = f"{image.width}×{image.height}"
-                raise UnusableInputError(f"{name} has {size} pixels, more than {most_pixels:,}: make it smaller first")
-            image.load()
-            if upright:
-                with suppress(Exception):  # EXIF that cannot be read says nothing
-                    image = ImageOps.exif_transpose(image)
-            return _in_common_mode(image, name)
+        Image.init()
+        kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
+        image = source if isinstance(source, Image.Image) else Image.open(_opened(source), formats=kinds)
+        if image.width * image.height > most_pixels:
+            size = f"{image.width}×{image.height}"
+            raise UnusableInputError(f"{name} has {size} pixels, more than {most_pixels:,}: make it smaller first")
+        image.load()
+        if upright:
+            with suppress(Exception):  # EXIF that cannot be read says nothing
+                image = ImageOps.exif_transpose(image)
+        return _in_common_mode(image, name)
     except (UnusableInputError, UnsupportedError):
         raise
     except UnidentifiedImageError:

@@ -8,7 +8,6 @@ folded into the weights in float64. ncnn itself is needed to run the files, not 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from layoutbridge.darknet.ports.port import (
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ShapeError, UnusableInputError
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.base import check_count, default_environment, require
+from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
 from layoutbridge.frameworks.ncnn.target import NcnnTarget
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
@@ -223,14 +222,7 @@ def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.Pa
 
 
 def _require() -> Any:
-    """ncnn, whose threads wait without turning in circles: on a busy machine that is several times as fast.
-
-    Its OpenMP looks at the environment once, while it is loaded; what the caller says there has precedence.
-    """
-    if "ncnn" in sys.modules:
-        return require("ncnn", "ncnn", "ncnn")
-    with default_environment("OMP_WAIT_POLICY", "passive"):
-        return require("ncnn", "ncnn", "ncnn")
+    return require("ncnn", "ncnn", "ncnn")
 
 
 # ---------------------------------------------------------------------- the record

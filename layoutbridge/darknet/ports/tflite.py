@@ -34,7 +34,7 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import check_count, require
-from layoutbridge.frameworks.tensorflow.start_up import quiet_stderr
+from layoutbridge.frameworks.tensorflow.saving import saving
 
 TFLITE = ".tflite"
 
@@ -160,13 +160,12 @@ def run_tflite(
 def _opened(path: str | os.PathLike[str], threads: int) -> Any:
     """What runs the signature of the file."""
     interpreter_of = _require_litert()
-    with quiet_stderr():
-        try:
-            interpreter = interpreter_of(model_path=os.fspath(path), num_threads=threads)
-            interpreter.allocate_tensors()
-            return interpreter.get_signature_runner()
-        except (ValueError, RuntimeError, OSError) as error:
-            raise UnusableInputError(f"LiteRT cannot load '{os.fspath(path)}': {first_line(error)}") from None
+    try:
+        interpreter = interpreter_of(model_path=os.fspath(path), num_threads=threads)
+        interpreter.allocate_tensors()
+        return interpreter.get_signature_runner()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UnusableInputError(f"LiteRT cannot load '{os.fspath(path)}': {first_line(error)}") from None
 
 
 @contextmanager
@@ -195,17 +194,17 @@ def _converted(built: KerasNetwork, half: bool) -> bytes:
 
     names = ("input", *built.states)
     taken = [tf.TensorSpec(x.shape, tf.float32, name=name) for x, name in zip(model.inputs, names, strict=True)]
-    with quiet_stderr():
-        function = tf.function(run, autograph=False).get_concrete_function(*taken)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if half:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-        try:
+    function = tf.function(run, autograph=False).get_concrete_function(*taken)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        with saving():
             return bytes(converter.convert())
-        except Exception as error:  # the converter's own class is not public
-            raise UnsupportedError(_why_not_converted(str(error), built)) from None
+    except Exception as error:  # the converter's own class is not public
+        raise UnsupportedError(_why_not_converted(str(error), built)) from None
 
 
 def _why_not_converted(text: str, built: KerasNetwork) -> str:
@@ -223,8 +222,7 @@ def _why_not_converted(text: str, built: KerasNetwork) -> str:
 
 
 def _require_litert() -> Any:
-    with quiet_stderr():
-        return require("ai_edge_litert.interpreter", "LiteRT", "litert").Interpreter
+    return require("ai_edge_litert.interpreter", "LiteRT", "litert").Interpreter
 
 
 # ---------------------------------------------------------------------- the record

@@ -7,23 +7,21 @@ A `.keras` file names the layer's class, and Keras loads such a file only where 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.frameworks.tensorflow.saving import saving
 from layoutbridge.frameworks.tensorflow.start_up import load_keras, require_h5py
 
 if TYPE_CHECKING:
     import keras
 
 KERAS = ".keras"
-_EXPORTING = Lock()  # TensorFlow's logger has one list of filters
 
 
 def custom_objects() -> dict[str, type[keras.Layer]]:
@@ -89,7 +87,6 @@ def export_saved_model(model: keras.Model, path: Path, names: Sequence[str] = ()
     the inputs by their names, and gives the outputs these `names`.
     """
     import keras
-    import tensorflow as tf
 
     def named(*given: Any) -> dict[str, Any]:
         results = model(list(given) if len(given) > 1 else given[0], training=False)
@@ -100,14 +97,5 @@ def export_saved_model(model: keras.Model, path: Path, names: Sequence[str] = ()
     archive.track_and_add_endpoint("serve", model, signature if len(signature) == 1 else [signature])
     if names:
         archive.add_endpoint("serving_default", named, signature)
-    here, logger = get_ident(), tf.get_logger()
-
-    def is_told(record: logging.LogRecord) -> bool:  # "Assets written to" would name the temporary folder
-        return record.thread != here or record.levelno >= logging.WARNING
-
-    with _EXPORTING:
-        logger.addFilter(is_told)
-        try:
-            archive.write_out(path, verbose=False)
-        finally:
-            logger.removeFilter(is_told)
+    with saving():
+        archive.write_out(path, verbose=False)

@@ -4,7 +4,7 @@ from layoutbridge.frameworks.framework import Framework, Tensors
 from layoutbridge.frameworks.tensorflow.calling import call, is_layer
 from layoutbridge.frameworks.tensorflow.emission import emit, runnables, save
 from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
-from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed, load_keras
+from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed
 
 RECORD = Framework(
     name="tensorflow",
@@ -17,5 +17,4 @@ RECORD = Framework(
     layouts=("NCHW", "NHWC"),
     reads={KERAS: load_keras_file},
     tensors=Tensors("a TensorFlow tensor", call, is_layer),
-    start=load_keras,
 )

@@ -234,22 +234,26 @@ def test_broken_files_fail_in_our_words(kind: str) -> None:
             assert image.mode in ("L", "RGB", "RGBA")
 
 
-def test_threads_read_pictures_and_leave_the_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow warns of the size of each; of readings that overlap none puts another's filters back."""
+def test_pillows_warnings_are_the_callers_and_no_filter_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns of the size of each; a thread beside hears its own warnings all the while."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", NOISE.width * NOISE.height * 2 // 3)
-    held, start = warnings.filters[:], Barrier(8)
-    content = saved(NOISE)
+    start, content, held = Barrier(9), saved(NOISE), warnings.filters
 
     def work(_: int) -> bool:
         start.wait()
-        return all(read(content).shape == (3, *NOISE.size[::-1]) for _ in range(50))
+        return all(read(content).shape == (3, *NOISE.size[::-1]) for _ in range(20))
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         inside = warnings.filters[:]
         with ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(work, range(8)))
-        assert warnings.filters == inside
-        warnings.warn("heard", stacklevel=1)
-    assert [str(warning.message) for warning in told] == ["heard"]
-    assert warnings.filters == held
+            done = pool.map(work, range(8))
+            start.wait()
+            for number in range(200):
+                warnings.warn(f"heard {number}", stacklevel=1)
+                assert warnings.filters == inside
+            assert all(done)
+    heard = [str(warning.message) for warning in told]
+    assert [text for text in heard if text.startswith("heard")] == [f"heard {number}" for number in range(200)]
+    assert sum("exceeds limit" in text for text in heard) == 8 * 20
+    assert warnings.filters is held
