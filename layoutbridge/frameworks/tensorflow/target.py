@@ -397,6 +397,7 @@ class KerasTarget(KerasGraph):
         key = (kind, weights.name, bias and bias.name, *sorted(config.items()))
         if key not in self.shared:
             options = {k: v for k, v in config.items() if k != "order"}
+            options |= dict.fromkeys(arrays, keras.initializers.GlorotUniform(0))  # unseeded it draws from `random`
             if kind is not keras.layers.Dense:
                 options["data_format"] = "channels_last"
             self.shared[key] = kind(**options, trainable=isinstance(weights, Held), name=self.name())
