@@ -163,9 +163,9 @@ def test_a_killed_export_leaves_no_half_file(tmp_path, number):
 def test_a_terminated_command_cleans_up(tmp_path):
     script = (
         "import sys, time\nfrom layoutbridge import cli, files\n"
-        "real = files._take_place\n"
+        "real = files._take\n"
         "def slow(*places):\n    print('writing', flush=True)\n    time.sleep(60)\n    real(*places)\n"
-        "files._take_place = slow\n"
+        "files._take = slow\n"
         f"sys.exit(cli.main(['table', 'focus', '--shape', '3,4,4', '-o', {str(tmp_path / 'a.npy')!r}]))\n"
     )
     process = subprocess.Popen(
