@@ -108,13 +108,14 @@ def settle(hidden: Path, first: Path) -> None:
         if _is_same(old, hidden.parent / old.name):
             (hidden.parent / old.name).unlink()
     kept = {old.name: old for old in _files(hidden / _OLD)}
-    if first.name not in kept and os.path.lexists(first):
-        return  # none was there, and the new one is: it came last
-    if first.name in kept:
-        first.unlink(missing_ok=True)
-    for new in _files(hidden / _NEW):
-        if new.name not in kept and _is_same(new, hidden.parent / new.name):
-            (hidden.parent / new.name).unlink()
+    if hidden.parent == first.parent and first.name not in kept and os.path.lexists(first):
+        kept = {}  # none was there, and the new one, which comes last, is
+    else:
+        if first.name in kept:
+            first.unlink(missing_ok=True)
+        for new in _files(hidden / _NEW):
+            if new.name not in kept and _is_same(new, hidden.parent / new.name):
+                (hidden.parent / new.name).unlink()
     for name in sorted(kept, key=lambda name: name == first.name):
         kept[name].replace(hidden.parent / name)
     shutil.rmtree(hidden / _OLD, ignore_errors=True)

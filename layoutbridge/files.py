@@ -37,7 +37,7 @@ def refuse_overwriting(path: PathLike, inputs: Iterable[PathLike]) -> None:
     _check_name(path)
     for source in inputs:
         same = os.path.realpath(path) == os.path.realpath(source)
-        if same or (Path(path).exists() and Path(source).exists() and os.path.samefile(path, source)):
+        if same or (os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source)):
             raise UnusableInputError(f"'{path}' would overwrite the input '{source}': write to another file")
 
 
@@ -145,7 +145,7 @@ def _refuse_anothers(targets: Sequence[Path]) -> None:
     for target in others:
         for ending in _FIRST_FILES.get(target.suffix, ()):
             owner = target.with_suffix(ending)
-            if owner != first and owner.exists() and target.exists():
+            if owner != first and os.path.exists(owner) and target.exists():
                 raise UnusableInputError(
                     f"'{target}' holds the weights of '{owner}', which would be lost: write '{first.name}' under "
                     f"another name, or remove '{owner}' first"

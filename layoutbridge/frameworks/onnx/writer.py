@@ -26,7 +26,7 @@ from layoutbridge.frameworks.onnx.network.graph import Initializer
 LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
 _LEAST_EXTERNAL = 1024  # bytes
 _ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped
-_OURS = b"\x12\x0blayoutbridge"  # the field of the producer's name
+_OURS = b"\x12\x0clayoutbridge"  # the field of the producer's name
 _HEAD, _PIECE = 1 << 12, 1 << 20  # bytes in which that stands, and that are read at a time
 _LENGTH_DELIMITED = 2
 _GRAPH = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
@@ -66,9 +66,12 @@ def write_model(
 
 
 def data_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """The data file beside the model of ours at `path`, which that names; none where there is no such model or file."""
+    """The data file beside the model of ours at `path`, which that names; none where there is no such model or file.
+
+    An empty one counts as named: small weights all lie in the model.
+    """
     target, data = Path(path), _data_beside(Path(path))
-    if target.is_symlink() or not (target.is_file() and data.is_file()):
+    if target.is_symlink() or not (os.path.isfile(target) and os.path.isfile(data)):
         return ()
     name = os.fsencode(data.name)
     named = b"\n\x08location\x12" + _varint(len(name)) + name  # an entry of external_data
@@ -76,6 +79,8 @@ def data_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
         before = file.read(_PIECE)
         if _OURS not in before[:_HEAD]:
             return ()
+        if data.stat().st_size == 0:
+            return (data,)
         while before:
             piece = file.read(_PIECE)
             if named in before + piece:
