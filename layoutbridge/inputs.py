@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError
@@ -108,6 +109,37 @@ def read_bytes(
             raise fail(f"cannot read '{os.fspath(path)}': {problem.strerror or problem}") from None
     _refuse_size(path, what, len(content), most, fail)
     return content
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile(os.PathLike[str]):
+    """The path of a file that was read, with size, time of change and number by which another content shows."""
+
+    path: PathLike
+    stamp: tuple[int, int, int]
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return os.fspath(self.path)
+
+
+def read_file(path: PathLike) -> PathLike:
+    """`path` as that of a file about to be read; as it is where no regular file lies there."""
+    return ReadFile(path, stamp_of(os.stat(path))) if is_regular_file(path) else path
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
+    """What changes with the content of a file: size, time in nanoseconds, number.
+
+    >>> import tempfile
+    >>> file = tempfile.TemporaryFile()
+    >>> before = stamp_of(os.fstat(file.fileno()))
+    >>> file.write(b"x"), file.flush(), stamp_of(os.fstat(file.fileno())) == before
+    (1, None, False)
+    """
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _status(path: PathLike, what: str, fail: MakeError) -> os.stat_result:

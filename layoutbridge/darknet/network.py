@@ -19,6 +19,7 @@ from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.summary import SummaryRow, summary_row
 from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
+from layoutbridge.inputs import read_file
 
 if TYPE_CHECKING:
     import keras
@@ -255,11 +256,13 @@ def load(
     total)` hears of floats read. Raises `CfgError`, `WeightsError` and `ParameterError`.
     """
     checked = check_flavor(flavor)
+    sources = {"cfg": read_file(cfg)}
     sections, warnings = read_cfg(cfg, flavor=checked)
     folder = str(Path(cfg).parent)
     blueprint = Blueprint(sections, checked, size, upto, folder, activations)
     network = blueprint.build(warnings)
     if weights is None:
-        return DarknetNetwork(network, sources={"cfg": cfg}, blueprint=blueprint)
+        return DarknetNetwork(network, sources=sources, blueprint=blueprint)
+    sources["weights"] = read_file(weights)
     arrays = read_weights(network, weights, strict=strict, blueprint=blueprint, progress=progress)
-    return DarknetNetwork(network, arrays, {"cfg": cfg, "weights": weights}, blueprint)
+    return DarknetNetwork(network, arrays, sources, blueprint)

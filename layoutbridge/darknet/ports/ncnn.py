@@ -86,7 +86,7 @@ def write_ncnn(
     as `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets the bytes of
     weights written and in all.
 
-    Peak memory is that of the mapped weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
+    Peak memory is that of the weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
     express, with the cfg's line; `ParameterError` for another ending, `UnknownNameError` for a head and
     `UnusableInputError` where the folder cannot be written.
     """

@@ -155,7 +155,7 @@ def write_onnx(
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
     whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
 
-    Peak memory is that of the mapped weights and some megabytes. Raises `UnsupportedError` for what cannot be
+    Peak memory is that of the weights and some megabytes. Raises `UnsupportedError` for what cannot be
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
     `MissingFrameworkError` without onnx.
     """

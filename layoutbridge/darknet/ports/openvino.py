@@ -7,6 +7,7 @@ metadata stand in the file's rt_info, under "framework".
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from layoutbridge.darknet.ports.port import (
 )
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
-from layoutbridge.files import Progress, whole_file
+from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.base import require
 
 ENDING = ".xml"
@@ -89,11 +90,10 @@ def write_openvino(
     openvino = require("openvino", "OpenVINO", "openvino")
     weights = _beside(target)
     with (
-        whole_file(target) as temporary,
-        whole_file(weights) as temporary_weights,
+        whole_files((target, weights)) as (temporary, temporary_weights),
         tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder,
     ):
-        source = Path(folder) / f"{target.stem}.onnx"
+        source = Path(folder) / "net.onnx"
         made = write_onnx(
             network,
             parameters,
@@ -114,7 +114,8 @@ def write_openvino(
         model = _read(openvino, source)
         with _refusals_of(target, "write"):
             openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
-        _beside(temporary).replace(temporary_weights)
+        if _beside(temporary) != temporary_weights:  # where one of them is a link into another folder
+            shutil.move(_beside(temporary), temporary_weights)
     return OpenvinoExport(
         path=target,
         outputs=made.outputs,

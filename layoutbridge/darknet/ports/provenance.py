@@ -8,6 +8,7 @@ from pathlib import Path
 
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnusableInputError
+from layoutbridge.inputs import ReadFile, stamp_of
 
 
 def origin(network: Network) -> dict[str, str]:
@@ -20,9 +21,16 @@ def origin(network: Network) -> dict[str, str]:
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of the file at `path`, in hexadecimal; `UnusableInputError` where it cannot be read."""
+    """The SHA-256 of the file at `path`, in hexadecimal.
+
+    Raises `UnusableInputError` where it cannot be read, and where it is no more the `ReadFile` that `path` is: the hash
+    would be that of another network.
+    """
     try:
         with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if isinstance(path, ReadFile) and stamp_of(os.fstat(file.fileno())) != path.stamp:
+                raise UnusableInputError(f"'{os.fspath(path)}' has changed since it was read: load it again")
+            return digest
     except OSError as error:
         raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None

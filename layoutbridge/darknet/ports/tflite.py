@@ -76,8 +76,9 @@ def write_tflite(
         keep_batch_norm=False,
         steps=steps,
     )
+    content = _converted(built, half)
     with whole_file(path) as temporary:
-        temporary.write_bytes(_converted(built, half))
+        temporary.write_bytes(content)
     taken = built.model.inputs[0].shape[0]
     return KerasExport(
         path=target,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +20,16 @@ from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
-from layoutbridge.files import whole_file
+from layoutbridge.files import whole_file, whole_files
 from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.torch import emission as framework
+from layoutbridge.frameworks.torch.metadata import BESIDE, METADATA, state_dict_of
 
 if TYPE_CHECKING:
     import torch
 
     from layoutbridge.darknet.ports.torch_module import DarknetModule
 
-METADATA = "layoutbridge.json"  # inside a .pt2: where it comes from, and its outputs' names
 PROGRAM, STATE_DICT = ".pt2", ".safetensors"
 _WRAPPERS = ("_orig_mod", "module")  # where torch.compile and the parallel wrappers keep what they wrap
 
@@ -167,11 +167,13 @@ def write_torch(
     module = DarknetProgram(network, parameters, head=head, every_layer=every_layer, steps=steps)
     outputs, states = module.output_shapes, module.state_shapes
     program = _exported(module, network.in_shape, batch)
-    with ExitStack() as files:
-        temporary = files.enter_context(whole_file(target))
-        if state_path is not None:  # the last to be entered is the first to take its place
-            _write_state_dict(network, parameters, files.enter_context(whole_file(state_path)), state_path, told)
+    paths = (target,) if state_path is None else (target, state_path)
+    obsolete: Callable[[], Sequence[Path]] = tuple if state_path is not None else partial(state_dict_of, target)
+    with whole_files(paths, obsolete) as (temporary, *beside):
         about: dict[str, Any] = {**told, "head": head, "outputs": [*outputs, *map(next_state, states)]}
+        if state_path is not None:
+            _write_state_dict(network, parameters, beside[0], state_path, told)
+            about |= {BESIDE: state_path.name}
         about |= {"states": list(states)} if states else {}
         about |= {} if steps is None else {"steps": steps}
         try:

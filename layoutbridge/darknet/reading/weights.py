@@ -1,4 +1,4 @@
-"""Weights files: read as views of a memory map, checked, and written back byte for byte.
+"""Weights files: read once into memory, checked, and written back byte for byte.
 
 The header is three int32 (major, minor, revision), then the number of pictures seen in training: 8 bytes from version
 0.2 on, else 4; a major or minor over 1000 says that connected weights are stored transposed, and there the original
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,9 @@ from layoutbridge.darknet.reading.fitting import Blueprint, Fits, fits, floats_o
 from layoutbridge.darknet.structure.kinds import Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Layer, Network, Parameter
 from layoutbridge.darknet.structure.settings import Flavor
-from layoutbridge.errors import LayoutBridgeError, WeightsError
+from layoutbridge.errors import WeightsError
 from layoutbridge.files import Progress, whole_file
+from layoutbridge.inputs import opened, stamp_of
 
 Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
 _CHUNK = 1 << 20  # floats that are checked, or bytes that are written, at a time
@@ -53,7 +55,8 @@ class Weights:
     """A weights file read for one network.
 
     `arrays` maps (layer index, parameter name) to a read-only float32 array in the parameter's shape, mostly a view of
-    the file; a layer that shares another's has its own entries. `trailing` are the bytes behind the last parameter.
+    the bytes that were read; a layer that shares another's has its own entries. `trailing` are the bytes behind the
+    last parameter.
     """
 
     header: Header
@@ -71,24 +74,31 @@ def read_weights(
     blueprint: Blueprint | None = None,
     progress: Progress | None = None,
 ) -> Weights:
-    """The weights of `network` in the file at `path`, memory-mapped: nothing is copied but a part-loaded layer.
+    """The weights of `network` in the file at `path`: read once, and nothing is copied then but a part-loaded layer.
 
-    The arrays are the file: writing into it while they are in use changes them (replacing it by another does not).
-    Raises `WeightsError` for a file that is missing, empty, no weights file (a Git LFS pointer, an HTML page), too
-    short (how many floats, at which layer), holding NaN, infinity or a negative variance (which layer and channel), and
-    too long: with `strict`, or where another class count or flavour takes all of it. What would fit is looked for with
-    the `blueprint` of the network.
+    With `upto` no more is read than the layers kept. The bytes are in memory, not mapped: whatever becomes of the file
+    later, they stay, and a map of a file that another cuts short would end the process. Raises `WeightsError` for a
+    file that changes while it is read, is missing, empty, no weights file (a Git LFS pointer, an HTML page), too short
+    (how many floats, at which layer), holds NaN, infinity or a negative variance (which layer and channel), and is too
+    long: with `strict`, or where another class count or flavour takes all of it. What would fit is looked for with the
+    `blueprint` of the network.
     """
     file = Path(path)
-    data = _map(file)
-    header = read_header(data[:20].tobytes(), network.flavor, file.name)
-    body = data[len(header.raw) :]
-    available, needed = body.size // 4, floats_of(network)
-    extra = body.size - 4 * needed
-    misfit = extra < 0 or (extra > 0 and network.upto is None)
-    would = Fits() if blueprint is None or not misfit else fits(blueprint, network, _held(data, file.name))
-    if available < needed:
-        raise _too_short(network, file.name, available, needed, would)
+    with opened(file, "weights file", error=WeightsError) as stream:
+        status = os.fstat(stream.fileno())
+        if status.st_size == 0:
+            raise WeightsError(f"{file.name} is empty")
+        start = stream.read(20)
+        header = read_header(start, network.flavor, file.name)
+        behind = status.st_size - len(header.raw)
+        available, needed = behind // 4, floats_of(network)
+        extra = behind - 4 * needed
+        misfit = extra < 0 or (extra > 0 and network.upto is None)
+        held = _held(start, status.st_size, file.name)
+        would = Fits() if blueprint is None or not misfit else fits(blueprint, network, held)
+        if available < needed:
+            raise _too_short(network, file.name, available, needed, would)
+        body = _body(stream, header, 4 * needed if network.upto is not None else behind, status)
     warnings: list[str] = []
     if misfit:
         text = (
@@ -104,8 +114,7 @@ def read_weights(
     except _ImpossibleValue as error:
         left = f"; {available - needed:,} floats are left over{would.clauses}" if misfit else ""
         raise WeightsError(f"{error}{left}") from None
-    trailing = body[4 * needed :] if network.upto is None else body[:0]
-    return Weights(header, MappingProxyType(arrays), stored, trailing, tuple(warnings))
+    return Weights(header, MappingProxyType(arrays), stored, body[4 * needed :], tuple(warnings))
 
 
 def read_header(start: bytes, flavor: Flavor, source: str) -> Header:
@@ -141,29 +150,28 @@ def write_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
                 file.write(part[start : start + _CHUNK].data)
 
 
-def _map(file: Path) -> NDArray[np.uint8]:
+def _body(stream: BinaryIO, header: Header, count: int, status: os.stat_result) -> NDArray[np.uint8]:
+    """`count` bytes behind the header; raises where the file is not the one any more whose `status` is given."""
+    stream.seek(len(header.raw))
     try:
-        if not file.is_file():
-            problem = (
-                "it is a folder" if file.is_dir() else "it is no regular file" if file.exists() else "no such file"
-            )
-            raise WeightsError(f"cannot read the weights {str(file)!r}: {problem}")
-        if file.stat().st_size == 0:
-            raise WeightsError(f"{file.name} is empty")
-        return np.asarray(np.memmap(file, np.uint8, "r"))
-    except LayoutBridgeError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"cannot read the weights {str(file)!r}: {reason}") from None
+        body = np.fromfile(stream, np.uint8, count)
+    except MemoryError:
+        raise WeightsError(f"the weights do not fit in memory: '{stream.name}' has {status.st_size:,} bytes") from None
+    if body.size != count or stamp_of(os.fstat(stream.fileno())) != stamp_of(status):
+        raise WeightsError(
+            f"'{stream.name}' changed while it was read ({body.size:,} of {count:,} bytes came): wait until whoever "
+            "writes it has ended"
+        )
+    body.flags.writeable = False
+    return body
 
 
-def _held(data: NDArray[np.uint8], source: str) -> Callable[[Flavor], int | None]:
+def _held(start: bytes, size: int, source: str) -> Callable[[Flavor], int | None]:
     """How many floats stand behind the header as a flavour reads it; None where that leaves bytes over."""
 
     def held(flavor: Flavor) -> int | None:
         try:
-            behind = data.size - len(read_header(data[:20].tobytes(), flavor, source).raw)
+            behind = size - len(read_header(start, flavor, source).raw)
         except WeightsError:
             return None
         return None if behind % 4 else behind // 4

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from layoutbridge.errors import ParameterError, UnusableInputError
-from layoutbridge.files import Progress, whole_file
+from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number
 
 _MAGIC = 7767517
@@ -33,14 +33,14 @@ def bin_beside(path: str | os.PathLike[str]) -> Path:
 def write_files(layers: Sequence[NcnnLayer], path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
     """Write `layers` to `path`, which ends in .param, and their weights to the .bin beside it; whole or not at all.
 
-    Returns the path of the .bin, which takes its place first. Raises `ParameterError` for another ending and
+    Returns the path of the .bin. Raises `ParameterError` for another ending and
     `UnusableInputError` where the folder cannot be written; both files are then as they were.
     """
     weights_path = bin_beside(path)
     weights = [weight for layer in layers for weight in layer.weights]
     total, done = sum(weight.nbytes for weight in weights), 0
     try:
-        with whole_file(path) as temporary, whole_file(weights_path) as temporary_weights:
+        with whole_files((path, weights_path)) as (temporary, temporary_weights):
             temporary.write_text(text_of(layers), encoding="utf-8", newline="\n")
             with temporary_weights.open("wb") as file:
                 for weight in weights:

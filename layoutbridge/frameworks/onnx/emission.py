@@ -10,6 +10,7 @@ import operator
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from layoutbridge.algebra.fitting import read_open_lengths, refuse_misfit
@@ -92,7 +93,9 @@ def save(
     Raises as `emit` does, and `UnusableInputError` where `path` cannot be written.
     """
     model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native)
-    with whole_file(path) as temporary:
+    from layoutbridge.frameworks.onnx.writer import data_of
+
+    with whole_file(path, partial(data_of, path)) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
 

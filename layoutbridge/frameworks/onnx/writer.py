@@ -3,7 +3,8 @@
 Protobuf frames a message by its length, and every length is known before a number is read. So the graph without its
 initializers is serialised by onnx, and each initializer's `raw_data` follows as a field of its own: fields of
 a message may stand in any order, and repeated ones add up. A file of over 2 GB cannot be read by protobuf: its weights
-go to a second file, `<name>.data`, which the model names.
+go to a second file, `<name>.data`, which the model names. That name stays the same when the files are written again,
+as programs and people know it; `exchange` says how the model there names data of its own at every moment all the same.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from onnx import GraphProto, ModelProto, TensorProto
 
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.files import Progress, whole_file
+from layoutbridge.exchange import interim_beside
+from layoutbridge.files import Progress, whole_file, whole_files
 from layoutbridge.frameworks.onnx.network.graph import Initializer
 
 LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
 _LEAST_EXTERNAL = 1024  # bytes
 _ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped
+_OURS = b"\x12\x0clayoutbridge"  # the field of the producer's name
+_HEAD, _PIECE = 1 << 12, 1 << 20  # bytes in which that stands, and that are read at a time
 _LENGTH_DELIMITED = 2
 _GRAPH = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
@@ -53,25 +58,60 @@ def write_model(
     try:
         if apart:
             return _write_two_files(target, model, initializers, metadata or {}, report)
-        with whole_file(target) as temporary, temporary.open("wb") as file:
+        with whole_file(target, partial(data_of, target)) as temporary, temporary.open("wb") as file:
             _write(file, model, initializers, (), metadata or {}, report)
         return None
     except OSError as error:  # a full disk, most of all
         raise UnusableInputError(f"cannot write '{target}': {error.strerror or error}") from None
 
 
+def data_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """The data file beside the model of ours at `path`, which that names; none where there is no such model or file.
+
+    An empty one counts as named: small weights all lie in the model.
+    """
+    target, data = Path(path), _data_beside(Path(path))
+    if target.is_symlink() or not (os.path.isfile(target) and os.path.isfile(data)):
+        return ()
+    name = os.fsencode(data.name)
+    named = b"\n\x08location\x12" + _varint(len(name)) + name  # an entry of external_data
+    with target.open("rb") as file:
+        before = file.read(_PIECE)
+        if _OURS not in before[:_HEAD]:
+            return ()
+        if data.stat().st_size == 0:
+            return (data,)
+        while before:
+            piece = file.read(_PIECE)
+            if named in before + piece:
+                return (data,)
+            before = piece
+    return ()
+
+
+def _data_beside(target: Path) -> Path:
+    return target.with_name(f"{target.name}.data")
+
+
 def _write_two_files(
     target: Path, model: ModelProto, initializers: Sequence[Initializer], metadata: Metadata, report: _Counter
 ) -> Path:
-    """The weights' file takes its place first, the model, which names it, last."""
-    data = target.with_name(f"{target.name}.data")
-    with whole_file(target) as temporary, whole_file(data) as temporary_data:
+    data = _data_beside(target)
+    with whole_files((target, data)) as (temporary, temporary_data):
         outside = [held for held in initializers if _may_lie_outside(held)]
         inside = [held for held in initializers if not _may_lie_outside(held)]
         with temporary_data.open("wb") as file:
-            references = [_write_outside(file, held, data.name, report) for held in outside]
-        with temporary.open("wb") as file:
-            _write(file, model, inside, references, metadata, report)
+            positions = [_write_outside(file, held, report) for held in outside]
+
+        def write_to(path: Path, location: str, report: _Counter) -> None:
+            references = [_reference(held, location, at) for held, at in zip(outside, positions, strict=True)]
+            with path.open("wb") as file:
+                _write(file, model, inside, references, metadata, report)
+
+        write_to(temporary, data.name, report)
+        if target.exists() and not (target.is_symlink() or data.is_symlink()):
+            where = temporary_data.relative_to(temporary.parents[2]).as_posix()
+            write_to(interim_beside(temporary), where, _Counter(0, None))
     return data
 
 
@@ -117,16 +157,21 @@ def _write(
     file.write(_metadata_fields(metadata))
 
 
-def _write_outside(file: BinaryIO, held: Initializer, location: str, report: _Counter) -> bytes:
-    """Write the tensor's bytes to the data file; returns the serialised tensor that refers to them."""
+def _write_outside(file: BinaryIO, held: Initializer, report: _Counter) -> int:
+    """Write the tensor's bytes to the data file; returns where they begin."""
     position = file.tell()
     alignment = _ALIGNMENT if held.nbytes >= _ALIGNED_FROM else 4
     gap = -position % alignment
     file.write(bytes(gap))
     _write_data(file, held, report)
+    return position + gap
+
+
+def _reference(held: Initializer, location: str, position: int) -> bytes:
+    """The serialised tensor that refers to its bytes in the data file."""
     tensor = _tensor(held)
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", position + gap), ("length", held.nbytes)):
+    for key, value in (("location", location), ("offset", position), ("length", held.nbytes)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor.SerializeToString()
 

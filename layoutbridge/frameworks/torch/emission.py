@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from threading import RLock
@@ -18,6 +19,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, require
+from layoutbridge.frameworks.torch.metadata import state_dict_of
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +100,7 @@ def save(
     example = torch.zeros(lengths, dtype=kind)
     with exporting():
         program = torch.export.export(emit(op), (example,), dynamic_shapes=(dimensions,), strict=False)
-    with whole_file(path) as temporary, exporting():
+    with whole_file(path, partial(state_dict_of, path)) as temporary, exporting():
         torch.export.save(program, temporary)
 
 

@@ -161,6 +161,20 @@ def test_the_command_line(capfd, tmp_path, monkeypatch):
     assert "would overwrite" in refused(capfd, "export", cfg, "w.bin", "--to", "openvino", "-o", "w.xml")
 
 
+def test_names_as_long_as_a_file_systems_and_a_link(tmp_path):
+    text = "[net]\nwidth=8\nheight=8\nchannels=8\n[convolutional]\nfilters=64\nsize=3\npad=1\nactivation=leaky\n"
+    net, elsewhere = made(text, tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    long = elsewhere / f"{'n' * 251}.xml"
+    write_openvino(net.network, net.parameters, long)
+    (tmp_path / "net.bin").symlink_to(elsewhere / "weights")
+    written = write_openvino(net.network, net.parameters, tmp_path / "net.xml")
+    assert (elsewhere / "weights").read_bytes() == long.with_suffix(".bin").read_bytes()
+    assert len(list(elsewhere.iterdir())) == 3
+    x = np.zeros((1, *net.network.in_shape), np.float32)
+    assert run_openvino_files(long, x).keys() == run_openvino_files(written.path, x).keys()
+
+
 def test_what_is_refused(tmp_path, monkeypatch):
     net, x, _ = read("alexey/yolo_head")
     with pytest.raises(ParameterError, match=r"must end in \.xml"):

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from layoutbridge.errors import (
     UnsupportedError,
     UnusableInputError,
 )
+from layoutbridge.operations.catalog import op
 from tests.darknet_files import GOLDEN, NETS, ROOT, made
 
 onnx = pytest.importorskip("onnx")
@@ -27,6 +29,7 @@ pytest.importorskip("onnxruntime")
 
 from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx  # noqa: E402
 from layoutbridge.frameworks.onnx import writer as onnx_writer  # noqa: E402
+from layoutbridge.frameworks.onnx.emission import save  # noqa: E402
 from layoutbridge.frameworks.primitives import LazyArray  # noqa: E402
 
 YOLO = "alexey/yolo_head"
@@ -327,6 +330,104 @@ def test_whole_or_not_at_all(external, tmp_path):
     assert path.read_bytes() == b"before"
     with pytest.raises(UnusableInputError, match="cannot write into"):
         write_onnx(net.network, net.parameters, tmp_path / "none" / "net.onnx")
+
+
+def large(folder):
+    """A network whose weights lie in a data file where that is asked for."""
+    return made("[net]\nwidth=4\nheight=4\nchannels=8\n[convolutional]\nfilters=64\nsize=3\npad=1\n", folder)
+
+
+def test_a_model_written_anew_takes_its_data_along(tmp_path):
+    net, path, data = large(tmp_path), tmp_path / "net.onnx", tmp_path / "net.onnx.data"
+
+    def write(**options):
+        write_onnx(net.network, net.parameters, path, **options)
+        return there()
+
+    def there():
+        return sorted(file.name for file in tmp_path.iterdir() if ".onnx" in file.name)
+
+    both = ["net.onnx", "net.onnx.data"]
+    assert write(external_data=True) == both
+    assert write(external_data=True) == both
+    assert write() == ["net.onnx"]
+    write(external_data=True)
+    save(op("pixel_unshuffle", stride=2), path)
+    assert there() == ["net.onnx"]
+    small = golden(YOLO)
+    write_onnx(small.network, small.parameters, path, external_data=True)
+    assert data.read_bytes() == b""
+    assert write() == ["net.onnx"]
+    data.write_bytes(b"somebody's")
+    assert write() == both  # no model of ours named it
+    write(external_data=True)
+    model = onnx.load(path, load_external_data=False)
+    model.producer_name = "another"
+    path.write_bytes(model.SerializeToString())
+    assert write() == both
+    write(external_data=True)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere.onnx")
+    assert write() == ["elsewhere.onnx", *both]
+
+
+@pytest.mark.parametrize("renames", [1, 2, 3])
+def test_at_every_moment_the_model_there_has_its_own_data(renames, tmp_path, monkeypatch):
+    """As a KILL between the renames leaves it."""
+    net, path = large(tmp_path), tmp_path / "net.onnx"
+    other = replace(net.weights, arrays={key: value * 0.5 for key, value in net.parameters.items()})
+    x = np.random.default_rng(0).random((1, *net.network.in_shape), np.float32)
+    write_onnx(net.network, other.arrays, path, external_data=True)
+    before = run_model(path, x)
+    write_onnx(net.network, net.parameters, tmp_path / "alone.onnx")
+    wanted = run_model(tmp_path / "alone.onnx", x)
+    assert not np.array_equal(before[0], wanted[0])
+    real, left = Path.replace, [renames]
+
+    def killed(source, target):
+        left[0] -= 1
+        if left[0] < 0:
+            raise SystemExit
+        return real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr("layoutbridge.exchange.settle", lambda *_: None)
+        patch.setattr("layoutbridge.files.discard", lambda _: None)
+        if renames < 3:
+            with pytest.raises(SystemExit):
+                write_onnx(net.network, net.parameters, path, external_data=True)
+        else:
+            write_onnx(net.network, net.parameters, path, external_data=True)
+    for found, expected in zip(run_model(path, x), wanted, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(UnusableInputError):
+        write_onnx(net.network, net.parameters, path, sources={"cfg": tmp_path / "none"})
+    for found, expected in zip(run_model(path, x), wanted if renames == 3 else before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    found = sorted(file.name for file in tmp_path.iterdir() if ".onnx" in file.name)
+    assert found == ["alone.onnx", "net.onnx", "net.onnx.data"]
+
+
+def test_a_name_that_leaves_no_room_for_that_of_the_data(tmp_path):
+    net, path = golden(YOLO), tmp_path / f"{'n' * 246}.onnx"  # which fits
+    with pytest.raises(UnusableInputError, match=r"\.onnx\.data': File name too long \(256 bytes"):
+        write_onnx(net.network, net.parameters, path, external_data=True)
+    for _ in range(2):
+        write_onnx(net.network, net.parameters, path)
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", ["cfg", "weights"])
+def test_sources_that_changed_since_they_were_read(kind, tmp_path):
+    net = made(SMALL, tmp_path)
+    net.to_onnx(tmp_path / "net.onnx")
+    source = tmp_path / f"net.{kind}"
+    source.write_bytes(source.read_bytes())
+    with pytest.raises(UnusableInputError, match=rf"net\.{kind}' has changed since it was read: load it again"):
+        net.to_onnx(tmp_path / "again.onnx")
+    assert not (tmp_path / "again.onnx").exists()
+    load(tmp_path / "net.cfg", tmp_path / "net.weights").to_onnx(tmp_path / "again.onnx")
 
 
 def test_progress(tmp_path):

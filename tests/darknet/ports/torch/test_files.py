@@ -19,6 +19,7 @@ from layoutbridge.errors import (
     UnusableInputError,
     WeightsError,
 )
+from layoutbridge.operations.catalog import op
 from tests.darknet_files import GOLDEN, NETS, ROOT, WHERE_ZOO, ZOO, load_synthesizer, made, read
 
 torch = pytest.importorskip("torch")
@@ -28,6 +29,8 @@ from safetensors.torch import load_file  # noqa: E402
 
 from layoutbridge.darknet.ports import torch as torch_export  # noqa: E402
 from layoutbridge.darknet.ports.torch import write_torch  # noqa: E402
+from layoutbridge.frameworks.torch.emission import save  # noqa: E402
+from layoutbridge.frameworks.torch.metadata import state_dict_of  # noqa: E402
 
 TOLERANCE = 1e-5  # of an output's largest value
 BOXES = [name for name in GOLDEN if "yolo" in name or "region" in name or "_v1" in name or "dense" in name]
@@ -305,6 +308,27 @@ def test_both_files_or_none(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["net.cfg", "net.safetensors", "net.weights"]
 
 
+def test_a_program_written_anew_takes_its_state_dict_along(tmp_path):
+    net, program, state = made(SHARED, tmp_path), tmp_path / "net.pt2", tmp_path / "net.safetensors"
+    write(net, program, state_dict=True)
+    write(net, program)
+    assert program.exists() and not state.exists()
+    write(net, state)
+    write(net, program)
+    assert state.exists()  # it was not written with the program
+    write(net, program, state_dict=True)
+    save(op("pixel_unshuffle", stride=2), program, shape=(1, 3, 4, 4))
+    assert program.exists() and not state.exists()
+    state.touch()
+    for content in (b"", b"PK", b"PK\x05\x06" + bytes(18)):
+        program.write_bytes(content)
+        assert state_dict_of(program) == ()
+    long = tmp_path / f"{'n' * 251}.pt2"  # its state dict's name would be too long
+    for _ in range(2):
+        save(op("pixel_unshuffle", stride=2), long, shape=(1, 3, 4, 4))
+    assert long.exists()
+
+
 def test_missing_safetensors_names_the_extra(monkeypatch, tmp_path):
     net = made(SHARED, tmp_path)
     monkeypatch.setitem(sys.modules, "safetensors", None)  # as Python marks what cannot be imported
@@ -344,7 +368,7 @@ def test_yolov4_in_files(tmp_path):
         call = [sys.executable, "-c", MEASURED, str(folder / "net.cfg"), str(weights), str(tmp_path / name)]
         done = subprocess.run(call, env=environment, check=True, timeout=300, capture_output=True, text=True)
         megabytes, outputs = json.loads(done.stdout)
-        assert megabytes <= size + most, name  # the mapped weights count as memory too
+        assert megabytes <= size + most, name  # the weights that were read are among it
     assert list(outputs) == ["139_yolo", "150_yolo", "161_yolo"]
     net = load(folder / "net.cfg", weights)
     module = net.to_torch()
