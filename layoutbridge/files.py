@@ -296,7 +296,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_opened(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # which Windows wants
     try:
         os.fsync(descriptor)
     finally:

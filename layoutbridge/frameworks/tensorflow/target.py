@@ -396,10 +396,9 @@ class KerasTarget(KerasGraph):
         """A layer with weights, called on the tensor; one that was made alike of the same arrays is called again."""
         key = (kind, weights.name, bias and bias.name, *sorted(config.items()))
         if key not in self.shared:
-            options = {k: v for k, v in config.items() if k != "order"}
-            options |= dict.fromkeys(arrays, keras.initializers.GlorotUniform(0))  # unseeded it draws from `random`
-            if kind is not keras.layers.Dense:
-                options["data_format"] = "channels_last"
+            options = dict.fromkeys(arrays, keras.initializers.GlorotUniform(0))  # unseeded it draws from `random`
+            options |= {k: v for k, v in config.items() if k != "order"}
+            options |= {} if kind is keras.layers.Dense else {"data_format": "channels_last"}
             self.shared[key] = kind(**options, trainable=isinstance(weights, Held), name=self.name())
         if bias is not None:
             arrays["bias_initializer"] = bias.read
