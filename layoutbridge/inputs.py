@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import BufferedReader
 
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnusableInputError
 
@@ -79,7 +79,7 @@ def exists(path: PathLike) -> bool:
 @contextmanager
 def opened(
     path: PathLike, what: str = "file", *, most: int | None = None, error: MakeError | None = None
-) -> Iterator[BinaryIO]:
+) -> Iterator[BufferedReader]:
     """The regular file at `path`, open for reading bytes.
 
     Raises as `file_size` does, and what goes wrong while reading (an `OSError` in the block) is told in the same way.
@@ -105,7 +105,9 @@ def read_bytes(
     _refuse_folder(path, held, fail)
     if not pipe or stat.S_ISREG(held.st_mode):
         with opened(path, what, most=most, error=error) as file:
-            content = file.read(most + 1)
+            content = file.read(min(held.st_size, most) + 1)
+            if len(content) > held.st_size:  # it grows, or the system makes it as it is read
+                content += file.read(most + 1 - len(content))
     else:
         try:
             with open(path, "rb") as file:

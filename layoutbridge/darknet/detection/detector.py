@@ -34,6 +34,7 @@ from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputE
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.inputs import read_bytes
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.pictures import Picture
@@ -160,12 +161,8 @@ def detect(
 def read_names(path: str | os.PathLike[str]) -> list[str]:
     """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
     try:
-        if os.path.getsize(path) > _LARGEST_NAMES:
-            raise UnusableInputError(f"'{path}' has over {_LARGEST_NAMES:,} bytes: it holds no names of classes")
-        text = Path(path).read_text("utf-8-sig")
-    except OSError as error:
-        raise UnusableInputError(f"cannot read the names in '{path}': {error.strerror or error}") from None
-    except ValueError:
+        text = read_bytes(path, "file of names", most=_LARGEST_NAMES, pipe=True).decode("utf-8-sig")
+    except UnicodeDecodeError:
         raise UnusableInputError(f"'{path}' holds no names of classes: it is no text in UTF-8") from None
     if "\0" in text:
         raise UnusableInputError(f"'{path}' holds no names of classes: it is no text")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.inputs import opened
 
 
 def origin(network: Network) -> dict[str, str]:
@@ -21,8 +20,5 @@ def origin(network: Network) -> dict[str, str]:
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of the file at `path`, in hexadecimal; `UnusableInputError` where it cannot be read."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
