@@ -26,14 +26,14 @@ from layoutbridge import errors
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line
 from layoutbridge.frameworks.base import numpy_dtype
 from layoutbridge.frameworks.framework import TypedCallable
-from layoutbridge.inputs import MEGABYTES, SECONDS, memory_allowed, seconds_allowed
+from layoutbridge.inputs import MEGABYTES, memory_allowed, seconds_allowed, too_large, too_slow
 
 _USUAL_SECONDS = 3.0  # of the processor, for models that take milliseconds
 _BYTES_A_SECOND = 25_000_000  # of an input or a file: so much longer a large one may take
 _CLOCK = 15  # times as long by the clock: on a crowded machine others have the processor meanwhile
 _START_SECONDS = 4.0  # for importing a runtime and loading a model
 _COPIES = 16  # of an input, which a run may hold beside what the file's size allows
-_NO_MEMORY = ("bad_alloc", "failed to allocate memory", "unable to allocate", "out of memory", "resource_exhausted")
+_NO_MEMORY = ("bad_alloc", "failed to allocate memory", "unable to allocate", "out of memory", "memory of")
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); "
     "from layoutbridge.frameworks.apart import serve; serve(*sys.argv[1:])"
@@ -84,26 +84,22 @@ class _Refused(Exception):
 @contextmanager
 def _endings(process: subprocess.Popen[bytes], path: str, size: int, given: int, seconds: float) -> Iterator[None]:
     """The errors of an exchange: what the other process said, or why it says nothing more."""
-    megabytes = _memory(size, given) // 1_000_000
-    lift = f"if you trust it, set {MEGABYTES}={2 * megabytes}"
+    most = _memory(size, given)
     try:
         yield
     except _Refused as problem:
         if problem.memory:
-            raise UnusableInputError(f"'{path}' takes more than {megabytes:,} MB of memory to run: {lift}") from None
+            raise too_large(f"'{path}'", most) from None
         raise getattr(errors, problem.kind)(str(problem)) from None
     except (EOFError, OSError, ValueError):
         with suppress(subprocess.TimeoutExpired):
             process.wait(_TO_DIE)
         ended = _stop(process)
         if ended in (_SIGXCPU, _SIGKILL):
-            raise UnusableInputError(
-                f"'{path}' ran for {seconds:.0f} seconds and was stopped: if you trust it, set {SECONDS}="
-                f"{10 * seconds:.0f}"
-            ) from None
+            raise too_slow(f"'{path}'", seconds) from None
         raise UnusableInputError(
-            f"'{path}' ended the process that ran it ({ended}): it takes more than {megabytes:,} MB of memory, and "
-            f"{lift}, or makes its runtime crash"
+            f"'{path}' ended the process that ran it ({ended}): its runtime crashes, or it takes more than "
+            f"{most // 1_000_000:,} MB of memory: if you trust it, set {MEGABYTES}={2 * most // 1_000_000}"
         ) from None
 
 
@@ -141,6 +137,11 @@ def _memory(size: int, given: int) -> int:
     return memory_allowed(size) + _COPIES * given
 
 
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error of a runtime's says that memory ended: they have no class in common."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _NO_MEMORY)
+
+
 # ---------------------------------------------------------------------- over the pipes
 
 
@@ -158,8 +159,8 @@ def _send_array(pipe: IO[bytes], x: NDArray[Any], **told: Any) -> None:
 def _send_error(pipe: IO[bytes], error: BaseException, before: str) -> None:
     ours = isinstance(error, LayoutBridgeError)
     text = str(error) if ours else f"{before} {class_and_first_line(error)}"
-    memory = isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _NO_MEMORY)
-    _send(pipe, error=text, kind=type(error).__name__ if ours else UnusableInputError.__name__, memory=memory)
+    kind = type(error).__name__ if ours else UnusableInputError.__name__
+    _send(pipe, error=text, kind=kind, memory=is_lack_of_memory(error))
 
 
 def _receive(pipe: IO[bytes]) -> dict[str, Any]:

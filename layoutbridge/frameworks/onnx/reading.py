@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, cast
 
-from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.errors import UnusableInputError, first_line, visible
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.framework import TypedCallable
@@ -17,10 +18,11 @@ from layoutbridge.frameworks.onnx.versions import EXTRA
 from layoutbridge.inputs import exists, file_size, is_regular_file, read_bytes
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 _OPENER = "layoutbridge.frameworks.onnx.reading:open_file"
 _LARGEST = (1 << 31) - 1  # bytes that protobuf reads; weights beyond lie in a file of their own
+_LONGEST_QUOTED = 200  # characters of a name
 _MOST_NODES = 100_000  # with those of all subgraphs; the largest network has some thousand
 _NOT_MODELS = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: fetch it with `git lfs pull`"),
@@ -53,6 +55,33 @@ def load_callable(path: str | os.PathLike[str]) -> TypedCallable:
     _input_dtype(model, file)
     del model
     return run_apart(_OPENER, file, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an ONNX file says of itself: `size` in bytes, external data with it, and its metadata.
+
+    `shape` is that of its first input, None for a length that is open; () where it takes no tensor.
+    """
+
+    size: int
+    shape: tuple[int | None, ...]
+    metadata: Mapping[str, str]
+
+
+def read_declared(path: str | os.PathLike[str]) -> Declared:
+    """What the ONNX file at `path` declares; nothing of it runs.
+
+    Raises `UnusableInputError` as `load_callable` does for what is no readable model and for its external data, and for
+    functions of its own, which may be in each other many times over. Raises `MissingFrameworkError` without onnx.
+    """
+    model, size = read_model(path)
+    if model.functions:
+        raise UnusableInputError(f"'{os.fspath(path)}' has functions of its own: it was not exported by layoutbridge")
+    inputs = _inputs(model)
+    lengths = inputs[0].type.tensor_type.shape.dim if inputs else ()
+    shape = tuple(length.dim_value if length.HasField("dim_value") else None for length in lengths)
+    return Declared(size, shape, {entry.key: entry.value for entry in model.metadata_props})
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, int]:
@@ -102,9 +131,10 @@ def _size_of_external_data(model: ModelProto, file: Path) -> int:
             continue
         held = {entry.key: entry.value for entry in tensor.external_data}
         location = held.get("location", "")
-        where = f"'{file}' keeps the data of '{tensor.name}' in '{location[:200]}'"
+        name = _told(tensor.name)
+        where = f"'{file}' keeps the data of '{name}' in '{_told(location)}'"
         if not location or "\0" in location:
-            raise UnusableInputError(f"'{file}' names no file for the external data of '{tensor.name}'")
+            raise UnusableInputError(f"'{file}' names no file for the external data of '{name}'")
         if PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
             raise UnusableInputError(f"{where}, an absolute path: external data must lie in the model's folder")
         if ".." in PurePosixPath(location).parts or ".." in PureWindowsPath(location).parts:
@@ -175,26 +205,35 @@ def _node_tensors(nodes: Any) -> Iterator[TensorProto]:
 # ---------------------------------------------------------------------- one tensor in, one out
 
 
+def _told(name: str) -> str:
+    """A name in a file as an error quotes it, on one line."""
+    return visible(name[:_LONGEST_QUOTED])
+
+
+def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {sparse.values.name for sparse in model.graph.sparse_initializer}
+    return [value for value in model.graph.input if value.name not in constants]
+
+
 def _input_dtype(model: ModelProto, file: Path) -> str:
     from onnx import helper
 
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {sparse.values.name for sparse in model.graph.sparse_initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
+    inputs = _inputs(model)
     for what, values in (("inputs", inputs), ("outputs", list(model.graph.output))):
         if len(values) != 1:
-            names = ", ".join(value.name for value in values[:8]) or "none"
+            names = ", ".join(_told(value.name) for value in values[:8]) or "none"
             raise UnusableInputError(f"'{file}' has {len(values)} {what} ({names}): one is wanted")
         kind = values[0].type.WhichOneof("value")
         if kind != "tensor_type":
             held = kind.removesuffix("_type") if kind else "value of no type"
-            raise UnusableInputError(f"'{file}': '{values[0].name}' is a {held}, not a tensor")
+            raise UnusableInputError(f"'{file}': '{_told(values[0].name)}' is a {held}, not a tensor")
     try:
         dtype = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
     except (KeyError, ValueError):
-        raise UnusableInputError(f"'{file}': the input '{inputs[0].name}' has no dtype") from None
+        raise UnusableInputError(f"'{file}': the input '{_told(inputs[0].name)}' has no dtype") from None
     if dtype.kind == "O":
-        raise UnusableInputError(f"'{file}': the input '{inputs[0].name}' holds text, not numbers")
+        raise UnusableInputError(f"'{file}': the input '{_told(inputs[0].name)}' holds text, not numbers")
     return str(dtype.name)
 
 
