@@ -26,8 +26,7 @@ from layoutbridge.darknet.detection.boxes import (
     undo_letterbox,
 )
 from layoutbridge.darknet.detection.detections import Detection, Detections
-from layoutbridge.darknet.detection.pictures import letterbox as fit
-from layoutbridge.darknet.detection.pictures import open_picture, pixels_of, resize
+from layoutbridge.darknet.detection.pictures import fitted, open_picture
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError, visible
 from layoutbridge.frameworks.base import require
@@ -105,8 +104,7 @@ class Detector:
             check_share("nms", nms)
         image = open_picture(picture, upright=upright)
         boxed = self.rules.letterbox if letterbox is None else letterbox
-        pixels = pixels_of(image, self.channels)
-        x = (fit if boxed else resize)(pixels, *self.size)[None]
+        x = fitted(image, self.channels, self.size, letterboxed=boxed)[None]
         rows = apply_threshold(self.run(x), self.rules, threshold)
         rows = rows[(rows[:, _BOX:] != 0).any(axis=1) & np.isfinite(rows).all(axis=1)]
         if boxed:
