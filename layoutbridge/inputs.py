@@ -6,17 +6,27 @@ can have. What is asked here is asked once, and answered by an error of ours.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
+from typing import Any
 
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError
+from layoutbridge.errors import LayoutBridgeError, ParameterError, UnusableInputError
 
 PathLike = str | os.PathLike[str]
 MakeError = Callable[[str], LayoutBridgeError]  # what a reader raises of its own: CfgError, WeightsError
+MEGABYTES, SECONDS = (
+    "LAYOUTBRIDGE_MEGABYTES",
+    "LAYOUTBRIDGE_SECONDS",
+)  # what lifts the limits on what nobody vouches for
+_SPARE_MEGABYTES = 300
+_TIMES_ITS_SIZE = 4
+_LARGEST_LIMIT = 1_000_000_000  # megabytes or seconds
+_LONGEST_WHOLE = 20  # digits, of which 64 bits hold 19
 
 
 def file_size(path: PathLike, what: str = "file", *, most: int | None = None, error: MakeError | None = None) -> int:
@@ -74,7 +84,7 @@ def exists(path: PathLike) -> bool:
 @contextmanager
 def opened(
     path: PathLike, what: str = "file", *, most: int | None = None, error: MakeError | None = None
-) -> Iterator[BinaryIO]:
+) -> Iterator[BufferedReader]:
     """The regular file at `path`, open for reading bytes.
 
     Raises as `file_size` does, and what goes wrong while reading (an `OSError` in the block) is told in the same way.
@@ -100,7 +110,9 @@ def read_bytes(
     _refuse_folder(path, held, fail)
     if not pipe or stat.S_ISREG(held.st_mode):
         with opened(path, what, most=most, error=error) as file:
-            content = file.read(most + 1)
+            content = file.read(min(held.st_size, most) + 1)
+            if len(content) > held.st_size:  # it grows, or the system makes it as it is read
+                content += file.read(most + 1 - len(content))
     else:
         try:
             with open(path, "rb") as file:
@@ -140,6 +152,106 @@ def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
     (1, None, False)
     """
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def read_json(text: str, *, longest: int = 1 << 20) -> Any:
+    """The value in a text that nobody vouches for; None for what is no JSON, longer, nested deep, or holds no numbers.
+
+    >>> read_json("[1, 2]"), read_json("[" * 100_000), read_json("[NaN]"), read_json("9" * 100_000)
+    ([1, 2], None, None, None)
+    """
+    if len(text) > longest:
+        return None
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_int=_read_whole)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(word)
+
+
+def _read_whole(digits: str) -> int:
+    if len(digits) > _LONGEST_WHOLE:
+        raise ValueError(f"{len(digits)} digits")
+    return int(digits)
+
+
+def memory_allowed(size: int) -> int:
+    """The bytes of memory that reading a file of `size` bytes may take: 4 times as many and 300 MB.
+
+    The environment's LAYOUTBRIDGE_MEGABYTES says another number for the 300. Raises `ParameterError` where that is no
+    number.
+
+    >>> memory_allowed(1_000_000)
+    304000000
+    """
+    return _TIMES_ITS_SIZE * size + round(_from_environment(MEGABYTES, _SPARE_MEGABYTES) * 1_000_000)
+
+
+def seconds_allowed(usual: float) -> float:
+    """How long a model that nobody vouches for may run: `usual` seconds, or what LAYOUTBRIDGE_SECONDS says.
+
+    >>> seconds_allowed(60)
+    60
+    """
+    return _from_environment(SECONDS, usual)
+
+
+def refuse_costly(needed: int, size: int, what: str, *, doing: str = "to read", error: MakeError | None = None) -> None:
+    """Raise `UnusableInputError` where `what`, a file of `size` bytes, needs more memory than such a one may.
+
+    >>> refuse_costly(6_000_000_000, 3_000_000, "'a.npz'")
+    Traceback (most recent call last):
+    ...
+    layoutbridge.errors.UnusableInputError: 'a.npz' would take 6,000 MB of memory to read, and may take 312 MB: if \
+you trust it, set LAYOUTBRIDGE_MEGABYTES=5988
+    """
+    most = memory_allowed(size)
+    if needed > most:
+        enough = -(-(needed - _TIMES_ITS_SIZE * size) // 1_000_000)
+        told = f"{needed // 1_000_000:,} MB" if enough < _LARGEST_LIMIT else "more than a petabyte"
+        lift = f": if you trust it, set {MEGABYTES}={enough}" if enough < _LARGEST_LIMIT else ""
+        raise (error or UnusableInputError)(
+            f"{what} would take {told} of memory {doing}, and may take {most // 1_000_000:,} MB{lift}"
+        )
+
+
+def too_slow(what: str, seconds: float) -> UnusableInputError:
+    """What to raise where `what` was stopped after so many seconds.
+
+    >>> print(too_slow("'a.onnx'", 3))
+    'a.onnx' ran for 3 seconds and was stopped: if you trust it, set LAYOUTBRIDGE_SECONDS=30
+    """
+    return UnusableInputError(
+        f"{what} ran for {seconds:.0f} seconds and was stopped: if you trust it, set {SECONDS}={10 * seconds:.0f}"
+    )
+
+
+def too_large(what: str, most: int) -> UnusableInputError:
+    """What to raise where running `what` took more than `most` bytes.
+
+    >>> print(too_large("'a.onnx'", 300_000_000))
+    'a.onnx' takes more than 300 MB of memory to run: if you trust it, set LAYOUTBRIDGE_MEGABYTES=600
+    """
+    megabytes = most // 1_000_000
+    return UnusableInputError(
+        f"{what} takes more than {megabytes:,} MB of memory to run: if you trust it, set {MEGABYTES}={2 * megabytes}"
+    )
+
+
+def _from_environment(name: str, usual: float) -> float:
+    text = os.environ.get(name)
+    if text is None:
+        return usual
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < _LARGEST_LIMIT:
+        raise ParameterError(f"{name} in the environment must be a number above 0, not '{text[:80]}'")
+    return value
 
 
 def _status(path: PathLike, what: str, fail: MakeError) -> os.stat_result:

@@ -64,6 +64,10 @@ Activations = Annotated[
         "--activation", help="What a name that Darknet does not know means: silu=swish. Repeatable.", show_default=False
     ),
 ]
+AllowPath = Annotated[
+    list[str] | None,
+    typer.Option(help="Another folder where files that the cfg names may lie. Repeatable.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -170,6 +174,7 @@ def loaded_network(
     upto: str | None,
     strict: bool = False,
     activations: list[str] | None = None,
+    allow_paths: list[str] | None = None,
 ) -> DarknetNetwork:
     """The network in these files; its warnings go to standard error, and so does progress on long files."""
     from layoutbridge.cli.printing import errors_console, remark
@@ -185,6 +190,7 @@ def loaded_network(
             upto=None if upto is None else whole(upto, "--upto"),
             strict=strict,
             activations=_pairs(activations, "--activation"),
+            allow_paths=allow_paths or (),
             progress=progress,
         )
     for warning in net.warnings:

@@ -67,6 +67,9 @@ def export(
     activation: Annotated[
         list[str] | None, _option("What an unknown activation means: silu=swish. Repeatable", _NETWORK)
     ] = None,
+    allow_path: Annotated[
+        list[str] | None, _option("Another folder where files that the cfg names may lie. Repeatable", _NETWORK)
+    ] = None,
     half: Annotated[bool, _option("float16; heads in float32", _NETWORK, "--half")] = False,
     runtime: Annotated[
         str | None,
@@ -95,7 +98,7 @@ def export(
     for_operations = {"--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype}
     for_reading = {
         "--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict,
-        "--activation": activation or None, "WEIGHTS": weights,
+        "--activation": activation or None, "--allow-path": allow_path or None, "WEIGHTS": weights,
     }  # fmt: skip
     for_networks = {
         "--head": head, "--batch": batch, "--every-layer": every_layer, "--half": half, "--for": runtime,
@@ -123,12 +126,16 @@ def export(
         "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,
         "opset": opset_number, "data_format": data_format, "steps": None if steps is None else whole(steps, "--steps"),
     }  # fmt: skip
+    reading = {
+        "flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict, "activations": activation,
+        "allow_paths": allow_path,
+    }  # fmt: skip
     export_network(
         name,
         weights,
         output,
         to=to,
-        read={"flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict, "activations": activation},
+        read=reading,
         options={key: value for key, value in options.items() if value not in (None, False)},
     )
 

@@ -10,6 +10,7 @@ from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import (
     NMS_KINDS_TOLD,
     Activations,
+    AllowPath,
     AsJson,
     Flavor,
     Size,
@@ -33,6 +34,7 @@ def summary(
     size: Size = None,
     upto: Upto = None,
     activation: Activations = None,
+    allow_path: AllowPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs."""
@@ -40,7 +42,7 @@ def summary(
 
     from layoutbridge.report.networks import show_flavors, show_summary
 
-    net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto, activations=activation)
+    net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto, activations=activation, allow_paths=allow_path)
     if as_json:
         print_json([asdict(row) for row in net.summary()])
     else:
@@ -57,6 +59,7 @@ def check(
     upto: Upto = None,
     strict: Strict = False,
     activation: Activations = None,
+    allow_path: AllowPath = None,
     targets: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +104,16 @@ def check(
     named = listed(targets, "--targets")
     forms = [*(["half"] if half else []), *(["winograd"] if winograd else [])]
     allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
-    net = loaded_network(cfg, weights, flavor=flavor, size=size, upto=upto, strict=strict, activations=activation)
+    net = loaded_network(
+        cfg,
+        weights,
+        flavor=flavor,
+        size=size,
+        upto=upto,
+        strict=strict,
+        activations=activation,
+        allow_paths=allow_path,
+    )
     recorded = None if against is None else read_recorded(against, net.network)
     other = net.in_other_flavor()
     with step_progress(errors_console(), "checking") as progress:

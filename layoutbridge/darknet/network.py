@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -19,7 +19,7 @@ from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.summary import SummaryRow, summary_row
 from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
-from layoutbridge.inputs import read_file
+from layoutbridge.inputs import is_regular_file, read_file
 
 if TYPE_CHECKING:
     import keras
@@ -246,20 +246,25 @@ def load(
     upto: int | None = None,
     strict: bool = False,
     activations: Mapping[str, str] | None = None,
+    allow_paths: Sequence[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
 ) -> DarknetNetwork:
     """The network of a cfg file and its weights file.
 
     `flavor` is "alexey" (Darknet's main fork) or "pjreddie" (the original); `size` (width, height) overrides
     the input's; `upto` keeps the first so many layers, for backbone files; `strict` makes weights that are too long an
-    error; `activations` says what names mean that Darknet does not know, as in {"silu": "swish"}; `progress(done,
-    total)` hears of floats read. Raises `CfgError`, `WeightsError` and `ParameterError`.
+    error; `activations` says what names mean that Darknet does not know, as in {"silu": "swish"}. A file that the cfg
+    names (`tree=`) must lie in the current folder, the cfg's own (or, where that is called `cfg`, the one above it) or
+    one of `allow_paths`. `progress(done, total)` hears of floats read.
+
+    Raises `CfgError`, `WeightsError` and `ParameterError`.
     """
     checked = check_flavor(flavor)
-    sources = {"cfg": read_file(cfg)}
+    sources: dict[str, str | os.PathLike[str]] = {"cfg": read_file(cfg)} if is_regular_file(cfg) else {}
     sections, warnings = read_cfg(cfg, flavor=checked)
-    folder = str(Path(cfg).parent)
-    blueprint = Blueprint(sections, checked, size, upto, folder, activations)
+    folder = str(Path(cfg).parent) if sources else None  # what lies beside a pipe is none of the cfg's
+    allowed = tuple(os.fspath(path) for path in allow_paths)
+    blueprint = Blueprint(sections, checked, size, upto, folder, activations, allowed)
     network = blueprint.build(warnings)
     if weights is None:
         return DarknetNetwork(network, sources=sources, blueprint=blueprint)

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import prod
+from dataclasses import asdict, dataclass, fields
+from math import inf, prod
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,17 @@ from layoutbridge.darknet.detection.pictures import letterbox_size
 from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.darknet.structure.settings import SoftmaxTree
+from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
+from layoutbridge.inputs import read_json, too_slow
 
 Rows = NDArray[np.float32]
 Values = NDArray[np.float64]
 Outputs = Mapping[int, NDArray[Any]] | Sequence[NDArray[Any]]
 
 NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms", "greedynms-iou")  # the last: greedynms of older forks
+MOST_CLASSES = 100_000  # of rules that are read from a file
+_LARGEST_BETA = 1000
 _GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says
 TREE_THRESHOLD = 0.5  # -hier's default in the original, a constant in the fork
 _BOX = 5  # numbers of a row before its scores
@@ -73,12 +77,47 @@ class HeadRules:
         >>> HeadRules.from_json(rules.to_json()) == rules
         True
         """
-        read: dict[str, Any] = json.loads(text)
-        try:
-            arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read.items()}
-            return cls(**arguments)
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"these are no rules of a detection head: {error}") from None
+        read = read_json(text)
+        names = {one.name for one in fields(cls)}
+        if not isinstance(read, dict) or not {"flavor", "classes"} <= read.keys() <= names:
+            raise ValueError("these are no rules of a detection head")
+        given: dict[str, Any] = {name: tuple(held) if isinstance(held, list) else held for name, held in read.items()}
+        rules = cls(**given)
+        _check_rules(rules)
+        return rules
+
+
+def _check_rules(rules: HeadRules) -> None:
+    """Raise `ValueError` for what no cfg makes: each field's type, its range, and the tree as a whole."""
+    if rules.flavor not in FLAVORS or rules.nms_kind not in NMS_KINDS:
+        raise ValueError("its flavor or its nms_kind is unknown")
+    if not _is_whole(rules.classes, 1, MOST_CLASSES):
+        raise ValueError(f"classes must be a number from 1 to {MOST_CLASSES:,}")
+    if not isinstance(rules.gated, bool) or not isinstance(rules.letterbox, bool):
+        raise ValueError("gated and letterbox must be true or false")
+    beta = rules.beta_nms
+    if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta <= _LARGEST_BETA:
+        raise ValueError(f"beta_nms must be a number from 0 to {_LARGEST_BETA:,}")
+    parents, sizes = rules.tree_parents, rules.tree_sizes
+    if not isinstance(parents, tuple) or not isinstance(sizes, tuple):
+        raise ValueError("a tree is two lists")
+    if not parents and not sizes:
+        return
+    if not all(_is_whole(parent, -1, index - 1) for index, parent in enumerate(parents)):
+        raise ValueError("a parent in its tree is not above its class")
+    if not all(_is_whole(size, 1, rules.classes) for size in sizes):
+        raise ValueError(f"a group in its tree has not from 1 to {rules.classes:,} classes")
+    if not len(parents) == sum(sizes) == rules.classes:
+        raise ValueError(f"its tree has {len(parents):,} classes in groups of {sum(sizes):,}, not {rules.classes:,}")
+    start = 0
+    for size in sizes:
+        if len(set(parents[start : start + size])) > 1:
+            raise ValueError("a group in its tree has several parents")
+        start += size
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def head_layers(network: Network) -> tuple[Layer, ...]:
@@ -310,15 +349,18 @@ def undo_letterbox(rows: Rows, picture: tuple[int, int], network: tuple[int, int
 # ---------------------------------------------------------------------- suppression
 
 
-def suppress(rows: Rows, threshold: float = 0.45, kind: str = "default", beta: float = 0.6) -> Rows:
+def suppress(
+    rows: Rows, threshold: float = 0.45, kind: str = "default", beta: float = 0.6, seconds: float = inf
+) -> Rows:
     """Darknet's suppression, class by class: `rows` [boxes, 5 + classes] with suppressed scores set to 0.
 
     For each class the rows are sorted by its score, and a box whose overlap with a better one that is left is over
     `threshold` loses that score. The rows come back in the order that the last class's sort left, those without
     objectness at the end, as Darknet returns them. What the overlap is, `kind` says: see `distance_exponent`. Raises
-    `ParameterError` for another kind.
+    `ParameterError` for another kind, and `UnusableInputError` where it takes more than `seconds`.
     """
     exponent = distance_exponent(kind, beta)
+    until = monotonic() + seconds
     limit = np.float32(threshold)
     empty = rows[:, 4] == 0
     ranked = rows[_to_the_front(~empty)]
@@ -333,6 +375,8 @@ def suppress(rows: Rows, threshold: float = 0.45, kind: str = "default", beta: f
         for place in range(len(candidates)):
             if not alive[place]:
                 continue
+            if monotonic() > until:
+                raise too_slow(f"the suppression of {len(ranked):,} boxes", seconds)
             rest = boxes[place + 1 :]
             overlap = box_iou(boxes[place], rest)
             if exponent is not None:

@@ -7,10 +7,9 @@ picture, its suppression class by class. The threshold is 0.25 by default, as in
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -27,13 +26,14 @@ from layoutbridge.darknet.detection.boxes import (
     undo_letterbox,
 )
 from layoutbridge.darknet.detection.detections import Detection, Detections
-from layoutbridge.darknet.detection.pictures import letterbox as fit
-from layoutbridge.darknet.detection.pictures import open_picture, pixels_of, resize
+from layoutbridge.darknet.detection.pictures import fitted, open_picture
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
+from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError, visible
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
+from layoutbridge.frameworks.onnx.reading import Declared, read_declared
+from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of, run_limited, state_shapes
 from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.inputs import memory_allowed, read_bytes, read_json, refuse_costly, seconds_allowed
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.pictures import Picture
@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 THRESHOLD = 0.25
 OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
-_LARGEST_NAMES = 16 << 20
+_LARGEST_NAMES = 4 << 20  # bytes; a list of names takes ten times that in memory
+_COPIES = 4  # of an input, that making it of a picture takes
+_ROOM = 32  # times an input, that a network's layers may take beside what its file's size allows
+_SECONDS = 60.0  # that a suppression may take
 Run = Callable[[NDArray[np.float32]], Rows]
 
 
@@ -101,14 +104,14 @@ class Detector:
             check_share("nms", nms)
         image = open_picture(picture, upright=upright)
         boxed = self.rules.letterbox if letterbox is None else letterbox
-        pixels = pixels_of(image, self.channels)
-        x = (fit if boxed else resize)(pixels, *self.size)[None]
+        x = fitted(image, self.channels, self.size, letterboxed=boxed)[None]
         rows = apply_threshold(self.run(x), self.rules, threshold)
         rows = rows[(rows[:, _BOX:] != 0).any(axis=1) & np.isfinite(rows).all(axis=1)]
         if boxed:
             rows = undo_letterbox(rows, image.size, self.size)
         if nms:
-            rows = suppress(rows, nms, nms_kind or self.rules.nms_kind, self.rules.beta_nms)
+            kind = nms_kind or self.rules.nms_kind
+            rows = suppress(rows, nms, kind, self.rules.beta_nms, seconds_allowed(_SECONDS))
         name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else None
         return Detections(self._named(rows, image.size), image.size, name)
 
@@ -160,12 +163,8 @@ def detect(
 def read_names(path: str | os.PathLike[str]) -> list[str]:
     """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
     try:
-        if os.path.getsize(path) > _LARGEST_NAMES:
-            raise UnusableInputError(f"'{path}' has over {_LARGEST_NAMES:,} bytes: it holds no names of classes")
-        text = Path(path).read_text("utf-8-sig")
-    except OSError as error:
-        raise UnusableInputError(f"cannot read the names in '{path}': {error.strerror or error}") from None
-    except ValueError:
+        text = read_bytes(path, "file of names", most=_LARGEST_NAMES, pipe=True).decode("utf-8-sig")
+    except UnicodeDecodeError:
         raise UnusableInputError(f"'{path}' holds no names of classes: it is no text in UTF-8") from None
     if "\0" in text:
         raise UnusableInputError(f"'{path}' holds no names of classes: it is no text")
@@ -177,22 +176,30 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 
 def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequence[str] | None) -> Detector:
     require("onnxruntime", "onnxruntime", EXTRA)
-    if not Path(path).is_file():
-        raise UnusableInputError(f"there is no model '{path}'")
-    with refusals_of(path, "load"):
-        session = open_session(path)
-    metadata = session.get_modelmeta().custom_metadata_map
+    declared = read_declared(path)
+    metadata = declared.metadata
     rules = _rules_in(metadata, path)
-    taken, returned = session.get_inputs()[0], session.get_outputs()[0]
-    batch, channels, height, width = _input_lengths(taken.shape, path)
+    batch, channels, height, width = _input_lengths(declared, path)
     if names is None and "names" in metadata:
         names = _names_in(metadata["names"], path)
+    given = 4 * max(batch, 1) * channels * height * width
+    refuse_costly(_COPIES * given, declared.size, f"the input {declared.shape} of '{os.fspath(path)}'", doing="to fill")
+    most_bytes = memory_allowed(declared.size) + _ROOM * given
+    with refusals_of(path, "load"):
+        session = open_session(path, most_bytes=most_bytes)
+    if not session.get_inputs() or not session.get_outputs():
+        raise UnusableInputError(f"'{path}' takes nothing, or gives nothing: it finds no objects")
+    returned = session.get_outputs()[0]
+    _check_classes(rules, returned.shape, path)
+    states = sum(4 * max(batch, 1) * prod(shape) for shape in state_shapes(session).values())
+    refuse_costly(states, declared.size, f"the states of '{os.fspath(path)}'", doing="to fill")
 
     def run(x: NDArray[np.float32]) -> Rows:
         if batch > 1:
             x = np.repeat(x, batch, axis=0)
+        (result,) = run_limited(session, [returned.name], fed(session, x), path, most_bytes)
         with refusals_of(path, "run"):
-            rows = np.asarray(session.run([returned.name], fed(session, x))[0], np.float32)[0]
+            rows = np.asarray(result, np.float32)[0]
         if rows.ndim != 2 or rows.shape[1] != _BOX + rules.classes:
             raise UnusableInputError(f"'{path}' gives {list(rows.shape)}, not [boxes, 5 + {rules.classes} classes]")
         return rows
@@ -200,14 +207,16 @@ def _from_file(cls: type[Detector], path: str | os.PathLike[str], names: Sequenc
     return cls(run, rules, (width, height), channels, names)
 
 
-def _rules_in(metadata: dict[str, str], path: str | os.PathLike[str]) -> HeadRules:
+def _rules_in(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> HeadRules:
     head = metadata.get("head")
     if head is None:
         raise UnusableInputError(f"'{path}' was not exported by layoutbridge: its metadata says nothing of its head")
     if "head_rules" not in metadata:
         raise UnsupportedError(f"'{path}' comes from a network without detection layers, so it finds no objects")
     if head != "boxes":
-        raise UnusableInputError(f"'{path}' was exported with the head '{head}': export it with the head boxes")
+        raise UnusableInputError(
+            f"'{path}' was exported with the head '{visible(head[:40])}': export it with the head boxes"
+        )
     if metadata.get("input_range", "0..1") != "0..1" or metadata.get("input_color_order", "RGB") != "RGB":
         raise UnsupportedError(f"'{path}' does not take RGB in 0..1, as Darknet's pictures are")
     try:
@@ -216,19 +225,26 @@ def _rules_in(metadata: dict[str, str], path: str | os.PathLike[str]) -> HeadRul
         raise UnusableInputError(f"'{path}': its metadata head_rules cannot be read ({error})") from None
 
 
-def _input_lengths(shape: Sequence[int | str | None], path: str | os.PathLike[str]) -> tuple[int, int, int, int]:
-    lengths = [length if isinstance(length, int) else 0 for length in shape]
-    if len(lengths) != 4 or 0 in lengths[1:]:
-        raise UnsupportedError(f"'{path}' takes {list(shape)}: a picture of a fixed size, [N, C, H, W], is wanted")
+def _input_lengths(declared: Declared, path: str | os.PathLike[str]) -> tuple[int, int, int, int]:
+    """The batch, 0 where it is open, and [C, H, W]."""
+    lengths = [length or 0 for length in declared.shape]
+    if len(lengths) != 4 or min(lengths[1:]) < 1 or lengths[0] < 0:
+        raise UnsupportedError(
+            f"'{path}' takes {list(declared.shape)[:8]}: a picture of a fixed size, [N, C, H, W], is wanted"
+        )
     return lengths[0], lengths[1], lengths[2], lengths[3]
 
 
+def _check_classes(rules: HeadRules, shape: object, path: str | os.PathLike[str]) -> None:
+    """Raise where the output's declared shape has other classes than the rules; an open one is told at the run."""
+    lengths = shape if isinstance(shape, list) else []
+    if len(lengths) == 3 and isinstance(lengths[2], int) and lengths[2] != _BOX + rules.classes:
+        raise UnusableInputError(f"'{path}' gives {lengths[1:]}, not [boxes, 5 + {rules.classes} classes]")
+
+
 def _names_in(text: str, path: str | os.PathLike[str]) -> list[str]:
-    try:
-        names = json.loads(text)
-    except ValueError:
-        names = None
-    if not isinstance(names, list):
+    names = read_json(text, longest=_LARGEST_NAMES)
+    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
         raise UnusableInputError(f"'{path}': its metadata names is no list of names")
     return [str(name) for name in names]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.inputs import ReadFile, stamp_of
+from layoutbridge.inputs import ReadFile, opened, stamp_of
 
 
 def origin(network: Network) -> dict[str, str]:
@@ -26,11 +25,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     Raises `UnusableInputError` where it cannot be read, and where it is no more the `ReadFile` that `path` is: the hash
     would be that of another network.
     """
-    try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if isinstance(path, ReadFile) and stamp_of(os.fstat(file.fileno())) != path.stamp:
-                raise UnusableInputError(f"'{os.fspath(path)}' has changed since it was read: load it again")
-            return digest
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None
+    with opened(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if isinstance(path, ReadFile) and stamp_of(os.fstat(file.fileno())) != path.stamp:
+            raise UnusableInputError(f"'{os.fspath(path)}' has changed since it was read: load it again")
+        return digest

@@ -48,14 +48,16 @@ def build_network(
     warnings: Sequence[str] = (),
     folder: str | None = None,
     activations: Mapping[str, str] | None = None,
+    allow_paths: Sequence[str] = (),
 ) -> Network:
     """The network that `sections` describe.
 
     `size` is (width, height) in place of the cfg's; `upto` keeps the first so many layers, as Darknet's cutoff;
-    `warnings` are those of the cfg's reader, to stand first; `folder` is where files that the cfg names may lie;
-    `activations` says what names mean that Darknet does not know. Raises `CfgError` with the lines of all that Darknet
-    or layoutbridge cannot read or run (what an error leaves unknown is not judged), and `ParameterError` for a `size`,
-    `upto` or `activations` that cannot be used.
+    `warnings` are those of the cfg's reader, to stand first; `folder` is where files that the cfg names may lie,
+    `allow_paths` are more such folders; `activations` says what names mean that Darknet does not know.
+
+    Raises `CfgError` with the lines of all that Darknet or layoutbridge cannot read or run (what an error leaves
+    unknown is not judged), and `ParameterError` for a `size`, `upto` or `activations` that cannot be used.
 
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg
     >>> sections, _ = parse_cfg("[net]\\nwidth=8\\nheight=6\\nchannels=3\\n[conv]\\nfilters=5\\nsize=3\\npad=1")
@@ -90,7 +92,7 @@ def build_network(
         findings.problems += section.faults
         if section.kind == "convolutional" and asks_for_binary_output(options):
             binary.add(index)
-        layer = _layer(Place(options, index, in_shape, layers, unknown, folder))
+        layer = _layer(Place(options, index, in_shape, layers, unknown, folder, allow_paths))
         if options.doubtful:
             unknown.add(index)
         layers.append(layer)

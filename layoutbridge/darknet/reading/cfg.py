@@ -22,7 +22,8 @@ from types import MappingProxyType
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Option, Section, place_in
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
-from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError
+from layoutbridge.errors import CfgError, ParameterError
+from layoutbridge.inputs import read_bytes
 
 LARGEST_CFG = 4 << 20  # bytes; the largest cfg of either fork has some fifty thousand
 MOST_SECTIONS = 10_000
@@ -64,24 +65,9 @@ def read_cfg(path: str | os.PathLike[str], *, flavor: Flavor = "alexey") -> tupl
     Sections may have faults, which `build_network` raises together with its own. Raises `CfgError` for a file that is
     missing, larger than `LARGEST_CFG` (it is not read then), binary, or without any section.
     """
-    file = Path(path)
-    try:
-        with file.open("rb") as opened:
-            size = os.fstat(opened.fileno()).st_size
-            if size > LARGEST_CFG:
-                raise CfgError(f"{file.name} has {size:,} bytes, a cfg file at most {LARGEST_CFG:,}: is it one?")
-            data = opened.read(size + 1) if file.is_file() else opened.read(LARGEST_CFG + 1)  # a pipe has no size
-    except LayoutBridgeError:
-        raise
-    except (OSError, ValueError) as error:
-        raise CfgError(f"cannot read the cfg file {str(path)!r}: {_reason(error)}") from None
-    if len(data) > LARGEST_CFG:
-        raise CfgError(f"{file.name} has more than {LARGEST_CFG:,} bytes, too many for a cfg file")
-    return _scanned(_as_text(data, file.name), file.name, flavor)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    name = Path(path).name
+    data = read_bytes(path, "cfg file", most=LARGEST_CFG, pipe=True, error=CfgError)
+    return _scanned(_as_text(data, name), name, flavor)
 
 
 def _as_text(data: bytes, source: str) -> str:

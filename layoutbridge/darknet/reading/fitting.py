@@ -33,6 +33,7 @@ class Blueprint:
     upto: int | None = None
     folder: str | None = None
     activations: Mapping[str, str] | None = None
+    allow_paths: Sequence[str] = ()
 
     def build(self, warnings: Sequence[str] = ()) -> Network:
         """The network; raises as `build_network` does."""
@@ -44,6 +45,7 @@ class Blueprint:
             warnings=warnings,
             folder=self.folder,
             activations=self.activations,
+            allow_paths=self.allow_paths,
         )
 
     def _floats(self) -> int | None:

@@ -25,6 +25,7 @@ class Place:
     layers: Sequence[Layer]
     unknown: Collection[int]  # of them, those that stand for layers with errors; -1 is the network's input
     folder: str | None  # of the cfg file, for files that it names
+    allow_paths: Sequence[str] = ()  # other folders where such files may lie
 
     @property
     def flavor(self) -> Flavor:

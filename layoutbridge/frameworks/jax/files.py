@@ -14,11 +14,16 @@ from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.errors import ParameterError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
+from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import DTYPE_NAMES, require
 from layoutbridge.frameworks.framework import TypedCallable
 from layoutbridge.frameworks.jax.emission import EXTRA, emit
+from layoutbridge.inputs import file_size, read_bytes
 
 ENDING = ".jax"
+_OPENER = "layoutbridge.frameworks.jax.files:open_file"
+_LARGEST = (1 << 31) - 1  # bytes of a flatbuffer
+_COMPILER = 1 << 28  # XLA's own memory is allowed for as a file of so many bytes
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -86,17 +91,18 @@ def _wide_numbers(kind: Any) -> AbstractContextManager[object]:
 
 
 def load_exported(path: str | os.PathLike[str]) -> TypedCallable:
-    """The exported function in a file as a function of one array.
+    """The exported function in a file as a function of one array, which runs in a process of its own.
 
-    Raises `UnusableInputError` for what is no such file, or takes or gives other than one array, and
-    `MissingFrameworkError`.
+    Raises `UnusableInputError` for what is no such file, or takes or gives other than one array,
+    `MissingFrameworkError`, and as `frameworks.apart.run_apart`.
     """
-    export = require("jax.export", "JAX", EXTRA)
+    return run_apart(_OPENER, path, file_size(path, "exported function", most=_LARGEST) + _COMPILER)
 
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None
+
+def open_file(path: str | os.PathLike[str]) -> TypedCallable:
+    """The same in this process. Raises as `load_exported` does."""
+    export = require("jax.export", "JAX", EXTRA)
+    content = read_bytes(path, "exported function", most=_LARGEST)
     try:
         exported = export.deserialize(bytearray(content))
     except Exception as error:  # whatever reading bytes that are none of its own runs into

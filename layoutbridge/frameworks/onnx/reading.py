@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, cast
 
-from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.errors import UnusableInputError, first_line, visible
+from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.framework import TypedCallable
 from layoutbridge.frameworks.onnx.sessions import Run, run_in_onnxruntime, run_in_reference
 from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.inputs import exists, file_size, is_regular_file, read_bytes
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+_OPENER = "layoutbridge.frameworks.onnx.reading:open_file"
+_LARGEST = (1 << 31) - 1  # bytes that protobuf reads; weights beyond lie in a file of their own
+_LONGEST_QUOTED = 200  # characters of a name
+_MOST_NODES = 100_000  # with those of all subgraphs; the largest network has some thousand
 _NOT_MODELS = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: fetch it with `git lfs pull`"),
     (b"<!doctype", "an HTML page, not a model: download the file itself"),
@@ -32,6 +39,7 @@ def load_callable(path: str | os.PathLike[str]) -> TypedCallable:
     It runs in onnxruntime, or in onnx's reference evaluator where onnxruntime is missing or cannot load it. Raises
     `UnusableInputError` for what is no readable ONNX model of one tensor in and one out, and for external data that
     is missing or not inside the model's folder: such data is never opened. Raises `MissingFrameworkError` without onnx.
+    It runs in a process of its own: see `frameworks.apart`.
 
     >>> import tempfile, numpy as np
     >>> from layoutbridge.operations.catalog import op
@@ -43,17 +51,52 @@ def load_callable(path: str | os.PathLike[str]) -> TypedCallable:
     ((1, 3, 4, 2), 'int32')
     """
     file = Path(path)
+    model, size = read_model(file)
+    _input_dtype(model, file)
+    del model
+    return run_apart(_OPENER, file, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an ONNX file says of itself: `size` in bytes, external data with it, and its metadata.
+
+    `shape` is that of its first input, None for a length that is open; () where it takes no tensor.
+    """
+
+    size: int
+    shape: tuple[int | None, ...]
+    metadata: Mapping[str, str]
+
+
+def read_declared(path: str | os.PathLike[str]) -> Declared:
+    """What the ONNX file at `path` declares; nothing of it runs.
+
+    Raises `UnusableInputError` as `load_callable` does for what is no readable model and for its external data, and for
+    functions of its own, which may be in each other many times over. Raises `MissingFrameworkError` without onnx.
+    """
+    model, size = read_model(path)
+    if model.functions:
+        raise UnusableInputError(f"'{os.fspath(path)}' has functions of its own: it was not exported by layoutbridge")
+    inputs = _inputs(model)
+    lengths = inputs[0].type.tensor_type.shape.dim if inputs else ()
+    shape = tuple(length.dim_value if length.HasField("dim_value") else None for length in lengths)
+    return Declared(size, shape, {entry.key: entry.value for entry in model.metadata_props})
+
+
+def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, int]:
+    """The model in a file, and its bytes with those of the files that its data lies in, none of which is opened.
+
+    Raises as `load_callable` does.
+    """
+    file = Path(path)
+    size = file_size(file, "model", most=_LARGEST)
     model = _read(file)
-    _refuse_external_data(model, file)
-    dtype = _input_dtype(model, file)
-    return TypedCallable(_open(model, file), dtype)
+    return model, size + _size_of_external_data(model, file)
 
 
 def _read(file: Path) -> ModelProto:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{file}': {error.strerror or error}") from None
+    content = read_bytes(file, "model", most=_LARGEST)
     if not content:
         raise UnusableInputError(f"'{file}' is empty")
     start = content[:512].lstrip().lower()
@@ -69,25 +112,29 @@ def _read(file: Path) -> ModelProto:
         raise UnusableInputError(f"'{file}' is no ONNX model, or only a part of one ({len(content)} bytes)") from None
     if not model.opset_import or not model.HasField("graph"):
         raise UnusableInputError(f"'{file}' is no ONNX model: it has no graph or no opset")
+    if next(islice(_nodes(model.graph), _MOST_NODES, None), None) is not None:
+        raise UnusableInputError(f"'{file}' has more than {_MOST_NODES:,} nodes: it is not read")
     return cast("ModelProto", model)
 
 
 # ---------------------------------------------------------------------- external data
 
 
-def _refuse_external_data(model: ModelProto, file: Path) -> None:
-    """Before anything is opened: every location is a file that lies in the model's folder, links followed."""
+def _size_of_external_data(model: ModelProto, file: Path) -> int:
+    """The bytes of the files that hold data, each of which lies in the model's folder, links followed."""
     from onnx import TensorProto
 
+    sizes: dict[str, int] = {}
     folder = Path(os.path.realpath(file.parent))
     for tensor in _tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         held = {entry.key: entry.value for entry in tensor.external_data}
         location = held.get("location", "")
-        where = f"'{file}' keeps the data of '{tensor.name}' in '{location[:200]}'"
+        name = _told(tensor.name)
+        where = f"'{file}' keeps the data of '{name}' in '{_told(location)}'"
         if not location or "\0" in location:
-            raise UnusableInputError(f"'{file}' names no file for the external data of '{tensor.name}'")
+            raise UnusableInputError(f"'{file}' names no file for the external data of '{name}'")
         if PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
             raise UnusableInputError(f"{where}, an absolute path: external data must lie in the model's folder")
         if ".." in PurePosixPath(location).parts or ".." in PureWindowsPath(location).parts:
@@ -95,9 +142,13 @@ def _refuse_external_data(model: ModelProto, file: Path) -> None:
         data = folder / location
         if not Path(os.path.realpath(data)).is_relative_to(folder):
             raise UnusableInputError(f"{where}, a link that leads outside the model's folder: it is not opened")
-        if not data.is_file():
+        if not exists(data):
             raise UnusableInputError(f"{where}, which is not there: put it beside the model")
-        _refuse_short_data(held, data.stat().st_size, where)
+        if not is_regular_file(data):
+            raise UnusableInputError(f"{where}, which is no regular file: it is not opened")
+        sizes[location] = file_size(data, "file of data")
+        _refuse_short_data(held, sizes[location], where)
+    return sum(sizes.values())
 
 
 def _refuse_short_data(held: dict[str, str], size: int, where: str) -> None:
@@ -117,6 +168,17 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
     for training in model.training_info:
         yield from _graph_tensors(training.initialization)
         yield from _graph_tensors(training.algorithm)
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """The nodes of a graph and of all graphs in them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+            for inner in attribute.graphs:
+                yield from _nodes(inner)
 
 
 def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
@@ -143,27 +205,47 @@ def _node_tensors(nodes: Any) -> Iterator[TensorProto]:
 # ---------------------------------------------------------------------- one tensor in, one out
 
 
+def _told(name: str) -> str:
+    """A name in a file as an error quotes it, on one line."""
+    return visible(name[:_LONGEST_QUOTED])
+
+
+def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {sparse.values.name for sparse in model.graph.sparse_initializer}
+    return [value for value in model.graph.input if value.name not in constants]
+
+
 def _input_dtype(model: ModelProto, file: Path) -> str:
     from onnx import helper
 
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {sparse.values.name for sparse in model.graph.sparse_initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
+    inputs = _inputs(model)
     for what, values in (("inputs", inputs), ("outputs", list(model.graph.output))):
         if len(values) != 1:
-            names = ", ".join(value.name for value in values[:8]) or "none"
+            names = ", ".join(_told(value.name) for value in values[:8]) or "none"
             raise UnusableInputError(f"'{file}' has {len(values)} {what} ({names}): one is wanted")
         kind = values[0].type.WhichOneof("value")
         if kind != "tensor_type":
             held = kind.removesuffix("_type") if kind else "value of no type"
-            raise UnusableInputError(f"'{file}': '{values[0].name}' is a {held}, not a tensor")
+            raise UnusableInputError(f"'{file}': '{_told(values[0].name)}' is a {held}, not a tensor")
     try:
         dtype = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
     except (KeyError, ValueError):
-        raise UnusableInputError(f"'{file}': the input '{inputs[0].name}' has no dtype") from None
+        raise UnusableInputError(f"'{file}': the input '{_told(inputs[0].name)}' has no dtype") from None
     if dtype.kind == "O":
-        raise UnusableInputError(f"'{file}': the input '{inputs[0].name}' holds text, not numbers")
+        raise UnusableInputError(f"'{file}': the input '{_told(inputs[0].name)}' holds text, not numbers")
     return str(dtype.name)
+
+
+def open_file(path: str | os.PathLike[str]) -> TypedCallable:
+    """The function of one array that the model in a file computes, which runs in this process.
+
+    For files that `read_model` has read: what they name is opened. Raises `UnusableInputError` where neither
+    onnxruntime nor onnx's evaluator can run it.
+    """
+    file = Path(path)
+    model = _read(file)
+    return TypedCallable(_open(model, file), _input_dtype(model, file))
 
 
 def _open(model: ModelProto, file: Path) -> Run:

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from math import prod
+from threading import Lock, Timer
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line
+from layoutbridge.frameworks.apart import is_lack_of_memory
 from layoutbridge.frameworks.base import numpy_dtype, require
 from layoutbridge.frameworks.onnx.versions import ELEM_TYPES, EXTRA
+from layoutbridge.inputs import read_json, seconds_allowed, too_large, too_slow
 
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 _FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
+_PROVIDERS = ["CPUExecutionProvider"]
+_AS_ASKED = 1  # an arena that grows by what is asked for, not by powers of two
+_REGISTERING = Lock()
+_SECONDS = 60.0  # that a model nobody vouches for may run
+_STOPPED = "terminate flag"  # onnxruntime's words for it
 
 
-def open_session(model: str | os.PathLike[str] | bytes, *, threads: int = 0, optimized: bool = True) -> Any:
+def open_session(
+    model: str | os.PathLike[str] | bytes,
+    *,
+    threads: int = 0,
+    optimized: bool = True,
+    most_bytes: int | None = None,
+) -> Any:
     """The `onnxruntime.InferenceSession` of a model, given by its path or its bytes, on the CPU; it prints nothing.
 
-    `threads` 0 leaves their number to onnxruntime; `optimized` lets it rewrite the graph first. Raises
+    `threads` 0 leaves their number to onnxruntime; `optimized` lets it rewrite the graph first. With
+    `most_bytes` the tensors of a run take no more together: for models that nobody vouches for (`run_limited`). Raises
     `MissingFrameworkError`, and what onnxruntime raises: see `refusals_of`.
     """
     onnxruntime = require("onnxruntime", "onnxruntime", EXTRA)
@@ -35,7 +49,19 @@ def open_session(model: str | os.PathLike[str] | bytes, *, threads: int = 0, opt
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     held = model if isinstance(model, bytes) else os.fspath(model)
-    return onnxruntime.InferenceSession(held, options, providers=["CPUExecutionProvider"])
+    if most_bytes is None:
+        return onnxruntime.InferenceSession(held, options, providers=_PROVIDERS)
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    arena = onnxruntime.OrtArenaCfg({"max_mem": most_bytes, "arena_extend_strategy": _AS_ASKED})
+    of_the_cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    with _REGISTERING:  # a session keeps what was registered last before it was made
+        onnxruntime.create_and_register_allocator(of_the_cpu, arena)
+        # constants would be folded outside of what was registered
+        return onnxruntime.InferenceSession(
+            held, options, providers=_PROVIDERS, disabled_optimizers={"ConstantFolding"}
+        )
 
 
 @contextmanager
@@ -53,6 +79,34 @@ def refusals_of(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UnusableInputError(f"onnxruntime cannot {doing} '{os.fspath(path)}': {first_line(error)}") from error
+
+
+def run_limited(
+    session: Any, outputs: list[str], given: Mapping[str, NDArray[Any]], path: str | os.PathLike[str], most_bytes: int
+) -> list[Any]:
+    """What a session that was opened with `most_bytes` gives, stopped behind the node at which its time is over.
+
+    Raises `UnusableInputError`, with the limit to lift for too much time or memory, else as `refusals_of`.
+    """
+    import onnxruntime
+
+    seconds = seconds_allowed(_SECONDS)
+    options = onnxruntime.RunOptions()
+    timer = Timer(seconds, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        with refusals_of(path, "run"):
+            results: list[Any] = session.run(outputs, given, options)
+            return results
+    except UnusableInputError as error:
+        if _STOPPED in str(error.__cause__):
+            raise too_slow(f"'{os.fspath(path)}'", seconds) from None
+        if error.__cause__ is not None and is_lack_of_memory(error.__cause__):
+            raise too_large(f"'{os.fspath(path)}'", most_bytes) from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def run_in_onnxruntime(model: str | bytes) -> Run:
@@ -104,27 +158,26 @@ def fed(session: Any, x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
 
     Raises `UnusableInputError` where the model leaves the size of a state open.
     """
-    first, *others = session.get_inputs()
-    told = _told_states(session.get_modelmeta().custom_metadata_map.get("states", "[]"))
-    given = {first.name: np.ascontiguousarray(x, np.float32)}
-    for state in others:
-        if state.name in told:
-            lengths = state.shape[1:]
-            if not all(isinstance(length, int) for length in lengths):  # open ones are names or None
-                raise UnusableInputError(
-                    f"the model leaves the size of state {state.name} open: run it with states of your own"
-                )
-            given[state.name] = np.zeros((len(x), *lengths), np.float32)
-    return given
+    taken = session.get_inputs()[0].name
+    given = {taken: np.ascontiguousarray(x, np.float32)}
+    return given | {name: np.zeros((len(x), *shape), np.float32) for name, shape in state_shapes(session).items()}
 
 
-def _told_states(text: str) -> list[str]:
-    """The names in a list as JSON; none where it is something else, which other programs may have written."""
-    try:
-        told = json.loads(text)
-    except ValueError:
-        return []
-    return told if isinstance(told, list) and all(isinstance(name, str) for name in told) else []
+def state_shapes(session: Any) -> dict[str, tuple[int, ...]]:
+    """The states that a model's metadata name, with the shapes of one picture.
+
+    Metadata that are no list of names, which other programs may have written, name none. Raises `UnusableInputError`
+    where the model leaves the size of a state open.
+    """
+    told = read_json(session.get_modelmeta().custom_metadata_map.get("states", "[]"))
+    names = told if isinstance(told, list) and all(isinstance(name, str) for name in told) else []
+    shapes = {each.name: tuple(each.shape[1:]) for each in session.get_inputs()[1:] if each.name in names}
+    for name, shape in shapes.items():
+        if not all(isinstance(length, int) and length > 0 for length in shape):  # open ones are names or None
+            raise UnusableInputError(
+                f"the model leaves the size of state {name[:80]} open: run it with states of your own"
+            )
+    return shapes
 
 
 @lru_cache(maxsize=1)

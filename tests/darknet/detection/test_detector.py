@@ -264,7 +264,7 @@ def test_names_from_a_file_from_the_model_and_none(model: Path, tmp_path: Path) 
     assert Detector.of(net_of(YOLO)).names == ["class 0", "class 1", "class 2", "class 3"]
     with pytest.raises(UnusableInputError, match="3 names were given for the model's 4 classes"):
         detect(model, picture(), names=NAMES[:3])
-    with pytest.raises(UnusableInputError, match=r"cannot read the names in '.*none'"):
+    with pytest.raises(UnusableInputError, match=r"there is no file of names '.*none'"):
         detect(model, picture(), names=tmp_path / "none")
     for content in (b"\x89PNG\r\n\x1a\n", b"a\0b"):
         names.write_bytes(content)
@@ -280,7 +280,7 @@ def test_what_is_no_detector_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UnusableInputError, match=r"there is no model '.*a\.onnx'"):
         detect(path, picture())
     path.write_bytes(b"no model")
-    with pytest.raises(UnusableInputError, match="onnxruntime cannot load") as error:
+    with pytest.raises(UnusableInputError, match="is no ONNX model") as error:
         detect(path, picture())
     assert "\n" not in str(error.value)
     for head in ("darknet", "raw", "yolov5", "yolov8"):
@@ -309,26 +309,209 @@ def test_a_model_of_somebody_else(tmp_path: Path) -> None:
         detect(tmp_path / "reorg.onnx", picture())
 
 
-def test_metadata_that_was_changed(model: Path, tmp_path: Path) -> None:
+def with_metadata(model: Path, path: Path, key: str, value: str) -> Path:
     import onnx
 
+    changed = onnx.load(model)
+    held = {entry.key: entry.value for entry in changed.metadata_props} | {key: value}
+    onnx.helper.set_model_props(changed, held)
+    onnx.save(changed, path)
+    return path
+
+
+def test_metadata_that_was_changed(model: Path, tmp_path: Path) -> None:
     for key, value, said in (
         ("head_rules", "{}", "head_rules cannot be read"),
         ("names", '"dog"', "no list of names"),
+        ("names", "[[]]", "no list of names"),
+        ("names", "[" * 100_000, "no list of names"),
+        ("names", f"[{'9' * 100_000}]", "no list of names"),
         ("input_range", "0..255", "does not take RGB in 0..1"),
+        ("input_color_order", "BGR", "does not take RGB in 0..1"),
+        ("head", "boxes\n", "was exported with the head"),
         ("head_rules", boxes.HeadRules("alexey", classes=80).to_json(), r"not \[boxes, 5 \+ 80 classes\]"),
     ):
-        changed = onnx.load(model)
-        for entry in changed.metadata_props:
-            if entry.key == key:
-                entry.value = value
-        onnx.save(changed, tmp_path / "changed.onnx")
-        with pytest.raises((UnusableInputError, UnsupportedError), match=said):
-            detect(
-                tmp_path / "changed.onnx",
-                picture(),
-                names=None if key == "names" else ["x"] * 80 if "80" in said else NAMES,
-            )
+        changed = with_metadata(model, tmp_path / "changed.onnx", key, value)
+        with pytest.raises((UnusableInputError, UnsupportedError), match=said) as caught:
+            detect(changed, picture(), names=["x"] * 80 if "80" in said else None)
+        assert "\n" not in str(caught.value)
+
+
+GOOD_RULES: dict[str, Any] = {"flavor": "alexey", "classes": 3, "tree_parents": [-1, 0, 0], "tree_sizes": [1, 2]}
+BAD_RULES: dict[str, dict[str, Any] | str] = {
+    "no object": "[]",
+    "no JSON": "{",
+    "deep": "[" * 200_000,
+    "a long number": '{"flavor": "alexey", "classes": ' + "9" * 100_000 + "}",
+    "NaN": '{"flavor": "alexey", "classes": 3, "beta_nms": NaN}',
+    "infinity": '{"flavor": "alexey", "classes": 3, "beta_nms": 1e999}',
+    "no classes": '{"flavor": "alexey"}',
+    "another field": {"more": 1},
+    "an unknown flavor": {"flavor": "c"},
+    "a flavor of no text": {"flavor": ["alexey"]},
+    "classes of 0": {"classes": 0},
+    "classes below 0": {"classes": -3},
+    "classes of true": {"classes": True, "tree_parents": [-1], "tree_sizes": [1]},
+    "classes of 3.0": {"classes": 3.0},
+    "classes of 2^31": {"classes": 1 << 31, "tree_parents": [], "tree_sizes": []},
+    "classes of a text": {"classes": "3"},
+    "gated of 1": {"gated": 1},
+    "letterbox of null": {"letterbox": None},
+    "an unknown kind": {"nms_kind": "softnms"},
+    "a kind of no text": {"nms_kind": {}},
+    "beta below 0": {"beta_nms": -0.1},
+    "beta far above": {"beta_nms": 1e6},
+    "beta of true": {"beta_nms": True},
+    "beta of a text": {"beta_nms": "0.6"},
+    "a tree of a text": {"tree_parents": "abc"},
+    "a tree of null": {"tree_parents": None},
+    "a parent ahead": {"tree_parents": [-1, 0, 2]},
+    "itself a parent": {"tree_parents": [-1, 1, 0]},
+    "a parent of -2": {"tree_parents": [-2, 0, 0]},
+    "a parent of true": {"tree_parents": [-1, False, 0]},
+    "a parent of 0.0": {"tree_parents": [-1, 0.0, 0]},
+    "an empty group": {"tree_sizes": [1, 0, 2]},
+    "a group below 0": {"tree_sizes": [4, -1]},
+    "a huge group": {"tree_sizes": [10**18]},
+    "too few groups": {"tree_sizes": [1, 1]},
+    "too many classes": {"tree_sizes": [1, 3]},
+    "sizes alone": {"tree_parents": []},
+    "parents alone": {"tree_sizes": []},
+    "two parents in a group": {"tree_parents": [-1, 0, 1]},
+}
+
+
+@pytest.mark.parametrize("rules", BAD_RULES.values(), ids=BAD_RULES)
+def test_rules_that_no_cfg_makes_are_refused(rules: dict[str, Any] | str) -> None:
+    text = rules if isinstance(rules, str) else json.dumps(GOOD_RULES | rules)
+    with pytest.raises(ValueError, match=r"^[^\n]{8,200}$"):
+        boxes.HeadRules.from_json(text)
+
+
+def test_rules_that_a_cfg_makes_are_read() -> None:
+    assert boxes.HeadRules.from_json(json.dumps(GOOD_RULES)).tree_sizes == (1, 2)
+    for folder in sorted(FIXTURES.glob("nets/*/*")):
+        if (folder / "boxes.npz").exists():
+            rules = boxes.head_rules(net_of(folder).network)
+            assert boxes.HeadRules.from_json(rules.to_json()) == rules
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((1, 3, 10**6, 10**6), r"would take 48,000,000 MB of memory to fill.*LAYOUTBRIDGE_MEGABYTES="),
+        ((2**30, 3, 32, 32), "MB of memory to fill"),
+        ((2**62, 2**62, 2**62, 2**62), "more than a petabyte of memory to fill"),
+        ((1, 3, 0, 32), "a picture of a fixed size"),
+        ((1, 3, -32, -32), "a picture of a fixed size"),
+        ((-1, 3, 32, 32), "a picture of a fixed size"),
+        ((1, 3, "H", 32), "a picture of a fixed size"),
+        ((1,) * 5000, "a picture of a fixed size"),
+        ((), "a picture of a fixed size"),
+    ],
+)
+def test_an_input_of_impossible_size_is_refused_before_anything_is_made(
+    model: Path, tmp_path: Path, shape: tuple[int | str, ...], said: str
+) -> None:
+    import onnx
+
+    changed = onnx.load(model)
+    old = changed.graph.input[0]
+    new = onnx.helper.make_tensor_value_info(old.name, onnx.TensorProto.FLOAT, shape)
+    old.CopyFrom(new)
+    onnx.save(changed, tmp_path / "a.onnx")
+    with pytest.raises((UnusableInputError, UnsupportedError), match=said) as caught:
+        detect(tmp_path / "a.onnx", picture())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_state_of_impossible_size_is_refused(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    for shape, said in (((1, 10**6, 10**6), "MB of memory to fill"), ((1, "K"), "leaves the size of state")):
+        changed = onnx.load(with_metadata(model, tmp_path / "a.onnx", "states", '["s"]'))
+        changed.graph.input.append(onnx.helper.make_tensor_value_info("s", onnx.TensorProto.FLOAT, shape))
+        onnx.save(changed, tmp_path / "a.onnx")
+        with pytest.raises(UnusableInputError, match=said):
+            detect(tmp_path / "a.onnx", picture())
+
+
+def hostile(model: Path, path: Path, *nodes: Any, **initializers: Any) -> Path:
+    """The model with other nodes in front, whose result `scale` all it gives is multiplied by."""
+    import onnx
+
+    changed = onnx.load(model)
+    output = changed.graph.output[0].name
+    for node in changed.graph.node:
+        node.output[:] = ["plain" if name == output else name for name in node.output]
+    changed.graph.node.extend([*nodes, onnx.helper.make_node("Mul", ["plain", "scale"], [output])])
+    changed.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(held), name) for name, held in initializers.items()
+    )
+    onnx.save(changed, path)
+    return path
+
+
+def test_a_model_that_turns_or_grows_without_end_is_stopped(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnx import TensorProto, helper
+
+    def turning(*inner: Any) -> Any:
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["go"], ["goes"]), *inner],
+            "body",
+            [
+                helper.make_tensor_value_info("round", TensorProto.INT64, []),
+                helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
+            ],
+            [
+                helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+            ],
+        )
+        sums = helper.make_node("ReduceMax", ["last"], ["scale"], keepdims=0)
+        return helper.make_node("Loop", ["rounds", "yes", "one"], ["last"], body=body), sums
+
+    numbers = {"rounds": 2**62, "yes": True, "one": np.ones(1, np.float32)}
+    loop = turning(helper.make_node("Identity", ["value"], ["next"]))
+    grows = turning(helper.make_node("Concat", ["value", "value"], ["next"], axis=0))
+    filled = (
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceMax", ["zeros"], ["scale"], keepdims=0),
+    )
+    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", "1")
+    with pytest.raises(UnusableInputError, match=r"ran for 1 seconds and was stopped.*LAYOUTBRIDGE_SECONDS=10"):
+        detect(hostile(model, tmp_path / "a.onnx", *loop, **numbers), picture())
+    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", "60")
+    monkeypatch.setenv("LAYOUTBRIDGE_MEGABYTES", "100")
+    for nodes, more in ((grows, numbers), (filled, {"size": [10**8]}), (filled, {"size": [10**12]})):
+        with pytest.raises(UnusableInputError, match=r"takes more than 1.. MB .*LAYOUTBRIDGE_MEGABYTES="):
+            detect(hostile(model, tmp_path / "a.onnx", *nodes, **more), picture())
+
+
+def test_a_model_with_functions_of_its_own_is_refused(model: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import helper
+
+    changed = onnx.load(model)
+    inner = [helper.make_node("Identity", ["a"], ["b"])]
+    changed.functions.append(helper.make_function("own", "f", ["a"], ["b"], inner, [helper.make_opsetid("", 17)]))
+    onnx.save(changed, tmp_path / "a.onnx")
+    with pytest.raises(UnusableInputError, match="functions of its own"):
+        detect(tmp_path / "a.onnx", picture())
+
+
+def test_a_suppression_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 20_000
+    rows = np.ones((count, 6), np.float32)
+    rows[:, 0], rows[:, 2:4] = np.arange(count), 0.5  # beside each other: none goes
+    detector = Detector(lambda x: rows, boxes.HeadRules("alexey", 1), (8, 8))
+    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", "0.2")
+    with pytest.raises(UnusableInputError, match="suppression of 20,000 boxes ran for 0 seconds"):
+        detector.detect(picture())
 
 
 def test_a_drawing_that_cannot_be_saved(tmp_path: Path) -> None:

@@ -288,16 +288,16 @@ def test_files_that_are_no_cfg(tmp_path):
     with huge.open("wb") as file:
         file.truncate(100 << 20)  # sparse: takes no room
     tracemalloc.start()
-    with pytest.raises(CfgError, match=r"huge\.cfg has 104,857,600 bytes"):
+    with pytest.raises(CfgError, match=r"huge\.cfg' has 104,857,600 bytes, and a cfg file at most"):
         load(huge)
     assert tracemalloc.get_traced_memory()[1] < LARGEST_CFG
     tracemalloc.stop()
     (tmp_path / "binary.cfg").write_bytes(bytes(range(256)) * 4)
     with pytest.raises(CfgError, match=r"binary\.cfg is a binary file"):
         load(tmp_path / "binary.cfg")
-    with pytest.raises(CfgError, match=r"cannot read the cfg file .*No such file"):
+    with pytest.raises(CfgError, match=r"there is no cfg file"):
         load(tmp_path / "missing.cfg")
-    with pytest.raises(CfgError, match=r"cannot read the cfg file .*directory"):
+    with pytest.raises(CfgError, match=r"it is a folder"):
         load(tmp_path)
     (tmp_path / "many.cfg").write_text(NET + "[max]\n" * 100_001)
     with pytest.raises(CfgError, match="more than 10,000 sections"):

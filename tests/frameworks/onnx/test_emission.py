@@ -24,7 +24,7 @@ from layoutbridge.errors import (  # noqa: E402
 from layoutbridge.frameworks.base import DTYPE_NAMES, numpy_dtype  # noqa: E402
 from layoutbridge.frameworks.onnx.emission import emit, installed, runnables, save  # noqa: E402
 from layoutbridge.frameworks.onnx.moves import NATIVE_DTYPES  # noqa: E402
-from layoutbridge.frameworks.onnx.reading import load_callable  # noqa: E402
+from layoutbridge.frameworks.onnx.reading import load_callable, open_file  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset, run_in_onnxruntime  # noqa: E402
 
 NAMES = tuple(lb.catalog())
@@ -370,8 +370,8 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path, content, complaint):
 
 
 def test_a_missing_file_a_folder_and_a_part_of_a_model_are_refused(tmp_path):
-    for path in (tmp_path / "none.onnx", tmp_path):
-        with pytest.raises(UnusableInputError, match="cannot read"):
+    for path, complaint in ((tmp_path / "none.onnx", "there is no model"), (tmp_path, "it is a folder")):
+        with pytest.raises(UnusableInputError, match=complaint):
             load_callable(path)
     whole = emit(lb.op("darknet_reorg")).SerializeToString()
     for length in range(1, len(whole) - 1, 37):
@@ -545,7 +545,7 @@ def test_without_onnxruntime_the_reference_evaluator_runs_alone(monkeypatch, tmp
     assert all(runnable.unavailable is None for runnable in listed if runnable not in missing)
     save(lb.op("focus"), tmp_path / "a.onnx")
     x = numbered((1, 3, 4, 6))
-    assert_same(load_callable(tmp_path / "a.onnx")(x), by_table(lb.op("focus"), x))
+    assert_same(open_file(tmp_path / "a.onnx")(x), by_table(lb.op("focus"), x))
 
 
 def test_without_onnx_everything_says_what_to_install(monkeypatch):

@@ -325,7 +325,7 @@ def test_whole_or_not_at_all(external, tmp_path):
         write_onnx(net.network, net.parameters, path, progress=stop, external_data=external)
     assert path.read_bytes() == b"before"
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
-    with pytest.raises(UnusableInputError, match="cannot read"):
+    with pytest.raises(UnusableInputError, match="there is no file"):
         write_onnx(net.network, net.parameters, path, sources={"weights": tmp_path / "none"}, external_data=external)
     assert path.read_bytes() == b"before"
     with pytest.raises(UnusableInputError, match="cannot write into"):
