@@ -12,10 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError
+from layoutbridge.errors import LayoutBridgeError, ParameterError, UnusableInputError
 
 PathLike = str | os.PathLike[str]
 MakeError = Callable[[str], LayoutBridgeError]  # what a reader raises of its own: CfgError, WeightsError
+MEGABYTES, SECONDS = (
+    "LAYOUTBRIDGE_MEGABYTES",
+    "LAYOUTBRIDGE_SECONDS",
+)  # what lifts the limits on what nobody vouches for
+_SPARE_MEGABYTES = 300
+_TIMES_ITS_SIZE = 4
 
 
 def file_size(path: PathLike, what: str = "file", *, most: int | None = None, error: MakeError | None = None) -> int:
@@ -108,6 +114,58 @@ def read_bytes(
             raise fail(f"cannot read '{os.fspath(path)}': {problem.strerror or problem}") from None
     _refuse_size(path, what, len(content), most, fail)
     return content
+
+
+def memory_allowed(size: int) -> int:
+    """The bytes of memory that reading a file of `size` bytes may take: 4 times as many and 300 MB.
+
+    The environment's LAYOUTBRIDGE_MEGABYTES says another number for the 300. Raises `ParameterError` where that is no
+    number.
+
+    >>> memory_allowed(1_000_000)
+    304000000
+    """
+    return _TIMES_ITS_SIZE * size + round(_from_environment(MEGABYTES, _SPARE_MEGABYTES) * 1_000_000)
+
+
+def seconds_allowed(usual: float) -> float:
+    """How long a model that nobody vouches for may run: `usual` seconds, or what LAYOUTBRIDGE_SECONDS says.
+
+    >>> seconds_allowed(60)
+    60
+    """
+    return _from_environment(SECONDS, usual)
+
+
+def refuse_costly(needed: int, size: int, what: str, *, doing: str = "to read", error: MakeError | None = None) -> None:
+    """Raise `UnusableInputError` where `what`, a file of `size` bytes, needs more memory than such a one may.
+
+    >>> refuse_costly(6_000_000_000, 3_000_000, "'a.npz'")
+    Traceback (most recent call last):
+    ...
+    layoutbridge.errors.UnusableInputError: 'a.npz' would take 6,000 MB of memory to read, and may take 312: if you \
+trust it, set LAYOUTBRIDGE_MEGABYTES=5988
+    """
+    most = memory_allowed(size)
+    if needed > most:
+        enough = -(-(needed - _TIMES_ITS_SIZE * size) // 1_000_000)
+        raise (error or UnusableInputError)(
+            f"{what} would take {needed // 1_000_000:,} MB of memory {doing}, and may take {most // 1_000_000:,}: if "
+            f"you trust it, set {MEGABYTES}={enough}"
+        )
+
+
+def _from_environment(name: str, usual: float) -> float:
+    text = os.environ.get(name)
+    if text is None:
+        return usual
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise ParameterError(f"{name} in the environment must be a number above 0, not '{text[:80]}'")
+    return value
 
 
 def _status(path: PathLike, what: str, fail: MakeError) -> os.stat_result:

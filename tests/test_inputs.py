@@ -5,8 +5,17 @@ import threading
 
 import pytest
 
-from layoutbridge.errors import CfgError, LayoutBridgeError, UnusableInputError
-from layoutbridge.inputs import exists, file_size, is_folder, is_regular_file, opened, read_bytes
+from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError, UnusableInputError
+from layoutbridge.inputs import (
+    exists,
+    file_size,
+    is_folder,
+    is_regular_file,
+    memory_allowed,
+    opened,
+    read_bytes,
+    seconds_allowed,
+)
 
 WRONG_PATHS = {
     "missing": ("nowhere/there", "there is no table 'nowhere/there'"),
@@ -74,3 +83,21 @@ def test_errors_show_what_could_steer_a_terminal():
     told = LayoutBridgeError("a\x1b[31mb\x07\u202e\ud800\nc é")
     assert str(told) == "a\\x1b[31mb\\x07\\u202e\\ud800\nc é"
     assert str(CfgError("net.cfg, line 1: \x1b]0;x\x07")) == "net.cfg, line 1: \\x1b]0;x\\x07"
+
+
+@pytest.mark.parametrize("text", ["", "many", "nan", "-1", "0", "1e99"])
+def test_a_limit_in_the_environment_is_a_number(monkeypatch, text):
+    monkeypatch.setenv("LAYOUTBRIDGE_MEGABYTES", text)
+    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", text)
+    for read, usual in ((memory_allowed, 1), (seconds_allowed, 60)):
+        with pytest.raises(ParameterError, match="in the environment must be a number above 0"):
+            read(usual)
+
+
+def test_limits_are_lifted_by_the_environment(monkeypatch):
+    assert memory_allowed(10) == 300_000_040
+    assert seconds_allowed(60) == 60
+    monkeypatch.setenv("LAYOUTBRIDGE_MEGABYTES", "2000")
+    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", "0.5")
+    assert memory_allowed(10) == 2_000_000_040
+    assert seconds_allowed(60) == 0.5
