@@ -3,13 +3,16 @@
 # PYTHON=/path/to/python make ...   builds the environment with that interpreter.
 # PYTEST_ARGS=... make test         replaces the options below: PYTEST_ARGS="-x -k prove", say.
 # SLOW=1 make test                  runs the slow tests too.
-# COUNT=5000 SEED=0 make fuzz       draws so many networks of each flavour, from that seed on.
+# SECONDS=600 make fuzz             hunts so long over hostile inputs; FUZZ_ARGS="cfg weights --seed 7" chooses.
+# COUNT=5000 SEED=0 make fuzz-networks   draws so many networks of each flavour, from that seed on.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
 VENV           ?= .venv
 BARE           ?= .venv-bare
 PYTEST_ARGS    ?= -q -n 2
 BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
 VERIFY_ARGS    ?=
+SECONDS        ?= 60
+FUZZ_ARGS      ?=
 COUNT          ?= 1000
 SEED           ?= 0
 TORCH_PIP_ARGS ?=
@@ -28,7 +31,7 @@ MARKS := -m ""
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all test-bare pytest fuzz lint ruff mypy format bench clean
+.PHONY: help setup verify test test-all test-bare pytest fuzz fuzz-networks lint ruff mypy format bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +52,10 @@ test-bare: $(BARE)/.set-up  ## the tests that need no framework, in an environme
 pytest: $(STAMP)  ## the tests alone
 	@$(BIN)/python -m pytest $(MARKS) $(PYTEST_ARGS)
 
-fuzz: $(STAMP)  ## drawn networks in every target against the reference, e.g. make fuzz COUNT=5000 SEED=0
+fuzz: $(STAMP)  ## hostile inputs for every reader and the command line, e.g. make fuzz SECONDS=600
+	@$(BIN)/python -m tests.fuzzing --seconds $(SECONDS) $(FUZZ_ARGS)
+
+fuzz-networks: $(STAMP)  ## drawn networks in every target against the reference, e.g. make fuzz-networks COUNT=5000 SEED=0
 	@FUZZ_COUNT=$(COUNT) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/darknet/ports/test_fuzz.py
 
 lint: ruff mypy  ## ruff and mypy
@@ -72,7 +78,7 @@ $(OPENCV4): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'opencv-python-headless>=4.14,<5'
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf $(VENV) $(BARE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(BARE) build dist .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BARE)/.set-up: pyproject.toml constraints.txt
