@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tests.fuzzing.hunt import hunt
-from tests.fuzzing.surface import surfaces
+from tests.fuzzing.surface import BESIDE, surfaces
 from tests.fuzzing.worker import read_again
 
 
@@ -30,12 +30,13 @@ def main() -> int:
     parser.add_argument("--finds", type=Path, default=Path(".fuzz"), help="where finds are saved")
     parser.add_argument("--drawn", action="store_true", help="without atheris, the same inputs for the same seed")
     given = parser.parse_args()
-    known = {surface.name: surface for surface in surfaces()}
+    listed = surfaces()
+    known = {surface.name: surface for surface in (*listed, *surfaces(BESIDE))}
     if len(given.names) == 2 and given.names[1] not in known:
         return read_again(known[given.names[0]], Path(given.names[1]))
     if unknown := [name for name in given.names if name not in known]:
         parser.error(f"no surface is called {unknown[0]}; there are {', '.join(known)}")
-    chosen = [known[name] for name in given.names or known]
+    chosen = [known[name] for name in given.names] or listed
     for surface in chosen:
         if surface.missing:
             print(f"{surface.name:14} left out: {surface.missing} is not installed")

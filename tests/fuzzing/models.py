@@ -6,7 +6,6 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -14,7 +13,7 @@ import numpy as np
 
 import layoutbridge as lb
 from tests.fuzzing.mutation import mutated, mutated_message, mutated_zip
-from tests.fuzzing.surface import CORPORA, surface, written
+from tests.fuzzing.surface import surface, written
 
 _SHAPE = (1, 4, 4, 4)
 
@@ -118,41 +117,3 @@ def keras(data: bytes, folder: Path) -> None:
 def jax(data: bytes, folder: Path) -> None:
     """An exported function, named."""
     _identified(written(folder, "model.jax", data))
-
-
-# ---------------------------------------------------------------------- what networks are exported to
-
-
-@cache
-def _beside(surface_name: str, ending: str) -> bytes:
-    """The file that goes with those of a surface's corpus."""
-    return (CORPORA / f"{surface_name}.beside" / f"net{ending}").read_bytes()
-
-
-_INPUT = np.zeros((1, 3, 4, 4), np.float32)
-
-
-@surface(".param", needs=("ncnn",), loud=True)
-def ncnn(data: bytes, folder: Path) -> None:
-    """An ncnn network's .param, with the .bin that belongs to the corpus."""
-    from layoutbridge.darknet.ports.ncnn import run_ncnn_files
-
-    weights = written(folder, "net.bin", _beside("ncnn", ".bin"))
-    run_ncnn_files(written(folder, "net.param", data), weights, _INPUT, ["output"])
-
-
-@surface(".xml", needs=("openvino",), loud=True)
-def openvino(data: bytes, folder: Path) -> None:
-    """An OpenVINO network's .xml, with the .bin that belongs to the corpus."""
-    from layoutbridge.darknet.ports.openvino import run_openvino_files
-
-    written(folder, "net.bin", _beside("openvino", ".bin"))
-    run_openvino_files(written(folder, "net.xml", data), _INPUT)
-
-
-@surface(".tflite", needs=("ai_edge_litert",), loud=True)
-def tflite(data: bytes, folder: Path) -> None:
-    """A .tflite file."""
-    from layoutbridge.darknet.ports.tflite import run_tflite
-
-    run_tflite(written(folder, "net.tflite", data), _INPUT)

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzzing.hunt import hunt
-from tests.fuzzing.surface import CORPORA, surfaces
+from tests.fuzzing.surface import BESIDE, CORPORA, surfaces
 from tests.fuzzing.worker import MOST_MEMORY, ROOT
 
-SURFACES = {surface.name: surface for surface in surfaces()}
+SURFACES = {surface.name: surface for surface in (*surfaces(), *surfaces(BESIDE))}
 PLAIN = [name for name, surface in SURFACES.items() if not surface.needs]
 FAULTY = {surface.name: surface for surface in surfaces("tests.fuzzing.faulty")}
 FINDS = {
@@ -58,7 +58,7 @@ def test_every_folder_of_the_corpora_belongs_to_a_surface():
 
 @pytest.mark.parametrize("name", FINDS)
 def test_each_kind_of_find_is_found(name, tmp_path):
-    (hunted,) = hunt([FAULTY[name]], 1.5, 0, tmp_path, coverage=False, patience=1)
+    (hunted,) = hunt([FAULTY[name]], 3, 0, tmp_path, coverage=False, patience=1)
     (find,) = hunted.finds
     found = find.with_name(f"{find.name}.found").read_text()
     assert found.startswith(FINDS[name]), found

@@ -80,7 +80,7 @@ class Hunter:
     def try_one(self, data: bytes, *, measured: bool = True) -> None:
         """Read one input."""
         _printed()  # by whoever chose the input
-        before, started = max(_memory(), self._highest), time.process_time()
+        before, started = max(_memory("VmRSS"), self._highest), time.process_time()
         self.state.begin(data)
         taken, found = False, ""
         try:
@@ -90,7 +90,7 @@ class Hunter:
         except BaseException as error:
             found = signature(error)
         seconds = time.process_time() - started
-        self._highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        self._highest = _memory("VmHWM")
         printed = _printed()
         if not found and measured and printed and not self.surface.loud:
             found = f"prints: {printed[:200]!r}"
@@ -124,14 +124,15 @@ def read_again(surface: Surface, path: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         started, data = time.process_time(), path.read_bytes()
         taken = surface.check(data, Path(folder))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    most = _memory("VmHWM") >> 20
     print(f"{'taken' if taken else 'refused'} in {time.process_time() - started:.1f} s, {most:,} MB in all")
     return 0
 
 
-def _memory() -> int:
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def _memory(kind: str) -> int:
+    """This program's bytes now (VmRSS), or at most so far (VmHWM): getrusage counts who started it, too."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return int(file.read().partition(f"{kind}:")[2].split(maxsplit=1)[0]) << 10
 
 
 def _printed() -> str:
