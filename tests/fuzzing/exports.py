@@ -6,19 +6,11 @@ here when a surface is named: `python -m tests.fuzzing ncnn`.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from tests.fuzzing.surface import CORPORA, surface, written
-
-
-@cache
-def _beside(surface_name: str, ending: str) -> bytes:
-    """The file that goes with those of a surface's corpus."""
-    return (CORPORA / f"{surface_name}.beside" / f"net{ending}").read_bytes()
-
 
 _INPUT = np.zeros((1, 3, 4, 4), np.float32)
 _BLOB = "0_convolutional"  # the result of the corpus' network
@@ -29,7 +21,7 @@ def ncnn(data: bytes, folder: Path) -> None:
     """An ncnn network's .param, with the .bin that belongs to the corpus."""
     from layoutbridge.darknet.ports.ncnn import run_ncnn_files
 
-    weights = written(folder, "net.bin", _beside("ncnn", ".bin"))
+    weights = written(folder, "net.bin", (CORPORA / "ncnn.beside" / "net.bin").read_bytes())
     run_ncnn_files(written(folder, "net.param", data), weights, _INPUT, [_BLOB])
 
 
@@ -38,7 +30,7 @@ def openvino(data: bytes, folder: Path) -> None:
     """An OpenVINO network's .xml, with the .bin that belongs to the corpus."""
     from layoutbridge.darknet.ports.openvino import run_openvino_files
 
-    written(folder, "net.bin", _beside("openvino", ".bin"))
+    written(folder, "net.bin", (CORPORA / "openvino.beside" / "net.bin").read_bytes())
     run_openvino_files(written(folder, "net.xml", data), _INPUT)
 
 

@@ -69,12 +69,10 @@ class Surface:
 
     def new(self, random: Random) -> bytes:
         """An input: drawn, or one of the corpus, changed or not."""
-        if self.draw is not None and random.random() < 0.6:
+        if self.draw is not None and (not self.corpus or random.random() < 0.6):
             drawn = self.draw(random)
             return drawn if random.random() < 0.6 else self.mutate(random, drawn, self.corpus)
-        if not self.corpus:
-            return self.mutate(random, b"", ())
-        return self.mutate(random, random.choice(self.corpus), self.corpus)
+        return self.mutate(random, random.choice(self.corpus or (b"",)), self.corpus)
 
     def check(self, data: bytes, folder: Path) -> bool:
         """Whether the reader takes `data`; False where it refuses it clearly. Anything else is raised."""

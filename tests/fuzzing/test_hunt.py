@@ -1,6 +1,7 @@
 """Half a minute of the hunt, with the same inputs for the same seed."""
 
 import os
+import sys
 
 import pytest
 
@@ -13,6 +14,7 @@ SHOWN = 2000  # bytes of an input
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the hunt reads Linux's /proc")
 def test_half_a_minute_finds_nothing():
     ready = [surface for surface in surfaces() if surface.missing is None]
     done = hunt(ready, SECONDS, SEED, ROOT / ".fuzz", coverage=False)
