@@ -45,9 +45,10 @@ def main() -> int:
         print("atheris is not installed: inputs are drawn and changed without looking at what they reach")
     seed = int(time.time()) if given.seed is None else given.seed
     ready = [surface for surface in chosen if surface.missing is None]
-    done = hunt(ready, given.seconds, seed, given.finds, coverage=coverage, jobs=given.jobs)
-    for each in done:
-        print(each)
+    done = []
+    for each in hunt(ready, given.seconds, seed, given.finds, coverage=coverage, jobs=given.jobs):
+        print(each, flush=True)
+        done.append(each)
     print(f"{sum(each.inputs for each in done):,} inputs with seed {seed}")
     finds = [(each.name, path) for each in done for path in each.finds]
     for name, path in finds:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -56,14 +56,14 @@ def hunt(
     coverage: bool,
     jobs: int = 1,
     patience: float = PATIENCE,
-) -> list[Hunted]:
+) -> Iterator[Hunted]:
     """Hunt over the surfaces for so many seconds in all, beside what starting takes, `jobs` of them at a time."""
     listed = list(chosen)
     whole = sum(surface.share for surface in listed)
     finds.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
         run = partial(_hunt_one, seed=seed, finds=finds, coverage=coverage, patience=patience)
-        return list(pool.map(run, listed, [seconds * surface.share / whole for surface in listed]))
+        yield from pool.map(run, listed, [seconds * surface.share / whole for surface in listed])
 
 
 def _hunt_one(surface: Surface, seconds: float, *, seed: int, finds: Path, coverage: bool, patience: float) -> Hunted:

@@ -203,7 +203,7 @@ def mutated_zip(random: Random, data: bytes, others: Sequence[bytes] = ()) -> by
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", packing) as archive:
         for key, value in members.items():
-            with suppress(ValueError, OSError):  # names that no member can have
+            with suppress(ValueError, OSError, IndexError):  # names that no member can have
                 archive.writestr(key, value)
     written = bytearray(held.getvalue())
     if random.random() < 0.15:  # encrypted, of another compression, of another size: in the directory's record

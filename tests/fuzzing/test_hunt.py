@@ -17,7 +17,7 @@ SHOWN = 2000  # bytes of an input
 @pytest.mark.skipif(sys.platform != "linux", reason="the hunt reads Linux's /proc")
 def test_half_a_minute_finds_nothing():
     ready = [surface for surface in surfaces() if surface.missing is None]
-    done = hunt(ready, SECONDS, SEED, ROOT / ".fuzz", coverage=False)
+    done = [*hunt(ready, SECONDS, SEED, ROOT / ".fuzz", coverage=False)]
     finds = [
         f"{path.with_name(path.name + '.found').read_text()}\n  python -m tests.fuzzing {hunted.name} {path}\n"
         f"  {path.read_bytes()[:SHOWN]!r}"
