@@ -109,7 +109,8 @@ def _of_layers(network: Network, other: Network, weights: Weights | None) -> Ite
     arrays: Arrays = {} if weights is None else weights.arrays
     normalized: dict[str, float | None] = {}
     found: dict[str, dict[str, float | None]] = {}
-    shapes, left = None, _MOST_WORK
+    shapes = None
+    left: float = _MOST_WORK
     for here, there in zip(network.layers, other.layers, strict=True):
         if _plain(here.out_shape) != _plain(there.out_shape) or here.kind != there.kind:
             shapes = FlavorDifference(f"from {here.name} on shapes are others, {list(there.out_shape)} there")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.fuzzing.hunt import hunt
 from tests.fuzzing.surface import BESIDE, surfaces
-from tests.fuzzing.worker import read_again
+from tests.fuzzing.worker import TOLD, read_again
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def main() -> int:
     print(f"{sum(each.inputs for each in done):,} inputs with seed {seed}")
     finds = [(each.name, path) for each in done for path in each.finds]
     for name, path in finds:
-        told = path.with_name(f"{path.name}.found").read_text("utf-8")[:400]
+        told = path.with_name(f"{path.name}{TOLD}").read_text("utf-8")[:400]
         print(f"\n{path}\n  {told}\n  python -m tests.fuzzing {name} {path}")
     return 1 if finds else 0
 

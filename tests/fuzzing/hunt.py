@@ -7,6 +7,7 @@ of computing or half a gigabyte, or does not end.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.fuzzing.surface import Surface
-from tests.fuzzing.worker import ROOT, STATE_SIZE, State, save
+from tests.fuzzing.worker import ROOT, STATE_SIZE, TOLD, State, save
 
 PATIENCE = 30.0  # seconds for one input, by the clock
 _MOST_START = 180.0  # seconds until a worker has imported what it reads with
@@ -67,35 +68,36 @@ def hunt(
 
 
 def _hunt_one(surface: Surface, seconds: float, *, seed: int, finds: Path, coverage: bool, patience: float) -> Hunted:
-    before = set(finds.iterdir())
     inputs = refused = new = 0
     left, spent = seconds, 0.0
+    found: set[Path] = set()
     for turn in range(_MOST_CRASHES):
         with tempfile.TemporaryDirectory(prefix="hunt-") as made:
-            worker = _Worker(surface, left, seed + turn, Path(made), finds, coverage)
+            worker = _Worker(surface, left, seed + turn, Path(made), coverage)
             ended = worker.watch(patience)
             inputs, refused, new = inputs + worker.state.read, refused + worker.state.refused, new + worker.new
             spent += worker.seconds
+            found |= {Path(shutil.copy2(path, finds)) for path in worker.finds.iterdir()}
         left = seconds - spent
         if ended is None or left <= 0:
             break
-    found = sorted(path for path in set(finds.iterdir()) - before if path.name.endswith(".found"))
-    mine = tuple(path.with_suffix("") for path in found if path.name.startswith(f"{surface.name}-"))
-    return Hunted(surface.name, inputs, refused, spent, new, mine)
+    listed = tuple(sorted(path for path in found if path.suffix != TOLD))
+    return Hunted(surface.name, inputs, refused, spent, new, listed)
 
 
 class _Worker:
     """A process that hunts over one surface, and what it does."""
 
-    def __init__(self, surface: Surface, seconds: float, seed: int, folder: Path, finds: Path, coverage: bool) -> None:
-        self.surface, self.allowed, self.finds, self.folder = surface, seconds, finds, folder
+    def __init__(self, surface: Surface, seconds: float, seed: int, folder: Path, coverage: bool) -> None:
+        self.surface, self.allowed, self.folder, self.finds = surface, seconds, folder, folder / "finds"
         (folder / "state").write_bytes(bytes(STATE_SIZE))
         (folder / "corpus").mkdir()
+        self.finds.mkdir()
         self.state = State(folder / "state")
         self.seconds = 0.0
-        command = [sys.executable, "-m", "tests.fuzzing.worker", surface.module, surface.name,
-                   "--folder", str(folder), "--finds", str(finds),
-                   "--seconds", str(seconds), "--seed", str(seed), *(["--coverage"] if coverage else [])]  # fmt: skip
+        words = [surface.module, surface.name, "--folder", folder, "--seconds", seconds, "--seed", seed]
+        words += ["--coverage"] if coverage else []
+        command = [sys.executable, "-m", "tests.fuzzing.worker", *map(str, words)]
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

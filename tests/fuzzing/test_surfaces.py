@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing.hunt import hunt
 from tests.fuzzing.surface import BESIDE, CORPORA, surfaces
-from tests.fuzzing.worker import MOST_MEMORY, ROOT
+from tests.fuzzing.worker import MOST_MEMORY, ROOT, TOLD
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the hunt reads Linux's /proc")
 SURFACES = {surface.name: surface for surface in (*surfaces(), *surfaces(BESIDE))}
@@ -61,7 +61,7 @@ def test_every_folder_of_the_corpora_belongs_to_a_surface():
 def test_each_kind_of_find_is_found(name, tmp_path):
     (hunted,) = hunt([FAULTY[name]], 3, 0, tmp_path, coverage=False, patience=1 if name == "hangs" else 30)
     (find,) = hunted.finds
-    found = find.with_name(f"{find.name}.found").read_text()
+    found = find.with_name(f"{find.name}{TOLD}").read_text()
     assert found.startswith(FINDS[name]), found
     assert MOST_MEMORY == 500 << 20
 

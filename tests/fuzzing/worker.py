@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_SECONDS = 5.0  # of computing, for one input
 MOST_MEMORY = 500 << 20  # bytes more in memory while one input is read
 STATE_SIZE = 1 << 20
+TOLD = ".found"  # the ending of what an input does, behind its own name
 _MOST_MAPPED = 8 << 30  # bytes over those at the start: who asks for more is told that there are none
 _STATE = struct.Struct("<QQdQ")  # inputs read, of them refused, since when (0: between two), length of the input
 
@@ -115,7 +116,7 @@ def save(finds: Path, name: str, ending: str, data: bytes, found: str) -> Path:
     short = hashlib.sha256(found.partition(": ")[0].encode("utf-8", "replace")).hexdigest()[:8]
     path = finds / f"{name}-{short}{ending}"
     path.write_bytes(data)
-    path.with_name(f"{path.name}.found").write_text(found, "utf-8", "backslashreplace")
+    path.with_name(f"{path.name}{TOLD}").write_text(found, "utf-8", "backslashreplace")
     return path
 
 
@@ -186,7 +187,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("module")
     parser.add_argument("name")
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--finds", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--coverage", action="store_true")
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from tests.fuzzing.surface import surfaces
 
         (surface,) = (each for each in surfaces(given.module) if each.name == given.name)
-        hunter = Hunter(surface, State(given.folder / "state"), given.finds.resolve())
+        hunter = Hunter(surface, State(given.folder / "state"), given.folder / "finds")
         _stream_into_files(given.folder)
         hunter.warm_up()
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + _MOST_MAPPED
