@@ -3,7 +3,8 @@
 # PYTHON=/path/to/python make ...   builds the environment with that interpreter.
 # PYTEST_ARGS=... make test         replaces the options below: PYTEST_ARGS="-x -k prove", say.
 # SLOW=1 make test                  runs the slow tests too.
-# COUNT=5000 SEED=0 make fuzz       draws so many networks of each flavour, from that seed on.
+# SECONDS=600 make fuzz             hunts so long over hostile inputs; FUZZ_ARGS="cfg weights --seed 7" chooses.
+# COUNT=5000 SEED=0 make fuzz-networks   draws so many networks of each flavour, from that seed on.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
 # EXTRAS="onnx jax" make test-lowest   has the lowest versions of these extras, too, and runs their tests with them.
 # PYTHONS="/path/to/python3.12 ..." make test-pythons   names the interpreters.
@@ -16,6 +17,8 @@ PYTHONS        ?= python3.11 python3.12 python3.13
 PYTEST_ARGS    ?= -q -n 2
 BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
 VERIFY_ARGS    ?=
+SECONDS        ?= 60
+FUZZ_ARGS      ?=
 COUNT          ?= 1000
 SEED           ?= 0
 TORCH_PIP_ARGS ?=
@@ -37,10 +40,11 @@ MARKS := -m ""
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz lint ruff mypy format bench dist clean
+.PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz fuzz-networks lint ruff mypy format \
+	bench dist clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## set up .venv with every framework (once, and again when the requirements change)
 
@@ -70,7 +74,10 @@ test-pythons:  ## the same with each Python from 3.11 to 3.13 that is there
 pytest: $(STAMP)  ## the tests alone
 	@$(BIN)/python -m pytest $(MARKS) $(PYTEST_ARGS)
 
-fuzz: $(STAMP)  ## drawn networks in every target against the reference, e.g. make fuzz COUNT=5000 SEED=0
+fuzz: $(STAMP)  ## hostile inputs for every reader and the command line, e.g. make fuzz SECONDS=600
+	@$(BIN)/python -m tests.fuzzing --seconds $(SECONDS) $(FUZZ_ARGS)
+
+fuzz-networks: $(STAMP)  ## drawn networks in every target against the reference, e.g. make fuzz-networks COUNT=5000 SEED=0
 	@FUZZ_COUNT=$(COUNT) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/darknet/ports/test_fuzz.py
 
 lint: ruff mypy  ## ruff and mypy
@@ -107,7 +114,8 @@ dist: $(RELEASE)/.set-up  ## the wheel, the sdist, and what the wheel brings wit
 	@cd dist && sha256sum *
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) build dist .fuzz .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BARE)/.set-up: pyproject.toml constraints.txt

@@ -19,10 +19,15 @@ from layoutbridge.darknet.reference import forward_layer
 from layoutbridge.darknet.structure.kinds import Convolutional, ScaledSum, Shortcut, Sum
 from layoutbridge.darknet.structure.model import Layer, Network, Shape
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
+from layoutbridge.darknet.summary import count_flops
 from layoutbridge.errors import LayoutBridgeError
 
 _LEAST = 1e-6  # of a layer's largest value: what rounding alone may make
-_MOST_VALUES = 1 << 22  # of a layer that is computed to see by how much it differs
+# Of layers that are computed to see by how much they differ: a cfg of some lines may ask for far more.
+_MOST_VALUES = 1 << 22  # that one takes, gives or has as parameters
+_MOST_WINDOWS = 1 << 24  # values of all its windows, which a convolution gathers
+_MOST_WORK = 1 << 32  # operations of all of them together
+_A_LAYER = 1 << 21  # operations that take as long as all else about a small one
 _BATCH_NORM = "batch norm"
 
 
@@ -105,12 +110,16 @@ def _of_layers(network: Network, other: Network, weights: Weights | None) -> Ite
     normalized: dict[str, float | None] = {}
     found: dict[str, dict[str, float | None]] = {}
     shapes = None
+    left: float = _MOST_WORK
     for here, there in zip(network.layers, other.layers, strict=True):
         if _plain(here.out_shape) != _plain(there.out_shape) or here.kind != there.kind:
             shapes = FlavorDifference(f"from {here.name} on shapes are others, {list(there.out_shape)} there")
             break
-        differs, share = _differs(here, there, arrays)
-        if differs:
+        differs, share = _is_told_apart(here, there), None
+        if differs is None and (work := _work(here)) <= left:
+            left -= work
+            differs, share = _measured(here, there, arrays)
+        if differs is not False:
             found.setdefault(here.kind, {})[here.name] = share
         variances = [p.name for p in here.parameters if p.name.endswith("variances")]
         if variances and not (differs and here.parts):
@@ -128,23 +137,41 @@ def _joined(what: str, layers: Mapping[str, float | None]) -> FlavorDifference:
     return FlavorDifference(what, tuple(layers), None if worst is None else measured[worst], worst)
 
 
-def _differs(here: Layer, there: Layer, arrays: Arrays) -> tuple[bool, float | None]:
-    """Whether two flavours' layer computes something else of the same input, and the share; batch norm aside."""
-    names = [(p.name, p.shape) for p in here.parameters]
-    if sorted(names) != sorted((p.name, p.shape) for p in there.parameters):
-        return True, None
-    by_flavor = isinstance(here.settings, Convolutional) and here.settings.xnor
-    same_order = names == [(p.name, p.shape) for p in there.parameters]
+def _is_told_apart(here: Layer, there: Layer) -> bool | None:
+    """Whether two flavours' layer computes something else of the same input, batch norm aside; None: compute it."""
+    names = _names(here)
+    if sorted(names) != sorted(_names(there)):
+        return True
     alike = here.settings == there.settings or (_adds_plainly(here) and _adds_plainly(there))
-    if alike and same_order and not by_flavor:
-        return False, None
-    if max(prod(shape) for shape in (here.out_shape, *here.in_shapes)) > _MOST_VALUES:
-        return True, None
+    return False if alike and names == _names(there) and not _is_by_flavor(here) else None
+
+
+def _work(layer: Layer) -> float:
+    """About how many operations computing it takes; without end where it would take much memory."""
+    flops, values = count_flops(layer), [*map(prod, (layer.out_shape, *layer.in_shapes))]
+    windows = flops // (2 * layer.out_shape[0])
+    if max(*values, layer.parameter_count) > _MOST_VALUES or windows > _MOST_WINDOWS:
+        return float("inf")
+    return flops + sum(values) + _A_LAYER
+
+
+def _names(layer: Layer) -> list[tuple[str, Shape]]:
+    return [(parameter.name, parameter.shape) for parameter in layer.parameters]
+
+
+def _is_by_flavor(layer: Layer) -> bool:
+    return isinstance(layer.settings, Convolutional) and layer.settings.xnor
+
+
+def _measured(here: Layer, there: Layer, arrays: Arrays) -> tuple[bool, float | None]:
+    """Whether the two compute something else of the same input, and the share."""
+    names = _names(here)
+    same_order = names == _names(there)
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=(1, *shape)) for shape in here.in_shapes]
     own = {name: arrays.get((here.index, name), _drawn(rng, name, shape)) for name, shape in names}
     moved = own if same_order else _reordered(here, there, own)
-    if by_flavor:  # each with its own batch norm, which is part of what signs are taken of
+    if _is_by_flavor(here):  # each with its own batch norm, which is part of what signs are taken of
         pair = [(here, own, FLAVORS[0]), (there, moved, FLAVORS[1])]
     else:
         pair = [(here, own, FLAVORS[0]), (there, moved, FLAVORS[0])]

@@ -33,12 +33,13 @@ from layoutbridge.darknet.ports.port import (
     state_shapes,
 )
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ShapeError, UnusableInputError
+from layoutbridge.errors import ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress
 from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
 from layoutbridge.frameworks.ncnn.target import NcnnTarget
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
+from layoutbridge.inputs import file_size
 
 _THREADS = 2
 # Each would let ncnn store or compute with fewer bits than float32 has, where the machine can.
@@ -169,6 +170,7 @@ def run_ncnn_files(
 ) -> list[NDArray[np.float32]]:
     """The blobs `outputs` of a network in ncnn's files for x [N, ...], each float32 [N, ...]; picture after picture.
 
+    The files are those of `write_ncnn`: ncnn checks little of what a .param says, and others may end the process.
     All is computed in float32, by Winograd's form of convolutions where ncnn finds that faster. Raises `ShapeError`
     for an `x` that is not what the file's input tells, `ParameterError` for an unusable number of threads,
     `UnusableInputError` where ncnn cannot read the files or has no such blob, and `MissingFrameworkError` without ncnn.
@@ -176,8 +178,8 @@ def run_ncnn_files(
     ncnn = _require()
     check_count("threads", threads)
     pictures = np.ascontiguousarray(x, np.float32)
-    net = _loaded(ncnn, param_path, bin_path, threads)
     shape = input_shape(param_path)
+    net = _loaded(ncnn, param_path, bin_path, threads)
     if pictures.ndim < 2 or len(pictures) < 1 or (shape and pictures.shape[1:] != shape):
         wanted = ", ".join(map(str, shape)) or "C, H, W"
         raise ShapeError(f"the input must be [N, {wanted}] with N of at least 1, not {list(pictures.shape)}")
@@ -201,14 +203,18 @@ def _extracted(
             status, blob = extractor.extract(name)
             if status != 0:
                 raise UnusableInputError(f"ncnn cannot compute {name!r} of '{os.fspath(param_path)}' ({status})")
-            found.append(np.array(blob, np.float32))
+            try:
+                found.append(np.array(blob, np.float32))
+            except ValueError as error:  # a blob of no size that can be
+                raise UnusableInputError(
+                    f"ncnn gives no array as {name!r} of '{os.fspath(param_path)}': {first_line(error)}"
+                ) from None
     return found
 
 
 def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
     for path in (param_path, bin_path):
-        if not Path(path).is_file():
-            raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+        file_size(path)
     net = ncnn.Net()
     for name in _SHORTER:
         if hasattr(net.opt, name):  # older versions have fewer

@@ -37,6 +37,7 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.base import require
+from layoutbridge.inputs import file_size
 
 ENDING = ".xml"
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by itself OpenVINO computes in fewer bits where the processor can
@@ -198,22 +199,24 @@ def _beside(path: Path) -> Path:
 
 
 def _read(openvino: Any, path: str | os.PathLike[str]) -> Any:
-    if not Path(path).is_file():
-        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    file_size(path)
     with _refusals_of(path, "read"):
         return openvino.Core().read_model(os.fspath(path))
 
 
 @contextmanager
 def _refusals_of(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
-    """`UnusableInputError` with OpenVINO's own words for what it raises: RuntimeError, whatever the reason."""
+    """`UnusableInputError` with OpenVINO's own words for what it raises: RuntimeError, whatever the reason.
+
+    It is a ValueError where the file is no text.
+    """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise UnusableInputError(f"OpenVINO cannot {doing} '{os.fspath(path)}': {_reason(error)}") from None
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     """What is wrong, in a line: those in front of it are places and conditions in OpenVINO's own program.
 
     >>> _reason(RuntimeError("Exception from src/core.cpp:84:\\nCheck 'ok' failed at a.cpp:1:\\nno such layer"))

@@ -144,12 +144,18 @@ def run_tflite(
     check_count("threads", threads)
     given = as_taken(x, data_format)
     runner = _opened(path, threads)
-    (name, taken), *states = runner.get_input_details().items()
+    with _refusals_to_run(path):
+        inputs = runner.get_input_details()
+    if not inputs:
+        raise UnusableInputError(f"'{os.fspath(path)}' takes no input")
+    (name, taken), *states = inputs.items()
     if states:
         raise ParameterError(
             f"'{os.fspath(path)}' is one step of a recurrent network: it takes {len(states)} states, too"
         )
-    batch, *rest = (int(length) for length in taken["shape"])
+    batch, *rest = (int(length) for length in taken["shape"]) if len(taken["shape"]) else (0,)
+    if batch < 1:
+        raise UnusableInputError(f"'{os.fspath(path)}' takes an input of shape {list(taken['shape'])}, without a batch")
     if list(given.shape[1:]) != rest or len(given) < 1 or len(given) % batch:
         raise ShapeError(f"the file takes [{batch}, {', '.join(map(str, rest))}], not {list(given.shape)}")
     with _refusals_to_run(path):

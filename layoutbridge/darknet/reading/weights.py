@@ -27,7 +27,7 @@ from layoutbridge.darknet.structure.model import Layer, Network, Parameter
 from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import WeightsError
 from layoutbridge.files import Progress, whole_file
-from layoutbridge.inputs import opened, stamp_of
+from layoutbridge.inputs import opened, refuse_costly, stamp_of
 
 Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
 _CHUNK = 1 << 20  # floats that are checked, or bytes that are written, at a time
@@ -79,9 +79,10 @@ def read_weights(
     With `upto` no more is read than the layers kept. The bytes are in memory, not mapped: whatever becomes of the file
     later, they stay, and a map of a file that another cuts short would end the process. Raises `WeightsError` for a
     file that changes while it is read, is missing, empty, no weights file (a Git LFS pointer, an HTML page), too short
-    (how many floats, at which layer), holds NaN, infinity or a negative variance (which layer and channel), and is too
-    long: with `strict`, or where another class count or flavour takes all of it. What would fit is looked for with the
-    `blueprint` of the network.
+    (how many floats, at which layer), so small a part of its network that filling it up would take more memory than
+    such a file may (`inputs.memory_allowed`), holds NaN, infinity or a negative variance (which layer and channel), and
+    is too long: with `strict`, or where another class count or flavour takes all of it. What would fit is looked for
+    with the `blueprint` of the network.
     """
     file = Path(path)
     with opened(file, "weights file", error=WeightsError) as stream:
@@ -202,6 +203,7 @@ def _arrays(
     arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
     needed = floats_of(network)
     floats = body[: 4 * needed].view("<f4")
+    refuse_costly(_filled_bytes(network), body.size, source, error=WeightsError)
     position = 0
     for layer in network.layers:
         for parameter in layer.parameters:
@@ -215,6 +217,12 @@ def _arrays(
             if progress is not None:
                 progress(position, needed)
     return arrays, (body[: 4 * needed],)
+
+
+def _filled_bytes(network: Network) -> int:
+    """What the parameters take that the file holds in part alone: they are copied, and filled up."""
+    parameters = [p for layer in network.layers for p in layer.parameters if p.shared_with is None]
+    return sum(4 * prod(p.shape) for p in parameters if 0 < p.leading < p.shape[0])
 
 
 def _check_possible(

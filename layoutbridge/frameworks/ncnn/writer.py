@@ -8,6 +8,7 @@ weights alone, in the order of the layers, little-endian; a tagged one has a wor
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,11 @@ import numpy as np
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number
+from layoutbridge.inputs import read_bytes
 
 _MAGIC = 7767517
 _LIST = 23300  # added to the key of a list, which is then negative
+_LARGEST_PARAM = 64 << 20  # bytes of a .param, which has a line a layer
 _FLOAT32 = bytes(4)  # the tag of float32 weights
 
 
@@ -58,13 +61,18 @@ def write_files(layers: Sequence[NcnnLayer], path: str | os.PathLike[str], *, pr
 
 
 def input_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """The shape that a .param tells of its first input, outermost axis first; () where it tells none."""
-    with Path(path).open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith("Input "):
-                told = dict(part.split("=", 1) for part in line.split() if "=" in part)
-                return tuple(int(told[key]) for key in ("2", "11", "1", "0") if key in told)
-    return ()
+    """The shape that a .param tells of its first input, outermost axis first; () where it tells none.
+
+    Raises `UnusableInputError` for a file that cannot be read, and for a length that is no number from 0 on.
+    """
+    text = read_bytes(path, ".param", most=_LARGEST_PARAM).decode("utf-8", errors="replace")
+    line = next((line for line in text.splitlines() if line.startswith("Input ")), "")
+    told = dict(part.split("=", 1) for part in line.split() if "=" in part)
+    lengths = [told[key] for key in ("2", "11", "1", "0") if key in told]
+    wrong = next((length for length in lengths if not re.fullmatch("[0-9]{1,10}", length, re.ASCII)), None)
+    if wrong is not None:
+        raise UnusableInputError(f"'{os.fspath(path)}' tells an input of length {wrong[:40]!r}, which is no number")
+    return tuple(map(int, lengths))
 
 
 def text_of(layers: Sequence[NcnnLayer]) -> str:

@@ -1,6 +1,7 @@
 """Drawn networks in every target against the float64 reference, a batch of 1 or 2 and, with a state, a sequence.
 
-`make fuzz COUNT=5000 SEED=0` runs so many seeds of both flavours from that one on; a failure's seed stands in its name.
+`make fuzz-networks COUNT=5000 SEED=0` runs so many seeds of both flavours from that one on; a failure's seed stands in
+its name.
 """
 
 import os

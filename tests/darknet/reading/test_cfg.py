@@ -1,6 +1,7 @@
 """cfg files: the grammar as Darknet reads it, the structure built from it, and every way to be unusable."""
 
 import tracemalloc
+from time import process_time
 
 import pytest
 from hypothesis import example, given, settings
@@ -384,3 +385,13 @@ def test_an_unknown_activation_is_what_was_chosen(flavor):
 def test_activations_that_cannot_be_chosen(chosen, said):
     with pytest.raises(ParameterError, match=said):
         built(NET + "[conv]\n", activations=chosen)
+
+
+def test_a_tree_with_millions_of_empty_lines_behind_it(tmp_path):
+    """They were taken away one by one, each time with a copy of the others."""
+    (tmp_path / "net.cfg").write_text("[net]\ninputs=4\n[connected]\noutput=2\n[softmax]\ntree=a.tree\n")
+    (tmp_path / "a.tree").write_bytes(b"a -1\nb -1" + b"\n" * 2_000_000)
+    started = process_time()
+    net = load(tmp_path / "net.cfg")
+    assert net.layers[-1].settings.tree.names == ("a", "b")
+    assert process_time() - started < 5

@@ -423,3 +423,17 @@ def test_a_recorded_file_cut_anywhere(tmp_path_factory, cut):
     path.write_bytes((folder / "net.weights").read_bytes()[:cut])
     with pytest.raises(WeightsError):
         load(folder / "net.cfg", path)
+
+
+def test_a_part_of_a_network_that_would_fill_gigabytes(tmp_path):
+    """28 bytes of weights and a line of a cfg took 3 GB."""
+    net = "[net]\nwidth=1\nheight=1\nchannels=1\n[convolutional]\nsize=1\nnumload=1\n"
+    (tmp_path / "net.cfg").write_text(f"{net}filters=400000000\n")
+    (tmp_path / "net.weights").write_bytes(HEADER + bytes(8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError, match=r"net\.weights would take 3,200 MB of memory to read, and may take 300"):
+            load(tmp_path / "net.cfg", tmp_path / "net.weights", flavor="pjreddie")
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()

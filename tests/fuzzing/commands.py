@@ -1,0 +1,252 @@
+"""The surface of the whole command line: words from its own options, files of every kind, hostile values.
+
+An input is a line for each word. It runs in this process, in a folder with small files that are made anew when one
+has changed; what it prints is read from the process's own output, so that nothing a library prints is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import chdir, suppress
+from functools import cache
+from pathlib import Path
+from random import Random
+from unittest.mock import patch
+
+import typer.main
+
+from layoutbridge.cli import main
+from tests.fuzzing.mutation import encoded, number, word
+from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
+
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
+    "table": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",), "verify": (),
+}  # fmt: skip
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
+    "check": ("--flavor", "--size", "--upto", "--strict", "--activation", "--tolerance", "--against", "--brief",
+    "--json"),
+    "detect": ("--names", "--output", "--threshold", "--nms", "--nms-kind", "--letterbox", "--stretch", "--json"),
+    "export": (
+        "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--dtype", "--flavor", "--head",
+        "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for", "--winograd",
+        "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names", "--dynamic-size", "--keep-batch-norm",
+        "--external-data",
+    ),
+    "table": ("--shape", "--stride", "--groups", "--output", "--format", "--json"),
+    "prove": ("--stride", "--groups", "--json"),
+    "identify": ("--shape", "--json"),
+    "list": ("--json",),
+    "verify": ("--ops", "--json"),
+}  # fmt: skip
+_ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
+          "--dynamic-size", "--keep-batch-norm", "--external-data"}  # fmt: skip
+_FILES: dict[str, tuple[str, ...]] = {
+    "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
+    "MODEL": ("boxes.onnx", "op.onnx"),
+    "PICTURE": ("a.png",), "NAME": ("darknet_reorg", "space_to_depth", "channel_shuffle",
+    "c (h p) (w q) -> (p q c) h w, p=2, q=2"),
+    "TABLE": ("t.npy", "t.csv", "t.json", "op.onnx", "json:dumps", "ports.py:Reorg(2)"),
+}  # fmt: skip
+_STRANGE = (
+    "folder", "folder.cfg", "folder.onnx", "link.cfg", "missing.cfg", "zero.npy", "zero.onnx", "zero.png", "zero.csv",
+    "null.cfg",
+    "-", "", "a\x1b[31mb.cfg", "\udcff.cfg", "\udcff.onnx", "n" * 300 + ".cfg", "n" * 5000, "ö.npy", "a\nb.cfg",
+    "locked.csv",
+)  # fmt: skip
+_OUTPUTS = (
+    "o.onnx",
+    "o.npy",
+    "o.csv",
+    "o.json",
+    "o.c",
+    "o.png",
+    "o",
+    "o.param",
+    "missing/o.onnx",
+    "o.py",
+    "o\x1b.onnx",
+    "n" * 251 + ".npy",
+)
+_VALUES = (
+    "1,64,26,26", "1x4x4x4", "N,4,H,W", "4,4,4", "8x8", "0x0", "2", "3", "17", "13", "float16", "int8", "onnx",
+    "numpy", "ncnn", "alexey",
+    "pjreddie", "boxes", "raw", "yolov5", "silu=swish", "a=b", "greedynms", "0.5", "outputs.npz", "x.names",
+    "darknet_reorg",
+)  # fmt: skip
+_FITTING: dict[str, tuple[str, ...]] = {
+    "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W"), "--stride": ("2",
+    "1", "4"),
+    "--groups": ("2", "4"), "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),
+    "--format": ("npy", "c"),
+    "--activation": ("leaky=swish",), "--tolerance": ("0.1",), "--against": ("outputs.npz",), "--names": ("x.names",),
+    "--to": ("onnx", "ncnn"),
+    "--threshold": ("0.5", "0"), "--nms": ("0.4",), "--nms-kind": ("greedynms", "diounms"), "--opset": ("13", "17"),
+    "--head": ("raw", "darknet"),
+    "--batch": ("1", "2"), "--for": ("onnxruntime", "opencv"), "--dtype": ("int8", "float16"), "--overlap": ("0.5",),
+}  # fmt: skip
+_KNOWN = {*_STRANGE, *_OUTPUTS, *(name for names in _FILES.values() for name in names)}
+_OUTSIDE = re.compile(r"/|\\|\.\.|~")
+_RUNS_CODE = re.compile(r":")
+_HEAVY = ("keras", "torch", "tflite", "openvino", "jax", "tensorflow", "pytorch", "litert")  # other surfaces have them
+
+
+def drawn_command(random: Random) -> bytes:
+    """A command with its arguments and some options, each of which may be hostile."""
+    command = random.choice(sorted(_COMMANDS))
+    words = [command]
+    for kind in _COMMANDS[command]:
+        if random.random() < 0.95:
+            words.append(random.choice(_FILES[kind]) if random.random() < 0.85 else _hostile(random))
+    for option in random.sample(_OPTIONS[command], min(random.choice((0, 0, 1, 1, 2, 4)), len(_OPTIONS[command]))):
+        words.append(option)
+        if option not in _ALONE and random.random() < 0.97:
+            words.append(_value(random, option))
+    if command in ("export",) and random.random() < 0.8:
+        words += ["-o", random.choice(_OUTPUTS)]
+    if command == "check":
+        words += ["--targets", random.choice(("onnx", "ncnn", "x", ",", "onnx,onnx", word(random)))]
+    if command == "verify":
+        words += ["--frameworks", random.choice(("x", ",", word(random))), "--ops", random.choice(("x", word(random)))]
+    if random.random() < 0.1:
+        words[random.randrange(len(words))] = _hostile(random)
+    return b"\n".join(encoded_word(each) for each in words)
+
+
+def _hostile(random: Random) -> str:
+    return random.choice((word(random), number(random), random.choice(_STRANGE), random.choice(_STRANGE)))
+
+
+def _value(random: Random, option: str) -> str:
+    if option in _FITTING and random.random() < 0.7:
+        return random.choice(_FITTING[option])
+    return random.choice((random.choice(_VALUES), random.choice(_VALUES), number(random), word(random)))
+
+
+def encoded_word(text: str) -> bytes:
+    """A word as a line: what ends lines is told apart."""
+    return encoded(text.replace("\\", "\\\\").replace("\n", "\\n").replace("\0", ""))
+
+
+def _decoded_word(line: bytes) -> str:
+    text = line.decode("utf-8", "surrogateescape").replace("\0", "")
+    return text.replace("\\n", "\n").replace("\\\\", "\\")
+
+
+def mutated_command(random: Random, data: bytes, others: object = ()) -> bytes:
+    """Words of a command changed, lost, repeated or put elsewhere."""
+    words = data.split(b"\n")
+    at = random.randrange(len(words))
+    deed = random.random()
+    if deed < 0.5:
+        words[at] = encoded_word(_hostile(random) if random.random() < 0.7 else _value(random, ""))
+    elif deed < 0.65:
+        del words[at]
+    elif deed < 0.8:
+        words.insert(random.randrange(len(words)), words[at])
+    elif deed < 0.9:
+        words.insert(at, encoded_word(random.choice([option for each in _OPTIONS.values() for option in each])))
+    else:
+        words[at] += encoded_word(_hostile(random))
+    return b"\n".join(words)
+
+
+def _is_safe(words: list[str]) -> bool:
+    """Whether a command can be run here: nothing written or imported from elsewhere, no Python but ours."""
+    foreign = [each for each in words if each not in _KNOWN and not each.startswith("c (h")]
+    if any(_OUTSIDE.search(each) for each in foreign) or any(name in each for each in words for name in _HEAVY):
+        return False
+    return not ("identify" in words and any(_RUNS_CODE.search(each) for each in foreign))
+
+
+@surface(".words", drawn_command, mutate=mutated_command, needs=("onnx", "onnxruntime", "ncnn", "PIL"), share=4)
+def command_line(data: bytes, folder: Path) -> bool:
+    """A whole command: its code is 0, 1 or 2, and a refusal is a line on standard error and nothing else."""
+    words = [_decoded_word(line) for line in data.split(b"\n")]
+    if not _is_safe(words):
+        return False
+    place = _furnished(folder)
+    with chdir(place):
+        code, out, err = _run(words)
+    _tidied(place)
+    assert code in (0, 1, 2), f"exit code {code}: {err[-300:]}"
+    assert "Traceback" not in err, err[-300:]
+    if code == 2:
+        assert out == "", f"standard output has {out[:200]!r}"
+        _check_refusal(err, max(map(len, words), default=0))
+    for line in [*("" if "npy" in words else out).split("\n"), *err.split("\n")]:
+        assert line.replace("\t", "").isprintable(), f"not printable: {line[:200]!r}"
+    return code != 2
+
+
+def _check_refusal(err: str, quoted: int) -> None:
+    assert err.endswith("\n") and err.startswith("layoutbridge: "), err[:300]
+    lines = [
+        line for line in err[:-1].split("\n") if not line.startswith(("layoutbridge: warning:", "layoutbridge: and "))
+    ]
+    of_cfg = all(re.match(r"layoutbridge: \S+\.cfg", line) for line in lines)
+    refuse_unclear("\n".join(lines), 21 if of_cfg else 1, quoted)
+
+
+_built = cache(typer.main.get_command)  # typer makes its commands anew for each call: nine tenths of the time
+
+
+def _run(words: list[str]) -> tuple[int, str, str]:
+    """The exit code, and what the process wrote on either stream."""
+    code: object
+    try:
+        with patch.object(typer.main, "get_command", _built):
+            code = main(words)
+    except SystemExit as error:
+        code = error.code
+    sys.stdout.flush(), sys.stderr.flush()
+    out, err = (os.pread(stream, os.fstat(stream).st_size, 0).decode("utf-8", "backslashreplace") for stream in (1, 2))
+    for stream in (1, 2):
+        os.ftruncate(stream, 0)
+    return int(str(code or 0)), out, err
+
+
+# ---------------------------------------------------------------------- the folder
+
+
+@cache
+def _contents() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((CORPORA / "command_line.beside").iterdir())}
+
+
+def _furnished(folder: Path) -> Path:
+    """A folder with files of every kind."""
+    place = folder / "here"
+    if place.is_dir():
+        return place
+    place.mkdir()
+    for name, content in _contents().items():
+        (place / name).write_bytes(content)
+    for name in ("folder", "folder.cfg", "folder.onnx"):
+        (place / name).mkdir()
+    (place / "link.cfg").symlink_to("net.cfg")
+    for name in ("zero.npy", "zero.onnx", "zero.png", "zero.csv"):
+        (place / name).symlink_to("/dev/zero")
+    (place / "null.cfg").symlink_to("/dev/null")
+    (place / "locked.csv").symlink_to("locked.csv")  # a link to itself
+    return place
+
+
+def _tidied(place: Path) -> None:
+    """Take away what was written; a file that was there must be as it was, and nothing may lie elsewhere."""
+    for path in place.iterdir():
+        if path.name in _contents():
+            assert path.stat().st_size == len(_contents()[path.name]), f"{path.name} was changed"
+        elif not (path.is_symlink() or path.is_dir()):
+            assert path.name in _OUTPUTS or _is_beside(path.name), f"{path.name!r} was written"
+            path.unlink()
+    assert [path.name for path in place.parent.iterdir()] == ["here"], "written outside"
+
+
+def _is_beside(name: str) -> bool:
+    with suppress(ValueError):
+        return name in ("o.bin", "o.data", "o.onnx.data", "o\x1b.onnx.data", "o.safetensors")
+    return False
