@@ -137,6 +137,11 @@ def content(path):
         taken = model.signatures["serving_default"].structured_input_signature[1]
         zeros = [np.zeros([length or 1 for length in one.shape], np.float32) for one in taken.values()]
         return names, np.asarray(model.serve(*zeros)).tobytes()
+    if path.suffix == ".keras":  # in which layers without a name of their own are counted
+        from layoutbridge.frameworks.tensorflow import load_keras_file
+
+        model = load_keras_file(path)
+        return np.asarray(model(np.ones([length or 1 for length in model.input_shape], np.float32))).tobytes()
     if path.suffix == ".safetensors":
         from safetensors.numpy import load_file
 

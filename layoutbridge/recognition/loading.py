@@ -133,8 +133,8 @@ def _run_file(path: str) -> ModuleType:
 def _module_name(path: str) -> str:
     """The file's name without its ending; another where this would be the name of a module that programs may import.
 
-    >>> _module_name("somewhere/ports.py"), _module_name("somewhere/json.py")
-    ('ports', 'json_py')
+    >>> _module_name("somewhere/reorg_in_numpy.py"), _module_name("somewhere/json.py")
+    ('reorg_in_numpy', 'json_py')
     """
     name = Path(path).stem
     try:
