@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import chdir, suppress
+from contextlib import chdir
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -88,6 +88,7 @@ _FITTING: dict[str, tuple[str, ...]] = {
     "--head": ("raw", "darknet"),
     "--batch": ("1", "2"), "--for": ("onnxruntime", "opencv"), "--dtype": ("int8", "float16"), "--overlap": ("0.5",),
 }  # fmt: skip
+_BESIDE = ("o.bin", "o.onnx.data", "o\x1b.onnx.data")  # what comes with an output
 _KNOWN = {*_STRANGE, *_OUTPUTS, *(name for names in _FILES.values() for name in names)}
 _OUTSIDE = re.compile(r"/|\\|\.\.|~")
 _RUNS_CODE = re.compile(r":")
@@ -171,7 +172,7 @@ def command_line(data: bytes, folder: Path) -> bool:
     place = _furnished(folder)
     with chdir(place):
         code, out, err = _run(words)
-    _tidied(place)
+    _tidied(place, words)
     assert code in (0, 1, 2), f"exit code {code}: {err[-300:]}"
     assert "Traceback" not in err, err[-300:]
     if code == 2:
@@ -235,18 +236,13 @@ def _furnished(folder: Path) -> Path:
     return place
 
 
-def _tidied(place: Path) -> None:
-    """Take away what was written; a file that was there must be as it was, and nothing may lie elsewhere."""
+def _tidied(place: Path, words: list[str]) -> None:
+    """Take away what was written; a file that was there must be as it was, and nothing else may lie anywhere."""
     for path in place.iterdir():
         if path.name in _contents():
             assert path.stat().st_size == len(_contents()[path.name]), f"{path.name} was changed"
         elif not (path.is_symlink() or path.is_dir()):
-            assert path.name in _OUTPUTS or _is_beside(path.name), f"{path.name!r} was written"
             path.unlink()
+            named = any(word.endswith(path.name) for word in words)
+            assert named or path.name in _BESIDE, f"{path.name!r} was written"
     assert [path.name for path in place.parent.iterdir()] == ["here"], "written outside"
-
-
-def _is_beside(name: str) -> bool:
-    with suppress(ValueError):
-        return name in ("o.bin", "o.data", "o.onnx.data", "o\x1b.onnx.data", "o.safetensors")
-    return False

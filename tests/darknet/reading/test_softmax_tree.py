@@ -87,7 +87,7 @@ def test_a_pipe_a_device_or_a_large_file_is_no_tree(folders):
     for name in ("pipe", "zero"):
         with pytest.raises(CfgError, match="not found"):
             read(folders / "here/net.cfg", name, allow_paths=["/dev"])
-    with pytest.raises(CfgError, match="a tree at most 16,777,216"):
+    with pytest.raises(CfgError, match="a tree at most 8,388,608"):
         read(folders / "here/net.cfg", "large")
 
 
