@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from math import prod
 from typing import Any, Protocol
 
+import numpy as np
+
 from layoutbridge.algebra.pattern import LARGEST, batch_name, shown
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.errors import ShapeError
@@ -38,7 +40,7 @@ def read_lengths(op: TakesShapes, shape: Iterable[Any]) -> tuple[int, ...]:
     """`shape` as plain numbers; raises `ShapeError` for what is no list of whole numbers."""
     try:
         given = tuple(shape)
-        if bool not in map(type, given):
+        if not {bool, np.bool}.intersection(map(type, given)):  # both pass for numbers, NumPy's before 2.3
             return tuple(map(operator.index, given))
     except TypeError:
         pass

@@ -141,7 +141,8 @@ def test_drawn_shapes(
     options = {"batch": None if opened else batch, "keep_batch_norm": kept, "opset": opset}
     (found,) = run_onnx(net, parameters, x, winograd=True, **options)
     wanted = forward(net, parameters, x)[0]
-    assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+    largest = max(np.abs(wanted).max(), 0.1)  # a single sum may end near 0, where what is left is rounding
+    assert np.abs(found - wanted).max() <= TOLERANCE * largest
 
 
 @pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 0, 2, 1), (0, 3, 1, 0), (5, 7, 6, 8)])
