@@ -6,22 +6,28 @@ A `.keras` file names the layer's class, and Keras loads such a file only where 
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.frameworks.base import installed_version
+from layoutbridge.frameworks.tensorflow.archive import check_keras_file, without_training
 from layoutbridge.frameworks.tensorflow.saving import saving
 from layoutbridge.frameworks.tensorflow.start_up import load_keras, require_h5py
+from layoutbridge.inputs import file_size
 
 if TYPE_CHECKING:
     import keras
 
 KERAS = ".keras"
+LEAST_KERAS = "3.13.2"  # before it, files can name programs, SavedModels and other files, with or without safe mode
+_FEW_NUMBERS = 1 << 20  # in layers, beside those that a file holds
 
 
 def custom_objects() -> dict[str, type[keras.Layer]]:
@@ -37,27 +43,34 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     """The model in a .keras file, which may hold our layers.
 
     Batch norm that was called with `training=False`, as in Darknet's networks, keeps its statistics in training too:
-    `keras.saving.load_model` leaves it to `fit` to override that. Raises `UnusableInputError` for what is no such file
-    or was written by a newer Keras than is installed, and `MissingFrameworkError`.
+    `keras.saving.load_model` leaves it to `fit` to override that. The file is looked at before Keras reads it: code in
+    it or named by it is refused, so is what takes more memory than its weights have (see `check_keras_file`). Layers
+    that the program has registered with Keras are known. Raises `UnusableInputError` for such a file, for what is no
+    .keras file, for one of a newer Keras than is installed, and where the Keras installed is older than `LEAST_KERAS`;
+    `MissingFrameworkError`.
     """
-    if not Path(path).is_file():
-        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    if Path(path).suffix != KERAS:
+        raise UnusableInputError(f"'{os.fspath(path)}' does not end in .keras, and no other files of Keras are read")
+    file_size(path)
+    require_h5py()
+    installed_here = _refuse_old_keras()
+    known = sys.modules.get("keras")  # where it is not imported, nothing is registered
+    registered = frozenset(known.saving.get_custom_objects() if known is not None else ())
+    config, written_by, held = check_keras_file(path, registered)
     keras = load_keras()
     custom_objects()
     from layoutbridge.frameworks.tensorflow.layers import fix_called_statistics
 
-    if Path(path).suffix == KERAS:
-        require_h5py()
-        if not is_zipfile(path):
-            raise UnusableInputError(f"'{os.fspath(path)}' is no whole .keras file: write or copy it again")
     try:
+        _refuse_more_variables(config, held)
         model = keras.saving.load_model(path)
+    except UnusableInputError as error:
+        raise UnusableInputError(f"'{os.fspath(path)}' is not read as a Keras model: {error}") from None
     except Exception as error:  # whatever reading another version's config runs into
-        written, installed_here = _keras_version_of(path), keras.__version__
-        if written is not None and _numbers(written) > _numbers(installed_here):
+        if written_by is not None and _numbers(written_by) > _numbers(installed_here):
             raise UnusableInputError(
-                f"'{os.fspath(path)}' was written by Keras {written}, and {installed_here} is installed, which cannot "
-                f"read it: install keras>={written}"
+                f"'{os.fspath(path)}' was written by Keras {written_by}, and {installed_here} is installed, which "
+                f"cannot read it: install keras>={written_by}"
             ) from None
         raise UnusableInputError(
             f"Keras {installed_here} cannot read '{os.fspath(path)}': {first_line(error)}"
@@ -66,14 +79,35 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     return model
 
 
-def _keras_version_of(path: str | os.PathLike[str]) -> str | None:
-    """What a .keras file says that it was written by; None where it says nothing."""
-    try:
-        with ZipFile(path) as file:
-            version = json.loads(file.read("metadata.json"))["keras_version"]
-    except (OSError, BadZipFile, KeyError, TypeError, ValueError):
-        return None
-    return version if isinstance(version, str) else None
+def _refuse_old_keras() -> str:
+    """The version of Keras; raises `UnusableInputError` where it is one that is known to run code from .keras files."""
+    version = installed_version("keras", "keras-nightly") or str(load_keras().__version__)
+    if _numbers(version) < _numbers(LEAST_KERAS):
+        raise UnusableInputError(
+            f"Keras {version} may run code from .keras files: pip install 'keras>={LEAST_KERAS}' to read them"
+        )
+    return version
+
+
+def _refuse_more_variables(config: dict[str, Any], held: int) -> None:
+    """Raise `UnusableInputError` where the layers of `config` have far more numbers than the `held` ones of the file.
+
+    The model is made without any numbers for that. It leaves marks in what Keras keeps for each thread, so a thread of
+    its own does it.
+    """
+    import keras
+
+    bare = without_training(config)
+
+    def count() -> int:
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object(bare)
+            return sum(prod(variable.shape) for variable in model.variables)
+
+    with ThreadPoolExecutor(1) as thread:
+        wanted = thread.submit(count).result()
+    if wanted > held + _FEW_NUMBERS:
+        raise UnusableInputError(f"its layers have {wanted:,} numbers, and its weights hold {held:,}")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
