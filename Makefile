@@ -5,8 +5,14 @@
 # SLOW=1 make test                  runs the slow tests too.
 # COUNT=5000 SEED=0 make fuzz       draws so many networks of each flavour, from that seed on.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
+# EXTRAS="onnx jax" make test-lowest   has the lowest versions of these extras, too, and runs their tests with them.
+# PYTHONS="/path/to/python3.12 ..." make test-pythons   names the interpreters.
 VENV           ?= .venv
 BARE           ?= .venv-bare
+LOWEST         ?= .venv-lowest
+RELEASE        ?= .venv-release
+EXTRAS         ?=
+PYTHONS        ?= python3.11 python3.12 python3.13
 PYTEST_ARGS    ?= -q -n 2
 BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
 VERIFY_ARGS    ?=
@@ -19,8 +25,11 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
+SPACE := $(subst ,, )
+COMMA := ,
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+LOWEST_STAMP := $(LOWEST)/.set-up$(addprefix -,$(subst $(SPACE),-,$(strip $(EXTRAS))))
 OPENCV4 := $(VENV)/opencv4
 PIP    = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 ifeq ($(SLOW),1)
@@ -28,10 +37,10 @@ MARKS := -m ""
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all test-bare pytest fuzz lint ruff mypy format bench clean
+.PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz lint ruff mypy format bench dist clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## set up .venv with every framework (once, and again when the requirements change)
 
@@ -45,6 +54,18 @@ test-all:  ## the same with the slow tests
 
 test-bare: $(BARE)/.set-up  ## the tests that need no framework, in an environment without any
 	@$(BARE)/bin/python -m pytest $(PYTEST_ARGS)
+
+test-lowest: $(LOWEST_STAMP)  ## the same with the lowest versions that pyproject.toml allows
+	@$(LOWEST)/bin/python -m pytest $(PYTEST_ARGS)
+
+test-pythons:  ## the same with each Python from 3.11 to 3.13 that is there
+	@tested=0; for python in $(PYTHONS); do \
+		if ! version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then \
+			echo "$$python: left out, it is not there or does not run"; continue; \
+		fi; \
+		echo "$$python: Python $$version"; tested=1; \
+		$(MAKE) --no-print-directory test-bare BARE=$(BARE)-$$version PYTHON="$$python" || exit 1; \
+	done; [ $$tested -eq 1 ] || { echo "none of these runs: $(PYTHONS)" >&2; exit 1; }
 
 pytest: $(STAMP)  ## the tests alone
 	@$(BIN)/python -m pytest $(MARKS) $(PYTEST_ARGS)
@@ -71,14 +92,43 @@ bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside
 $(OPENCV4): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'opencv-python-headless>=4.14,<5'
 
+# Two runs of the same commit give the same bytes: no time but the commit's, no path, no number drawn.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+dist: $(RELEASE)/.set-up  ## the wheel, the sdist, and what the wheel brings with it (CycloneDX), in dist/
+	@rm -rf dist $(RELEASE)/wheel
+	@$(RELEASE)/bin/python -m hatchling build --directory dist
+	@$(PYTHON) -m venv --without-pip $(RELEASE)/wheel
+	@$(RELEASE)/bin/python -m pip --python $(RELEASE)/wheel install -qq --disable-pip-version-check \
+		--constraint constraints.txt dist/*.whl
+	@$(RELEASE)/wheel/bin/layoutbridge list >/dev/null
+	@sed "s/^dynamic = .*/version = \"$$($(RELEASE)/bin/python -m hatchling version)\"/" pyproject.toml >$(RELEASE)/pyproject.toml
+	@$(RELEASE)/bin/cyclonedx-py environment --pyproject $(RELEASE)/pyproject.toml --mc-type library --output-reproducible \
+		--output-format JSON --output-file dist/layoutbridge.cdx.json $(RELEASE)/wheel/bin/python
+	@cd dist && sha256sum *
+
 clean:  ## remove the environments, caches and build outputs
-	rm -rf $(VENV) $(BARE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BARE)/.set-up: pyproject.toml constraints.txt
 	@echo "$(BARE): an environment without any framework"
 	@$(PYTHON) -m venv --clear $(BARE)
 	@$(BARE)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+# uv knows how to choose the lowest of what is asked for directly, and the newest of what that needs.
+$(LOWEST_STAMP): pyproject.toml constraints.txt
+	@echo "$(LOWEST): the lowest versions of layoutbridge[$(subst $(SPACE),$(COMMA),$(strip test $(EXTRAS)))]"
+	@$(PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt uv
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--editable '.[$(subst $(SPACE),$(COMMA),$(strip test $(EXTRAS)))]'
+	@touch $@
+
+$(RELEASE)/.set-up: pyproject.toml constraints.txt
+	@echo "$(RELEASE): what builds the distributions"
+	@$(PYTHON) -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt hatchling cyclonedx-bom
 	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt
