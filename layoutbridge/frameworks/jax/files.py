@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -24,6 +25,8 @@ ENDING = ".jax"
 _OPENER = "layoutbridge.frameworks.jax.files:open_file"
 _LARGEST = (1 << 31) - 1  # bytes of a flatbuffer
 _COMPILER = 1 << 28  # XLA's own memory is allowed for as a file of so many bytes
+_CALL = re.compile(r"custom_call(?: @(?P<target>[\w.]+)\()?")
+_MARKS = frozenset(("shape_assertion", "Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape"))
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -90,11 +93,29 @@ def _wide_numbers(kind: Any) -> AbstractContextManager[object]:
     return jax.enable_x64(True) if kind.itemsize == 8 else nullcontext()
 
 
+def refuse_calls(program: str, told: str) -> None:
+    """Raise `UnusableInputError` where a `program` in MLIR calls what is not in it, functions of Python, say.
+
+    JAX exports no such calls to Python, and checks nothing of the kind in what it reads. What remains are marks for its
+    compiler. `told` names the file.
+
+    >>> refuse_calls("stablehlo.custom_call @shape_assertion(%4, %0)", "'a.jax'")
+    >>> refuse_calls("stablehlo.custom_call @xla_ffi_python_cpu_callback(%4)", "'a.jax'")
+    Traceback (most recent call last):
+    ...
+    layoutbridge.errors.UnusableInputError: 'a.jax' calls xla_ffi_python_cpu_callback, which is code outside of the file
+    """
+    for call in _CALL.finditer(program):
+        target = call["target"]
+        if target not in _MARKS:
+            raise UnusableInputError(f"{told} calls {target or 'something'}, which is code outside of the file")
+
+
 def load_exported(path: str | os.PathLike[str]) -> TypedCallable:
     """The exported function in a file as a function of one array, which runs in a process of its own.
 
-    Raises `UnusableInputError` for what is no such file, or takes or gives other than one array,
-    `MissingFrameworkError`, and as `frameworks.apart.run_apart`.
+    Raises `UnusableInputError` for what is no such file, takes or gives other than one array, or calls code outside of
+    it, `MissingFrameworkError`, and as `frameworks.apart.run_apart`.
     """
     return run_apart(_OPENER, path, file_size(path, "exported function", most=_LARGEST) + _COMPILER)
 
@@ -109,6 +130,7 @@ def open_file(path: str | os.PathLike[str]) -> TypedCallable:
         raise UnusableInputError(
             f"'{os.fspath(path)}' is no function that this JAX can read: {first_line(error)}"
         ) from None
+    refuse_calls(exported.mlir_module(), f"'{os.fspath(path)}'")
     taken, given = len(exported.in_avals), len(exported.out_avals)
     if (taken, given) != (1, 1):
         raise UnusableInputError(f"'{os.fspath(path)}' takes {taken} arrays and gives {given}: one is wanted")
