@@ -94,7 +94,7 @@ def _wide_numbers(kind: Any) -> AbstractContextManager[object]:
 
 
 def refuse_calls(program: str, told: str) -> None:
-    """Raise `UnusableInputError` where a `program` as MLIR writes it calls what is not in it, Python's functions say.
+    """Raise `UnusableInputError` where a `program` in MLIR calls what is not in it, functions of Python, say.
 
     JAX exports no such calls to Python, and checks nothing of the kind in what it reads. What remains are marks for its
     compiler. `told` names the file.

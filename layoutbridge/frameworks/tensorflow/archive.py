@@ -1,8 +1,7 @@
 """A .keras file looked at before Keras reads it: it may name nothing that runs code or opens another file.
 
 Keras has a safe mode of its own, which refuses what is known to be unsafe. Here it is the other way round: what a file
-names must be among what models are made of. So are its parts and their sizes checked, which costs neither TensorFlow's
-start nor more memory than the file has bytes.
+names must be among what models are made of. So are its parts and their sizes checked, before TensorFlow is started.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def check_keras_file(path: PathLike, registered: Container[str] = ()) -> tuple[d
     >>> check_keras_file("net.cfg")
     Traceback (most recent call last):
     ...
-    layoutbridge.errors.UnusableInputError: there is no file 'net.cfg'
+    layoutbridge.errors.UnusableInputError: there is no .keras file 'net.cfg'
     """
     told = f"'{os.fspath(path)}'"
     parts = {part.filename: part for part in checked_zip(path, ".keras file")}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 KERAS = ".keras"
-LEAST_KERAS = "3.13.2"  # before it, files can name programs, SavedModels and other files, with or without safe mode
+LEAST_KERAS = "3.14.1"  # older ones run, open or follow what files name, whatever their safe mode
 _FEW_NUMBERS = 1 << 20  # in layers, beside those that a file holds
 
 
