@@ -99,23 +99,25 @@ def read_weights(
         would = Fits() if blueprint is None or not misfit else fits(blueprint, network, held)
         if available < needed:
             raise _too_short(network, file.name, available, needed, would)
-        body = _body(stream, header, 4 * needed if network.upto is not None else behind, status)
-    warnings: list[str] = []
-    if misfit:
-        text = (
-            f"{file.name} holds {available:,} floats and the network takes {needed:,}: {available - needed:,} floats"
-            f"{f' and {extra % 4} bytes' if extra % 4 else ''} are left over"
-            f"{would.clauses or '; is it the weights file of this cfg?'}"
-        )
-        if strict or would.certain:
-            raise WeightsError(text)
-        warnings.append(text)
-    try:
-        arrays, stored = _arrays(network, body, header, file.name, progress)
-    except _ImpossibleValue as error:
-        left = f"; {available - needed:,} floats are left over{would.clauses}" if misfit else ""
-        raise WeightsError(f"{error}{left}") from None
-    return Weights(header, MappingProxyType(arrays), stored, body[4 * needed :], tuple(warnings))
+        warnings: list[str] = []
+        if misfit:
+            text = (
+                f"{file.name} holds {available:,} floats and the network takes {needed:,}: {available - needed:,} "
+                f"floats{f' and {extra % 4} bytes' if extra % 4 else ''} are left over"
+                f"{would.clauses or '; is it the weights file of this cfg?'}"
+            )
+            if strict or would.certain:
+                raise WeightsError(text)
+            warnings.append(text)
+        stream.seek(len(header.raw))
+        body = _Body(stream, status, 4 * needed if network.upto is not None else behind)
+        try:
+            arrays, stored = _arrays(network, body, header, file.name, progress)
+        except _ImpossibleValue as error:
+            left = f"; {available - needed:,} floats are left over{would.clauses}" if misfit else ""
+            raise WeightsError(f"{error}{left}") from None
+        body.finish()
+    return Weights(header, MappingProxyType(arrays), stored, body.data[4 * needed :], tuple(warnings))
 
 
 def read_header(start: bytes, flavor: Flavor, source: str) -> Header:
@@ -151,20 +153,39 @@ def write_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
                 file.write(part[start : start + _CHUNK].data)
 
 
-def _body(stream: BinaryIO, header: Header, count: int, status: os.stat_result) -> NDArray[np.uint8]:
-    """`count` bytes behind the header; raises where the file is not the one any more whose `status` is given."""
-    stream.seek(len(header.raw))
-    try:
-        body = np.fromfile(stream, np.uint8, count)
-    except MemoryError:
-        raise WeightsError(f"the weights do not fit in memory: '{stream.name}' has {status.st_size:,} bytes") from None
-    if body.size != count or stamp_of(os.fstat(stream.fileno())) != stamp_of(status):
-        raise WeightsError(
-            f"'{stream.name}' changed while it was read ({body.size:,} of {count:,} bytes came): wait until whoever "
-            "writes it has ended"
+class _Body:
+    """What stands behind the header: read piece by piece, as each is checked, so that what is refused costs little."""
+
+    def __init__(self, stream: BinaryIO, status: os.stat_result, count: int) -> None:
+        try:
+            self._bytes = np.empty(count, np.uint8)
+        except MemoryError:
+            raise WeightsError(f"'{stream.name}' does not fit in memory: it has {status.st_size:,} bytes") from None
+        self._stream, self._status, self._read = stream, status, 0
+        self.data = self._bytes.view()
+        self.data.flags.writeable = False
+
+    def read_to(self, end: int) -> None:
+        """Read up to this byte; raises `WeightsError` where the file has none there any more."""
+        while self._read < end:
+            piece = self._stream.read(min(_CHUNK, end - self._read))
+            if not piece:
+                raise self._changed()
+            self._bytes[self._read : self._read + len(piece)] = np.frombuffer(piece, np.uint8)
+            self._read += len(piece)
+
+    def finish(self) -> None:
+        """Read the rest; raises `WeightsError` where the file is not the one any more that it was."""
+        self.read_to(self._bytes.size)
+        if stamp_of(os.fstat(self._stream.fileno())) != stamp_of(self._status):
+            raise self._changed()
+
+    def _changed(self) -> WeightsError:
+        size = os.fstat(self._stream.fileno()).st_size
+        return WeightsError(
+            f"'{self._stream.name}' changed while it was read (it had {self._status.st_size:,} bytes, now {size:,}): "
+            "wait until whoever writes it has ended"
         )
-    body.flags.writeable = False
-    return body
 
 
 def _held(start: bytes, size: int, source: str) -> Callable[[Flavor], int | None]:
@@ -198,25 +219,26 @@ def _too_short(network: Network, source: str, available: int, needed: int, would
 
 
 def _arrays(
-    network: Network, body: NDArray[np.uint8], header: Header, source: str, progress: Progress | None
+    network: Network, body: _Body, header: Header, source: str, progress: Progress | None
 ) -> tuple[dict[tuple[int, str], NDArray[np.float32]], tuple[NDArray[np.uint8], ...]]:
     arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
     needed = floats_of(network)
-    floats = body[: 4 * needed].view("<f4")
-    refuse_costly(_filled_bytes(network), body.size, source, error=WeightsError)
+    floats = body.data[: 4 * needed].view("<f4")
+    refuse_costly(_filled_bytes(network), body.data.size, source, error=WeightsError)
     position = 0
     for layer in network.layers:
         for parameter in layer.parameters:
             if parameter.shared_with is not None:
                 arrays[layer.index, parameter.name] = arrays[parameter.shared_with, parameter.name]
                 continue
+            body.read_to(4 * (position + parameter.stored))
             values = floats[position : position + parameter.stored]
             _check_possible(values, layer, parameter, header, network, source)
             position += parameter.stored
             arrays[layer.index, parameter.name] = _shaped(values, layer, parameter, header)
             if progress is not None:
                 progress(position, needed)
-    return arrays, (body[: 4 * needed],)
+    return arrays, (body.data[: 4 * needed],)
 
 
 def _filled_bytes(network: Network) -> int:

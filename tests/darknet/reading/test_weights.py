@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -13,7 +15,7 @@ from layoutbridge.darknet import load
 from layoutbridge.darknet.reading.weights import read_header, read_weights
 from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import LayoutBridgeError, WeightsError
-from tests.darknet_files import HEADER, NETS, built, random_weights
+from tests.darknet_files import HEADER, NETS, ROOT, built, random_weights
 
 CFG = """[net]
 width=4
@@ -93,25 +95,51 @@ def test_weights_stay_when_their_file_is_cut_short(files, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["cut", "longer", "other"])
-def test_weights_that_change_while_they_are_read(files, monkeypatch, change):
-    cfg, path = files
-    real = np.fromfile
+def test_weights_that_change_while_they_are_read(tmp_path, change):
+    text = "[net]\nwidth=1\nheight=1\nchannels=1024\n[convolutional]\nfilters=512\n"
+    path = tmp_path / "net.weights"
+    (tmp_path / "net.cfg").write_text(text)
+    path.write_bytes(random_weights(built(text)))
 
-    def read_meanwhile(stream, *rest):
+    def change_it(done, total):
+        if done == total and change == "cut":
+            return
         if change == "cut":
             os.truncate(path, 400)
         elif change == "longer":
             with path.open("ab") as file:
                 file.write(b"more")
-        made = real(stream, *rest)
-        if change == "other":
-            path.write_bytes(path.read_bytes())
+        else:
             os.utime(path, ns=(0, 0))
-        return made
 
-    monkeypatch.setattr(np, "fromfile", read_meanwhile)
-    with pytest.raises(WeightsError, match=r"net.weights' changed while it was read \([\d,]+ of 2,564 bytes came\)"):
-        load(cfg, path)
+    size = path.stat().st_size
+    now = {"cut": "400", "longer": f"{size + 8:,}", "other": f"{size:,}"}[change]  # it is told twice
+    said = rf"net.weights' changed while it was read \(it had {size:,} bytes, now {now}\)"
+    with pytest.raises(WeightsError, match=said):
+        load(tmp_path / "net.cfg", path, progress=change_it)
+
+
+def test_what_is_refused_is_not_read_to_its_end(tmp_path):
+    """Some hundred megabytes that are not there (a sparse file), the first of them no numbers."""
+    text = "[net]\nwidth=1\nheight=1\nchannels=8192\n[convolutional]\nfilters=8192\n"
+    (tmp_path / "net.cfg").write_text(text)
+    with (tmp_path / "net.weights").open("wb") as file:
+        file.write(HEADER + struct.pack("<f", np.nan))
+        file.truncate(20 + 4 * (8192 + 8192 * 8192))
+    script = (
+        "import resource, sys\nfrom layoutbridge.darknet import load\nfrom layoutbridge.errors import WeightsError\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    load('net.cfg', 'net.weights')\n"
+        "except WeightsError as error:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    kilobytes, _, said = done.stdout.partition(" ")
+    assert "holds nan among the biases" in said, done.stderr
+    assert int(kilobytes) < 20_000
 
 
 @pytest.mark.parametrize(
