@@ -138,7 +138,8 @@ def _differs(here: Layer, there: Layer, arrays: Arrays) -> tuple[bool, float | N
     alike = here.settings == there.settings or (_adds_plainly(here) and _adds_plainly(there))
     if alike and same_order and not by_flavor:
         return False, None
-    if max(prod(shape) for shape in (here.out_shape, *here.in_shapes)) > _MOST_VALUES:
+    shapes = (here.out_shape, *here.in_shapes, *(shape for _, shape in names))
+    if max(map(prod, shapes)) > _MOST_VALUES:
         return True, None
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=(1, *shape)) for shape in here.in_shapes]

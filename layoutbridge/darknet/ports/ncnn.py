@@ -39,6 +39,7 @@ from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
 from layoutbridge.frameworks.ncnn.target import NcnnTarget
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
+from layoutbridge.inputs import file_size
 
 _THREADS = 2
 # Each would let ncnn store or compute with fewer bits than float32 has, where the machine can.
@@ -207,8 +208,7 @@ def _extracted(
 
 def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
     for path in (param_path, bin_path):
-        if not Path(path).is_file():
-            raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+        file_size(path)
     net = ncnn.Net()
     for name in _SHORTER:
         if hasattr(net.opt, name):  # older versions have fewer

@@ -37,6 +37,7 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.base import require
+from layoutbridge.inputs import file_size
 
 ENDING = ".xml"
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by itself OpenVINO computes in fewer bits where the processor can
@@ -198,8 +199,7 @@ def _beside(path: Path) -> Path:
 
 
 def _read(openvino: Any, path: str | os.PathLike[str]) -> Any:
-    if not Path(path).is_file():
-        raise UnusableInputError(f"there is no file '{os.fspath(path)}'")
+    file_size(path)
     with _refusals_of(path, "read"):
         return openvino.Core().read_model(os.fspath(path))
 

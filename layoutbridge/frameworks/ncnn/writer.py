@@ -8,6 +8,7 @@ weights alone, in the order of the layers, little-endian; a tagged one has a wor
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,12 @@ import numpy as np
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number
+from layoutbridge.inputs import opened
 
 _MAGIC = 7767517
 _LIST = 23300  # added to the key of a list, which is then negative
+_LONGEST_LINE = 1 << 20
+_WHOLE = re.compile(rb"[0-9]{1,18}")
 _FLOAT32 = bytes(4)  # the tag of float32 weights
 
 
@@ -59,11 +63,14 @@ def write_files(layers: Sequence[NcnnLayer], path: str | os.PathLike[str], *, pr
 
 def input_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """The shape that a .param tells of its first input, outermost axis first; () where it tells none."""
-    with Path(path).open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith("Input "):
-                told = dict(part.split("=", 1) for part in line.split() if "=" in part)
-                return tuple(int(told[key]) for key in ("2", "11", "1", "0") if key in told)
+    with opened(path, "ncnn model") as file:
+        while line := file.readline(_LONGEST_LINE):
+            if line.startswith(b"Input "):
+                told = dict(part.split(b"=", 1) for part in line.split() if b"=" in part)
+                lengths = [told[key] for key in (b"2", b"11", b"1", b"0") if key in told]
+                if not all(_WHOLE.fullmatch(length) for length in lengths):
+                    raise UnusableInputError(f"'{os.fspath(path)}' tells no shape of its input")
+                return tuple(map(int, lengths))
     return ()
 
 
