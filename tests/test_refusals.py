@@ -148,7 +148,11 @@ def loop(*inner: tuple[str, str, str]) -> Callable[[Path], object]:
     def make(folder: Path) -> None:
         from onnx import TensorProto, helper
 
-        kinds = {"i": (TensorProto.INT64, []), "c": (TensorProto.BOOL, []), "d": (TensorProto.BOOL, [])}
+        kinds: dict[str, tuple[int, list[int] | None]] = {
+            "i": (TensorProto.INT64, []),
+            "c": (TensorProto.BOOL, []),
+            "d": (TensorProto.BOOL, []),
+        }
         values = {name: helper.make_tensor_value_info(name, *kinds.get(name, (1, None))) for name in "icdvw"}
         nodes = [helper.make_node("Identity", ["c"], ["d"])]
         for operator, taken, given in inner:
