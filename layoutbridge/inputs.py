@@ -199,18 +199,22 @@ def seconds_allowed(usual: float) -> float:
     return _from_environment(SECONDS, usual)
 
 
-def refuse_costly(needed: int, size: int, what: str, *, doing: str = "to read", error: MakeError | None = None) -> None:
+def refuse_costly(
+    needed: int, size: int, what: str, *, doing: str = "to read", times: int = 1, error: MakeError | None = None
+) -> None:
     """Raise `UnusableInputError` where `what`, a file of `size` bytes, needs more memory than such a one may.
+
+    It may take `times` as much as `memory_allowed` says.
 
     >>> refuse_costly(6_000_000_000, 3_000_000, "'a.npz'")
     Traceback (most recent call last):
     ...
     layoutbridge.errors.UnusableInputError: 'a.npz' would take 6,000 MB of memory to read, and may take 312 MB: if \
-you trust it, set LAYOUTBRIDGE_MEGABYTES=5988
+you trust it, set LAYOUTBRIDGE_MEGABYTES=5989
     """
-    most = memory_allowed(size)
+    most = times * memory_allowed(size)
     if needed > most:
-        enough = -(-(needed - _TIMES_ITS_SIZE * size) // 1_000_000)
+        enough = (needed // times - _TIMES_ITS_SIZE * size) // 1_000_000 + 1
         told = f"{needed // 1_000_000:,} MB" if enough < _LARGEST_LIMIT else "more than a petabyte"
         lift = f": if you trust it, set {MEGABYTES}={enough}" if enough < _LARGEST_LIMIT else ""
         raise (error or UnusableInputError)(

@@ -338,6 +338,8 @@ def _high_bytes(image: Image) -> Image:
     strip = max(_STRIP // image.width, 1)
     for top in range(0, image.height, strip):
         part = image.crop((0, top, image.width, min(top + strip, image.height)))
-        deep = np.asarray(part).astype(np.int64).clip(0, 65535)
-        result.paste(images.fromarray((deep >> 8).astype(np.uint8)), (0, top))
+        deep = np.asarray(part).astype(np.int32)
+        np.clip(deep, 0, 65535, out=deep)
+        deep >>= 8
+        result.paste(images.fromarray(deep.astype(np.uint8)), (0, top))
     return result

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.ports.port import FLOAT32, Runner, checked_input, checked_sequence
+from layoutbridge.darknet.ports.port import FLOAT32, Runner, checked_input, checked_sequence, refuse_costly_run
 from layoutbridge.darknet.ports.recorded import Recorded
 from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, form_names, full_name
 from layoutbridge.darknet.ports.table import runner as runner_named
@@ -372,6 +372,7 @@ def _not_finite(outputs: Sequence[NDArray[Any]]) -> frozenset[int]:
 def _input(network: Network, x: NDArray[Any] | None, seed: int, batch: int) -> NDArray[Any]:
     if x is None:
         check_count("the batch", batch)
+        refuse_costly_run(network)
         leading = (_STEPS,) if network.states else ()
         return np.random.default_rng(seed).random((*leading, batch, *network.in_shape), np.float32)
     return checked_sequence(network, x) if network.states else checked_input(network, x)

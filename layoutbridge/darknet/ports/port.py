@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
+from layoutbridge.darknet.reading.fitting import floats_of
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, State
 from layoutbridge.errors import ShapeError
+from layoutbridge.inputs import refuse_costly
+
+_FLOAT32_BYTES, _FLOAT64_BYTES = 4, 8
+_RUNS = 8
 
 Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
 States = Mapping[str, NDArray[Any]]  # by the name of the state, [N, ...]
@@ -106,8 +112,21 @@ class Port:
     runtimes: tuple[str, ...] = ()
 
 
+def refuse_costly_run(network: Network) -> None:
+    """Raise `UnusableInputError` where all layers' outputs for one picture take too much memory.
+
+    That is `_RUNS` times what reading its weights file may take: a cfg of a few lines can ask for terabytes.
+    """
+    values = prod(network.in_shape) + sum(prod(layer.out_shape) for layer in network.layers)
+    size = _FLOAT32_BYTES * floats_of(network)
+    refuse_costly(_FLOAT64_BYTES * values, size, f"all layers of {network.source}", doing="to run", times=_RUNS)
+
+
 def checked_input(network: Network, x: NDArray[Any]) -> NDArray[Any]:
-    """x as an array; raises `ShapeError` where it is not [N, *in_shape] of real numbers with N of at least 1."""
+    """x as an array; raises `ShapeError` where it is not [N, *in_shape] of real numbers with N of at least 1.
+
+    Raises as `refuse_costly_run`, too.
+    """
     return _checked(network, x, "N")
 
 
@@ -124,6 +143,7 @@ def _checked(network: Network, x: NDArray[Any], leading: str) -> NDArray[Any]:
         raise ShapeError(f"the input must be [{wanted}], not {list(array.shape)}")
     if array.dtype.kind not in "fiu":
         raise ShapeError(f"the input must hold real numbers, not {array.dtype}")
+    refuse_costly_run(network)
     return array
 
 

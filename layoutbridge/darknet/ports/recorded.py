@@ -6,12 +6,19 @@ import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.archives import checked_zip
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.inputs import file_size, opened, refuse_costly
+
+_ARRAY = ".npy"  # what arrays are called in the archive
+_FLOAT64 = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,46 +38,64 @@ def read_recorded(path: str | os.PathLike[str], network: Network) -> Recorded:
 
     Arrays are `input` [C, H, W] or [N, C, H, W] (flat ones [K], [N, K]; of a recurrent network the steps of one
     sequence, [T, ...], or of several, [T, N, ...]) and `layerNN`, each layer's output, of as many
-    values as the network's. Raises `UnusableInputError` for a file that cannot be read, is no .npz, lacks an array or
-    is another network's.
+    values as the network's. Raises `UnusableInputError` for a file that cannot be read, is no .npz, lacks an array,
+    is another network's, or would take more memory than a file of its size may (`inputs.memory_allowed`).
     """
     name = Path(path).name
+    wanted = ["input", *map(_key, range(len(network.layers)))]
+    with opened(path, "file of recorded outputs") as file:
+        if file.read(2) != b"PK":
+            raise UnusableInputError(f"'{name}' is no .npz of recorded outputs: it is no zip archive")
+    members = checked_zip(path, "npz of recorded outputs")
+    _check_keys(name, [member.filename.removesuffix(_ARRAY) for member in members], wanted, network)
     try:
-        with Path(path).open("rb") as file:
-            if file.read(2) != b"PK":
-                raise UnusableInputError(f"'{name}' is no .npz of recorded outputs: it is no zip archive")
-        with np.load(path, allow_pickle=False) as held:
-            wanted = ["input", *map(_key, range(len(network.layers)))]
-            _check_keys(name, held.files, wanted, network)
-            arrays = {key: np.asarray(held[key]) for key in wanted}
+        with ZipFile(path) as archive:
+            shapes = {key: _declared_shape(archive, key, name) for key in wanted}
+            size = file_size(path)
+            refuse_costly(sum(_FLOAT64 * prod(shape) for shape in shapes.values()), size, f"'{name}'")
+            x = _read(archive, "input")
+            leading = 2 if network.states else 1
+            if x.shape[-len(network.in_shape) :] == network.in_shape and x.ndim == len(network.in_shape) + leading - 1:
+                x = np.expand_dims(x, leading - 1)
+            if x.ndim != len(network.in_shape) + leading or x.shape[leading:] != network.in_shape or not x.size:
+                raise UnusableInputError(
+                    f"'{name}' has an input {list(shapes['input'])[:8]}, and {network.source} takes "
+                    f"{list(network.in_shape)}"
+                )
+            layers: list[NDArray[np.float64]] = []
+            for layer in network.layers:
+                key, wanted_shape = _key(layer.index), (*x.shape[:leading], *layer.out_shape)
+                if prod(shapes[key]) != prod(wanted_shape):
+                    raise UnusableInputError(
+                        f"'{name}' has {key} {list(shapes[key])[:8]}, and layer {layer.name} of {network.source} "
+                        f"gives {list(wanted_shape)}"
+                    )
+                layers.append(_read(archive, key).reshape(wanted_shape).astype(np.float64))
     except UnusableInputError:
         raise
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{os.fspath(path)}': {error.strerror or error}") from None
     except Exception as error:  # a broken zip or header raises whatever its parser raises
         raise UnusableInputError(f"'{name}' is no .npz of recorded outputs: {first_line(error)}") from None
-    for key, array in arrays.items():
-        if array.dtype.kind not in "fiu":
-            raise UnusableInputError(f"'{name}' holds {array.dtype} as {key}, not numbers")
-    x = arrays["input"]
-    leading = 2 if network.states else 1
-    if x.shape[-len(network.in_shape) :] == network.in_shape and x.ndim == len(network.in_shape) + leading - 1:
-        x = np.expand_dims(x, leading - 1)
-    if x.ndim != len(network.in_shape) + leading or x.shape[leading:] != network.in_shape or not x.size:
-        raise UnusableInputError(
-            f"'{name}' has an input {list(arrays['input'].shape)}, and {network.source} takes {list(network.in_shape)}"
-        )
-    layers: list[NDArray[np.float64]] = []
-    for layer in network.layers:
-        array = arrays[_key(layer.index)]
-        wanted_shape = (*x.shape[:leading], *layer.out_shape)
-        if array.size != prod(wanted_shape):
-            raise UnusableInputError(
-                f"'{name}' has {_key(layer.index)} {list(array.shape)}, and layer {layer.name} of {network.source} "
-                f"gives {list(wanted_shape)}"
-            )
-        layers.append(array.reshape(wanted_shape).astype(np.float64))
     return Recorded(name, x.astype(np.float32), tuple(layers))
+
+
+def _declared_shape(archive: ZipFile, key: str, name: str) -> tuple[int, ...]:
+    """The shape in an array's header, after it was compared with what its member holds."""
+    size = archive.getinfo(key + _ARRAY).file_size
+    with archive.open(key + _ARRAY) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        start = stream.tell()
+    if dtype.kind not in "fiu":
+        raise UnusableInputError(f"'{name}' holds {dtype} as {key}, not numbers")
+    if min(shape, default=1) < 0 or start + prod(shape) * dtype.itemsize != size:
+        raise UnusableInputError(f"'{name}' is no .npz of recorded outputs: {key} is not of the size it declares")
+    return tuple(shape)
+
+
+def _read(archive: ZipFile, key: str) -> NDArray[Any]:
+    with archive.open(key + _ARRAY) as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _key(index: int) -> str:

@@ -35,6 +35,7 @@ from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, Un
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.tensorflow.saving import saving
+from layoutbridge.inputs import file_size
 
 TFLITE = ".tflite"
 
@@ -167,6 +168,7 @@ def run_tflite(
 def _opened(path: str | os.PathLike[str], threads: int) -> Any:
     """What runs the signature of the file."""
     interpreter_of = _require_litert()
+    file_size(path)
     try:
         interpreter = interpreter_of(model_path=os.fspath(path), num_threads=threads)
         interpreter.allocate_tensors()

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import weakref
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,14 @@ from layoutbridge.darknet.ports.check import check_network, check_runners
 from layoutbridge.darknet.ports.port import Runner
 from layoutbridge.darknet.ports.recorded import read_recorded
 from layoutbridge.darknet.ports.table import TARGETS, form_names, runner
-from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnknownNameError, UnsupportedError
+from layoutbridge.errors import (
+    MissingFrameworkError,
+    ParameterError,
+    ShapeError,
+    UnknownNameError,
+    UnsupportedError,
+    UnusableInputError,
+)
 from layoutbridge.report.networks import show_check
 from tests.command_line import refused, run
 from tests.darknet_files import NETS, made
@@ -378,16 +386,16 @@ def test_wrong_recorded_files_are_one_line(capfd, tmp_path):
     with np.load(RECORDED) as held:
         arrays = dict(held)
     files = {
-        "'none.npz': No such file": None,
+        "there is no file of recorded outputs": None,
         "it is no zip archive": b"input",
-        "is no .npz of recorded outputs": Path(RECORDED).read_bytes()[:400],
+        "is no whole npz of recorded outputs": Path(RECORDED).read_bytes()[:400],
         "has no array 'input'": {key: value for key, value in arrays.items() if key != "input"},
         "has no array 'layer08'": {key: value for key, value in arrays.items() if key != "layer08"},
         "records 10 layers, and net.cfg has 9": arrays | {"layer09": arrays["layer08"]},
         "has an input [3, 4], and net.cfg takes [3, ": arrays | {"input": np.zeros((3, 4))},
         "has layer02 [3], and layer 2_route of net.cfg gives [1, ": arrays | {"layer02": np.zeros(3)},
         "holds <U1 as layer01": arrays | {"layer01": np.array("a")},
-        "Object arrays cannot be loaded": arrays | {"layer01": np.array([None])},
+        "holds object as layer01": arrays | {"layer01": np.array([None])},
     }
     for said, content in files.items():
         path = tmp_path / ("none.npz" if content is None else "given.npz")
@@ -396,8 +404,40 @@ def test_wrong_recorded_files_are_one_line(capfd, tmp_path):
         elif content is not None:
             np.savez(path, **content)
         arguments = ("check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx", "--against", str(path))
-        assert said.removeprefix("'none.npz': ") in refused(capfd, *arguments)
-    assert "cannot read" in refused(capfd, *arguments[:-1], str(tmp_path))
+        assert said in refused(capfd, *arguments)
+    assert "it is a folder" in refused(capfd, *arguments[:-1], str(tmp_path))
+
+
+def test_recorded_files_that_take_far_more_than_their_size_are_refused(tmp_path, monkeypatch):
+    network = passthrough().network
+    with np.load(RECORDED) as held:
+        arrays = dict(held)
+    path = tmp_path / "a.npz"
+    many = {key: np.zeros((3000, *array.shape), np.uint8) for key, array in arrays.items()}
+    np.savez_compressed(path, **many)  # a batch of 3,000
+    monkeypatch.setenv("LAYOUTBRIDGE_MEGABYTES", "1")
+    with pytest.raises(UnusableInputError, match=r"MB of memory .*LAYOUTBRIDGE_MEGABYTES="):
+        read_recorded(path, network)
+    monkeypatch.delenv("LAYOUTBRIDGE_MEGABYTES")
+    assert len(read_recorded(path, network).input) == 3000
+
+
+@pytest.mark.parametrize("shape", ["(1000000000000,)", "(-1,)", "(3,)", "(2**70,)", "(1, " * 3000])
+def test_a_recorded_array_whose_header_lies_is_refused(tmp_path, shape):
+    network = passthrough().network
+    with np.load(RECORDED) as held:
+        np.savez(tmp_path / "a.npz", **{key: held[key] for key in held.files})
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz") as whole,
+        zipfile.ZipFile(tmp_path / "b.npz", "w") as changed,
+    ):
+        for name in whole.namelist():
+            lie = b"\x93NUMPY\2\0" + len(header).to_bytes(4, "little") + header + bytes(16)
+            changed.writestr(name, lie if name == "layer03.npy" else whole.read(name))
+    with pytest.raises(UnusableInputError, match=r"is no \.npz of recorded outputs") as caught:
+        read_recorded(tmp_path / "b.npz", network)
+    assert "\n" not in str(caught.value)
 
 
 def test_next_to_nothing_where_the_reference_has_nothing_is_equal(tmp_path):
