@@ -163,7 +163,9 @@ def _why_not(flat: NDArray[np.integer[Any]]) -> Factorization:
         reason = f"entry {first} is {int(flat[first])}, outside 0 to {total - 1}; {entries}"
         return Factorization(total, None, "out of range", reason, outside)
     last_reader: NDArray[Any] = np.full(total, -1, np.int32 if total < 2**31 else np.int64)
-    last_reader[flat] = np.arange(total, dtype=last_reader.dtype)
+    for start in range(0, total, _CHUNK):  # NumPy makes indices of 8 bytes of what it is given
+        part = flat[start : start + _CHUNK]
+        last_reader[part] = np.arange(start, start + part.size, dtype=last_reader.dtype)
     lost, lost_count = _where(last_reader < 0)
     if lost:
         first = _first_superseded(flat, last_reader)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import prod
 from typing import Any, Literal
 
@@ -198,25 +200,34 @@ def _no_permutation(
             "drops or repeats", shape, out_shape, (), None, "NCHW", f"no permutation: {found.reason}", flat
         )
     inside = flat[(flat >= 0) & (flat < total)]
-    counts = (
-        np.bincount(inside.astype(np.intp, copy=False), minlength=total) if total <= 2**31 else np.zeros(0, np.intp)
-    )
-    lost, repeated = np.flatnonzero(counts == 0), np.flatnonzero(counts > 1)
+    inside.sort()
+    again = np.zeros(inside.size, bool)
+    again[1:] = inside[1:] == inside[:-1]
+    second = again.copy()
+    second[1:] &= ~again[:-1]
+    seen, repeated = inside[~again], inside[second]
+    lost = total - seen.size
     parts = []
     if flat.size != total:
         parts.append(f"its result has {flat.size} elements for an input of {total}")
     if inside.size != flat.size:
         parts.append(f"{flat.size - inside.size} entries point outside the input")
-    if lost.size:
-        parts.append(f"it drops {lost.size} of {total} elements, first {_places(lost, shape)}")
+    if lost:
+        parts.append(f"it drops {lost} of {total} elements, first {_places(_missing(seen, lost), shape)}")
     if repeated.size:
         parts.append(f"it repeats {repeated.size}, first {_places(repeated, shape)}")
     reason = f"no permutation: {'; '.join(parts)}"
     return Identification("drops or repeats", shape, out_shape, (), None, "NCHW", reason, flat)
 
 
-def _places(positions: NDArray[Any], shape: tuple[int, ...]) -> str:
-    return ", ".join(str(list(unravel(int(position), shape))) for position in positions[:_SHOWN])
+def _missing(seen: NDArray[Any], lost: int) -> list[int]:
+    """The first numbers from 0 up that are not among those `seen`, each once and in order; `lost` are missing."""
+    behind = [bisect_left(range(seen.size), k + 1, key=lambda i: int(seen[i]) - i) for k in range(min(lost, _SHOWN))]
+    return [k + i for k, i in enumerate(behind)]
+
+
+def _places(positions: Iterable[int], shape: tuple[int, ...]) -> str:
+    return ", ".join(str(list(unravel(int(position), shape))) for position in islice(positions, _SHOWN))
 
 
 def _undecided(fitting: Sequence[Match]) -> list[str]:

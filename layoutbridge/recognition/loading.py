@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ast
-import csv
 import importlib
 import importlib.util
-import io
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -17,13 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
+from layoutbridge.errors import UnusableInputError, class_and_first_line
 from layoutbridge.frameworks.table import frameworks
+from layoutbridge.inputs import file_size
+from layoutbridge.recognition.table_files import READERS, read_table
 
-_TABLE_SUFFIXES = (".npy", ".csv", ".json")
+_LARGEST_PROGRAM = 1 << 24  # bytes of a Python file
+_SHOWN = 100  # characters of a call in an error
 
 
 def load_target(text: str | os.PathLike[str]) -> Any:
@@ -33,16 +30,16 @@ def load_target(text: str | os.PathLike[str]) -> Any:
     and a class is called without arguments, or with those written behind it: `ports.py:Reorg(stride=2)`.
     Raises `UnusableInputError` in one line for what is not there or cannot be read.
     """
-    name = os.fspath(text)
+    name = os.fsdecode(text)
     suffix = Path(name).suffix.lower()
-    if suffix in _TABLE_SUFFIXES:
+    if suffix in READERS:
         return read_table(name)
     readers = {ending: read for framework in frameworks() for ending, read in framework.reads.items()}
     if suffix in readers:
         return readers[suffix](name)
     place, colon, attribute = _split_place(name)
     if not colon or not attribute or not place:
-        *others, last = [*_TABLE_SUFFIXES, *readers]
+        *others, last = [*READERS, *readers]
         raise UnusableInputError(
             f"'{name}' names nothing to identify: give a {', '.join(others)} or {last} file, "
             f"module:callable or file.py:callable"
@@ -58,59 +55,8 @@ def _split_place(name: str) -> tuple[str, str, str]:
     return place, colon, attribute + bracket + arguments
 
 
-def read_table(path: str) -> NDArray[Any]:
-    """The integers in a .npy, .csv or .json file; raises `UnusableInputError` with the reason for any other content."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise UnusableInputError(f"cannot read '{path}': {error.strerror or error}") from None
-    if not content:
-        raise UnusableInputError(f"'{path}' is empty")
-    suffix = Path(path).suffix.lower()
-    try:
-        array = {".npy": _read_npy, ".csv": _read_csv, ".json": _read_json}[suffix](content)
-    except (ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
-        raise UnusableInputError(f"'{path}' is no table of integers: {first_line(error)}") from None
-    if array.dtype.kind not in "iu":
-        raise UnusableInputError(f"'{path}' holds {array.dtype}, and a table holds integers (positions)")
-    return array
-
-
-def _read_npy(content: bytes) -> NDArray[Any]:
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = reader(stream)
-    except Exception as error:  # a header is Python text: a broken one raises whatever the parser raises
-        raise ValueError(f"not a whole .npy file ({error})") from None
-    if dtype.hasobject:
-        raise ValueError("it holds pickled Python objects, which are not loaded")
-    wanted, held = int(np.prod(shape, dtype=object)) * dtype.itemsize, len(content) - stream.tell()
-    if held < wanted:
-        raise ValueError(f"it is cut short: its header promises {wanted} bytes and {held} are there")
-    stream.seek(0)
-    array: NDArray[Any] = np.load(stream, allow_pickle=False)
-    return array
-
-
-def _read_csv(content: bytes) -> NDArray[Any]:
-    rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
-    return np.array([[int(cell) for cell in row] for row in rows], np.int64).reshape(-1)
-
-
-def _read_json(content: bytes) -> NDArray[Any]:
-    value = json.loads(content)
-    if isinstance(value, dict):
-        if "table" not in value:
-            raise ValueError("a JSON object needs the key 'table'")
-        value = value["table"]
-    return np.asarray(value)
-
-
 def _run_file(path: str) -> ModuleType:
-    if not Path(path).is_file():
-        raise UnusableInputError(f"there is no file '{path}'")
+    file_size(path, "file", most=_LARGEST_PROGRAM)
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -118,7 +64,7 @@ def _run_file(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # it stays there, as what is imported does: dataclasses and pickling in the file look it up
     listed = sys.modules.setdefault(name, module) is module
-    with _imports_from(Path(path).resolve().parent):  # as `python file.py` does, for its neighbours
+    with _imports_from(os.path.dirname(os.path.realpath(path))):  # as `python file.py` does, for its neighbours
         try:
             spec.loader.exec_module(module)
         except BaseException as error:
@@ -146,18 +92,21 @@ def _module_name(path: str) -> str:
 
 
 @contextmanager
-def _imports_from(folder: Path) -> Iterator[None]:
-    place = str(folder)
-    sys.path.insert(0, place)
+def _imports_from(folder: str) -> Iterator[None]:
+    sys.path.insert(0, folder)
     try:
         yield
     finally:
         with suppress(ValueError):
-            sys.path.remove(place)
+            sys.path.remove(folder)
 
 
 def _import_module(name: str) -> ModuleType:
-    with _imports_from(Path.cwd()):
+    try:
+        here = os.getcwd()
+    except OSError as error:  # somebody took the folder away
+        raise UnusableInputError(f"cannot look for '{name}' in the current folder: {error.strerror}") from None
+    with _imports_from(here):
         try:
             return importlib.import_module(name)
         except KeyboardInterrupt:
@@ -184,8 +133,9 @@ def _attribute(module: ModuleType, place: str, text: str) -> Any:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            call = ", ".join([*map(repr, positional), *(f"{k}={v!r}" for k, v in named.items())])
             raise UnusableInputError(
-                f"{name}({', '.join([*map(repr, positional), *(f'{k}={v!r}' for k, v in named.items())])}) raised "
+                f"{name}({call if len(call) <= _SHOWN else call[:_SHOWN] + '...'}) raised "
                 f"{class_and_first_line(error)}; arguments may be written behind it: '{place}:{name}(2)'"
             ) from error
     if not callable(value):
@@ -203,7 +153,7 @@ def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
             raise ValueError
         named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
         return [ast.literal_eval(argument) for argument in call.args], named
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # what parsing strange text raises
         raise UnusableInputError(
             f"'{text}' is not a callable with plain values as arguments, such as Reorg(2)"
         ) from None

@@ -3,10 +3,13 @@
 import json
 import pickle
 import sys
+import tracemalloc
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import layoutbridge as lb
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError
@@ -163,7 +166,7 @@ def test_table_files(tmp_path, suffix):
         ("a.json", b"[[1, 2], [3]]", "no table of integers"),
         ("a.json", b"[1, 2", "no table of integers"),
         ("a.json", b"[" * 100_000, "no table of integers"),
-        ("a.json", b"[0.5, 1]", "float64"),
+        ("a.json", b"[0.5, 1]", "a fraction"),
         ("a.csv", b"\xff\xfe\x00", "no table of integers"),
         ("a.csv", b"99999999999999999999999", "no table of integers"),
     ],
@@ -245,7 +248,7 @@ def test_callables_in_files(tmp_path):
     [
         ("no_such_module_anywhere:thing", "importing 'no_such_module_anywhere' raised ModuleNotFoundError"),
         ("missing.py:thing", "there is no file"),
-        ("missing.npy", "cannot read"),
+        ("missing.npy", "there is no table"),
         ("missing.onnx", "missing.onnx"),
         ("missing.keras", "there is no file"),
         ("nothing", "names nothing to identify"),
@@ -312,3 +315,27 @@ def test_a_keras_file_from_a_newer_keras_says_so(tmp_path):
     (tmp_path / "broken.keras").write_bytes(b"PK no more")
     with pytest.raises(UnusableInputError, match=r"broken\.keras' is no whole \.keras file"):
         lb.identify(tmp_path / "broken.keras", (1, 3, 4, 4))
+
+
+def test_a_table_of_too_few_entries_for_a_huge_shape_needs_no_memory_of_that_size():
+    tracemalloc.start()
+    found = lb.identify(np.array([0, 2, 2, 9, 2, -1, 5]), (1, 2**31 - 1))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert found.explain() == (
+        f"no permutation: its result has 7 elements for an input of {2**31 - 1}; 1 entries point outside the input; "
+        f"it drops {2**31 - 5} of {2**31 - 1} elements, first [0, 1], [0, 3], [0, 4], [0, 6]; "
+        "it repeats 1, first [0, 2]"
+    )
+
+
+@given(st.lists(st.integers(-2, 12), min_size=1, max_size=12), st.integers(1, 14))
+def test_what_a_table_drops_and_repeats_as_counted_one_by_one(table, total):
+    explained = lb.identify(np.array(table), (total,)).explain()
+    counts = [table.count(position) for position in range(total)]
+    lost = [[position] for position, count in enumerate(counts) if not count]
+    repeated = [[position] for position, count in enumerate(counts) if count > 1]
+    if len(table) != total:
+        for positions, told in ((lost, f"it drops {len(lost)} of {total} elements, first "),
+                                (repeated, f"it repeats {len(repeated)}, first ")):  # fmt: skip
+            assert (told + ", ".join(map(str, positions[:4])) in explained) == bool(positions)
