@@ -16,6 +16,7 @@ from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
 from layoutbridge.darknet.reading.fitting import Blueprint
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
 from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.structure.noted import Warnings
 from layoutbridge.darknet.summary import SummaryRow, summary_row
 from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
@@ -59,8 +60,8 @@ class DarknetNetwork:
         return self.network.layers
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was noticed while reading, one line each."""
+    def warnings(self) -> Warnings:
+        """What was noticed while reading, one line each: the first thousand, and in `left_out` how many more."""
         return self.network.warnings + (self.weights.warnings if self.weights is not None else ())
 
     @property

@@ -15,6 +15,7 @@ from layoutbridge.darknet.reading.parametric import asks_for_binary_output, with
 from layoutbridge.darknet.reading.place import Place
 from layoutbridge.darknet.structure.kinds import Empty, Shortcut
 from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
+from layoutbridge.darknet.structure.noted import Collected
 from layoutbridge.darknet.structure.settings import Activated, Flavor, words
 from layoutbridge.errors import CfgError, ParameterError
 
@@ -69,14 +70,14 @@ def build_network(
     if upto is not None and not 1 <= upto <= len(rest):
         raise ParameterError(f"upto={upto} must be between 1 and the {len(rest)} layers of {net.source}")
     kept = rest[:upto]
-    findings = Findings([*warnings], [*net.faults])
+    findings = Findings(Collected(warnings), [*net.faults])
     if not kept:
         raise CfgError(*net.faults, f"{net.where} has no layer behind it")
     meanings = checked_activations(activations or {}, flavor)
     used = {option.value for section in rest if (option := section.options.get("activation")) is not None}
-    findings.warnings += [
-        f"{net.source}: no layer has the activation {name!r}" for name in meanings if name not in used
-    ]
+    for name in meanings:
+        if name not in used:
+            findings.warnings.append(f"{net.source}: no layer has the activation {name!r}")
     options = Options(net, flavor, findings)
     options.doubtful = not net.kind
     in_shape = _input_shape(options, size)

@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Option, Section, place_in
+from layoutbridge.darknet.structure.noted import Collected, Warnings
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import CfgError, ParameterError
 from layoutbridge.inputs import read_bytes
@@ -59,7 +60,7 @@ def check_flavor(flavor: str) -> Flavor:
     raise ParameterError(f"flavor is {' or '.join(map(repr, FLAVORS))}, not {flavor!r}")
 
 
-def read_cfg(path: str | os.PathLike[str], *, flavor: Flavor = "alexey") -> tuple[tuple[Section, ...], tuple[str, ...]]:
+def read_cfg(path: str | os.PathLike[str], *, flavor: Flavor = "alexey") -> tuple[tuple[Section, ...], Warnings]:
     """The sections of the cfg file at `path`, [net] first, and warnings of one line each.
 
     Sections may have faults, which `build_network` raises together with its own. Raises `CfgError` for a file that is
@@ -78,9 +79,7 @@ def _as_text(data: bytes, source: str) -> str:
     return data.decode("utf-8", errors="replace")
 
 
-def parse_cfg(
-    text: str, *, source: str = "cfg", flavor: Flavor = "alexey"
-) -> tuple[tuple[Section, ...], tuple[str, ...]]:
+def parse_cfg(text: str, *, source: str = "cfg", flavor: Flavor = "alexey") -> tuple[tuple[Section, ...], Warnings]:
     """The sections of a cfg's text, [net] first, and warnings of one line each.
 
     Raises `CfgError` with all that is wrong, naming `source` and the lines: no [net] at the beginning, sections that no
@@ -98,10 +97,10 @@ def parse_cfg(
     return sections, warnings
 
 
-def _scanned(text: str, source: str, flavor: Flavor) -> tuple[tuple[Section, ...], tuple[str, ...]]:
+def _scanned(text: str, source: str, flavor: Flavor) -> tuple[tuple[Section, ...], Warnings]:
     """As `parse_cfg`, with what is wrong with each section in its `faults`; a [net] that is missing is put in front."""
     sections: list[Section] = []
-    warnings: list[str] = []
+    warnings = Collected()
     options: dict[str, Option] = {}
     astray: list[str] = []
     if text.startswith(_BYTE_ORDER_MARK):
@@ -130,11 +129,11 @@ def _scanned(text: str, source: str, flavor: Flavor) -> tuple[tuple[Section, ...
             astray = [f"{place_in(source, number)}: {quoted(line)} stands before any section; a cfg begins with [net]"]
     if not sections:
         raise CfgError(*astray or [f"{source} has no section at all; a cfg begins with [net]"])
-    return tuple(sections), tuple(warnings)
+    return tuple(sections), warnings.told()
 
 
 def _section(
-    line: str, number: int, source: str, flavor: Flavor, options: dict[str, Option], warnings: list[str]
+    line: str, number: int, source: str, flavor: Flavor, options: dict[str, Option], warnings: Collected
 ) -> Section:
     written, closed, note = line[1:].partition("]")
     where = place_in(source, number)
@@ -186,18 +185,19 @@ def _unknown(written: str, flavor: Flavor) -> str:
     return f"unknown section {quoted('[' + written + ']')}{advice}"
 
 
-def _add_option(raw: str, number: int, section: Section, options: dict[str, Option], warnings: list[str]) -> None:
+def _add_option(raw: str, number: int, section: Section, options: dict[str, Option], warnings: Collected) -> None:
     line = raw.translate(_SPACES)
     key, equals, rest = line.partition("=")
-    where = section.where_at(number)
     cut = min((at for at in (rest.find("#"), rest.find(";")) if at >= 0), default=len(rest))
     value, note = rest[:cut], rest[cut:]
-    if not equals or not value:
-        warnings.append(f"{where} {quoted(line)} gives no value and is left out")
+    if (not equals or not value or key in options) and warnings.is_full:
+        warnings.left_out += 1
+    elif not equals or not value:
+        warnings.append(f"{section.where_at(number)} {quoted(line)} gives no value and is left out")
     elif key in options:
         first = options[key]
         warnings.append(
-            f"{where} repeats {quoted(f'{key}={value}')[1:-1]}; the first, "
+            f"{section.where_at(number)} repeats {quoted(f'{key}={value}')[1:-1]}; the first, "
             f"{quoted(f'{key}={first.value}')[1:-1]} in line {first.line}, holds, as in Darknet"
         )
     else:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from layoutbridge.darknet.reading.activations import ACTIVATIONS, MEANT, known_activations
 from layoutbridge.darknet.reading.cfg import quoted
 from layoutbridge.darknet.structure.model import Option, Section
+from layoutbridge.darknet.structure.noted import Collected, Warnings
 from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import CfgError
 
@@ -31,7 +32,7 @@ _Value = TypeVar("_Value")
 class Findings:
     """What is found while the sections of a cfg are read: `problems` are its errors; one line each."""
 
-    warnings: list[str]
+    warnings: Collected
     problems: list[str] = field(default_factory=list)
     _alike: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # first its place in `warnings`, then lines
 
@@ -44,14 +45,14 @@ class Findings:
         if section.line != lines[-1] or len(lines) == 1:  # an option may be read twice
             lines.append(section.line)
 
-    def told(self) -> tuple[str, ...]:
+    def told(self) -> Warnings:
         """All warnings in order."""
-        warnings = [*self.warnings]
+        warnings = Collected(self.warnings.told())
         for (kind, _), (index, _, *others) in self._alike.items():
             if others:
                 sections = f"in {len(others)} more [{kind}], the last in line {others[-1]}"
-                warnings[index] += f"; the same {sections}"
-        return tuple(warnings)
+                warnings.amend(index, f"; the same {sections}")
+        return warnings.told()
 
 
 class Options:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from layoutbridge.darknet.structure.noted import NO_WARNINGS, Warnings
 from layoutbridge.darknet.structure.recurrent import History, Recurrent
 from layoutbridge.darknet.structure.settings import Flavor, Settings
 
@@ -172,7 +173,7 @@ class Network:
     layers: tuple[Layer, ...]
     letterbox: bool = False
     upto: int | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: Warnings = NO_WARNINGS
     activations: tuple[tuple[str, str], ...] = ()
 
     @property
