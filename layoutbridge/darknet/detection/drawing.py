@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.darknet.detection.detections import Detection
 from layoutbridge.darknet.detection.pictures import Size, open_picture
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import UnusableInputError, visible
 from layoutbridge.files import whole_file
 
 if TYPE_CHECKING:
@@ -30,6 +33,18 @@ _SMALLEST_FONT = 12
 _HIDDEN_FROM = 0.25  # of a box's area
 _CROWD = 200
 _GOLDEN = 0.6180339887498949  # of a turn of hue from class to class: neighbours differ, and none repeats soon
+_MOST_LETTERS = 2000  # of a label that are looked at
+_FONT = "DejaVuSans.ttf"
+_FONT_FOLDERS = (
+    "/usr/share/fonts",
+    "/usr/local/share/fonts",
+    "$HOME/.local/share/fonts",
+    "$HOME/.fonts",
+    "/Library/Fonts",
+    "/System/Library/Fonts",
+    "$HOME/Library/Fonts",
+    "$WINDIR\\fonts",
+)
 _DARK, _LIGHT = (16, 16, 16), (255, 255, 255)
 
 
@@ -71,7 +86,9 @@ def _marks(detections: Sequence[Detection]) -> list[Mark]:
 
 
 def _label_of(detections: Sequence[Detection]) -> str:
-    return ", ".join(f"{one.label} {one.score:.0%}" for one in detections)
+    """The start of it, at least as much as is looked at: a box may have thousands of classes."""
+    seen = islice(detections, _MOST_LETTERS // 5)  # of five letters and more each
+    return ", ".join(f"{one.label[:_MOST_LETTERS]} {one.score:.0%}" for one in seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,24 +209,38 @@ def _hidden(place: Rectangle, boxes: Sequence[Rectangle]) -> float:
 
 
 def _font(size: int) -> Any:
-    """DejaVu Sans where the system or matplotlib has it: it knows most alphabets, and Pillow's own ASCII alone."""
+    """DejaVu Sans where the system or matplotlib has it: it knows most alphabets, and Pillow's own ASCII alone.
+
+    Pillow would open a file of that name in the current folder first, whoever put it there.
+    """
     from PIL import ImageFont
 
-    with suppress(OSError):
-        return ImageFont.truetype("DejaVuSans.ttf", size)
-    matplotlib = find_spec("matplotlib")
-    if matplotlib is not None and matplotlib.origin is not None:
+    for path in _font_files():
         with suppress(OSError):
-            folder = os.path.dirname(matplotlib.origin)
-            return ImageFont.truetype(os.path.join(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"), size)
+            return ImageFont.truetype(path, size)
     return ImageFont.load_default(size)
 
 
+@cache
+def _font_files() -> tuple[str, ...]:
+    """Where the font lies: in the folders that Pillow looks through, and in matplotlib's."""
+    found: list[str] = []
+    for folder in map(os.path.expandvars, _FONT_FOLDERS):
+        if os.path.isabs(folder):
+            found += (os.path.join(inside, _FONT) for inside, _, files in os.walk(folder) if _FONT in files)
+    matplotlib = find_spec("matplotlib")
+    if matplotlib is not None and matplotlib.origin is not None:
+        found.append(os.path.join(os.path.dirname(matplotlib.origin), "mpl-data", "fonts", "ttf", _FONT))
+    return tuple(found)
+
+
 def _shortened(text: str, font: Any, most: float) -> str:
-    """`text` on one line and without what no font can draw, cut with … where it is longer than `most` pixels."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    if font.getlength(text) <= most:
-        return text
-    while text and font.getlength(text + "…") > most:
-        text = text[:-1]
-    return text and text + "…"
+    """`text` on one line, cut with … where it is longer than `most` pixels; escaped as elsewhere where need be.
+
+    The longest that fits is looked for by halves, among no more letters than can fit: so it takes no time to speak of.
+    """
+    letters = visible(" ".join(text[:_MOST_LETTERS].split()))
+    if len(text) <= _MOST_LETTERS and font.getlength(letters) <= most:
+        return letters
+    fitting = bisect_right(range(1, len(letters) + 1), most, key=lambda length: font.getlength(letters[:length] + "…"))
+    return letters[:fitting] and letters[:fitting] + "…"

@@ -1,12 +1,15 @@
 """Drawing by its pixels: boxes, their colours, their labels."""
 
 from math import inf, nan
+from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
 
 from layoutbridge.darknet.detection import drawing
+from layoutbridge.darknet.detection.detections import Detection
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
@@ -65,3 +68,48 @@ def test_a_crowd_is_drawn_in_no_time() -> None:
     generator = np.random.default_rng(0)
     marks = [mark(*generator.uniform(0, 300, 4).tolist(), color=number) for number in range(1500)]
     assert drawn((400, 300), *marks).shape == (300, 400, 3)
+
+
+def test_a_font_in_the_current_folder_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (tmp_path, tmp_path / "fonts", tmp_path / ".fonts"):
+        place.mkdir(exist_ok=True)
+        (place / "DejaVuSans.ttf").write_bytes(b"planted")
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("XDG_DATA_DIRS", ":."), ("XDG_DATA_HOME", "."), ("HOME", ".")):
+        monkeypatch.setenv(name, value)
+    drawing._font_files.cache_clear()
+    opened: list[object] = []
+    font_of = pytest.importorskip("PIL.ImageFont").FreeTypeFont
+
+    class Watched(font_of):  # type: ignore[misc,valid-type]
+        def __init__(self, font: Any = None, *others: Any, **named: Any) -> None:
+            opened.append(font)
+            super().__init__(font, *others, **named)
+
+    monkeypatch.setattr("PIL.ImageFont.FreeTypeFont", Watched)
+    drawn((300, 300), mark(10, 50, 100, 100))
+    drawing._font_files.cache_clear()
+    assert opened and not any(isinstance(path, str) and not Path(path).is_absolute() for path in opened)
+    assert not any(str(path).startswith(str(tmp_path)) for path in opened)
+
+
+def test_a_label_of_a_megabyte_takes_no_time() -> None:
+    long = "a dog " * 200_000
+    found = [Detection(long, 3, 0.9, 10, 50, 100, 100)] * 1000
+    start = perf_counter()
+    picture = drawing.draw(Image.new("RGB", (640, 480)), found)
+    assert perf_counter() - start < 1
+    label = drawing._shortened(long, drawing._font(12), 600)
+    assert label.endswith("…") and drawing._font(12).getlength(label) <= 600
+    assert drawing._font(12).getlength(f"{label[:-1]}a d…") > 600
+    assert picture.size == (640, 480)
+
+
+@pytest.mark.parametrize("most", [0, 3, 11, 40, 300])
+def test_a_label_is_cut_where_it_no_longer_fits(most: int) -> None:
+    font = drawing._font(12)
+    for text in ("", "i", "a dog and a cat", "猫\n\0é" * 9):
+        made = drawing._shortened(text, font, most)
+        whole = "猫 \\x00é" * 9 if "猫" in text else text
+        cuts = [whole, *(whole[:length] + "…" for length in range(len(whole) - 1, 0, -1)), ""]
+        assert made == next(cut for cut in cuts if font.getlength(cut) <= most)
