@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.pattern import LARGEST, batch_name, shown
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.errors import ShapeError
@@ -24,6 +25,9 @@ class TakesShapes(Protocol):
     """What a `Rearrangement` says of the shapes that it takes."""
 
     axes: tuple[str, ...]
+    in_shape: tuple[Size, ...]
+    result_shape: tuple[Size, ...]
+    steps: tuple[DigitStep, ...]
     domain: Domain
     _refusal: Refusal | None
 
@@ -80,6 +84,20 @@ def refuse_misfit(
     )
     if complaint is not None:
         raise ShapeError(complaint)
+
+
+def refuse_impossible(op: TakesShapes) -> None:
+    """Raise `ShapeError` where every shape that `op` takes has more elements than can be counted.
+
+    >>> from layoutbridge.operations.catalog import op
+    >>> refuse_impossible(op("focus", stride=2**32))
+    Traceback (most recent call last):
+    layoutbridge.errors.ShapeError: focus (stride 4294967296) takes no shape with at most 2^63 - 1 elements
+    """
+    sizes = [*op.in_shape, *op.result_shape, *op.domain.whole, *(size for step in op.steps for size in step.sizes)]
+    largest = max((max(size.coefficient.numerator, size.coefficient.denominator) for size in sizes), default=1)
+    if max(largest, prod(op.domain.divisor(axis) for axis in range(op.rank))) > LARGEST:
+        raise ShapeError(f"{op.label} takes no shape with at most 2^63 - 1 elements")
 
 
 def _axes_complaint(op: TakesShapes, lengths: Lengths, batch_required: bool) -> str | None:

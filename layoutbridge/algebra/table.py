@@ -40,11 +40,13 @@ def _kept_table(digits: Digits) -> NDArray[np.int64]:
 
 def _new_table(digits: Digits, total: int) -> NDArray[np.int64]:
     try:
-        if total * 8 > _memory():  # the system may promise more than it has
+        if total * 8 > machine_memory() // 2:  # the system may promise more than it has
             raise MemoryError
         table = np.empty(total, np.int64)
     except (MemoryError, ValueError):
-        raise ShapeError(f"a table of {total} entries needs {total * 8 / 2**30:.1f} GiB of memory") from None
+        raise ShapeError(
+            f"a table of {total} entries needs {total * 8 / 2**30:.1f} GiB, more than half of this machine's memory"
+        ) from None
     split = len(digits)
     inner = np.zeros(1, np.int64)
     while split and inner.size * digits[split - 1][0] <= _INNER_ENTRIES:
@@ -70,7 +72,7 @@ def _new_table(digits: Digits, total: int) -> NDArray[np.int64]:
 
 
 @cache
-def _memory() -> int:
+def machine_memory() -> int:
     """The machine's memory in bytes, or what no table exceeds where it is not told."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -12,11 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.pattern import shown
 from layoutbridge.errors import MissingFrameworkError, ParameterError
 
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
 FLOAT_NAMES = ("float32", "float16", "bfloat16")
+LARGEST_COUNT = (1 << 31) - 1  # of pictures, threads: what runtimes count in 32 bits
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def installed_version(*distributions: str) -> str | None:
     return None
 
 
-def check_count(what: str, value: int | None, *, may_be_open: bool = False) -> None:
-    """Raise `ParameterError` where `value` is no number of at least 1; None is one where it `may_be_open`.
+def check_count(what: str, value: int | None, *, may_be_open: bool = False, most: int = LARGEST_COUNT) -> None:
+    """Raise `ParameterError` where `value` is no number from 1 to `most`; None is one where it `may_be_open`.
 
     >>> check_count("the batch", None, may_be_open=True)
     """
@@ -73,7 +75,9 @@ def check_count(what: str, value: int | None, *, may_be_open: bool = False) -> N
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         or_none = ", or None to leave it open" if may_be_open else ""
-        raise ParameterError(f"{what} is a number of at least 1{or_none}, not {value!r}")
+        raise ParameterError(f"{what} is a number of at least 1{or_none}, not {shown(value)}")
+    if value > most:
+        raise ParameterError(f"{what} is at most {most:,}, not {shown(value)}")
 
 
 def require(module: str, framework: str, extra: str) -> Any:

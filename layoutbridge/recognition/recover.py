@@ -16,10 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.table import unravel
+from layoutbridge.algebra.table import machine_memory, unravel
+from layoutbridge.errors import ShapeError
 
 Behaviour = Literal["moves elements", "depends on values", "depends on sign", "changes values", "changes shape"]
 Run = Callable[[NDArray[Any]], NDArray[Any]]
+_BYTES_EACH = 48  # of memory, for each element: its position and codes, the input, its copy, the result
 _EXACT_INTEGERS = {"float64": 2**53, "float32": 2**24, "float16": 2**11, "bfloat16": 2**8}
 
 
@@ -41,6 +43,8 @@ class Recovered:
 def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered:
     """Recover what `run` does to an array of `shape` and `dtype`; whatever `run` raises passes through.
 
+    Raises `ShapeError` for a shape that would take more than half of the machine's memory.
+
     >>> found = recover(lambda x: x.T, (2, 3), np.dtype(np.uint8))
     >>> found.table.tolist()
     [0, 3, 1, 4, 2, 5]
@@ -48,6 +52,11 @@ def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered
     'depends on sign'
     """
     total = prod(shape)
+    if (needed := total * _BYTES_EACH) > machine_memory() // 2:  # the system may promise more than it has
+        raise ShapeError(
+            f"recovering at shape {shape} needs {needed / 2**30:.1f} GiB, more than half of this machine's memory: "
+            f"give a smaller shape"
+        )
     base = _codes(dtype)
     table: NDArray[np.int64] | None = None
     positions, weight = np.arange(total), 1

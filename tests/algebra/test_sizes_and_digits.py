@@ -245,5 +245,5 @@ def test_unravel_and_reads_go_beyond_64_bits():
 
 
 def test_a_table_too_large_for_memory_is_refused_in_one_line():
-    with pytest.raises(ShapeError, match=r"a table of \d+ entries needs [\d.]+ GiB of memory"):
+    with pytest.raises(ShapeError, match=r"a table of \d+ entries needs [\d.]+ GiB, more than half of this machine"):
         gather_table(((2**30, 1), (2**30, 2**30)))

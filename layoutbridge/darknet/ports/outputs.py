@@ -22,6 +22,7 @@ from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.primitives import Target, V
 
 HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
+_MOST_STEPS = 10_000  # of a sequence, each written out where a target has no loop for a layer
 INPUT = -1  # as in `Layer.inputs`
 
 
@@ -101,7 +102,7 @@ def check_steps(network: Network, steps: int | None) -> None:
     """Raise `ParameterError` for `steps` of a network that has no recurrent layers, or that are no number above 0."""
     if steps is None:
         return
-    check_count("steps", steps)
+    check_count("steps", steps, most=_MOST_STEPS)
     if not network.has_steps:
         raise ParameterError(
             f"steps={steps} is for recurrent networks, and {network.source} has no recurrent layer: give the steps "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.errors import ParameterError, UnusableInputError, first_line
+from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import DTYPE_NAMES, require
@@ -65,7 +65,12 @@ def save(
         raise ParameterError(f"JAX has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
     lengths = _symbolic(op, (None,) * (op.rank + 1) if shape is None else shape)
     with _wide_numbers(kind):
-        exported = export.export(jax.jit(emit(op)), platforms=_PLATFORMS)(jax.ShapeDtypeStruct(lengths, kind))
+        try:
+            exported = export.export(jax.jit(emit(op)), platforms=_PLATFORMS)(jax.ShapeDtypeStruct(lengths, kind))
+        except OverflowError:  # of a number beside an open length
+            raise ShapeError(
+                f"{op.label}: JAX counts open lengths in 32 bits: give every length of the shape"
+            ) from None
         differentiable = jax.numpy.issubdtype(kind, jax.numpy.inexact)
         content = exported.serialize(vjp_order=1 if differentiable else 0)
     with whole_file(path) as temporary:

@@ -28,6 +28,7 @@ from layoutbridge.algebra.table import gather_table
 NATIVE_DTYPES = ("float32", "float64", "uint8", "int8")
 _VIEWED_DTYPES = ("float32", "float64")  # where SpaceToDepth between two views beats two Transposes
 SPACE_TO_DEPTH_MODE_OPSET = 28
+_MOST_GATHERED = 1 << 20  # positions, which lie in the model's file; beyond, Transposes need none
 _FOCUS, _SPACE_TO_DEPTH = (0, 4, 2, 1, 3), (0, 2, 4, 1, 3)  # digits (a, x, p, w, q): the blocks' columns or rows first
 
 
@@ -84,7 +85,7 @@ def _between_views(
             return (blocks,)
         if move.order == _FOCUS:
             blocks = as_blocks(transpose(DigitStep(move.view, _SPACE_TO_DEPTH)))
-            if blocks is not None:
+            if blocks is not None and blocks.view[1].substitute(known).coefficient * blocks.block**2 <= _MOST_GATHERED:
                 return _focus(plain, blocks, known)
     swaps = swap_chain(move.order)
     return (move,) if swaps is None else block_swaps(move, swaps)
@@ -117,6 +118,8 @@ def _channel_gather(plain: Lowering[Size], move: Move[Size], known: dict[int, Si
         inside = [size.substitute(known) for size in sizes[1:last]]
         if sizes[0] == before and sizes[last] == behind and all(size.is_constant for size in inside):
             lengths = [int(size.coefficient) for size in inside]
+            if prod(lengths) > _MOST_GATHERED:
+                return None
             strides = [prod(lengths[k + 1 :]) for k in range(len(lengths))]
             digits = tuple((lengths[k - 1], strides[k - 1]) for k in move.order[1:last])
             return Move("gather", shape, shape, axis=axis, indices=tuple(gather_table(digits).tolist()))

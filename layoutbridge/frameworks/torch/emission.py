@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, ShapeError
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, require
 from layoutbridge.frameworks.torch.metadata import state_dict_of
@@ -97,7 +97,10 @@ def save(
         if length is None:
             dimension = torch.export.Dim(f"length_{axis}")
             dimensions[axis] = dimension if divisor == 1 else divisor * dimension
-    example = torch.zeros(lengths, dtype=kind)
+    try:
+        example = torch.zeros(lengths, dtype=kind)
+    except RuntimeError:  # PyTorch's, for want of memory
+        raise ShapeError(f"an example of shape {lengths} does not fit into memory: take a smaller shape") from None
     with exporting():
         program = torch.export.export(emit(op), (example,), dynamic_shapes=(dimensions,), strict=False)
     with whole_file(path, partial(state_dict_of, path)) as temporary, exporting():
