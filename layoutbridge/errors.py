@@ -1,5 +1,9 @@
 """Every error that layoutbridge raises on purpose, under one base class; others' errors told in one line.
 
+Whatever values a public function is given, and whatever lies in the files that it reads, it raises these and nothing
+else. An argument of another kind than its annotation says, a list where a path is wanted, may raise Python's own
+`TypeError` or `AttributeError`: such a call would be wrong with any value.
+
 The message always carries the offending numbers and what to do about them; the command line prints it as
 one line (several for a cfg file with several errors) and exits with code 2.
 """
@@ -9,6 +13,7 @@ from collections import Counter
 
 _MOST_PROBLEMS = 20  # of one file in a message
 _MOST_ALIKE = 3
+_MOST_SHOWN = 200  # characters of a value
 _LINE = re.compile(r", line ([0-9]+)")
 
 
@@ -21,14 +26,30 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def shown(value: object) -> str:
+    """`value` as a message shows it: on one line, not too long, and also where Python refuses to print it.
+
+    >>> shown(10**5000), shown("a" * 300)[-20:]
+    ('(too many digits to print)', '... (302 characters)')
+    """
+    try:
+        text = repr(value)
+    except ValueError:
+        return "(too many digits to print)"
+    except Exception:  # somebody else's class
+        return f"(a {type(value).__name__} that cannot be printed)"
+    line = " ".join(visible(text[:_MOST_SHOWN]).split())
+    return line if len(text) <= _MOST_SHOWN else f"{line}... ({len(text)} characters)"
+
+
 class LayoutBridgeError(Exception):
     """Base class: the call, or what it was given, is unusable.
 
-    Its text shows what could steer a terminal as it is written in Python.
+    Its text is one line, and shows what could steer a terminal as it is written in Python.
     """
 
     def __str__(self) -> str:
-        return "\n".join(map(visible, super().__str__().split("\n")))
+        return visible(super().__str__())
 
 
 class PatternError(LayoutBridgeError, ValueError):
@@ -103,7 +124,11 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no such node\\nat graph.cc:12"))
     'no such node'
     """
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+    try:
+        text = str(error)
+    except Exception:  # somebody else's class
+        text = ""
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:300]
 
 
 def class_and_first_line(error: BaseException) -> str:

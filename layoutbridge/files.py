@@ -137,6 +137,12 @@ def _check_name(path: PathLike) -> None:
     ends_as_folder = text.endswith(tuple(filter(None, (os.sep, os.altsep))))
     if Path(text).name in ("", "..", "-") or (ends_as_folder and Path(text).suffix):
         raise UnusableInputError(f"'{text}' is no file name: say where to write")
+    try:
+        os.fsencode(text)
+        if "\0" in text:
+            raise ValueError("embedded null byte")
+    except ValueError as error:  # halves of characters, too
+        raise UnusableInputError(f"cannot write '{text}': {error}") from None
 
 
 def _refuse_anothers(targets: Sequence[Path]) -> None:

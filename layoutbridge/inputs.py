@@ -1,7 +1,8 @@
 """Opening files that nobody vouches for: checked before a byte is read, bounded, every failure one line.
 
 A path that a user or a file names may be anything: missing, a folder, a pipe, a device without end, a name that no file
-can have. What is asked here is asked once, and answered by an error of ours.
+can have. What is asked here is asked once, and answered by an error of ours. A number is no path: Python would take it
+for a file that is open already, and close that.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def file_size(path: PathLike, what: str = "file", *, most: int | None = None, er
 def is_regular_file(path: PathLike) -> bool:
     """Whether a regular file lies at `path`; False, too, for a name that no file can have or out of reach."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return stat.S_ISREG(os.stat(os.fspath(path)).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -67,7 +68,7 @@ def is_regular_file(path: PathLike) -> bool:
 def is_folder(path: PathLike) -> bool:
     """Whether a folder lies at `path`; False, too, for a name that no folder can have or out of reach."""
     try:
-        return stat.S_ISDIR(os.stat(path).st_mode)
+        return stat.S_ISDIR(os.stat(os.fspath(path)).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -75,7 +76,7 @@ def is_folder(path: PathLike) -> bool:
 def exists(path: PathLike) -> bool:
     """Whether anything lies at `path`; False, too, for a name that nothing can have or out of reach."""
     try:
-        os.stat(path)
+        os.stat(os.fspath(path))
     except (OSError, ValueError):
         return False
     return True
@@ -92,7 +93,7 @@ def opened(
     fail = error or UnusableInputError
     file_size(path, what, most=most, error=error)
     try:
-        with open(path, "rb") as file:
+        with open(os.fspath(path), "rb") as file:
             yield file
     except OSError as problem:
         raise fail(f"cannot read '{os.fspath(path)}': {problem.strerror or problem}") from None
@@ -115,7 +116,7 @@ def read_bytes(
                 content += file.read(most + 1 - len(content))
     else:
         try:
-            with open(path, "rb") as file:
+            with open(os.fspath(path), "rb") as file:
                 content = file.read(most + 1)
         except OSError as problem:
             raise fail(f"cannot read '{os.fspath(path)}': {problem.strerror or problem}") from None
@@ -139,7 +140,7 @@ class ReadFile(os.PathLike[str]):
 
 def read_file(path: PathLike) -> PathLike:
     """`path` as that of a file about to be read; as it is where no regular file lies there."""
-    return ReadFile(path, stamp_of(os.stat(path))) if is_regular_file(path) else path
+    return ReadFile(path, stamp_of(os.stat(os.fspath(path)))) if is_regular_file(path) else path
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
@@ -260,7 +261,7 @@ def _from_environment(name: str, usual: float) -> float:
 
 def _status(path: PathLike, what: str, fail: MakeError) -> os.stat_result:
     try:
-        return os.stat(path)
+        return os.stat(os.fspath(path))
     except FileNotFoundError:
         raise fail(f"there is no {what} '{os.fspath(path)}'") from None
     except (OSError, ValueError) as problem:

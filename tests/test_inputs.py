@@ -81,7 +81,7 @@ def test_limits_and_unreadable_files(tmp_path):
 
 def test_errors_show_what_could_steer_a_terminal():
     told = LayoutBridgeError("a\x1b[31mb\x07\u202e\ud800\nc é")
-    assert str(told) == "a\\x1b[31mb\\x07\\u202e\\ud800\nc é"
+    assert str(told) == "a\\x1b[31mb\\x07\\u202e\\ud800\\nc é"
     assert str(CfgError("net.cfg, line 1: \x1b]0;x\x07")) == "net.cfg, line 1: \\x1b]0;x\\x07"
 
 

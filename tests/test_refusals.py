@@ -148,12 +148,9 @@ def loop(*inner: tuple[str, str, str]) -> Callable[[Path], object]:
     def make(folder: Path) -> None:
         from onnx import TensorProto, helper
 
-        kinds: dict[str, tuple[int, list[int] | None]] = {
-            "i": (TensorProto.INT64, []),
-            "c": (TensorProto.BOOL, []),
-            "d": (TensorProto.BOOL, []),
-        }
-        values = {name: helper.make_tensor_value_info(name, *kinds.get(name, (1, None))) for name in "icdvw"}
+        shapes: dict[str, tuple[int, Any]] = {"i": (TensorProto.INT64, [])}
+        shapes |= dict.fromkeys("cd", (TensorProto.BOOL, []))
+        values = {name: helper.make_tensor_value_info(name, *shapes.get(name, (1, None))) for name in "icdvw"}
         nodes = [helper.make_node("Identity", ["c"], ["d"])]
         for operator, taken, given in inner:
             attributes: dict[str, Any] = {"axis": 0} if operator == "Concat" else {}

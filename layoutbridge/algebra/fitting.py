@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from layoutbridge.algebra.digits import DigitStep
-from layoutbridge.algebra.pattern import LARGEST, batch_name, shown
+from layoutbridge.algebra.pattern import LARGEST, batch_name
 from layoutbridge.algebra.sizes import Domain, Size
-from layoutbridge.errors import ShapeError
+from layoutbridge.errors import ShapeError, shown
 
 Lengths = tuple[int | None, ...]
 Refusal = Callable[[tuple[int, ...]], str | None]

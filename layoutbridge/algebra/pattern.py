@@ -23,7 +23,7 @@ from fractions import Fraction
 
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.sizes import ONE, Domain, Size, product, whole_conditions
-from layoutbridge.errors import ParameterError, PatternError
+from layoutbridge.errors import ParameterError, PatternError, shown
 
 LARGEST = 2**63 - 1
 _LONGEST_PATTERN = 4096  # characters: far more than an array's 64 axes need
@@ -52,15 +52,6 @@ def whole_number(value: object, what: str) -> int:
     if isinstance(value, bool) or not 1 <= number <= LARGEST:
         raise ParameterError(f"{what} must be between 1 and 2^63 - 1, not {shown(value)}")
     return number
-
-
-def shown(value: object) -> str:
-    """`value` as a message shows it: not too long, and also where Python refuses to print so many digits."""
-    try:
-        text = repr(value)
-    except ValueError:
-        return "(too many digits to print)"
-    return _cut(text) if len(text) <= 200 else f"{_cut(text)} ({len(text)} characters)"
 
 
 def parse_pattern(pattern: str, lengths: Mapping[str, object]) -> ParsedPattern:

@@ -22,7 +22,7 @@ from layoutbridge.algebra.digits import DigitStep, reduce_chain, same_map
 from layoutbridge.algebra.rearrangement import BoundRearrangement, Rearrangement, bind_unchecked, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import first_difference, gather_table, unravel
-from layoutbridge.errors import PatternError
+from layoutbridge.errors import PatternError, shown
 
 _SHAPES_LISTED = 40_000
 _CHAIN_SHAPES_TRIED = 1_000  # of chains without common digits, which are compared element by element
@@ -85,7 +85,9 @@ def prove(a: Rearrangement, b: Rearrangement) -> Proof:
     """
     for op in (a, b):
         if not isinstance(op, Rearrangement):
-            raise PatternError(f"prove takes two Rearrangements, not {op!r}: lb.op(name) makes one of a catalogue name")
+            raise PatternError(
+                f"prove takes two Rearrangements, not {shown(op)}: lb.op(name) makes one of a catalogue name"
+            )
     names = _labels(a, b)
     if abs(a.rank - b.rank) > 1:
         return _unsettled(f"{names[0]} takes {a.rank} axes and {names[1]} takes {b.rank}: no shape fits both")

@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="What reorg, space-to-depth, pixel-unshuffle and Focus really do, in every framework.",
-    epilog="Exit codes: 0 all holds, 1 a finding, 2 the call or its input is unusable.",
+    epilog="Exit codes: 0 all holds, 1 a finding, 2 the call or its input is unusable, 3 a fault of layoutbridge.",
 )
 
 

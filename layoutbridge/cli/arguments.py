@@ -177,7 +177,7 @@ def loaded_network(
     allow_paths: list[str] | None = None,
 ) -> DarknetNetwork:
     """The network in these files; its warnings go to standard error, and so does progress on long files."""
-    from layoutbridge.cli.printing import errors_console, remark
+    from layoutbridge.cli.printing import errors_console, remark_warnings
     from layoutbridge.darknet import load
     from layoutbridge.report.progress import byte_progress
 
@@ -193,8 +193,7 @@ def loaded_network(
             allow_paths=allow_paths or (),
             progress=progress,
         )
-    for warning in net.warnings:
-        remark(f"warning: {warning}")
+    remark_warnings(net.warnings, net.warnings.left_out)
     return net
 
 

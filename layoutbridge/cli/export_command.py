@@ -11,6 +11,7 @@ from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import NMS_KINDS_TOLD, complete_name, share, whole
 from layoutbridge.cli.network_export import export_network, runtimes
 from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation
+from layoutbridge.cli.overwriting import Force
 from layoutbridge.cli.printing import remark
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
@@ -51,6 +52,7 @@ def export(
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
+    force: Force = False,
     opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx")] = None,
     data_format: Annotated[str | None, _option("channels_last (default) or channels_first", "For keras")] = None,
     shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
@@ -107,13 +109,14 @@ def export(
         "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps,
     }  # fmt: skip
     opset_number = None if opset is None else whole(opset, "--opset")
-    _warn_of_opset(opset_number)
     if (weights or "").lower().endswith(".cfg") and not name.lower().endswith(".cfg"):
         raise ParameterError(f"the cfg comes first: layoutbridge export {weights} {name} ...")
     if not name.lower().endswith(".cfg"):
         why = f"is for a network, and {name!r} is none (its name must end in .cfg)"
         _refuse_given(for_reading | for_networks, why)
-        export_operation(name, to, output, for_operations | {"--opset": opset_number, "--data-format": data_format})
+        chosen = for_operations | {"--opset": opset_number, "--data-format": data_format}
+        export_operation(name, to, output, chosen, force=force)
+        _warn_of_opset(opset_number)
         return
     _refuse_given(for_operations, "is for an operation, not for a network")
     if weights is None:
@@ -137,7 +140,9 @@ def export(
         to=to,
         read=reading,
         options={key: value for key, value in options.items() if value not in (None, False)},
+        force=force,
     )
+    _warn_of_opset(opset_number)
 
 
 def _warn_of_opset(opset: int | None) -> None:

@@ -21,7 +21,8 @@ from layoutbridge.cli.arguments import (
     loaded_network,
     share,
 )
-from layoutbridge.cli.printing import console, errors_console, print_json, print_text, remark
+from layoutbridge.cli.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text, remark
 from layoutbridge.darknet.ports.table import TARGETS
 
 Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
@@ -153,20 +154,26 @@ def detect(
         bool | None,
         typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Find objects in a picture with an exported network, and draw them."""
     from layoutbridge.darknet.detection.detector import detect as find
     from layoutbridge.darknet.detection.detector import read_names
     from layoutbridge.darknet.detection.drawing import draw
+    from layoutbridge.darknet.detection.pictures import open_picture
     from layoutbridge.files import refuse_overwriting
+    from layoutbridge.inputs import is_regular_file
     from layoutbridge.report.networks import show_detections
 
     if output is not None:
         refuse_overwriting(output, [model, picture, *([] if names is None else [names])])
+        ask_before_overwriting([output], force=force)
+    read_once = output is not None and not is_regular_file(picture)  # a pipe
+    given = open_picture(picture) if read_once else picture
     found = find(
         model,
-        picture,
+        given,
         names=None if names is None else read_names(names),
         threshold=share(threshold, "--threshold"),
         nms=share(nms, "--nms"),
@@ -174,9 +181,9 @@ def detect(
         letterbox=letterbox,
     )
     if output is not None:
-        draw(picture, found, output)
+        draw(given, found, output)
         remark(f"wrote {output}: {len(found)} {'detection' if len(found) == 1 else 'detections'} drawn")
     if as_json:
-        print_text(found.to_json(indent=2))
+        print_json_text(found.to_json(indent=2))
     else:
         show_detections(console(), found)

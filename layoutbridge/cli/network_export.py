@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.arguments import loaded_network, target_written
-from layoutbridge.cli.printing import errors_console, remark
+from layoutbridge.cli.overwriting import ask_before_overwriting
+from layoutbridge.cli.printing import errors_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
+from layoutbridge.inputs import is_folder
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.ports.port import Export, Port
@@ -27,12 +29,13 @@ def export_network(
     to: str | None,
     read: Mapping[str, Any],
     options: Mapping[str, Any],
+    force: bool,
 ) -> None:
     """Write the network in `cfg` and `weights` to `output`, and tell what was written.
 
     It is written for the target `to`, else for the one whose runtime the options name, else for the one whose files end
     as `output` does. `read` are the options of reading, `options` those of the target's writer: of either those that
-    were given.
+    were given. With `force` nobody is asked about files that exist.
     """
     from layoutbridge.darknet.detection.detector import read_names
     from layoutbridge.darknet.flavors import told_differences
@@ -44,9 +47,11 @@ def export_network(
     taken = options_of(target.write)
     _refuse_unfit(target, options)
     names = options.get("names")
-    for written in (Path(output), *(target.beside(Path(output)) if Path(output).name else ())):
+    files = (Path(output), *(target.beside(Path(output)) if Path(output).name else ()))
+    for written in files:
         refuse_overwriting(written, [cfg, weights, *([] if names is None else [names])])
     _check_place(target, output)
+    ask_before_overwriting(files, force=force)
     if Path(output).suffix in target.without_outputs:
         for option in ("head", "batch", "every_layer"):
             if option in options:
@@ -111,15 +116,14 @@ def _check_place(target: Port, output: str) -> None:
     elif path.suffix not in target.endings:
         allowed = " or ".join(ending or "have no ending (a folder)" for ending in target.endings)
         raise ParameterError(f"'{output}' must end in {allowed} with --to {target.name}")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
-    if path.is_dir() and (path.suffix or "" not in target.endings or not path.name or any(path.iterdir())):
+    if is_folder(path) and (path.suffix or "" not in target.endings or not path.name or any(path.iterdir())):
         raise UnusableInputError(f"'{output}' is a folder, and not empty or not what is written: name another")
 
 
 def _tell(made: Export) -> None:
-    for warning in made.warnings:
-        remark(f"warning: {warning}")
+    remark_warnings(made.warnings)
     told = ", ".join(filter(None, (made.contents, _told_outputs(made))))
     remark(f"wrote {' and '.join(map(str, made.files))}: {told}")
     if made.states:

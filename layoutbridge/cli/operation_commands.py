@@ -24,7 +24,8 @@ from layoutbridge.cli.arguments import (
     refuse_unused,
     whole_shape,
 )
-from layoutbridge.cli.printing import console, errors_console, print_json, print_text
+from layoutbridge.cli.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.table import FRAMEWORKS
 
@@ -64,7 +65,7 @@ def verify(
     with framework_progress(errors_console()) as progress:
         result = run_verification(listed(frameworks, "--frameworks"), listed(ops, "--ops"), progress=progress)
     if as_json:
-        print_text(result.to_json())
+        print_json_text(result.to_json())
     else:
         show_verification(console(), result)
     if not result.ok:
@@ -81,11 +82,12 @@ def table(
     form: Annotated[
         TableFormat | None, typer.Option("--format", help="(default: by the file's ending)", show_default=False)
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Print or write a gather table: which input position each place of the result reads."""
     from layoutbridge.files import whole_file
-    from layoutbridge.report.tables import format_of, table_bytes
+    from layoutbridge.report.tables import format_of, write_table
     from layoutbridge.report.terminal import show_table
 
     operation, lengths = operation_named(name, stride, groups), whole_shape(shape)
@@ -97,12 +99,12 @@ def table(
         return
     if chosen is None:
         raise ParameterError(f"'{output}' tells no format: end it in .npy, .csv, .json or .c, or give --format")
-    content = table_bytes(operation, lengths, chosen)
-    if output in (None, "-"):
-        sys.stdout.buffer.write(content)
+    if output is None or output == "-":
+        write_table(sys.stdout.buffer, operation, lengths, chosen)
         return
-    with whole_file(str(output)) as temporary:
-        temporary.write_bytes(content)
+    ask_before_overwriting([output], force=force)
+    with whole_file(output) as temporary, temporary.open("wb") as file:
+        write_table(file, operation, lengths, chosen)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.arguments import open_shape, operation_named, target_written
+from layoutbridge.cli.overwriting import ask_before_overwriting
 from layoutbridge.cli.printing import remark
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 OPERATION_TARGETS = tuple(name for known in FRAMEWORKS for name in names_of(known))
 
 
-def export_operation(name: str, to: str | None, output: str, given: Mapping[str, Any]) -> None:
+def export_operation(name: str, to: str | None, output: str, given: Mapping[str, Any], *, force: bool) -> None:
     """Write the operation called `name` for the framework `to`, or for the one that `output` ends as, and tell it.
 
-    `given` are the options of the command line that operations take, None where they were left out.
+    `given` are the options of the command line that operations take, None where they were left out. With `force`
+    nobody is asked about a file that exists.
     """
     from layoutbridge.frameworks import export
 
@@ -30,6 +32,7 @@ def export_operation(name: str, to: str | None, output: str, given: Mapping[str,
     options = {key: value for key, value in options.items() if value is not None}
     _refuse_unfit(record, to, options)
     shape = given["--shape"]
+    ask_before_overwriting([output], force=force)
     export(operation, record.name, output, shape=None if shape is None else open_shape(shape), **options)
     remark(f"wrote {output}: {operation.label} for {to}")
 

@@ -206,7 +206,8 @@ class DarknetNetwork:
 
     def refuse_overwriting(self, path: str | os.PathLike[str], port: Port) -> None:
         """Raise `UnusableInputError` where writing `path` for `port` would replace what the network was read from."""
-        for written in (Path(path), *port.beside(Path(path))):
+        refuse_overwriting(path, self.sources.values())
+        for written in port.beside(Path(path)):
             refuse_overwriting(written, self.sources.values())
 
     def flavor_differences(self) -> tuple[FlavorDifference, ...]:

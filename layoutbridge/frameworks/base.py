@@ -12,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.pattern import shown
-from layoutbridge.errors import MissingFrameworkError, ParameterError
+from layoutbridge.errors import MissingFrameworkError, ParameterError, shown
 
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")

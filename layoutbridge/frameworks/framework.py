@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, shown
 from layoutbridge.frameworks.base import Layout, Runnable
 
 Function = Callable[..., Any]
@@ -88,4 +88,4 @@ def refuse_unknown(what: str, function: Function, options: Iterable[str]) -> Non
     known = options_of(function)
     for option in options:
         if option not in known:
-            raise ParameterError(f"{what} takes no {option!r}; it takes {', '.join(known) or 'no options'}")
+            raise ParameterError(f"{what} takes no {shown(option)}; it takes {', '.join(known) or 'no options'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from layoutbridge.errors import UnknownNameError
+from layoutbridge.errors import UnknownNameError, shown
 
 if TYPE_CHECKING:
     from layoutbridge.frameworks.framework import Framework
@@ -37,7 +37,7 @@ def framework(name: str) -> Framework:
     """
     known = next((known for known in FRAMEWORKS if name in names_of(known)), None)
     if known is None:
-        raise UnknownNameError(f"no framework is called {name!r}; there are {', '.join(FRAMEWORKS)}")
+        raise UnknownNameError(f"no framework is called {shown(name)}; there are {', '.join(FRAMEWORKS)}")
     record: Framework = import_module(f"layoutbridge.frameworks.{known}.record").RECORD
     return record
 

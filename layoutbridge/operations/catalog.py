@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnknownNameError
+from layoutbridge.errors import ParameterError, UnknownNameError, shown
 from layoutbridge.operations.entries import BUILTIN
 from layoutbridge.operations.entry import CatalogEntry
 
@@ -31,9 +31,10 @@ def entry(name: str) -> CatalogEntry:
     found = _registry.get(name) if isinstance(name, str) else None
     if found is not None:
         return found
-    near = get_close_matches(str(name)[:80], catalog(), n=3, cutoff=0.5) or sorted(_registry)
+    near = get_close_matches(name[:80], catalog(), n=3, cutoff=0.5) if isinstance(name, str) else []
+    near = near or sorted(_registry)
     listed = " or ".join(near) if len(near) <= 3 else ", ".join(near)
-    raise UnknownNameError(f"no operation is called {str(name)[:80]!r}; did you mean {listed}?")
+    raise UnknownNameError(f"no operation is called {shown(name)}; did you mean {listed}?")
 
 
 def op(name: str, /, **parameters: int) -> Rearrangement:
@@ -62,7 +63,7 @@ def register(
     >>> unregister("column_major_blocks")
     """
     if not isinstance(name, str) or not name.isidentifier():
-        raise ParameterError(f"a name has letters, digits and underscores, not {name!r}")
+        raise ParameterError(f"a name has letters, digits and underscores, not {shown(name)}")
     taken = ParameterError(f"{name} is in the catalogue already: choose another name")
     if name in _registry:
         raise taken

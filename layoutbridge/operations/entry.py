@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MappingProxyType
 
-from layoutbridge.algebra.pattern import shown, whole_number
+from layoutbridge.algebra.pattern import whole_number
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, shown
 
 NO_PARAMETERS: Mapping[str, int] = MappingProxyType({})
 LETTERS: Mapping[str, str] = MappingProxyType({"stride": "s", "groups": "g"})  # others go by their own names

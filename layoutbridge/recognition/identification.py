@@ -20,7 +20,7 @@ from layoutbridge.algebra.proof import prove
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import unravel
-from layoutbridge.errors import ParameterError, ShapeError
+from layoutbridge.errors import ParameterError, ShapeError, shown
 from layoutbridge.recognition.calling import as_array_function
 from layoutbridge.recognition.loading import load_target
 from layoutbridge.recognition.naming import Match, matches
@@ -30,6 +30,7 @@ Kind = Literal[
     "permutation", "drops or repeats", "depends on values", "depends on sign", "changes values", "changes shape"
 ]
 _SHOWN = 4
+_MOST_AXES = 64  # what NumPy has
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -119,11 +120,11 @@ def _checked_shape(shape: Sequence[int] | None, what: str) -> tuple[int, ...]:
     if shape is None:
         raise ParameterError(f"{what} is identified at one shape: give shape=(1, 64, 26, 26), or --shape 1,64,26,26")
     try:
-        lengths = tuple(whole_number(length, f"every length in shape {tuple(shape)}") for length in shape)
+        lengths = tuple(whole_number(length, f"every length in shape {shown(shape)}") for length in shape)
     except TypeError:
-        raise ShapeError(f"a shape is a list of whole numbers, not {shape!r}") from None
-    if not lengths or prod(lengths) > LARGEST:
-        raise ShapeError(f"shape {lengths} must have from 1 to 2^63 - 1 elements")
+        raise ShapeError(f"a shape is a list of whole numbers, not {shown(shape)}") from None
+    if not 1 <= len(lengths) <= _MOST_AXES or prod(lengths) > LARGEST:
+        raise ShapeError(f"shape {shown(lengths)} must have 1 to {_MOST_AXES} axes, and 2^63 - 1 elements at most")
     return lengths
 
 

@@ -16,14 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import UnusableInputError, first_line
-from layoutbridge.inputs import opened
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line
+from layoutbridge.inputs import opened, refuse_costly
 
 _PIECE = 1 << 20  # characters of a line that are taken at once
 _CUT = "\0"  # what no text holds
 _MOST_AXES = 64  # what NumPy has
 _LARGEST_JSON = 1 << 28  # bytes
-_FREE = 240_000_000  # bytes of memory that reading JSON may take beside four times the file's size
 # Bytes of memory that what begins or ends with a character takes in Python, at most.
 _OBJECT_SIZES = MappingProxyType({",": 56, "[": 120, "{": 300, '"': 60})
 
@@ -31,7 +30,7 @@ _OBJECT_SIZES = MappingProxyType({",": 56, "[": 120, "{": 300, '"': 60})
 def read_table(path: str | os.PathLike[str]) -> NDArray[Any]:
     """The integers in a .npy, .csv or .json file; raises `UnusableInputError` with the reason for any other content.
 
-    It takes at most four times the file's size and 300 MB of memory; JSON that would take more is refused.
+    It takes no more memory than `inputs.memory_allowed` says; JSON that would take more is refused.
     """
     name = os.fspath(path)
     with opened(path, "table") as file:
@@ -39,6 +38,8 @@ def read_table(path: str | os.PathLike[str]) -> NDArray[Any]:
             raise UnusableInputError(f"'{name}' is empty")
         try:
             return READERS[Path(name).suffix.lower()](file)
+        except LayoutBridgeError:
+            raise
         except (ValueError, EOFError, RecursionError, MemoryError, OverflowError, csv.Error) as error:
             raise UnusableInputError(f"'{name}' is no table of integers: {first_line(error)}") from None
 
@@ -103,8 +104,7 @@ def _read_json(file: BinaryIO) -> NDArray[Any]:
     del content
     needed = len(text) * (1 if text.isascii() else 4)
     needed += sum(each * text.count(mark) for mark, each in _OBJECT_SIZES.items())
-    if needed > 4 * size + _FREE:
-        raise ValueError(f"read as JSON it would take {needed:,} bytes of memory: write it as .npy")
+    refuse_costly(needed, size, f"'{file.name}'")
     value = json.loads(text)
     if isinstance(value, dict):
         if "table" not in value:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import unravel
-from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, class_and_first_line
+from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, class_and_first_line, shown
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, numpy_dtype
 from layoutbridge.frameworks.framework import Framework
 from layoutbridge.frameworks.table import FRAMEWORKS, framework
@@ -99,7 +99,7 @@ def verify(
     records = {record.name: record for record in map(framework, chosen)}
     for dtype in dtypes:
         if dtype not in DTYPE_NAMES:
-            raise ParameterError(f"no dtype {dtype!r} is verified; there are {', '.join(DTYPE_NAMES)}")
+            raise ParameterError(f"no dtype {shown(dtype)} is verified; there are {', '.join(DTYPE_NAMES)}")
     for stride in strides:
         op("space_to_depth", stride=stride)  # raises for a stride that is none
     rows: list[Row] = []
@@ -111,7 +111,7 @@ def verify(
 def _as_names(names: Sequence[str], what: str) -> Sequence[str]:
     """The names, each once; `ParameterError` where there are none."""
     if not isinstance(names, str | Sequence | set) or not names:
-        raise ParameterError(f"{what} must name at least one, or be left out for all, not {names!r}")
+        raise ParameterError(f"{what} must name at least one, or be left out for all, not {shown(names)}")
     return list(dict.fromkeys([names] if isinstance(names, str) else names))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 
@@ -56,4 +57,4 @@ def step_progress(console: Console, what: str) -> Iterator[Callable[[str], None]
     columns = (TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=None)
-        yield lambda step: bars.update(task, description=f"{what}: {step}")
+        yield lambda step: bars.update(task, description=escape(f"{what}: {step}"))

@@ -163,7 +163,7 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--to", "onnx", "--data-format", "channels_last"], "--data-format is for --to keras"),
         ([CFG, WEIGHTS, "--to", "onnx", "--half", "--winograd"], "half"),
         ([CFG, WEIGHTS, "--to", "onnx", "--dynamic-size", "--winograd"], "size"),
-        ([CFG, WEIGHTS, "--to", "torch", "--batch", "99999999999", "-o", "net.pt2"], "does not fit into memory"),
+        ([CFG, WEIGHTS, "--to", "torch", "--batch", "1999999999", "-o", "net.pt2"], "does not fit into memory"),
         ([CFG, WEIGHTS, "--to", "torch", "--head", "raw", "-o", "a.safetensors"], "--head is for programs (.pt2)"),
         ([CFG, WEIGHTS, "--to", "onnx", "-o", "net.tflite"], "'net.tflite' must end in .onnx"),
         ([CFG, WEIGHTS, "--to", "keras", "-o", "nowhere/net.keras"], "there is no such folder"),

@@ -159,3 +159,12 @@ def test_reading_costs_four_times_the_size_and_300_mb_at_most(tmp_path, ending, 
     done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 4 * size + 300_000_000
     assert done.stderr.count("\n") <= 1
+
+
+def test_json_that_would_take_more_says_which_limit_to_lift(tmp_path, monkeypatch):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps([[k] for k in range(20_000)]))
+    assert read_table(path).shape == (20_000, 1)
+    monkeypatch.setenv("LAYOUTBRIDGE_MEGABYTES", "1")
+    with pytest.raises(UnusableInputError, match=r"would take \d+ MB of memory .* set LAYOUTBRIDGE_MEGABYTES=\d+$"):
+        read_table(path)

@@ -32,7 +32,7 @@ from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, He
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, shown
 from layoutbridge.inputs import read_json, too_slow
 
 Rows = NDArray[np.float32]
@@ -398,14 +398,14 @@ def distance_exponent(kind: str, beta: float) -> float | None:
     (0.6, 0.9, None)
     """
     if kind not in NMS_KINDS:
-        raise ParameterError(f"no suppression is called {kind!r}; there is {', '.join(NMS_KINDS)}")
+        raise ParameterError(f"no suppression is called {shown(kind)}; there is {', '.join(NMS_KINDS)}")
     return {"greedynms": _GREEDY_EXPONENT, "diounms": beta}.get(kind)
 
 
 def check_share(what: str, value: float) -> None:
     """Raise `ParameterError` for what is no number from 0 to 1; `what` names it."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise ParameterError(f"{what} must be a number from 0 to 1, not {value!r}")
+        raise ParameterError(f"{what} must be a number from 0 to 1, not {shown(value)}")
 
 
 def _to_the_front(full: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -30,7 +30,7 @@ from layoutbridge.darknet.detection.boxes import check_share, distance_exponent,
 from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
-from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, shown
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
 HeadLayout = Literal["boxes", "yolov5", "yolov8"]
@@ -73,7 +73,7 @@ def append_head(
     of open size; and `UnknownNameError` for a layout.
     """
     if layout not in HEAD_LAYOUTS:
-        raise UnknownNameError(f"no layout of boxes is called {layout!r}; there is {', '.join(HEAD_LAYOUTS)}")
+        raise UnknownNameError(f"no layout of boxes is called {shown(layout)}; there is {', '.join(HEAD_LAYOUTS)}")
     heads = head_layers(network)
     scale = (1.0, 1.0) if layout == "boxes" else (float(network.width), float(network.height))
     boxes, told, sure, scores, probabilities = [], [], [], [], []

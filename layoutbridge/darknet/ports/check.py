@@ -25,7 +25,7 @@ from layoutbridge.darknet.reference import forward, run_sequence
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.kinds import Cost, L2norm
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError
+from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError, shown
 from layoutbridge.frameworks.base import check_count, installed_version
 
 _STEPS = 3  # of a random sequence: the state is zeros in the first, and its own result's in the third
@@ -171,7 +171,7 @@ def check_network(
     for kind in forms:
         having = form_names(kind)
         if not having:
-            raise UnknownNameError(f"no target computes in {kind!r}")
+            raise UnknownNameError(f"no target computes in {shown(kind)}")
         named.append(having[0])
         wanted += having
     runners = {full_name(name): runner_named(name, with_reference=False) for name in wanted}

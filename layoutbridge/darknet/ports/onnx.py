@@ -41,7 +41,7 @@ from layoutbridge.darknet.ports.port import (
 from layoutbridge.darknet.ports.provenance import file_sha256, origin
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.files import Progress
 from layoutbridge.frameworks.onnx.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
@@ -303,9 +303,13 @@ def _hashes(pool: ThreadPoolExecutor, sources: Mapping[str, str | os.PathLike[st
 
 
 def _check_names(network: Network, names: Sequence[str] | None) -> None:
-    """Raise `ParameterError` where there are fewer or more names than a detector has classes."""
+    """Raise `ParameterError` where there are more or fewer names than a detector has classes, or one is no text."""
     if names is None:
         return
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"the names hold {shown(error.object[error.start])}, half of a character") from None
     for layer in network.layers:
         if isinstance(layer.settings, Head) and len(names) != layer.settings.classes:
             raise ParameterError(

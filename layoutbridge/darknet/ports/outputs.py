@@ -17,7 +17,7 @@ from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression, append_head
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, UnknownNameError
+from layoutbridge.errors import ParameterError, UnknownNameError, shown
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.primitives import Target, V
 
@@ -95,7 +95,7 @@ def output_name(network: Network, index: int) -> str:
 def check_head(head: str) -> None:
     """Raise `UnknownNameError` for a head that there is not."""
     if head not in HEADS:
-        raise UnknownNameError(f"no head is called {head!r}; there is {', '.join(HEADS)}")
+        raise UnknownNameError(f"no head is called {shown(head)}; there is {', '.join(HEADS)}")
 
 
 def check_steps(network: Network, steps: int | None) -> None:

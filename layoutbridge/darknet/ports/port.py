@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.reading.fitting import floats_of
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, State
-from layoutbridge.errors import ShapeError
+from layoutbridge.errors import ShapeError, shown
 from layoutbridge.inputs import refuse_costly
 
 _FLOAT32_BYTES, _FLOAT64_BYTES = 4, 8
@@ -137,7 +137,10 @@ def checked_sequence(network: Network, x: NDArray[Any]) -> NDArray[Any]:
 
 def _checked(network: Network, x: NDArray[Any], leading: str) -> NDArray[Any]:
     """x as an array with the axes `leading`, a letter each, in front of the network's own."""
-    array, count = np.asarray(x), len(leading)
+    try:
+        array, count = np.asarray(x), len(leading)
+    except ValueError:  # lists of other lengths side by side
+        raise ShapeError(f"the input must be an array, not {shown(x)}") from None
     if array.shape[count:] != network.in_shape or 0 in array.shape[:count]:
         wanted = ", ".join([*leading, *map(str, network.in_shape)])
         raise ShapeError(f"the input must be [{wanted}], not {list(array.shape)}")

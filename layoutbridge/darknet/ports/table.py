@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.errors import UnknownNameError
+from layoutbridge.errors import UnknownNameError, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def port(name: str) -> Port:
     """
     known = _known(name)
     if known not in TARGETS:
-        raise UnknownNameError(f"a network is written for {', '.join(TARGETS)}, not for {name!r}")
+        raise UnknownNameError(f"a network is written for {', '.join(TARGETS)}, not for {shown(name)}")
     record: Port = import_module(f"layoutbridge.darknet.ports.{known}").PORT
     return record
 
@@ -76,7 +76,7 @@ def runner(name: str, *, with_reference: bool = True) -> Runner:
     known = _known(name)
     if known not in runners:
         kind = "framework" if with_reference else "target"
-        raise UnknownNameError(f"no {kind} is called {name!r}; there is {', '.join(runners)}")
+        raise UnknownNameError(f"no {kind} is called {shown(name)}; there is {', '.join(runners)}")
     return runners[known]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from layoutbridge.darknet.structure.settings import Flavor
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, shown
 
 ORIGINAL_ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -60,7 +60,11 @@ def checked_activations(chosen: Mapping[str, str], flavor: Flavor) -> Mapping[st
     """
     for name, meaning in chosen.items():
         if name in known_activations(flavor):
-            raise ParameterError(f"activation {name!r} has a meaning of its own: only unknown names can be given one")
+            raise ParameterError(
+                f"activation {shown(name)} has a meaning of its own: only unknown names can be given one"
+            )
         if meaning not in ACTIVATIONS:
-            raise ParameterError(f"activation {name!r} cannot mean {meaning!r}; there is {', '.join(ACTIVATIONS)}")
+            raise ParameterError(
+                f"activation {shown(name)} cannot mean {shown(meaning)}; there is {', '.join(ACTIVATIONS)}"
+            )
     return MappingProxyType(dict(chosen))

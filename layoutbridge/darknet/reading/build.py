@@ -17,7 +17,7 @@ from layoutbridge.darknet.structure.kinds import Empty, Shortcut
 from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
 from layoutbridge.darknet.structure.noted import Collected
 from layoutbridge.darknet.structure.settings import Activated, Flavor, words
-from layoutbridge.errors import CfgError, ParameterError
+from layoutbridge.errors import CfgError, ParameterError, shown
 
 # Options that Darknet reads and that change nothing outside training: of every layer, and of [net]. Those of one kind
 # of layer are its `training_options`. Those of both forks stand together: a key of the other's training does no harm.
@@ -68,7 +68,7 @@ def build_network(
     """
     net, *rest = sections
     if upto is not None and not 1 <= upto <= len(rest):
-        raise ParameterError(f"upto={upto} must be between 1 and the {len(rest)} layers of {net.source}")
+        raise ParameterError(f"upto={shown(upto)} must be between 1 and the {len(rest)} layers of {net.source}")
     kept = rest[:upto]
     findings = Findings(Collected(warnings), [*net.faults])
     if not kept:
@@ -152,7 +152,9 @@ def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:
     inputs = options.integer("inputs", 0, least=0)
     if size is not None:
         if channels == 0 and not options.doubtful:
-            raise ParameterError(f"size={size} cannot be set: the input of {options.section.source} is no picture")
+            raise ParameterError(
+                f"size={shown(size)} cannot be set: the input of {options.section.source} is no picture"
+            )
         width, height = _checked_size(size)
         inputs = 0
     shape: Shape = (channels, height, width) if height and width and channels else (inputs,)
@@ -172,8 +174,8 @@ def _input_shape(options: Options, size: tuple[int, int] | None) -> Shape:
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     try:
         width, height = (int(length) for length in size)
-    except (TypeError, ValueError):
-        raise ParameterError(f"size is (width, height), not {size!r}") from None
-    if min(width, height) < 1:
-        raise ParameterError(f"size is a width and a height from 1 on, not {size!r}")
+    except (TypeError, ValueError, OverflowError):
+        raise ParameterError(f"size is (width, height), not {shown(size)}") from None
+    if min(width, height) < 1 or max(width, height) > LARGEST_COUNT:
+        raise ParameterError(f"size is a width and a height from 1 to {LARGEST_COUNT:,}, not {shown(size)}")
     return width, height

@@ -23,7 +23,7 @@ from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Option, Section, place_in
 from layoutbridge.darknet.structure.noted import Collected, Warnings
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
-from layoutbridge.errors import CfgError, ParameterError
+from layoutbridge.errors import CfgError, ParameterError, shown
 from layoutbridge.inputs import read_bytes
 
 LARGEST_CFG = 4 << 20  # bytes; the largest cfg of either fork has some fifty thousand
@@ -57,7 +57,7 @@ def check_flavor(flavor: str) -> Flavor:
     for known in FLAVORS:
         if flavor == known:
             return known
-    raise ParameterError(f"flavor is {' or '.join(map(repr, FLAVORS))}, not {flavor!r}")
+    raise ParameterError(f"flavor is {' or '.join(map(repr, FLAVORS))}, not {shown(flavor)}")
 
 
 def read_cfg(path: str | os.PathLike[str], *, flavor: Flavor = "alexey") -> tuple[tuple[Section, ...], Warnings]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
+from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import DTYPE_NAMES, require
@@ -62,7 +62,7 @@ def save(
     except TypeError:
         kind = None
     if kind is None or kind.kind in "OSUMm":
-        raise ParameterError(f"JAX has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
+        raise ParameterError(f"JAX has no dtype {shown(dtype)}; it has {', '.join(DTYPE_NAMES)} and more")
     lengths = _symbolic(op, (None,) * (op.rank + 1) if shape is None else shape)
     with _wide_numbers(kind):
         try:

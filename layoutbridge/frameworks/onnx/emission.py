@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from layoutbridge.algebra.fitting import read_open_lengths, refuse_misfit
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError
+from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
 from layoutbridge.frameworks.onnx.moves import fastest_lowering
@@ -113,7 +113,7 @@ def runnables(stride: int, entries: Iterable[Rearrangement]) -> Iterable[Runnabl
 def _known_dtype(dtype: str) -> str:
     name = getattr(dtype, "name", dtype)
     if name not in ELEM_TYPES:
-        raise ParameterError(f"no ONNX model is written for dtype {name!r}; there are {', '.join(ELEM_TYPES)}")
+        raise ParameterError(f"no ONNX model is written for dtype {shown(name)}; there are {', '.join(ELEM_TYPES)}")
     return str(name)
 
 
@@ -129,7 +129,7 @@ def _known_opset(opset: int, dtype: str) -> int:
     if not lowest <= number <= highest:
         of = f" for {dtype}" if lowest != LOWEST_OPSET else ""
         span = f"from {lowest} to {highest} (onnx {onnx.__version__})"
-        raise ParameterError(f"the opset{of} must be {span}, not {opset!r}")
+        raise ParameterError(f"the opset{of} must be {span}, not {shown(opset)}")
     return number
 
 
@@ -147,7 +147,7 @@ def _read_shape(op: Rearrangement, shape: OpenShape | None) -> tuple[tuple[str, 
             known[axis] = length
         elif isinstance(given, str):
             if not given.isidentifier():
-                raise ShapeError(f"{op.label}: a dynamic axis is None or a name, not {given!r}")
+                raise ShapeError(f"{op.label}: a dynamic axis is None or a name, not {shown(given)}")
             names[axis] = given
     return tuple(names), known
 

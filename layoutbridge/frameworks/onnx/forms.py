@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layoutbridge.errors import UnknownNameError
+from layoutbridge.errors import UnknownNameError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +37,5 @@ def forms_for(runtime: str | None) -> Forms:
     if runtime is None:
         return PLAIN
     if runtime not in RUNTIMES:
-        raise UnknownNameError(f"no runtime of ONNX models is called {runtime!r}; there is {', '.join(RUNTIMES)}")
+        raise UnknownNameError(f"no runtime of ONNX models is called {shown(runtime)}; there is {', '.join(RUNTIMES)}")
     return RUNTIMES[runtime]

@@ -15,7 +15,7 @@ from typing import Any
 import onnx
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.graph import GraphBuilder
@@ -83,7 +83,7 @@ class OnnxTarget:
         highest = onnx.defs.onnx_opset_version()
         if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
             span = f"from {LOWEST_OPSET} to {highest} (onnx {onnx.__version__})"
-            raise ParameterError(f"the opset must be {span}, not {opset!r}")
+            raise ParameterError(f"the opset must be {span}, not {shown(opset)}")
         check_count("the batch", batch, may_be_open=True)
         check_count("steps", steps, may_be_open=True)
         if open_size and len(in_shape) != 3:

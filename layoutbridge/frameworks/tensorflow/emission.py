@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Layout, Runnable
 from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS
@@ -85,7 +85,7 @@ def save(
     try:
         kind = keras.backend.standardize_dtype(dtype)
     except ValueError:
-        raise ParameterError(f"Keras has no dtype {dtype!r}") from None
+        raise ParameterError(f"Keras has no dtype {shown(dtype)}") from None
     layer = emit(op, data_format=data_format)
     inputs = keras.Input(_open_lengths(op, shape, data_format), dtype=kind)
     model = keras.Model(inputs, layer(inputs), name=op.name or "rearrangement")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, ShapeError
+from layoutbridge.errors import ParameterError, ShapeError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, require
 from layoutbridge.frameworks.torch.metadata import state_dict_of
@@ -82,7 +82,7 @@ def save(
         raise ParameterError("an exported program needs a shape: give shape (--shape 1,64,26,26, or N,64,H,W)")
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype):
-        raise ParameterError(f"PyTorch has no dtype {dtype!r}; it has {', '.join(DTYPE_NAMES)} and more")
+        raise ParameterError(f"PyTorch has no dtype {shown(dtype)}; it has {', '.join(DTYPE_NAMES)} and more")
     if Path(path).suffix != ".pt2":
         raise ParameterError(f"'{path}' must end in .pt2, the ending of exported programs")
     read_open_lengths(op, shape)

@@ -405,8 +405,8 @@ def test_what_run_tflite_refuses(tmp_path):
     with pytest.raises(ParameterError, match="threads is a number of at least 1, not 0"):
         run_tflite(tmp_path / "net.tflite", x, threads=0)
     (tmp_path / "broken.tflite").write_bytes(b"nothing")
-    for name in ("broken", "none"):
-        with pytest.raises(UnusableInputError, match="LiteRT cannot load"):
+    for name, told in (("broken", "LiteRT cannot load"), ("none", "there is no file")):
+        with pytest.raises(UnusableInputError, match=told):
             run_tflite(tmp_path / f"{name}.tflite", x)
 
 
