@@ -21,6 +21,8 @@ from layoutbridge.errors import PatternError, ShapeError
 
 _ndarray = np.ndarray  # looked up on every call
 Copier = Callable[..., NDArray[Any]]
+ParameterValue = int | str | tuple[int, ...]
+Parameters = tuple[tuple[str, ParameterValue], ...]
 _SHAPES_KEPT = 256
 
 
@@ -88,7 +90,7 @@ class Rearrangement:
     steps: tuple[DigitStep, ...]  # normalized; one unless a chain has no common digits
     domain: Domain  # which shapes fit
     name: str | None
-    parameters: tuple[tuple[str, int], ...]  # what the catalogue entry was built with
+    parameters: Parameters  # what the catalogue entry was built with
     source_pattern: str | None
     _refusal: Refusal | None
     _bound: dict[tuple[int, ...], BoundRearrangement]  # at the shapes met so far
@@ -134,9 +136,7 @@ class Rearrangement:
         )
         return made
 
-    def named(
-        self, name: str, parameters: tuple[tuple[str, int], ...] = (), refusal: Refusal | None = None
-    ) -> Rearrangement:
+    def named(self, name: str, parameters: Parameters = (), refusal: Refusal | None = None) -> Rearrangement:
         """The same rearrangement under a name, with the parameters behind it, for errors and reports to quote.
 
         `refusal(shape)` may add to the error for a shape that does not fit: what the original code does there.
@@ -168,7 +168,7 @@ class Rearrangement:
     @property
     def label(self) -> str:
         """Its name with its parameters, `darknet_reorg (stride 2)`, or its pattern where it has no name."""
-        values = ", ".join(f"{name} {value}" for name, value in self.parameters)
+        values = ", ".join(f"{name} {told(value)}" for name, value in self.parameters)
         return f"{self.name} ({values})" if self.name and values else self.name or f"'{self.pattern}'"
 
     @property
@@ -328,6 +328,15 @@ class Rearrangement:
             self._copiers.clear()
         self._copiers[x.shape, x.dtype] = copier, bound.out_shape
         return copier, bound.out_shape
+
+
+def told(value: ParameterValue) -> str:
+    """A parameter's value as labels and messages show it.
+
+    >>> told((2, 4)), told(3), told("RGGB")
+    ('2×4', '3', 'RGGB')
+    """
+    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _chained(copiers: Sequence[Copier]) -> Copier:

@@ -15,7 +15,7 @@ from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.factorization import Factorization, factorize, table_array
 from layoutbridge.algebra.pattern import LARGEST, whole_number
 from layoutbridge.algebra.proof import prove
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import ParameterError, ShapeError
@@ -56,9 +56,9 @@ class Identification:
         return tuple(dict.fromkeys(match.name for match in self.matches))
 
     @property
-    def parameters(self) -> Mapping[str, int]:
-        """Stride or groups of the names: of each parameter the first value that fits."""
-        values: dict[str, int] = {}
+    def parameters(self) -> Mapping[str, ParameterValue]:
+        """Stride, groups and the like of the names: of each parameter the first value that fits."""
+        values: dict[str, ParameterValue] = {}
         for match in self.matches:
             for name, value in match.parameters.items():
                 values.setdefault(name, value)

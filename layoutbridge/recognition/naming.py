@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, told
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog, op
 from layoutbridge.operations.entry import CatalogEntry
+from layoutbridge.operations.parameters import Form
 from layoutbridge.recognition.parameters import fitting_parameters
 
 
@@ -19,7 +20,7 @@ class Match:
     """A catalogue name that fits, with the parameters at which it does."""
 
     name: str
-    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict, hash=False)
 
     @property
     def op(self) -> Rearrangement:
@@ -27,24 +28,36 @@ class Match:
         return op(self.name, **self.parameters)
 
     def __str__(self) -> str:
-        values = ", ".join(f"{name} {value}" for name, value in self.parameters.items())
+        values = ", ".join(f"{name} {told(value)}" for name, value in self.parameters.items())
         return f"{self.name} ({values})" if values else self.name
 
 
 def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
     """Every entry that has these digits at `in_shape`, and gives `out_shape` where that is known.
 
-    The parameters are searched from 2 up (at 1 every space and depth operation moves nothing): each entry's own domain
-    says which of them suit the shape. `digits` are normalized, as `factorize` gives them.
+    The usual forms first, the others where none of them fits. Numbers are searched from 2 up (at 1 every space and
+    depth operation moves nothing): each form's own domain says which of them suit the shape. `digits` are normalized,
+    as `factorize` gives them.
 
     >>> [str(match) for match in matches(((2, 1), (3, 2)), (6, 1, 1), (6, 1, 1))]
     ['channel_shuffle (groups 3)']
     """
+    usual = [(entry, entry.forms[0]) for entry in catalog().values()]
+    others = [(entry, form) for entry in catalog().values() for form in entry.forms[1:]]
+    return _matching(usual, digits, in_shape, out_shape) or _matching(others, digits, in_shape, out_shape)
+
+
+def _matching(
+    forms: Iterable[tuple[CatalogEntry, Form]],
+    digits: Digits,
+    in_shape: tuple[int, ...],
+    out_shape: tuple[int, ...] | None,
+) -> tuple[Match, ...]:
     return tuple(
-        Match(entry.name, parameters)
-        for entry in catalog().values()
-        for parameters in fitting_parameters(entry, in_shape, out_shape)
-        if _fits(entry.build(**parameters), digits, in_shape, out_shape)
+        Match(entry.name, dict(made.parameters))
+        for entry, form in forms
+        for parameters in fitting_parameters(form, in_shape, out_shape)
+        if _fits(made := entry.build(**parameters), digits, in_shape, out_shape)
     )
 
 

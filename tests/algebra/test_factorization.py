@@ -185,7 +185,7 @@ def test_one_wrong_entry_deep_inside_is_found_where_it_is():
 @pytest.mark.parametrize("name", catalog())
 @pytest.mark.parametrize("value", [2, 3])
 def test_the_catalogues_tables_give_their_digits_back(name, value):
-    made = op(name, **dict.fromkeys(catalog()[name].parameters, value))
+    made = catalog()[name].build_at(value)
     shape = tuple(made.domain.divisor(axis) * k for axis, k in enumerate((2, 2, 3)))
     for full in (shape, (2, *shape)):
         found = factorize(made.table(full))

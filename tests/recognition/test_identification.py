@@ -17,9 +17,9 @@ SHAPE = (1, 64, 24, 36)
 @pytest.mark.parametrize("stride", [2, 3])
 @pytest.mark.parametrize("name", sorted(lb.catalog()))
 def test_every_entry_is_named_with_its_parameters(name, stride):
-    parameters = dict.fromkeys(lb.catalog()[name].parameters, stride)
+    operation = lb.catalog()[name].build_at(stride)
+    parameters = dict(operation.parameters)
     shape = (1, 3**4 * 2**4, 2 * 6, 3 * 6) if name == "darknet_reorg3d_reverse" else (2, 36, 24, 36)
-    operation = lb.op(name, **parameters)
     found = lb.identify(lambda x: operation(x), shape)
     assert name in found.names
     assert {**found.parameters, **parameters} == dict(found.parameters)
