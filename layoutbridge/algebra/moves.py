@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
+from layoutbridge.algebra.chains import reduce_chain
+from layoutbridge.algebra.digits import DigitStep, common_refinement
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import ONE, Domain, Size, whole_conditions
 
