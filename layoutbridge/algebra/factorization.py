@@ -88,7 +88,7 @@ def factorize(table: ArrayLike) -> Factorization:
     ):
         digits = candidate(flat)
         if digits is not None and _agrees(flat, digits):
-            return Factorization(flat.size, digits, None, _digits_sentence(digits))
+            return Factorization(flat.size, digits, None, digits_sentence(digits))
     return _why_not(flat)
 
 
@@ -152,7 +152,8 @@ def _agrees(flat: NDArray[Any], digits: Digits) -> bool:
     )
 
 
-def _digits_sentence(digits: Digits) -> str:
+def digits_sentence(digits: Digits) -> str:
+    """What these digits do, in a sentence."""
     if len(digits) <= 1 and not any(map(reading_of, digits)):
         return "every element stays in its place"
     listed = ", ".join(f"{digit[0]} (stride {digit[1]}{_reading_told(reading_of(digit))})" for digit in digits)

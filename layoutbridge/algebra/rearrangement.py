@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from math import prod
 from typing import Any
 
@@ -26,6 +26,7 @@ Copier = Callable[..., NDArray[Any]]
 ParameterValue = int | str | tuple[int, ...]
 Parameters = tuple[tuple[str, ParameterValue], ...]
 _SHAPES_KEPT = 256
+_THEN = " then "
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ class Rearrangement:
     _latest: tuple[tuple[int, ...], np.dtype[Any] | None, Copier, tuple[int, ...]]
 
     def __init__(self, pattern: str, /, **lengths: int) -> None:
+        if isinstance(pattern, str) and _THEN in pattern and not lengths:
+            first, *others = map(Rearrangement, pattern.split(_THEN))
+            self.__dict__.update(reduce(Rearrangement.then, others, first).__dict__, source_pattern=pattern)
+            return
         parsed = parse_pattern(pattern, lengths)
         self.__dict__.update(
             axes=parsed.axes,
@@ -458,14 +463,15 @@ def _inverse_axis_names(op: Rearrangement) -> tuple[str, ...]:
 
 
 def written_pattern(op: Rearrangement) -> str:
-    """`op` in the bar notation, from its normal form. A chain's later steps follow ` = `, which reads anew."""
+    """`op` in the bar notation, from its normal form; the steps of a chain, each on the input's axes, one by one."""
     letters = [c for c in "abcdefghijklmnopqrstuvwxyz" if c not in op.axes]
-    parts = [" ".join(op.axes), " | "]
-    for number, step in enumerate(op.steps or (DigitStep((product(op.in_shape),), (0,)),)):
+    fixed = [f"{op.axes[axis]}={length}" for axis, length in op.domain.fixed]
+    steps = op.steps or (DigitStep((product(op.in_shape),), (0,)),)
+    patterns = []
+    for step, result in zip(steps, [*[op.in_shape] * (len(steps) - 1), op.result_shape], strict=True):
         names = [letters[k] if k < len(letters) else f"digit{k}" for k in range(len(step.sizes))]
         sized = " ".join(f"{name}:{size.format(op.axes)}" for name, size in zip(names, step.sizes, strict=True))
-        written = (f"{names[source]}{written_reading(step.reading(source))}" for source in step.order)
-        parts += [" = " if number else "", sized, " -> ", " ".join(written)]
-    parts += [" | ", " ".join(size.format(op.axes) for size in op.result_shape)]
-    fixed = [f"{op.axes[axis]}={length}" for axis, length in op.domain.fixed]
-    return ", ".join(["".join(parts), *fixed])
+        written = " ".join(f"{names[source]}{written_reading(step.reading(source))}" for source in step.order)
+        label = " ".join(size.format(op.axes) for size in result)
+        patterns.append(", ".join([f"{' '.join(op.axes)} | {sized} -> {written} | {label}", *fixed]))
+    return _THEN.join(patterns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -42,9 +42,22 @@ def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...
     >>> [str(match) for match in matches(((2, 1), (3, 2)), (6, 1, 1), (6, 1, 1))]
     ['channel_shuffle (groups 3)']
     """
-    usual = [(entry, entry.forms[0]) for entry in catalog().values()]
     others = [(entry, form) for entry in catalog().values() for form in entry.forms[1:]]
-    return _matching(usual, digits, in_shape, out_shape) or _matching(others, digits, in_shape, out_shape)
+    return usual_matches(digits, in_shape, out_shape) or _matching(others, digits, in_shape, out_shape)
+
+
+def candidates(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Match]:
+    """Every entry, at parameters at which it takes one shape and gives the other, whatever it moves."""
+    for entry in catalog().values():
+        for form in entry.forms:
+            for parameters in fitting_parameters(form, in_shape, out_shape):
+                yield Match(entry.name, dict(entry.build(**parameters).parameters))
+
+
+def usual_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
+    """The same, of the entries' usual forms alone."""
+    usual = [(entry, entry.forms[0]) for entry in catalog().values()]
+    return _matching(usual, digits, in_shape, out_shape)
 
 
 def _matching(

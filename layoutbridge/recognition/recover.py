@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.table import unravel
 
-Behaviour = Literal["moves elements", "depends on values", "depends on sign", "changes values", "changes shape"]
+Behaviour = Literal[
+    "moves elements", "fills up with zeros", "depends on values", "depends on sign", "changes values", "changes shape"
+]
+_FILLED = -1
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 _EXACT_INTEGERS = {"float64": 2**53, "float32": 2**24, "float16": 2**11, "bfloat16": 2**8}
 
@@ -28,7 +31,8 @@ class Recovered:
     """What a black box did at one shape and dtype.
 
     `table` is the int64 gather table over its flat input, None where elements are not merely moved; it need be
-    no permutation: positions may be missing or repeated. `detail` is one sentence on what else it does.
+    no permutation: positions may be missing or repeated, and -1 stands where the box fills up with zeros. `detail` is
+    one sentence on what else it does.
     """
 
     behaviour: Behaviour
@@ -58,10 +62,14 @@ def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered
         if out_shape not in (None, result.shape):
             return Recovered("changes shape", shape, result.shape, None, "the result's shape depends on the values")
         out_shape = result.shape
-        found = _decoded(result, dtype, base)
+        found = _decoded(result, dtype, base, total)
         if isinstance(found, str):
             return Recovered("changes values", shape, out_shape, None, found)
+        filled = found == _FILLED
+        if table is not None and not np.array_equal(filled, table == _FILLED):
+            return Recovered("depends on values", shape, out_shape, None, "it gives zeros in other places each time")
         table = found * weight if table is None else table + found * weight
+        table[filled] = _FILLED
         weight *= base
     assert table is not None and out_shape is not None
     if table.size and int(table.max()) >= total:
@@ -80,6 +88,7 @@ def _checked(
 ) -> Recovered:
     """Repeat with values that tell nothing of the position; compare with what the table says."""
     random = np.random.default_rng(prod(shape))
+    fills = bool(table.size) and int(table.min()) == _FILLED
     probes: tuple[tuple[Behaviour, NDArray[Any], str], ...] = (
         ("depends on values", _encoded(random.integers(0, base, prod(shape)), dtype), "in another order of values"),
         ("depends on sign", _negative(random, prod(shape), dtype), "with negative values"),
@@ -89,7 +98,7 @@ def _checked(
         result = _observed(run, values.reshape(shape))
         if result.shape != out_shape:
             return Recovered("changes shape", shape, result.shape, None, f"the result's shape differs {condition}")
-        expected = values.take(table)
+        expected = np.where(table == _FILLED, values.dtype.type(0), values.take(table)) if fills else values.take(table)
         different = np.flatnonzero(result.reshape(-1) != expected)
         if different.size:
             index = int(different[0])
@@ -100,7 +109,7 @@ def _checked(
             )
             changes = behaviour == "depends on values" and not np.isin(result, values).all()
             return Recovered("changes values" if changes else behaviour, shape, out_shape, None, detail)
-    return Recovered("moves elements", shape, out_shape, table)
+    return Recovered("fills up with zeros" if fills else "moves elements", shape, out_shape, table)
 
 
 def _observed(run: Run, x: NDArray[Any]) -> NDArray[Any]:
@@ -121,16 +130,19 @@ def _encoded(codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return codes.astype(dtype) if dtype.kind == "b" else (codes + 1).astype(dtype)
 
 
-def _decoded(result: NDArray[Any], dtype: np.dtype[Any], base: int) -> NDArray[np.int64] | str:
-    """The codes in a result, or what is wrong with a value that is none."""
+def _decoded(result: NDArray[Any], dtype: np.dtype[Any], base: int, elements: int) -> NDArray[np.int64] | str:
+    """The codes in a result, -1 for the zeros of one larger than the input; or what is wrong with a value."""
     flat = result.reshape(-1)
     if flat.dtype.kind not in "biuf" and flat.dtype.name != "bfloat16":
         return f"the result holds {flat.dtype}, not numbers"
     numbers = flat.astype(np.float64) if flat.dtype.kind not in "biu" else flat
     lowest = 0 if dtype.kind == "b" else 1
+    may_fill = lowest == 1 and result.size > elements
     wrong = ~((numbers >= lowest) & (numbers < base + lowest))
     if numbers.dtype.kind == "f":
         wrong |= numbers != np.floor(numbers)
+    if may_fill:
+        wrong &= numbers != 0
     if wrong.any():
         index = int(np.argmax(wrong))
         return f"the result holds {flat[index]} at {list(unravel(index, result.shape))}, which no input element held"

@@ -21,6 +21,7 @@ from layoutbridge.errors import LayoutBridgeError
 
 _AXES = {1: "k", 2: "k d", 3: "c h w", 4: "n c h w", 5: "n c d h w"}
 _TOKENS = "n l c"  # three axes of which the first stays where it is
+_PRIMES = (2, 3, 5, 7, 11, 13)
 _INNER = "pqrstuvabefgijmoxyz"  # digits that share an axis with another
 _CUTS = ((True, True), (True, False), (False, True), (False, False))
 
@@ -45,10 +46,11 @@ class _Piece:
     out_axis: int
 
 
-def pattern_of(first: Seen, second: Seen | None = None) -> str | None:
+def pattern_of(first: Seen, second: Seen | None = None, *, drop_batch: bool = True) -> str | None:
     """The map as a pattern that holds at both shapes; where there is one shape, for that alone.
 
-    None where the two shapes do not show one pattern.
+    A batch axis in front that is left alone is not written, unless `drop_batch` is off. None where the two shapes do
+    not show one pattern.
 
     >>> pattern_of(Seen(((2, 1), (3, 2)), (6,), (2, 3)))
     '(k p:2) -> p k, k=3'
@@ -60,12 +62,30 @@ def pattern_of(first: Seen, second: Seen | None = None) -> str | None:
         pieces = [_cut(seen, by_input, by_result) for seen in both]
         if None in pieces or len({_form(each) for each in pieces if each is not None}) > 1:
             continue
-        written = _Text(both, [each for each in pieces if each is not None])
+        written = _Text(both, [each for each in pieces if each is not None], drop_batch)
         text = written.plain() if by_input and by_result else None
         text = text or written.barred()
         if text is not None and _holds(text, both):
             return text
     return None
+
+
+def another_shape(seen: Seen) -> tuple[int, ...]:
+    """A shape at which the same map tells more: in each axis the largest of its digits is another, small prime.
+
+    >>> another_shape(Seen(((4, 1), (16, 4)), (64,), (64,)))
+    (8,)
+    """
+    pieces = _cut(seen, True, False)
+    if pieces is None:
+        return tuple(length * (1 if length == 1 else _PRIMES[axis % 4]) for axis, length in enumerate(seen.in_shape))
+    shape = []
+    for axis, length in enumerate(seen.in_shape):
+        sizes = [piece.size for piece in pieces if piece.in_axis == axis and not is_order(piece.reading)]
+        largest = max(sizes, default=1)
+        other = next(prime for prime in _PRIMES[axis % 4 :] if prime != largest)
+        shape.append(length // largest * other if sizes else length)
+    return tuple(shape)
 
 
 def _holds(text: str, both: Iterable[Seen]) -> bool:
@@ -127,12 +147,12 @@ def _axis(starts: Sequence[int], stride: int) -> int:
 class _Text:
     """The pieces of one or two shapes as a pattern's text."""
 
-    def __init__(self, both: Sequence[Seen], pieces: Sequence[Sequence[_Piece]]) -> None:
+    def __init__(self, both: Sequence[Seen], pieces: Sequence[Sequence[_Piece]], drop_batch: bool) -> None:
         self.in_shapes, self.out_shapes = [seen.in_shape for seen in both], [seen.out_shape for seen in both]
         self.written, self.pieces = pieces[0], pieces
         self.source = sorted(range(len(self.written)), key=lambda k: -self.written[k].stride)
         self.rank = len(self.in_shapes[0])
-        self.drops_batch = self.rank in (4, 5) and self._stays_in_front()
+        self.drops_batch = drop_batch and self.rank in (4, 5) and self._stays_in_front()
         self.axes = self._axis_names()
 
     def _stays_in_front(self) -> bool:

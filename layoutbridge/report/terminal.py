@@ -14,7 +14,7 @@ from layoutbridge.algebra.proof import Proof
 from layoutbridge.algebra.rearrangement import Rearrangement, told
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Parameter
-from layoutbridge.recognition.identification import Identification
+from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
 from layoutbridge.recognition.rows import Row
 from layoutbridge.recognition.verification import Verification
