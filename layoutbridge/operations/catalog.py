@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from itertools import count
 from types import MappingProxyType
 
 from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
@@ -16,6 +17,18 @@ from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import LETTERS, Form, Parameter, checked
 
 _registry: dict[str, CatalogEntry] = {entry.name: entry for entry in BUILTIN}
+_changes = count(1)
+_revision = 0
+
+
+def revision() -> int:
+    """A number that is another one whenever an entry was registered or taken out."""
+    return _revision
+
+
+def _changed() -> None:
+    global _revision  # noqa: PLW0603 - the registry's own state, as the registry is
+    _revision = next(_changes)
 
 
 def catalog() -> Mapping[str, CatalogEntry]:
@@ -76,6 +89,7 @@ def register(
     made.build()
     if _registry.setdefault(name, made) is not made:  # another thread was first
         raise taken
+    _changed()
     return made
 
 
@@ -85,3 +99,4 @@ def unregister(name: str) -> None:
     if found in BUILTIN:
         raise ParameterError(f"{name} is built in and stays")
     _registry.pop(name, None)
+    _changed()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from math import isqrt, prod
+from math import gcd, isqrt, prod
 
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.sizes import Size
@@ -41,11 +41,23 @@ class Condition:
 
     def holds(self, lengths: Sequence[int], values: Sequence[int]) -> bool:
         """Whether it does for these lengths of the axes and values of the numbers, as far as it depends on them."""
-        factors = [(lengths[axis], exponent) for axis, exponent in self.axes]
-        factors += [(values[k], exponent) for k, exponent in enumerate(self.parameters) if exponent]
-        over = self.coefficient.numerator * prod(value**exponent for value, exponent in factors if exponent > 0)
-        under = self.coefficient.denominator * prod(value**-exponent for value, exponent in factors if exponent < 0)
+        over, under = self.parts(lengths, values)
         return over % under == 0 if self.axis is None else over == lengths[self.axis] * under
+
+    def parts(self, lengths: Sequence[int], values: Sequence[int]) -> tuple[int, int]:
+        """What is divided, and by what, with as many numbers as there are values."""
+        over, under = self.coefficient.numerator, self.coefficient.denominator
+        for axis, exponent in self.axes:
+            if exponent > 0:
+                over *= lengths[axis] ** exponent
+            else:
+                under *= lengths[axis] ** -exponent
+        for value, exponent in zip(values, self.parameters, strict=False):
+            if exponent > 0:
+                over *= value**exponent
+            elif exponent < 0:
+                under *= value**-exponent
+        return over, under
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +89,11 @@ def fitting_parameters(
 
 
 def _fitting_numbers(form: Form, shape: Sequence[int], out_shape: Sequence[int] | None) -> Iterator[tuple[int, ...]]:
-    divisors = _divisors(prod(shape))
-    ranges = [divisors if len(letters) == 1 else (1, *divisors) for letters in form.letters.values() for _ in letters]
+    least = [2 if len(letters) == 1 else 1 for letters in form.letters.values() for _ in letters]
     conditions = _conditions_of(form)
     if conditions is None:
-        yield from product(*ranges)
+        divisors = (1, *_divisors(prod(shape)))
+        yield from product(*(divisors if smallest == 1 else divisors[1:] for smallest in least))
     elif (extra := len(shape) - conditions.rank) in (0, 1):
         asked, lengths = conditions.taken, tuple(shape[extra:])
         if out_shape is not None:
@@ -89,22 +101,45 @@ def _fitting_numbers(form: Form, shape: Sequence[int], out_shape: Sequence[int] 
                 return
             asked, lengths = (*asked, *conditions.given), (*lengths, *out_shape[extra:])
         if all(condition.holds(lengths, ()) for condition in asked if condition.last < 0):
-            yield from _chosen(asked, lengths, ranges, ())
+            yield from _chosen(asked, lengths, least, ())
 
 
 def _chosen(
-    asked: Sequence[Condition], lengths: Sequence[int], ranges: Sequence[Sequence[int]], values: tuple[int, ...]
+    asked: Sequence[Condition], lengths: Sequence[int], least: Sequence[int], values: tuple[int, ...]
 ) -> Iterator[tuple[int, ...]]:
-    """Values of all parameters that begin with `values`, each tried as soon as a condition depends on no later one."""
+    """Values of all numbers that begin with `values`, each tried as soon as a condition depends on no later one."""
     place = len(values)
-    if place == len(ranges):
+    if place == len(least):
         yield values
         return
     telling = [condition for condition in asked if condition.last == place]
-    for value in ranges[place]:
+    for value in _possible(telling, lengths, values):
         extended = (*values, value)
-        if all(condition.holds(lengths, extended) for condition in telling):
-            yield from _chosen(asked, lengths, ranges, extended)
+        if value >= least[place] and all(condition.holds(lengths, extended) for condition in telling):
+            yield from _chosen(asked, lengths, least, extended)
+
+
+def _possible(telling: Sequence[Condition], lengths: Sequence[int], values: tuple[int, ...]) -> tuple[int, ...]:
+    """What the next number may be, as far as one condition tells: an equation's root, or the divisors of a length."""
+    bound = 0
+    for condition in telling:
+        over, under = condition.parts(lengths, values)
+        exponent = condition.parameters[len(values)]
+        if condition.axis is not None:
+            wanted = Fraction(lengths[condition.axis] * under, over)
+            root = _root(wanted if exponent > 0 else 1 / wanted, abs(exponent))
+            return () if root is None else (root,)
+        if exponent < 0:
+            bound = gcd(bound, over)
+    return (1, *_divisors(bound or prod(lengths)))
+
+
+def _root(power: Fraction, exponent: int) -> int | None:
+    """The whole number that has this power, where there is one."""
+    if power.denominator != 1:
+        return None
+    root = round(power.numerator ** (1 / exponent))
+    return root if root**exponent == power else None
 
 
 @lru_cache(maxsize=512)
