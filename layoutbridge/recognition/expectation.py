@@ -25,7 +25,7 @@ def difference_from(found: Identification, name: str, parameters: Mapping[str, P
     >>> import layoutbridge as lb
     >>> port = lb.identify(lb.op("pixel_unshuffle"), (1, 2, 4, 4))
     >>> print(difference_from(port, "space_to_depth", {}))
-    input [2, 2, 2]: the result's element [1, 0, 0] comes from input [0, 0, 1] in the first and from [1, 0, 0] in the ...
+    input [2, 2, 2]: the result's element [1, 0, 0] comes from input [0, 0, 1] in the first and ...
     """
     entry(name).build(**parameters)
     alike = [match for match in found.matches if match.name == name]
@@ -61,5 +61,5 @@ def _first_place(found: Identification, expected: Rearrangement) -> str | None:
         return None
     index = int(different[0])
     here, there = (list(unravel(int(t[index]), found.in_shape)) for t in (found.table.reshape(-1), table))
-    place = list(unravel(index, out_shape))
-    return f"input {list(found.in_shape)}: the result's element {place} comes from {here}, in {expected.label} from {there}"
+    what = f"input {list(found.in_shape)}: the result's element {list(unravel(index, out_shape))}"
+    return f"{what} comes from {here}, in {expected.label} from {there}"

@@ -216,9 +216,10 @@ class _Text:
         if None in sizes or None in results:
             return None
         axes = [name.upper() for name in self.axes]
-        skip = 1 if self.drops_batch and names and names[0] == self.axes[0] else 0
-        sized = " ".join(f"{names[k]}:{_format(sizes[k], axes)}" for k in self.source if k or not skip)
-        order = " ".join(f"{names[k]}{written_reading(p.reading)}" for k, p in enumerate(self.written) if k or not skip)
+        skip = 1 if self.drops_batch else 0
+        kept = [k for k in range(len(names)) if not (skip and k == 0 and self.written[0].in_axis == 0)]
+        sized = " ".join(f"{names[k]}:{_format(sizes[k], axes)}" for k in self.source if k in kept)
+        order = " ".join(f"{names[k]}{written_reading(self.written[k].reading)}" for k in kept)
         label = " ".join(_format(size, axes) for size in results[skip:])
         lengths = self._lengths(dict(zip(axes, self.in_shapes[0], strict=True)), skip)
         return f"{' '.join(axes[skip:])} | {sized} -> {order} | {label}{lengths}"
@@ -227,7 +228,7 @@ class _Text:
         """What is fixed where only one shape was seen."""
         if len(self.pieces) > 1:
             return ""
-        dropped = {self.axes[0]} if self.drops_batch and not skip else set()
+        dropped = {self.axes[0]} if self.drops_batch else set()
         told = [(name, length) for name, length in list(lengths.items())[skip:] if name not in dropped]
         return "".join(f", {name}={length}" for name, length in told)
 
@@ -242,10 +243,7 @@ def _empty(groups: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _groups(groups: Sequence[Sequence[str]]) -> str:
-    return " ".join(
-        "1" if not group else group[0] if len(group) == 1 and ":" not in group[0] else f"({' '.join(group)})"
-        for group in groups
-    )
+    return " ".join("1" if not group else group[0] if len(group) == 1 else f"({' '.join(group)})" for group in groups)
 
 
 def _size(values: Sequence[int], shapes: Sequence[tuple[int, ...]], axes: Sequence[int] | None) -> Size | None:

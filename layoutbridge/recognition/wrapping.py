@@ -86,10 +86,11 @@ def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] 
     found = matches(digits, in_shape, out_shape)
     if found or out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
         return Wrapped(found, PLAIN, digits)
-    for wrapping in _wrappings(in_shape, out_shape):
-        bare = _unwrapped(digits, in_shape, out_shape, wrapping)
-        if bare is not None and (found := _turned(matches(*bare), wrapping)):
-            return Wrapped(found, wrapping, bare[0])
+    inside = [(each, _unwrapped(digits, in_shape, out_shape, each)) for each in _wrappings(in_shape, out_shape)]
+    for look_up in (usual_matches, matches):
+        for wrapping, bare in inside:
+            if bare is not None and (found := _turned(look_up(*bare), wrapping)):
+                return Wrapped(found, wrapping, bare[0])
     found = usual_matches(digits, in_shape, None) if len(digits) > 1 else ()
     view = Wrapping(f"the result seen as {list(out_shape)}", is_view=True)
     return Wrapped(found, view if found else PLAIN, digits)
@@ -125,7 +126,7 @@ def _turned(found: tuple[Match, ...], wrapping: Wrapping) -> tuple[Match, ...]:
 def _wrappings(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Wrapping]:
     """The likely ones first."""
     taken, given = len(in_shape), len(out_shape)
-    for batch in (1, 0) if taken > 3 else (0, 1):
+    for batch in (1, 0):
         if min(taken, given) - batch < 2:
             continue
         to_first, to_last = _last_to_first(taken, batch), _first_to_last(given, batch)
