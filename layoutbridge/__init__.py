@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from layoutbridge.frameworks import emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
     from layoutbridge.operations.entry import CatalogEntry
-    from layoutbridge.recognition.identification import Identification, identify
+    from layoutbridge.recognition.answer import Identification
+    from layoutbridge.recognition.identification import identify
     from layoutbridge.recognition.verification import Verification, verify
 
 _HOMES = {
@@ -47,7 +48,7 @@ _HOMES = {
     "LayoutBridgeError": "errors",
     "emit": "frameworks",
     "export": "frameworks",
-    "Identification": "recognition.identification",
+    "Identification": "recognition.answer",
     "identify": "recognition.identification",
     "Verification": "recognition.verification",
     "verify": "recognition.verification",

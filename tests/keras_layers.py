@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from layoutbridge import catalog, op
+from layoutbridge import catalog
 
 FORMATS = ("channels_last", "channels_first")
 LAYOUT_CHANGES = ("nchw_to_nhwc", "nhwc_to_nchw")
@@ -11,7 +11,7 @@ KINDS = ("space_to_depth", "depth_to_space", "focus", "darknet_reorg", "darknet_
 
 
 def entry_at(name, stride):
-    return op(name, **dict.fromkeys(catalog()[name].parameters, stride))
+    return catalog()[name].build_at(stride)
 
 
 def shape_for(rearrangement, batch=2, multiples=(2, 3, 5)):

@@ -17,7 +17,7 @@ PATTERNS = [
     "c h w -> h w c, c=3",
     "a b c -> c a b",
 ]
-ENTRIES = [op(name, **dict.fromkeys(entry.parameters, s)) for name, entry in catalog().items() for s in (1, 2, 3)]
+ENTRIES = [entry.build_at(s) for entry in catalog().values() for s in (1, 2, 3)]
 CHAINS = [
     op("darknet_reorg").then(op("nchw_to_nhwc")),
     op("nhwc_to_nchw").then(op("darknet_reorg")).then(op("nchw_to_nhwc")),

@@ -5,7 +5,9 @@ and read them as a flat index again. That map is a `DigitStep`. Its normal form 
 no two digits that stay neighbours; it is unique, so two steps are the same map exactly when their normal
 forms are equal. Example: [C, H, W] to [H, W, C] has the digits (C, H*W) and the order (1, 0).
 
-Sizes are symbolic (`Size`), so one equality speaks for all shapes at once.
+Sizes are symbolic (`Size`), so one equality speaks for all shapes at once. A digit may be read backwards, one of a
+fixed size in a fixed order (`readings`): neighbours merge where both are read plainly or both backwards, and an order
+is cut into the finest digits that it has.
 """
 
 from __future__ import annotations
@@ -13,12 +15,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from layoutbridge.algebra.readings import (
+    PLAIN,
+    Reading,
+    digits_of_order,
+    inverse_reading,
+    is_order,
+)
 from layoutbridge.algebra.sizes import ONE, Domain, Size, product
 
 
 @dataclass(frozen=True, slots=True)
 class DigitStep:
     """A digit permutation: `sizes` in source order, `order[i]` the source digit written i-th.
+
+    `readings` has one for each source digit, or is empty where all are read as they are.
 
     >>> half = Size.axis(1) / Size.constant(2)
     >>> step = DigitStep((Size.axis(0), half, Size.constant(2)), (2, 0, 1))
@@ -28,6 +39,11 @@ class DigitStep:
 
     sizes: tuple[Size, ...]
     order: tuple[int, ...]
+    readings: tuple[Reading, ...] = ()
+
+    def reading(self, source: int) -> Reading:
+        """How the source digit is read."""
+        return self.readings[source] if self.readings else PLAIN
 
     @property
     def written_sizes(self) -> tuple[Size, ...]:
@@ -39,14 +55,17 @@ class DigitStep:
         back = [0] * len(self.order)
         for target, source in enumerate(self.order):
             back[source] = target
-        return DigitStep(self.written_sizes, tuple(back))
+        readings = tuple(inverse_reading(self.readings[source]) for source in self.order) if self.readings else ()
+        return DigitStep(self.written_sizes, tuple(back), readings)
 
     def map_sizes(self, substitution: dict[int, Size]) -> DigitStep:
         """The same step with axis lengths replaced."""
-        return DigitStep(tuple(size.substitute(substitution) for size in self.sizes), self.order)
+        return DigitStep(tuple(size.substitute(substitution) for size in self.sizes), self.order, self.readings)
 
     def normalized(self) -> DigitStep:
         """The normal form: digits of size 1 dropped, digits that stay neighbours merged."""
+        if self.readings:
+            return self._with_orders_cut()._merged()
         written: list[list[int]] = []
         kept = [source for source in self.order if not self.sizes[source].is_one]
         rank = {source: position for position, source in enumerate(sorted(kept))}
@@ -59,10 +78,42 @@ class DigitStep:
         sizes = tuple(product([self.sizes[source] for source in group]) for group in groups)
         return DigitStep(sizes, tuple(groups.index(group) for group in written))
 
+    def _with_orders_cut(self) -> DigitStep:
+        """The same step, its orders as the finest digits that they have."""
+        sizes: list[Size] = []
+        readings: list[Reading] = []
+        written: dict[int, list[int]] = {}  # the digits of each source digit, in the order of writing
+        for source, size in enumerate(self.sizes):
+            reading = self.readings[source]
+            digits = digits_of_order(reading) if is_order(reading) else ()
+            by_source = sorted(digits, key=lambda digit: -digit[1])
+            written[source] = [len(sizes) + by_source.index(digit) for digit in digits] or [len(sizes)]
+            sizes += [Size.constant(length) for length, _, _ in by_source] or [size]
+            readings += [own for _, _, own in by_source] or [reading]
+        order = tuple(digit for source in self.order for digit in written[source])
+        return DigitStep(tuple(sizes), order, tuple(readings))
+
+    def _merged(self) -> DigitStep:
+        """The same step without digits of size 1, those merged that stay neighbours and are read alike."""
+        kept = [source for source in self.order if not self.sizes[source].is_one]
+        rank = {source: position for position, source in enumerate(sorted(kept))}
+        written: list[list[int]] = []
+        for source in kept:
+            last = written[-1][-1] if written else None
+            alike = last is not None and self.readings[last] == self.readings[source]
+            if last is not None and alike and not is_order(self.readings[source]) and rank[last] + 1 == rank[source]:
+                written[-1].append(source)
+            else:
+                written.append([source])
+        groups = sorted(written)
+        sizes = tuple(product([self.sizes[source] for source in group]) for group in groups)
+        readings = tuple(self.readings[group[0]] for group in groups)
+        return DigitStep(sizes, tuple(groups.index(group) for group in written), readings if any(readings) else ())
+
     @property
     def is_identity(self) -> bool:
         """Whether a normalized step moves nothing."""
-        return len(self.sizes) <= 1
+        return len(self.sizes) <= 1 and not self.readings
 
 
 def common_refinement(
@@ -98,43 +149,3 @@ def common_refinement(
         return None
     pieces.reverse()
     return [p[0] for p in pieces], [p[1] for p in pieces], [p[2] for p in pieces]
-
-
-def compose(first: DigitStep, second: DigitStep, domain: Domain) -> DigitStep | None:
-    """`second` after `first` as one normalized step, or None where their digits have no common cut."""
-    refined = common_refinement(first.written_sizes, second.sizes, domain)
-    if refined is None:
-        return None
-    sizes, in_first, in_second = refined
-    between = range(len(sizes))
-    # a piece keeps its place inside its digit on both sides; stable sorting keeps that order
-    source = sorted(between, key=lambda piece: first.order[in_first[piece]])
-    place = {digit: target for target, digit in enumerate(second.order)}
-    target = sorted(between, key=lambda piece: place[in_second[piece]])
-    position = {piece: index for index, piece in enumerate(source)}
-    return DigitStep(tuple(sizes[piece] for piece in source), tuple(position[piece] for piece in target)).normalized()
-
-
-def same_map(left: Sequence[DigitStep], right: Sequence[DigitStep], domain: Domain) -> bool:
-    """Whether two reduced chains are the same map by symbols: alike, or one undone by the other's inverse."""
-    if tuple(left) == tuple(right):
-        return True
-    if len(left) <= 1 and len(right) <= 1:
-        return False  # single steps in normal form are the same only when they are alike
-    return not reduce_chain([*left, *(step.inverse() for step in reversed(right))], domain)
-
-
-def reduce_chain(steps: Sequence[DigitStep], domain: Domain) -> tuple[DigitStep, ...]:
-    """Steps one after another in fewest steps: neighbours composed where they can be, identities dropped."""
-    chain: list[DigitStep] = []
-    for step in steps:
-        following: DigitStep | None = step.normalized()
-        while following is not None and not following.is_identity:
-            merged = compose(chain[-1], following, domain) if chain else None
-            if merged is None:
-                chain.append(following)
-                following = None
-            else:
-                chain.pop()
-                following = merged
-    return tuple(chain)

@@ -8,15 +8,17 @@ A handful of strided looks at the table find all digits; one pass compares the t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from layoutbridge.algebra.digits import DigitStep
+from layoutbridge.algebra.read_factorization import candidate_read_digits
+from layoutbridge.algebra.readings import REVERSED, Reading
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
-from layoutbridge.algebra.table import Digits, gather_table
+from layoutbridge.algebra.table import Digits, gather_table, reading_of, step_of
 from layoutbridge.errors import UnusableInputError
 
 Problem = Literal["out of range", "repeats", "not mixed-radix"]
@@ -27,6 +29,8 @@ _CHUNK = 1 << 16
 @dataclass(frozen=True, slots=True)
 class Factorization:
     """What a table is. `digits` are (size, stride) pairs, outermost first, in the order of writing.
+
+    A digit that is read backwards or in an order has its reading as a third part (see `layoutbridge.algebra.readings`).
 
     `problem` is None for a digit permutation; "out of range", "repeats" (some positions are read twice, others
     dropped) or "not mixed-radix" (a permutation, but no digits make it). `positions` are the first offending
@@ -51,11 +55,7 @@ class Factorization:
         """The table as a rearrangement of a flat array of this size, where it has digits."""
         if self.digits is None:
             return None
-        by_source = sorted(range(len(self.digits)), key=lambda k: -self.digits[k][1])  # type: ignore[index]
-        step = DigitStep(
-            tuple(Size.constant(self.digits[k][0]) for k in by_source),
-            tuple(by_source.index(k) for k in range(len(self.digits))),
-        )
+        step = step_of(self.digits)
         flat = (Size.constant(self.size),)
         return Rearrangement._from_parts(("n",), flat, flat, [step], Domain(1, fixed=((0, self.size),)))
 
@@ -81,9 +81,14 @@ def factorize(table: ArrayLike) -> Factorization:
     'position 1 is read twice, at 1 and 2; nothing reads 2 (1 of 4 positions lost)'
     """
     flat = table_array(table).reshape(-1)
-    digits = _candidate_digits(flat)
-    if digits is not None and _agrees(flat, digits):
-        return Factorization(flat.size, digits, None, _digits_sentence(digits))
+    for candidate in (
+        _candidate_digits,
+        partial(candidate_read_digits, few_looks=True),
+        partial(candidate_read_digits, few_looks=False),
+    ):
+        digits = candidate(flat)
+        if digits is not None and _agrees(flat, digits):
+            return Factorization(flat.size, digits, None, digits_sentence(digits))
     return _why_not(flat)
 
 
@@ -147,11 +152,18 @@ def _agrees(flat: NDArray[Any], digits: Digits) -> bool:
     )
 
 
-def _digits_sentence(digits: Digits) -> str:
-    if len(digits) <= 1:
+def digits_sentence(digits: Digits) -> str:
+    """What these digits do, in a sentence."""
+    if len(digits) <= 1 and not any(map(reading_of, digits)):
         return "every element stays in its place"
-    listed = ", ".join(f"{size} (stride {stride})" for size, stride in digits)
+    listed = ", ".join(f"{digit[0]} (stride {digit[1]}{_reading_told(reading_of(digit))})" for digit in digits)
     return f"a permutation of {len(digits)} digits, written outermost first: {listed}"
+
+
+def _reading_told(reading: Reading) -> str:
+    if not reading:
+        return ""
+    return ", reversed" if reading == REVERSED else f", order {' '.join(map(str, reading))}"
 
 
 def _why_not(flat: NDArray[np.integer[Any]]) -> Factorization:

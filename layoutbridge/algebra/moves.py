@@ -1,7 +1,8 @@
 """A rearrangement as few moves that frameworks have: views, transposes, and blocks into channels or out of them.
 
-`lower` writes each step of the algebra as one transpose between two views. A framework takes that, or a move that is
-the same and runs faster there:
+`lower` writes each step of the algebra as one transpose between two views, and behind it, where digits are not read as
+they are, a flip of some axes and a gather for each order. A framework takes that, or a move that is the same and runs
+faster there:
 
 - `as_blocks`: a space-to-depth or depth-to-space of another view. It covers space-to-depth in both orders, Darknet's
   reorg, and the inverses of these.
@@ -18,14 +19,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
+from layoutbridge.algebra.chains import reduce_chain
+from layoutbridge.algebra.digits import DigitStep, common_refinement
+from layoutbridge.algebra.readings import REVERSED, Reading, is_order
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.algebra.sizes import ONE, Domain, Size, whole_conditions
+from layoutbridge.algebra.sizes import ONE, Domain, Size, product, whole_conditions
 
 Length = TypeVar("Length")
 Written = TypeVar("Written")
 Shape = tuple[Size, ...]
-MoveKind = Literal["transpose", "space_to_depth", "depth_to_space", "gather"]
+MoveKind = Literal["transpose", "space_to_depth", "depth_to_space", "gather", "flip"]
 Mode = Literal["", "DCR", "CRD"]
 
 
@@ -37,6 +40,7 @@ class Move(Generic[Length]):
     - `space_to_depth`, `depth_to_space`: with this `block` and `mode`, as ONNX defines them, on four axes of which
       `axis` holds the channels (1 or 3). No mode is DCR; with one channel on the wide side both are the same.
     - `gather`: the positions `indices` along `axis`.
+    - `flip`: the axes `flipped` backwards.
     """
 
     kind: MoveKind
@@ -47,11 +51,12 @@ class Move(Generic[Length]):
     mode: Mode = ""
     axis: int = 1
     indices: tuple[int, ...] = ()
+    flipped: tuple[int, ...] = ()
 
     def map_lengths(self, function: Callable[[Length], Written]) -> Move[Written]:
         """The same move with each length of its shapes replaced."""
         view, written = (tuple(map(function, shape)) for shape in (self.view, self.written))
-        return Move(self.kind, view, written, self.order, self.block, self.mode, self.axis, self.indices)
+        return Move(self.kind, view, written, self.order, self.block, self.mode, self.axis, self.indices, self.flipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ def lower(op: Rearrangement, lengths: Sequence[int | None] | None = None) -> Low
     >>> reorg = op("nhwc_to_nchw").then(op("darknet_reorg"))
     >>> [len(lower(reorg, lengths).moves) for lengths in (None, (None, 26, 26, 64), (None, 28, 26, 64))]
     [2, 2, 1]
+    >>> [move.kind for move in lower(Rearrangement("(g d) k -> k (g[0 2 3 1] d[::-1])")).moves]
+    ['transpose', 'flip', 'gather']
     """
     if lengths is None:
         lengths = [None] * (op.rank + 1)
@@ -95,7 +102,9 @@ def lower(op: Rearrangement, lengths: Sequence[int | None] | None = None) -> Low
         fixed = tuple((axis, int(size.coefficient)) for axis, size in known.items())
         domain = Domain(whole.rank, whole_conditions(s.substitute(known) for s in domain.whole), fixed)
         steps = reduce_chain([step.map_sizes(known) for step in steps], domain)
-    return Lowering(in_shape, tuple(map(transpose, steps)), result, domain)
+    labels = [*[()] * (len(steps) - 1), result]  # a step inside a chain has no shape of its own
+    moves = tuple(move for step, label in zip(steps, labels, strict=False) for move in _moves(step, in_shape, label))
+    return Lowering(in_shape, moves, result, domain)
 
 
 def lower_at(op: Rearrangement, shape: Sequence[int]) -> Lowering[int]:
@@ -112,8 +121,47 @@ def lower_at(op: Rearrangement, shape: Sequence[int]) -> Lowering[int]:
 
 
 def transpose(step: DigitStep) -> Move[Size]:
-    """The step as a transpose of its digits."""
+    """The step as a transpose of its digits, which are read as they are."""
     return Move("transpose", step.sizes, step.written_sizes, step.order)
+
+
+def _moves(step: DigitStep, in_shape: Shape, result: Shape) -> list[Move[Size]]:
+    """The step's transpose, if it has one, then what reads its digits: backwards all at once, each order by itself."""
+    if not step.readings:
+        return [transpose(step)]
+    plain = DigitStep(step.sizes, step.order).normalized()
+    moves = [] if plain.is_identity else [transpose(plain)]
+    written = tuple((step.sizes[source], step.reading(source)) for source in step.order)
+    backwards = [place for place, (_, reading) in enumerate(written) if reading == REVERSED]
+    if backwards:
+        view, places = _view_around(written, backwards, (result,) if moves else (result, in_shape))
+        moves.append(Move("flip", view, view, flipped=places))
+    for place, (_, reading) in enumerate(written):
+        if is_order(reading):
+            view, (axis,) = _view_around(written, [place], (result,) if moves else (result, in_shape))
+            moves.append(Move("gather", view, view, axis=axis, indices=reading))
+    return moves
+
+
+def _view_around(
+    written: Sequence[tuple[Size, Reading]], digits: Sequence[int], shapes: Sequence[Shape]
+) -> tuple[Shape, tuple[int, ...]]:
+    """A view in which each of these digits is an axis, and which axes they are: one of `shapes` if that will do."""
+    sizes = [size for size, _ in written]
+    bounds = [(product(sizes[:digit]), sizes[digit]) for digit in digits]
+    for shape in shapes:
+        axes = [axis for axis in range(len(shape)) if (product(shape[:axis]), shape[axis]) in bounds]
+        if len(axes) == len(digits):
+            return shape, tuple(axes)
+    view: list[Size] = []
+    places: list[int] = []
+    start = 0
+    for digit in digits:
+        view += [product(sizes[start:digit])] if start < digit else []
+        places.append(len(view))
+        view.append(sizes[digit])
+        start = digit + 1
+    return (*view, *((product(sizes[start:]),) if start < len(sizes) else ())), tuple(places)
 
 
 # ---------------------------------------------------------------------- along the tensor's own axes

@@ -11,6 +11,9 @@ and sizes are products and quotients of axis lengths, parameters and integers (`
 
 which reads: take the flat [C, H, W] as digits c h p w q of those sizes, write them as p q c h w, and call the
 result [C*s^2, H/s, W/s]. A leading batch axis is never written: every operation leaves it alone.
+
+On the right a digit may be read backwards, `w[::-1]`, or in an order, `g[0 2 3 1]`, which tells its size, too: the
+gates i o f c of an LSTM become i f c o by `(g d) k -> (g[0 2 3 1] d) k`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from layoutbridge.algebra.digits import DigitStep
+from layoutbridge.algebra.readings import PLAIN, REVERSED, Reading, as_reading
 from layoutbridge.algebra.sizes import ONE, Domain, Size, product, whole_conditions
 from layoutbridge.errors import ParameterError, PatternError, shown
 
@@ -29,6 +33,8 @@ LARGEST = 2**63 - 1
 _LONGEST_PATTERN = 4096  # characters: far more than an array's 64 axes need
 _SIZE_BITS = 4096  # of a size's coefficient, 2^63 to the 64th power
 _TOKEN = re.compile(r"\s*(->|[()|]|[^\s()|]+?(?=->|[\s()|]|$))")
+_READ = re.compile(r"([^\s()|\[\]]*)\[([^\[\]]*)\]")
+_BACKWARDS = re.compile(r"\s*::\s*-\s*1\s*")
 _FACTOR = re.compile(r"([*/]?)(\w+)(?:\^(\w+))?")
 
 
@@ -97,12 +103,17 @@ class _Reader:
     """Reads one pattern; holds the sizes of the names met so far."""
 
     def __init__(self, given: Mapping[str, int]) -> None:
-        self.given = given
+        self.given = dict(given)
         self.used: set[str] = set()
         self.sizes: dict[str, Size] = {}
 
     def read(self, pattern: str) -> ParsedPattern:
+        asked = set(self.given)
         left, right = _split(pattern, "->", "an arrow '->' must stand between the two sides")
+        right, orders = _orders(right)
+        for name, order in orders.items():
+            if order is not None and self.given.setdefault(name, len(order)) != len(order):
+                raise PatternError(f"{name} has {self.given[name]} values, and its order lists {len(order)}")
         axes_text, digits_text = _halves(left)
         target_digits_text, target_axes_text = _halves(right, digits_first=True)
         if digits_text is None:
@@ -112,6 +123,7 @@ class _Reader:
         written = self._target_digits(target_digits_text or "")
         names = [name for group in written for name in group]
         _refuse_difference(digits, names)
+        self._refuse_other_sizes(orders)
         if target_axes_text is None:
             out_shape = tuple(product([self.sizes[name] for name in group]) for group in written)
         else:
@@ -119,14 +131,15 @@ class _Reader:
             if not out_shape:
                 raise PatternError("the axes behind the bar are missing")
             self._refuse_other_count(out_shape, in_shape, "the axes on the right", axes)
-        unused = sorted(set(self.given) - self.used)
+        unused = sorted(asked - self.used)
         if unused:
             names_given = ", ".join(unused)
             raise ParameterError(f"a length is given for {names_given}, which the pattern {_quoted(pattern)} lacks")
         digit_sizes = tuple(self.sizes[name] for name in digits)
         whole = self._whole([*digit_sizes, *in_shape, *out_shape])
         fixed = tuple((k, int(s.coefficient)) for k, s in enumerate(in_shape) if s.is_constant)
-        step = DigitStep(digit_sizes, tuple(digits.index(name) for name in names))
+        readings = tuple(_reading(orders, name) for name in digits) if orders else ()
+        step = DigitStep(digit_sizes, tuple(digits.index(name) for name in names), readings)
         return ParsedPattern(axes, in_shape, out_shape, step, Domain(len(axes), whole, fixed))
 
     def _source_groups(self, text: str) -> tuple[tuple[str, ...], tuple[Size, ...], list[str]]:
@@ -241,6 +254,11 @@ class _Reader:
         self.used.add(name)
         return Size.constant(self.given[name])
 
+    def _refuse_other_sizes(self, orders: Mapping[str, Sequence[int] | None]) -> None:
+        for name, order in orders.items():
+            if order is not None and self.sizes[name] != Size.constant(len(order)):
+                raise PatternError(f"the order of {name} lists {len(order)} values, and its size is another")
+
     def _refuse_repeat(self, name: str) -> None:
         if name in self.sizes:
             raise PatternError(f"the axis {name} is repeated on the left")
@@ -266,6 +284,41 @@ def _split(text: str, mark: str, complaint: str) -> tuple[str, str]:
     if len(parts) != 2:
         raise PatternError(f"{complaint}, and there are {len(parts) - 1}")
     return parts[0], parts[1]
+
+
+def _orders(side: str) -> tuple[str, dict[str, tuple[int, ...] | None]]:
+    """The side without its brackets [ ], and what they say of a digit: the order of its values, None for backwards."""
+    orders: dict[str, tuple[int, ...] | None] = {}
+
+    def read(match: re.Match[str]) -> str:
+        name, text = match[1], match[2]
+        _refuse_other_than_name(name)
+        if name in orders:
+            raise PatternError(f"the axis {name} is repeated on the right")
+        orders[name] = None if _BACKWARDS.fullmatch(text) else _values(name, text)
+        return f"{name} "
+
+    plain = _READ.sub(read, side)
+    if "[" in plain or "]" in plain:
+        raise PatternError("square brackets are unbalanced: a digit is read as in w[::-1] or g[0 2 3 1]")
+    return plain, orders
+
+
+def _values(name: str, text: str) -> tuple[int, ...]:
+    words = text.split()
+    if not words or not all(word.isascii() and word.isdigit() and len(word) <= 19 for word in words):
+        raise PatternError(f"'{name}[{text}]' is read neither backwards, [::-1], nor in an order, [0 2 3 1]")
+    values = tuple(map(int, words))
+    if sorted(values) != list(range(len(values))):
+        raise PatternError(f"the order of {name} must have each of 0 to {len(values) - 1} once, not {text.strip()}")
+    return values
+
+
+def _reading(orders: Mapping[str, tuple[int, ...] | None], name: str) -> Reading:
+    if name not in orders:
+        return PLAIN
+    order = orders[name]
+    return REVERSED if order is None else as_reading(order)
 
 
 def _halves(side: str, *, digits_first: bool = False) -> tuple[str | None, str | None]:

@@ -18,7 +18,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.digits import DigitStep, reduce_chain, same_map
+from layoutbridge.algebra.chains import reduce_chain, same_map
+from layoutbridge.algebra.digits import DigitStep
+from layoutbridge.algebra.readings import written_reading
 from layoutbridge.algebra.rearrangement import BoundRearrangement, Rearrangement, bind_unchecked, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import first_difference, gather_table, unravel
@@ -165,7 +167,8 @@ def _form_line(name: str, steps: Sequence[DigitStep], result: Sequence[Size], ax
     parts = []
     for step in steps:
         sizes = " x ".join(size.format(axes) for size in step.sizes)
-        parts.append(f"reads digits {sizes} and writes them in the order {' '.join(str(k + 1) for k in step.order)}")
+        order = " ".join(f"{source + 1}{written_reading(step.reading(source))}" for source in step.order)
+        parts.append(f"reads digits {sizes} and writes them in the order {order}")
     return f"{name} {', then '.join(parts)}, as {shape}"
 
 

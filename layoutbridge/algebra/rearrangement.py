@@ -5,23 +5,28 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.digits import DigitStep, reduce_chain, same_map
+from layoutbridge.algebra.chains import reduce_chain, same_map
+from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.fitting import Refusal, read_lengths, refuse_misfit
 from layoutbridge.algebra.pattern import batch_name, distinct_names, parse_pattern
+from layoutbridge.algebra.readings import PLAIN, is_order, values_read, written_reading
 from layoutbridge.algebra.sizes import Domain, Size, product, whole_conditions
-from layoutbridge.algebra.table import Digits, gather_table, read_position
+from layoutbridge.algebra.table import Digits, digits_of, gather_table, read_position, reading_of
 from layoutbridge.errors import PatternError, ShapeError
 
 _ndarray = np.ndarray  # looked up on every call
 Copier = Callable[..., NDArray[Any]]
+ParameterValue = int | str | tuple[int, ...]
+Parameters = tuple[tuple[str, ParameterValue], ...]
 _SHAPES_KEPT = 256
+_THEN = " then "
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Rearrangement:
     steps: tuple[DigitStep, ...]  # normalized; one unless a chain has no common digits
     domain: Domain  # which shapes fit
     name: str | None
-    parameters: tuple[tuple[str, int], ...]  # what the catalogue entry was built with
+    parameters: Parameters  # what the catalogue entry was built with
     source_pattern: str | None
     _refusal: Refusal | None
     _bound: dict[tuple[int, ...], BoundRearrangement]  # at the shapes met so far
@@ -96,6 +101,10 @@ class Rearrangement:
     _latest: tuple[tuple[int, ...], np.dtype[Any] | None, Copier, tuple[int, ...]]
 
     def __init__(self, pattern: str, /, **lengths: int) -> None:
+        if isinstance(pattern, str) and _THEN in pattern and not lengths:
+            first, *others = map(Rearrangement, pattern.split(_THEN))
+            self.__dict__.update(reduce(Rearrangement.then, others, first).__dict__, source_pattern=pattern)
+            return
         parsed = parse_pattern(pattern, lengths)
         self.__dict__.update(
             axes=parsed.axes,
@@ -134,9 +143,7 @@ class Rearrangement:
         )
         return made
 
-    def named(
-        self, name: str, parameters: tuple[tuple[str, int], ...] = (), refusal: Refusal | None = None
-    ) -> Rearrangement:
+    def named(self, name: str, parameters: Parameters = (), refusal: Refusal | None = None) -> Rearrangement:
         """The same rearrangement under a name, with the parameters behind it, for errors and reports to quote.
 
         `refusal(shape)` may add to the error for a shape that does not fit: what the original code does there.
@@ -168,7 +175,7 @@ class Rearrangement:
     @property
     def label(self) -> str:
         """Its name with its parameters, `darknet_reorg (stride 2)`, or its pattern where it has no name."""
-        values = ", ".join(f"{name} {value}" for name, value in self.parameters)
+        values = ", ".join(f"{name} {told(value)}" for name, value in self.parameters)
         return f"{self.name} ({values})" if self.name and values else self.name or f"'{self.pattern}'"
 
     @property
@@ -314,20 +321,41 @@ class Rearrangement:
         )
 
     def _new_copier(self, x: NDArray[Any]) -> tuple[Copier, tuple[int, ...]]:
-        from layoutbridge.copying import build_copier
-
         bound = self.bind(x.shape)
         if bound.digits is not None:
-            copier = build_copier(bound.in_shape, x.dtype, bound.digits, bound.out_shape)
+            copier = _copier(bound.in_shape, x.dtype, bound.digits, bound.out_shape)
         else:
             shapes = [bound.in_shape, *[(prod(bound.in_shape),)] * (len(bound.steps) - 1), bound.out_shape]
             copier = _chained(
-                [build_copier(shapes[k], x.dtype, digits, shapes[k + 1]) for k, digits in enumerate(bound.steps)]
+                [_copier(shapes[k], x.dtype, digits, shapes[k + 1]) for k, digits in enumerate(bound.steps)]
             )
         if len(self._copiers) >= _SHAPES_KEPT:
             self._copiers.clear()
         self._copiers[x.shape, x.dtype] = copier, bound.out_shape
         return copier, bound.out_shape
+
+
+def told(value: ParameterValue) -> str:
+    """A parameter's value as labels and messages show it.
+
+    >>> told((2, 4)), told(3), told("RGGB")
+    ('2×4', '3', 'RGGB')
+    """
+    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _copier(in_shape: tuple[int, ...], dtype: np.dtype[Any], digits: Digits, out_shape: tuple[int, ...]) -> Copier:
+    from layoutbridge.copying import build_copier, build_read_copier
+
+    plain = tuple((digit[0], digit[1]) for digit in digits)
+    readings = [(reading_of(digit), digit[0]) for digit in digits]
+    if not any(reading for reading, _ in readings):
+        return build_copier(in_shape, dtype, plain, out_shape)
+    reads = [
+        values_read(reading, size) if is_order(reading) else slice(None, None, -1 if reading else None)
+        for reading, size in readings
+    ]
+    return build_read_copier(in_shape, plain, reads, out_shape)
 
 
 def _chained(copiers: Sequence[Copier]) -> Copier:
@@ -374,17 +402,11 @@ def bind_unchecked(op: Rearrangement, lengths: tuple[int, ...]) -> BoundRearrang
     for step in op.steps:
         concrete = step.map_sizes(known)
         order = (*range(len(leading)), *(len(leading) + source for source in concrete.order))
-        steps.append(DigitStep(leading + concrete.sizes, order))
+        readings = (PLAIN,) * len(leading) + concrete.readings if concrete.readings else ()
+        steps.append(DigitStep(leading + concrete.sizes, order, readings))
     reduced = reduce_chain(steps, Domain(0))
     result = tuple(int(size.evaluate(item)) for size in op.result_shape)
-    return BoundRearrangement(lengths, batch + result, tuple(_with_strides(step) for step in reduced))
-
-
-def _with_strides(step: DigitStep) -> Digits:
-    """(size, stride) pairs in the order of writing, strides in elements of the flat source."""
-    sizes = [int(size.coefficient) for size in step.sizes]
-    strides = [prod(sizes[k + 1 :]) for k in range(len(sizes))]
-    return tuple((sizes[source], strides[source]) for source in step.order)
+    return BoundRearrangement(lengths, batch + result, tuple(map(digits_of, reduced)))
 
 
 # ---------------------------------------------------------------------- batch, inverse, text
@@ -396,7 +418,7 @@ def with_batch_axis(op: Rearrangement, rank: int) -> Rearrangement:
         return op
     moved = {axis: Size.axis(axis + 1) for axis in range(op.rank)}
     batch = Size.axis(0)
-    steps = [DigitStep((batch, *s.map_sizes(moved).sizes), (0, *(k + 1 for k in s.order))) for s in op.steps]
+    steps = [_behind(batch, step.map_sizes(moved)) for step in op.steps]
     domain = Domain(
         rank,
         frozenset(size.substitute(moved) for size in op.domain.whole),
@@ -405,6 +427,12 @@ def with_batch_axis(op: Rearrangement, rank: int) -> Rearrangement:
     in_shape = (batch, *(size.substitute(moved) for size in op.in_shape))
     result = (batch, *(size.substitute(moved) for size in op.result_shape))
     return Rearrangement._from_parts((batch_name(op.axes), *op.axes), in_shape, result, steps, domain)
+
+
+def _behind(batch: Size, step: DigitStep) -> DigitStep:
+    """The step with a digit in front that stays there."""
+    readings = (PLAIN, *step.readings) if step.readings else ()
+    return DigitStep((batch, *step.sizes), (0, *(source + 1 for source in step.order)), readings)
 
 
 def _solve_shape(op: Rearrangement) -> tuple[dict[int, Size], tuple[Size, ...]]:
@@ -435,13 +463,15 @@ def _inverse_axis_names(op: Rearrangement) -> tuple[str, ...]:
 
 
 def written_pattern(op: Rearrangement) -> str:
-    """`op` in the bar notation, from its normal form. A chain's later steps follow ` = `, which reads anew."""
+    """`op` in the bar notation, from its normal form; the steps of a chain, each on the input's axes, one by one."""
     letters = [c for c in "abcdefghijklmnopqrstuvwxyz" if c not in op.axes]
-    parts = [" ".join(op.axes), " | "]
-    for number, step in enumerate(op.steps or (DigitStep((product(op.in_shape),), (0,)),)):
+    fixed = [f"{op.axes[axis]}={length}" for axis, length in op.domain.fixed]
+    steps = op.steps or (DigitStep((product(op.in_shape),), (0,)),)
+    patterns = []
+    for step, result in zip(steps, [*[op.in_shape] * (len(steps) - 1), op.result_shape], strict=True):
         names = [letters[k] if k < len(letters) else f"digit{k}" for k in range(len(step.sizes))]
         sized = " ".join(f"{name}:{size.format(op.axes)}" for name, size in zip(names, step.sizes, strict=True))
-        parts += [" = " if number else "", sized, " -> ", " ".join(names[source] for source in step.order)]
-    parts += [" | ", " ".join(size.format(op.axes) for size in op.result_shape)]
-    fixed = [f"{op.axes[axis]}={length}" for axis, length in op.domain.fixed]
-    return ", ".join(["".join(parts), *fixed])
+        written = " ".join(f"{names[source]}{written_reading(step.reading(source))}" for source in step.order)
+        label = " ".join(size.format(op.axes) for size in result)
+        patterns.append(", ".join([f"{' '.join(op.axes)} | {sized} -> {written} | {label}", *fixed]))
+    return _THEN.join(patterns)

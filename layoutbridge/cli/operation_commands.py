@@ -183,7 +183,7 @@ def list_operations(
     if as_json:
         print_json(
             [
-                {"name": e.name, "pattern": e.pattern, "parameters": dict(e.parameters), "summary": e.summary,
+                {"name": e.name, "pattern": e.pattern, "parameters": e.defaults, "summary": e.summary,
                  "provenance": e.provenance, "also_known_as": e.also_known_as, "equals": e.equals}
                 for e in entries
             ]

@@ -6,6 +6,7 @@
 |---|---|
 | plan.py | digit arithmetic |
 | numpy_copy.py | NumPy's ways, and the choice among them |
+| read_copy.py | digits that are read backwards or in an order |
 | compiled.py | the way through kernels for large arrays, if numba is installed |
 | blocks.py | the kernel and the blocks for given digits |
 | kernels.py, vectors.py | the kernels, and the register moves that they are made of |
@@ -22,8 +23,9 @@ import numpy as np
 from layoutbridge.copying.compiled import build_compiled_copier, worth_compiling
 from layoutbridge.copying.numpy_copy import Copier, build_numpy_copier
 from layoutbridge.copying.plan import Digits, Shape
+from layoutbridge.copying.read_copy import build_read_copier
 
-__all__ = ["Copier", "build_copier"]
+__all__ = ["Copier", "build_copier", "build_read_copier"]
 
 
 def build_copier(in_shape: Shape, dtype: np.dtype[Any], digits: Digits, out_shape: Shape) -> Copier:

@@ -5,16 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from itertools import count
 from types import MappingProxyType
 
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
 from layoutbridge.errors import ParameterError, UnknownNameError, shown
 from layoutbridge.operations.entries import BUILTIN
 from layoutbridge.operations.entry import CatalogEntry
+from layoutbridge.operations.parameters import LETTERS, Form, Parameter, checked
 
 _registry: dict[str, CatalogEntry] = {entry.name: entry for entry in BUILTIN}
+_changes = count(1)
+_revision = 0
+
+
+def revision() -> int:
+    """A number that is another one whenever an entry was registered or taken out."""
+    return _revision
+
+
+def _changed() -> None:
+    global _revision  # noqa: PLW0603 - the registry's own state, as the registry is
+    _revision = next(_changes)
 
 
 def catalog() -> Mapping[str, CatalogEntry]:
@@ -37,13 +51,16 @@ def entry(name: str) -> CatalogEntry:
     raise UnknownNameError(f"no operation is called {shown(name)}; did you mean {listed}?")
 
 
-def op(name: str, /, **parameters: int) -> Rearrangement:
-    """The catalogue's operation `name` as a `Rearrangement`; `stride` and `groups` default to 2.
+def op(name: str, /, **parameters: ParameterValue | Sequence[int]) -> Rearrangement:
+    """The catalogue's operation `name` as a `Rearrangement`.
 
-    Raises `UnknownNameError` and `ParameterError`.
+    `catalog()[name].parameters` says what it may be asked for: `stride` and `groups` default to 2. Blocks may have a
+    size for each spatial axis, and lie on one, two or three of them. Raises `UnknownNameError` and `ParameterError`.
 
     >>> op("darknet_reorg", stride=2).out_shape((64, 26, 26))
     (256, 13, 13)
+    >>> op("pixel_shuffle", stride=(1, 4)).out_shape((8, 4, 4)), op("pixel_shuffle", spatial=1).out_shape((8, 6))
+    ((2, 4, 16), (4, 12))
     """
     return entry(name).build(**parameters)
 
@@ -67,10 +84,13 @@ def register(
     taken = ParameterError(f"{name} is in the catalogue already: choose another name")
     if name in _registry:
         raise taken
-    made = CatalogEntry(name, pattern, summary, provenance, MappingProxyType(dict(parameters)))
+    letters = MappingProxyType({parameter: (LETTERS.get(parameter, parameter),) for parameter in parameters})
+    declared = {key: Parameter(key, checked(Parameter(key, 2), value, name)) for key, value in parameters.items()}
+    made = CatalogEntry(name, (Form(pattern, letters),), summary, provenance, MappingProxyType(declared))
     made.build()
     if _registry.setdefault(name, made) is not made:  # another thread was first
         raise taken
+    _changed()
     return made
 
 
@@ -80,3 +100,4 @@ def unregister(name: str) -> None:
     if found in BUILTIN:
         raise ParameterError(f"{name} is built in and stays")
     _registry.pop(name, None)
+    _changed()

@@ -9,24 +9,34 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+from layoutbridge.operations.blocks import BLOCKS, blocks_into_channels, channels_into_blocks
 from layoutbridge.operations.darknet_reorg import describe_refusal
 from layoutbridge.operations.entry import CatalogEntry
+from layoutbridge.operations.parameters import Form, Parameter
 
-_STRIDE: Mapping[str, int] = MappingProxyType({"stride": 2})
-_GROUPS: Mapping[str, int] = MappingProxyType({"groups": 2})
+
+def _form(pattern: str, **letters: str) -> tuple[Form, ...]:
+    return (Form(pattern, MappingProxyType({name: (letter,) for name, letter in letters.items()})),)
+
+
+_STRIDE: Mapping[str, Parameter] = MappingProxyType({"stride": Parameter("stride", 2, "size of a block")})
+_GROUPS: Mapping[str, Parameter] = MappingProxyType({"groups": Parameter("groups", 2, "how many groups")})
 
 _SPACE_TO_DEPTH = "c (h p:s) (w q:s) -> (p q c) h w"
 _DEPTH_TO_SPACE = "(p:s q:s c) h w -> c (h p) (w q)"
-_SPACE_TO_DEPTH_CRD = "c (h p:s) (w q:s) -> (c p q) h w"
-_DEPTH_TO_SPACE_CRD = "(c p:s q:s) h w -> c (h p) (w q)"
 _DARKNET = "Darknet, reorg_layer.c and blas.c (reorg_cpu); tables of the compiled C code"
 _DARKNET_3D = "Darknet's main fork, reorg_old_layer.c and blas.c (reorg3d); tables of the compiled C code"
 _BLOG = "a blog on YOLOv2's reorg: C, H, W always taken from the tensor with more channels"
+_POSITION_FIRST = blocks_into_channels(lambda inside: (*inside, "c"))
+_CHANNEL_FIRST = blocks_into_channels(lambda inside: ("c", *inside))
+_COLUMNS_FIRST = blocks_into_channels(lambda inside: (*reversed(inside), "c"))
+_POSITION_FIRST_BACK = channels_into_blocks(lambda inside: (*inside, "c"))
+_CHANNEL_FIRST_BACK = channels_into_blocks(lambda inside: ("c", *inside))
 
 BUILTIN = (
     CatalogEntry(
         "darknet_reorg",
-        "C H W | c:C/s^2 h:H p:s w:W q:s -> p q c h w | C*s^2 H/s W/s",
+        _form("C H W | c:C/s^2 h:H p:s w:W q:s -> p q c h w | C*s^2 H/s W/s", stride="s"),
         "Darknet's [reorg]: more channels, in an order that crosses the axes",
         _DARKNET,
         _STRIDE,
@@ -36,7 +46,7 @@ BUILTIN = (
     ),
     CatalogEntry(
         "darknet_reorg_reverse",
-        "C H W | p:s q:s c:C/s^2 h:H w:W -> c h p w q | C/s^2 H*s W*s",
+        _form("C H W | p:s q:s c:C/s^2 h:H w:W -> c h p w q | C/s^2 H*s W*s", stride="s"),
         "Darknet's [reorg] reverse=1: fewer channels",
         _DARKNET,
         _STRIDE,
@@ -46,7 +56,7 @@ BUILTIN = (
     ),
     CatalogEntry(
         "darknet_reorg3d",
-        _SPACE_TO_DEPTH,
+        _form(_SPACE_TO_DEPTH, stride="s"),
         "Darknet's [reorg3d]: more channels",
         _DARKNET_3D,
         _STRIDE,
@@ -55,7 +65,7 @@ BUILTIN = (
     ),
     CatalogEntry(
         "darknet_reorg3d_reverse",
-        "C H W | p:s q:s c:C/s^4 h:H*s w:W*s -> c h p w q | C/s^2 H*s W*s",
+        _form("C H W | p:s q:s c:C/s^4 h:H*s w:W*s -> c h p w q | C/s^2 H*s W*s", stride="s"),
         "Darknet's [reorg3d] reverse=1: fewer channels, C a multiple of s⁴",
         _DARKNET_3D,
         _STRIDE,
@@ -64,93 +74,93 @@ BUILTIN = (
     ),
     CatalogEntry(
         "darknet_flatten",
-        "c h w -> h w c | c h w",
+        _form("c h w -> h w c | c h w"),
         "Darknet's [reorg] flatten=1 at stride 1: channels last under the label [C, H, W]",
         "Darknet, reorg_layer.c and blas.c (flatten)",
         equals="nchw_to_nhwc under another shape",
     ),
     CatalogEntry(
         "darknet_unflatten",
-        "C H W | h:H w:W c:C -> c h w | C H W",
+        _form("C H W | h:H w:W c:C -> c h w | C H W"),
         "Darknet's [reorg] flatten=1 reverse=1 at stride 1: the inverse of flatten under the same label",
         "Darknet, reorg_layer.c and blas.c (flatten)",
         equals="nhwc_to_nchw of the input seen as [H, W, C]; the inverse of darknet_flatten",
     ),
     CatalogEntry(
         "space_to_depth",
-        _SPACE_TO_DEPTH,
+        _POSITION_FIRST,
         "blocks of s × s into channels, position in the block outermost (DCR)",
         "ONNX SpaceToDepth; tf.nn.space_to_depth",
-        _STRIDE,
+        BLOCKS,
         ("SpaceToDepth mode DCR", "tf.nn.space_to_depth", "tf.image.extract_patches of size and stride s"),
         "darknet_reorg3d, leimao_reorg, focus_row_major",
     ),
     CatalogEntry(
         "space_to_depth_crd",
-        _SPACE_TO_DEPTH_CRD,
+        _CHANNEL_FIRST,
         "blocks of s × s into channels, channel outermost (CRD)",
         "ONNX SpaceToDepth mode CRD, opset 28",
-        _STRIDE,
+        BLOCKS,
         ("torch.nn.PixelUnshuffle", "ncnn Reorg mode 0"),
         "pixel_unshuffle",
     ),
     CatalogEntry(
         "depth_to_space",
-        _DEPTH_TO_SPACE,
+        _POSITION_FIRST_BACK,
         "channels back into blocks, position in the block outermost (DCR)",
         "ONNX DepthToSpace mode DCR; tf.nn.depth_to_space",
-        _STRIDE,
+        BLOCKS,
         ("DepthToSpace mode DCR", "tf.nn.depth_to_space"),
         "darknet_reorg_reverse, leimao_reorg_reverse; the inverse of space_to_depth",
     ),
     CatalogEntry(
         "depth_to_space_crd",
-        _DEPTH_TO_SPACE_CRD,
+        _CHANNEL_FIRST_BACK,
         "channels back into blocks, channel outermost (CRD)",
         "ONNX DepthToSpace mode CRD",
-        _STRIDE,
+        BLOCKS,
         ("torch.nn.PixelShuffle",),
         "pixel_shuffle; the inverse of space_to_depth_crd",
     ),
     CatalogEntry(
         "pixel_shuffle",
-        _DEPTH_TO_SPACE_CRD,
+        _CHANNEL_FIRST_BACK,
         "sub-pixel upsampling, channel outermost",
         "torch.nn.functional.pixel_shuffle",
-        _STRIDE,
+        BLOCKS,
         ("DepthToSpace mode CRD",),
         "depth_to_space_crd",
     ),
     CatalogEntry(
         "pixel_unshuffle",
-        _SPACE_TO_DEPTH_CRD,
+        _CHANNEL_FIRST,
         "the inverse of pixel_shuffle",
         "torch.nn.functional.pixel_unshuffle",
-        _STRIDE,
+        BLOCKS,
         ("SpaceToDepth mode CRD", "ncnn Reorg mode 0"),
         "space_to_depth_crd",
     ),
     CatalogEntry(
         "focus",
-        "c (h p:s) (w q:s) -> (q p c) h w",
+        _COLUMNS_FIRST,
         "slices concatenated column by column: [::2, ::2], [1::2, ::2], [::2, 1::2], [1::2, 1::2]",
         "YOLOv5 up to release 5.0 (Focus); YOLOX; Swin Transformer's patch merging",
-        _STRIDE,
+        BLOCKS,
         ("Focus", "Swin patch merging"),
         "space_to_depth with p and q swapped: at stride 2 its two middle blocks",
     ),
     CatalogEntry(
         "focus_row_major",
-        _SPACE_TO_DEPTH,
+        _POSITION_FIRST,
         "Focus with its slices taken row by row",
         "YOLOv5's Focus with its middle two slices swapped",
-        _STRIDE,
+        BLOCKS,
         (),
         "space_to_depth",
     ),
     CatalogEntry(
         "leimao_reorg",
-        _SPACE_TO_DEPTH,
+        _form(_SPACE_TO_DEPTH, stride="s"),
         "[reorg] under the unified convention, channels up",
         _BLOG,
         _STRIDE,
@@ -159,7 +169,7 @@ BUILTIN = (
     ),
     CatalogEntry(
         "leimao_reorg_reverse",
-        _DEPTH_TO_SPACE,
+        _form(_DEPTH_TO_SPACE, stride="s"),
         "[reorg] under the unified convention, channels down",
         _BLOG,
         _STRIDE,
@@ -168,21 +178,21 @@ BUILTIN = (
     ),
     CatalogEntry(
         "nchw_to_nhwc",
-        "c h w -> h w c",
+        _form("c h w -> h w c"),
         "channels first to channels last",
         "ONNX Transpose, perm 0 2 3 1",
         equals="the inverse of nhwc_to_nchw",
     ),
     CatalogEntry(
         "nhwc_to_nchw",
-        "h w c -> c h w",
+        _form("h w c -> c h w"),
         "channels last to channels first",
         "ONNX Transpose, perm 0 3 1 2",
         equals="the inverse of nchw_to_nhwc",
     ),
     CatalogEntry(
         "channel_shuffle",
-        "(k:g c) h w -> (c k) h w",
+        _form("(k:g c) h w -> (c k) h w", groups="g"),
         "channels of g groups interleaved",
         "torch.nn.functional.channel_shuffle; ShuffleNet",
         _GROUPS,

@@ -1,4 +1,4 @@
-"""One named operation of the catalogue: its pattern, its parameters, and what is known of it."""
+"""One named operation of the catalogue: its patterns, its parameters, and what is known of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MappingProxyType
 
-from layoutbridge.algebra.pattern import whole_number
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, told
 from layoutbridge.errors import ParameterError, shown
+from layoutbridge.operations.parameters import Form, Parameter, checked
 
-NO_PARAMETERS: Mapping[str, int] = MappingProxyType({})
-LETTERS: Mapping[str, str] = MappingProxyType({"stride": "s", "groups": "g"})  # others go by their own names
 DescribeRefusal = Callable[[int, tuple[int, ...]], str | None]
 
 
@@ -20,45 +18,87 @@ DescribeRefusal = Callable[[int, tuple[int, ...]], str | None]
 class CatalogEntry:
     """One named operation.
 
-    In `pattern`, `s` is the stride (block size), `g` the number of groups, and any other parameter goes by its own
-    name. `parameters` maps each parameter to its default, `provenance` says where the definition comes from,
-    `also_known_as` what others call the same map, and `equals` how it relates to other entries.
+    `forms` are the patterns that it has for what it may be asked for, the usual one first; `parameters` are what it may
+    be asked for, by name. `provenance` says where the definition comes from, `also_known_as` what others call the same
+    map, and `equals` how it relates to other entries.
     """
 
     name: str
-    pattern: str
+    forms: tuple[Form, ...]
     summary: str
     provenance: str
-    parameters: Mapping[str, int] = field(default_factory=lambda: NO_PARAMETERS, hash=False)
+    parameters: Mapping[str, Parameter] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     also_known_as: tuple[str, ...] = ()
     equals: str = ""
     describe_refusal: DescribeRefusal | None = field(default=None, repr=False)
 
-    def build(self, **parameters: int) -> Rearrangement:
+    @property
+    def pattern(self) -> str:
+        """The usual pattern, with letters for the parameters' numbers."""
+        return self.forms[0].pattern
+
+    @property
+    def defaults(self) -> dict[str, ParameterValue]:
+        """What each parameter is where nothing is said."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+    def build(self, **parameters: object) -> Rearrangement:
         """The rearrangement at these parameters.
 
-        Raises `ParameterError` for a parameter that the entry does not take, or one that is no number above 0.
+        Raises `ParameterError` for a parameter that the entry does not take, for a value that it cannot have, and for
+        values that do not go together.
         """
-        return _built(self, self._checked(parameters))
+        return _built(self, tuple(self._checked(parameters).items()))
 
     def build_at(self, number: int) -> Rearrangement:
-        """The rearrangement with `number` for every parameter: the stride, and the number of groups.
+        """The rearrangement of the usual form with `number` for every parameter: the stride, the number of groups.
 
         Raises `ParameterError` for a number that is none above 0.
         """
-        return self.build(**dict.fromkeys(self.parameters, number))
+        return self.build(**dict.fromkeys(self.forms[0].letters, number))
 
-    def _checked(self, parameters: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    def _checked(self, parameters: Mapping[str, object]) -> dict[str, ParameterValue]:
+        asked: dict[str, ParameterValue] = {}
         for name, value in parameters.items():
             if name not in self.parameters:
                 takes = ", ".join(self.parameters) or "no parameter"
                 raise ParameterError(f"{self.name} does not take {name}={shown(value)}; it takes {takes}")
-        values = {**self.parameters, **parameters}
-        return tuple((name, whole_number(value, f"{name} of {self.name}")) for name, value in values.items())
+            asked[name] = checked(self.parameters[name], value, self.name)
+        return asked
 
 
 @lru_cache(maxsize=4096)  # identification tries an entry at every parameter that a shape admits
-def _built(entry: CatalogEntry, values: tuple[tuple[str, int], ...]) -> Rearrangement:
-    made = Rearrangement(entry.pattern, **{LETTERS.get(name, name): value for name, value in values})
-    refusal = partial(entry.describe_refusal, dict(values)["stride"]) if entry.describe_refusal else None
-    return made.named(entry.name, values, refusal)
+def _built(entry: CatalogEntry, asked: tuple[tuple[str, ParameterValue], ...]) -> Rearrangement:
+    form, values = _form_for(entry, dict(asked))
+    lengths = {
+        letter: number
+        for name, letters in form.letters.items()
+        for letter, number in zip(letters, _numbers(values[name]), strict=True)
+    }
+    usual = entry.forms[0].fixed
+    shown_values = tuple((n, values[n]) for n in entry.parameters if n in values and usual.get(n) != values[n])
+    refusal = partial(entry.describe_refusal, _numbers(values["stride"])[0]) if entry.describe_refusal else None
+    return Rearrangement(form.pattern, **lengths).named(entry.name, shown_values, refusal)
+
+
+def _form_for(entry: CatalogEntry, asked: Mapping[str, ParameterValue]) -> tuple[Form, dict[str, ParameterValue]]:
+    """The first form that fits what was asked, what was not asked being as usual, and all values."""
+    for form in entry.forms:
+        defaults = {name: entry.parameters[name].default for name in form.letters}
+        if (taken := form.taken({**defaults, **asked})) is not None:
+            return form, taken
+    values = ", ".join(f"{name}={told(value)}" for name, value in asked.items())
+    known = "; ".join(dict.fromkeys(_described(form) for form in entry.forms))
+    raise ParameterError(f"{entry.name} has no form for {values}; it takes {known}")
+
+
+def _described(form: Form) -> str:
+    """What a form is for, as an error tells it."""
+    words = [
+        f"{name} of {len(letters)} numbers" if len(letters) > 1 else name for name, letters in form.letters.items()
+    ]
+    return ", ".join([*words, *(f"{name}={told(value)}" for name, value in form.fixed.items())])
+
+
+def _numbers(value: ParameterValue) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (int(value),)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, told
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.operations.catalog import catalog, op
+from layoutbridge.operations.catalog import catalog, op, revision
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.parameters import fitting_parameters
 
@@ -19,7 +19,7 @@ class Match:
     """A catalogue name that fits, with the parameters at which it does."""
 
     name: str
-    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict, hash=False)
 
     @property
     def op(self) -> Rearrangement:
@@ -27,25 +27,55 @@ class Match:
         return op(self.name, **self.parameters)
 
     def __str__(self) -> str:
-        values = ", ".join(f"{name} {value}" for name, value in self.parameters.items())
+        values = ", ".join(f"{name} {told(value)}" for name, value in self.parameters.items())
         return f"{self.name} ({values})" if values else self.name
 
 
 def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
     """Every entry that has these digits at `in_shape`, and gives `out_shape` where that is known.
 
-    The parameters are searched from 2 up (at 1 every space and depth operation moves nothing): each entry's own domain
-    says which of them suit the shape. `digits` are normalized, as `factorize` gives them.
+    The usual forms first, the others where none of them fits. Numbers are searched from 2 up (at 1 every space and
+    depth operation moves nothing): each form's own domain says which of them suit the shape. `digits` are normalized,
+    as `factorize` gives them.
 
     >>> [str(match) for match in matches(((2, 1), (3, 2)), (6, 1, 1), (6, 1, 1))]
     ['channel_shuffle (groups 3)']
     """
-    return tuple(
-        Match(entry.name, parameters)
-        for entry in catalog().values()
-        for parameters in fitting_parameters(entry, in_shape, out_shape)
-        if _fits(entry.build(**parameters), digits, in_shape, out_shape)
+    return usual_matches(digits, in_shape, out_shape) or _maps_at(revision(), in_shape, out_shape, False).get(
+        digits, ()
     )
+
+
+def candidates(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Match]:
+    """Every entry, at parameters at which it takes one shape and gives the other, whatever it moves."""
+    for entry in catalog().values():
+        for form in entry.forms:
+            for parameters in fitting_parameters(form, in_shape, out_shape):
+                yield Match(entry.name, dict(entry.build(**parameters).parameters))
+
+
+def usual_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
+    """The same, of the entries' usual forms alone."""
+    return _maps_at(revision(), in_shape, out_shape, True).get(digits, ())
+
+
+@lru_cache(maxsize=512)
+def _maps_at(
+    _: int, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, usual: bool
+) -> Mapping[Digits, tuple[Match, ...]]:
+    """The names by the digits that they have between these shapes, of the usual forms or of the others.
+
+    The first argument is the catalogue's revision: what is remembered of another one is not asked for again.
+    """
+    found: dict[Digits, tuple[Match, ...]] = {}
+    for entry in catalog().values():
+        for form in entry.forms[:1] if usual else entry.forms[1:]:
+            for parameters in fitting_parameters(form, in_shape, out_shape):
+                made = entry.build(**parameters)
+                digits = _digits_at(made, in_shape, out_shape)
+                if digits is not None:
+                    found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))
+    return found
 
 
 def names_at(parameter: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> tuple[str, ...]:
@@ -70,11 +100,13 @@ def _names_by_digits(
     return found
 
 
-def _fits(made: Rearrangement, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> bool:
-    """Whether `made` has these digits and that result; not where a parameter is such that it changes nothing at all."""
+def _digits_at(made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Digits | None:
+    """Its digits at this shape; None where it does not take that, gives another, or moves nothing at its parameters."""
     if len(in_shape) not in (made.rank, made.rank + 1) or not made.domain.accepts(in_shape[-made.rank :]):
-        return False
+        return None
     bound = made.bind(in_shape)
-    if made.parameters and len(digits) <= 1 and bound.out_shape == in_shape:
-        return False
-    return bound.digits == digits and out_shape in (None, bound.out_shape)
+    if out_shape not in (None, bound.out_shape):
+        return None
+    if made.parameters and bound.digits is not None and len(bound.digits) <= 1 and bound.out_shape == in_shape:
+        return None
+    return bound.digits

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from math import isqrt, prod
+from math import gcd, isqrt, prod
 
+from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.operations.entry import CatalogEntry
+from layoutbridge.operations.parameters import Form
 
 _PRIMES = (1000003, 1000033, 1000037, 1000039, 1000081, 1000099)  # larger than what patterns hold
 
@@ -24,8 +25,8 @@ _PRIMES = (1000003, 1000033, 1000037, 1000039, 1000081, 1000099)  # larger than 
 class Condition:
     """A size that must be whole, or the length that `axis` must have.
 
-    It is `coefficient` times powers of axes and of parameters; `parameters` holds an exponent for each parameter of the
-    entry, in order. The result's axes count after the input's.
+    It is `coefficient` times powers of axes and of numbers; `parameters` holds an exponent for each number of the form,
+    in order. The result's axes count after the input's.
     """
 
     coefficient: Fraction
@@ -39,17 +40,29 @@ class Condition:
         return max((k for k, exponent in enumerate(self.parameters) if exponent), default=-1)
 
     def holds(self, lengths: Sequence[int], values: Sequence[int]) -> bool:
-        """Whether it does for these lengths of the axes and values of the parameters, as far as it depends on them."""
-        factors = [(lengths[axis], exponent) for axis, exponent in self.axes]
-        factors += [(values[k], exponent) for k, exponent in enumerate(self.parameters) if exponent]
-        over = self.coefficient.numerator * prod(value**exponent for value, exponent in factors if exponent > 0)
-        under = self.coefficient.denominator * prod(value**-exponent for value, exponent in factors if exponent < 0)
+        """Whether it does for these lengths of the axes and values of the numbers, as far as it depends on them."""
+        over, under = self.parts(lengths, values)
         return over % under == 0 if self.axis is None else over == lengths[self.axis] * under
+
+    def parts(self, lengths: Sequence[int], values: Sequence[int]) -> tuple[int, int]:
+        """What is divided, and by what, with as many numbers as there are values."""
+        over, under = self.coefficient.numerator, self.coefficient.denominator
+        for axis, exponent in self.axes:
+            if exponent > 0:
+                over *= lengths[axis] ** exponent
+            else:
+                under *= lengths[axis] ** -exponent
+        for value, exponent in zip(values, self.parameters, strict=False):
+            if exponent > 0:
+                over *= value**exponent
+            elif exponent < 0:
+                under *= value**-exponent
+        return over, under
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What an entry asks of the shapes of its `rank` axes, and makes of them: `results` axes of these lengths."""
+    """What a form asks of the shapes of its `rank` axes, and makes of them: `results` axes of these lengths."""
 
     rank: int
     results: int
@@ -58,22 +71,29 @@ class Conditions:
 
 
 def fitting_parameters(
-    entry: CatalogEntry, shape: Sequence[int], out_shape: Sequence[int] | None = None
-) -> Iterator[dict[str, int]]:
-    """The parameters, each from 2 up, at which `entry` may take `shape`, one item or with a batch axis in front.
+    form: Form, shape: Sequence[int], out_shape: Sequence[int] | None = None
+) -> Iterator[dict[str, ParameterValue]]:
+    """The parameters at which this form of an entry may take `shape`, one item or with a batch axis in front.
 
-    Where `out_shape` is known, they may also give that. Without parameters there is one choice, the empty one. A value
-    divides the number of elements: it is the length of a digit. Where an entry cannot be read with primes in place of
-    its parameters, every divisor is given.
+    A single number is from 2 up; of several, which are not all equal, some may be 1. Where `out_shape` is known, they
+    may also give that. Without parameters there is one choice, the empty one. A number divides the number of elements:
+    it is the length of a digit. Where a form cannot be read with primes for its numbers, every divisor is given.
 
     >>> from layoutbridge.operations.catalog import entry
-    >>> list(fitting_parameters(entry("space_to_depth"), (1, 3, 12, 18)))
+    >>> list(fitting_parameters(entry("darknet_reorg3d").forms[0], (1, 3, 12, 18)))
     [{'stride': 2}, {'stride': 3}, {'stride': 6}]
     """
-    names, divisors = tuple(entry.parameters), _divisors(prod(shape))
-    conditions = _conditions_of(entry)
+    for numbers in _fitting_numbers(form, shape, out_shape):
+        if not form.is_plain(numbers):
+            yield form.values(numbers)
+
+
+def _fitting_numbers(form: Form, shape: Sequence[int], out_shape: Sequence[int] | None) -> Iterator[tuple[int, ...]]:
+    least = [2 if len(letters) == 1 else 1 for letters in form.letters.values() for _ in letters]
+    conditions = _conditions_of(form)
     if conditions is None:
-        yield from (dict(zip(names, values, strict=True)) for values in product(divisors, repeat=len(names)))
+        divisors = (1, *_divisors(prod(shape)))
+        yield from product(*(divisors if smallest == 1 else divisors[1:] for smallest in least))
     elif (extra := len(shape) - conditions.rank) in (0, 1):
         asked, lengths = conditions.taken, tuple(shape[extra:])
         if out_shape is not None:
@@ -81,33 +101,55 @@ def fitting_parameters(
                 return
             asked, lengths = (*asked, *conditions.given), (*lengths, *out_shape[extra:])
         if all(condition.holds(lengths, ()) for condition in asked if condition.last < 0):
-            for values in _chosen(asked, lengths, len(names), divisors, ()):
-                yield dict(zip(names, values, strict=True))
+            yield from _chosen(asked, lengths, least, ())
 
 
 def _chosen(
-    asked: Sequence[Condition], lengths: Sequence[int], count: int, divisors: Sequence[int], values: tuple[int, ...]
+    asked: Sequence[Condition], lengths: Sequence[int], least: Sequence[int], values: tuple[int, ...]
 ) -> Iterator[tuple[int, ...]]:
-    """Values of all parameters that begin with `values`, each tried as soon as a condition depends on no later one."""
+    """Values of all numbers that begin with `values`, each tried as soon as a condition depends on no later one."""
     place = len(values)
-    if place == count:
+    if place == len(least):
         yield values
         return
     telling = [condition for condition in asked if condition.last == place]
-    for value in divisors:
+    for value in _possible(telling, lengths, values):
         extended = (*values, value)
-        if all(condition.holds(lengths, extended) for condition in telling):
-            yield from _chosen(asked, lengths, count, divisors, extended)
+        if value >= least[place] and all(condition.holds(lengths, extended) for condition in telling):
+            yield from _chosen(asked, lengths, least, extended)
+
+
+def _possible(telling: Sequence[Condition], lengths: Sequence[int], values: tuple[int, ...]) -> tuple[int, ...]:
+    """What the next number may be, as far as one condition tells: an equation's root, or the divisors of a length."""
+    bound = 0
+    for condition in telling:
+        over, under = condition.parts(lengths, values)
+        exponent = condition.parameters[len(values)]
+        if condition.axis is not None:
+            wanted = Fraction(lengths[condition.axis] * under, over)
+            root = _root(wanted if exponent > 0 else 1 / wanted, abs(exponent))
+            return () if root is None else (root,)
+        if exponent < 0:
+            bound = gcd(bound, over)
+    return (1, *_divisors(bound or prod(lengths)))
+
+
+def _root(power: Fraction, exponent: int) -> int | None:
+    """The whole number that has this power, where there is one."""
+    if power.denominator != 1:
+        return None
+    root = round(power.numerator ** (1 / exponent))
+    return root if root**exponent == power else None
 
 
 @lru_cache(maxsize=512)
-def _conditions_of(entry: CatalogEntry) -> Conditions | None:
-    """The conditions of `entry`; None where it takes too many parameters, or does not read primes in their place."""
-    primes = dict(zip(entry.parameters, _PRIMES, strict=False))
-    if len(primes) < len(entry.parameters):
+def _conditions_of(form: Form) -> Conditions | None:
+    """The conditions of `form`; None where it takes too many numbers, or does not read primes in their place."""
+    primes = dict(zip(form.numbers, _PRIMES, strict=False))
+    if len(primes) < len(form.numbers):
         return None
     try:
-        built = entry.build(**primes)
+        built = form.at(tuple(primes.values()))
     except LayoutBridgeError:
         return None
     whole = [_condition(size, primes) for size in built.domain.whole]

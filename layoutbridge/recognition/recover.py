@@ -1,9 +1,10 @@
 """What does a black box do to positions? Recovered exactly, whatever the dtype.
 
-Every element of the input is given a code that says where it stands: its flat position, written in as many
-passes as the dtype needs (one for float32; two for uint8 beyond 255 elements; one a bit for bool). The codes in
-the result then are the gather table. Further passes with shuffled, negative and arbitrary values tell a fixed
-movement of elements from one that depends on the values, on their sign, or changes them.
+Every element of the input is given a code that says where it stands; the codes in the result then are the gather
+table. For dtypes of 32 and 64 bits two runs with unlike codes say all: where both give the same table, the box moves
+elements and does nothing else. Else, and for smaller dtypes, the position is written in as many passes as the dtype
+needs (two for uint8 beyond 255 elements; one a bit for bool), and further passes with shuffled, negative and arbitrary
+values tell a fixed movement of elements from one that depends on the values, on their sign, or changes them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.table import machine_memory, unravel
 from layoutbridge.errors import ShapeError
+from layoutbridge.recognition.codes import codes_for
 
-Behaviour = Literal["moves elements", "depends on values", "depends on sign", "changes values", "changes shape"]
+Behaviour = Literal[
+    "moves elements", "fills up with zeros", "depends on values", "depends on sign", "changes values", "changes shape"
+]
+_FILLED = -1
+_MOST_CODES = 2**31
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 _BYTES_EACH = 48  # of memory, for each element: its position and codes, the input, its copy, the result
 _EXACT_INTEGERS = {"float64": 2**53, "float32": 2**24, "float16": 2**11, "bfloat16": 2**8}
@@ -30,7 +36,8 @@ class Recovered:
     """What a black box did at one shape and dtype.
 
     `table` is the int64 gather table over its flat input, None where elements are not merely moved; it need be
-    no permutation: positions may be missing or repeated. `detail` is one sentence on what else it does.
+    no permutation: positions may be missing or repeated, and -1 stands where the box fills up with zeros. `detail` is
+    one sentence on what else it does.
     """
 
     behaviour: Behaviour
@@ -57,6 +64,9 @@ def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered
             f"recovering at shape {shape} needs {needed / 2**30:.1f} GiB, more than half of this machine's memory: "
             f"give a smaller shape"
         )
+    at_once = _recovered_at_once(run, shape, dtype)
+    if at_once is not None:
+        return at_once
     base = _codes(dtype)
     table: NDArray[np.int64] | None = None
     positions, weight = np.arange(total), 1
@@ -67,16 +77,37 @@ def recover(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered
         if out_shape not in (None, result.shape):
             return Recovered("changes shape", shape, result.shape, None, "the result's shape depends on the values")
         out_shape = result.shape
-        found = _decoded(result, dtype, base)
+        found = _decoded(result, dtype, base, total)
         if isinstance(found, str):
             return Recovered("changes values", shape, out_shape, None, found)
+        filled = found == _FILLED
+        if table is not None and not np.array_equal(filled, table == _FILLED):
+            return Recovered("depends on values", shape, out_shape, None, "it gives zeros in other places each time")
         table = found * weight if table is None else table + found * weight
+        table[filled] = _FILLED
         weight *= base
     assert table is not None and out_shape is not None
     if table.size and int(table.max()) >= total:
         place = list(unravel(int(table.argmax()), out_shape))
         return Recovered("changes values", shape, out_shape, None, f"the value at {place} was in no input element")
     return _checked(run, shape, dtype, base, table, out_shape)
+
+
+def _recovered_at_once(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Recovered | None:
+    """What two runs with unlike codes agree on; None where they do not, or where the dtype holds no such codes."""
+    total = prod(shape)
+    if total > _MOST_CODES:
+        return None
+    table: NDArray[np.uint32] | None = None
+    for code in codes_for(dtype):
+        result = np.asarray(run(code.values(total).reshape(shape)))
+        found = code.positions(result, total)
+        if found is None or (table is not None and not (table.shape == found.shape and np.array_equal(table, found))):
+            return None
+        if table is not None:
+            return Recovered("moves elements", shape, result.shape, found.astype(np.int64))
+        table = found
+    return None
 
 
 def _checked(
@@ -89,6 +120,7 @@ def _checked(
 ) -> Recovered:
     """Repeat with values that tell nothing of the position; compare with what the table says."""
     random = np.random.default_rng(prod(shape))
+    fills = bool(table.size) and int(table.min()) == _FILLED
     probes: tuple[tuple[Behaviour, NDArray[Any], str], ...] = (
         ("depends on values", _encoded(random.integers(0, base, prod(shape)), dtype), "in another order of values"),
         ("depends on sign", _negative(random, prod(shape), dtype), "with negative values"),
@@ -98,7 +130,7 @@ def _checked(
         result = _observed(run, values.reshape(shape))
         if result.shape != out_shape:
             return Recovered("changes shape", shape, result.shape, None, f"the result's shape differs {condition}")
-        expected = values.take(table)
+        expected = np.where(table == _FILLED, values.dtype.type(0), values.take(table)) if fills else values.take(table)
         different = np.flatnonzero(result.reshape(-1) != expected)
         if different.size:
             index = int(different[0])
@@ -109,7 +141,7 @@ def _checked(
             )
             changes = behaviour == "depends on values" and not np.isin(result, values).all()
             return Recovered("changes values" if changes else behaviour, shape, out_shape, None, detail)
-    return Recovered("moves elements", shape, out_shape, table)
+    return Recovered("fills up with zeros" if fills else "moves elements", shape, out_shape, table)
 
 
 def _observed(run: Run, x: NDArray[Any]) -> NDArray[Any]:
@@ -130,16 +162,19 @@ def _encoded(codes: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return codes.astype(dtype) if dtype.kind == "b" else (codes + 1).astype(dtype)
 
 
-def _decoded(result: NDArray[Any], dtype: np.dtype[Any], base: int) -> NDArray[np.int64] | str:
-    """The codes in a result, or what is wrong with a value that is none."""
+def _decoded(result: NDArray[Any], dtype: np.dtype[Any], base: int, elements: int) -> NDArray[np.int64] | str:
+    """The codes in a result, -1 for the zeros of one larger than the input; or what is wrong with a value."""
     flat = result.reshape(-1)
     if flat.dtype.kind not in "biuf" and flat.dtype.name != "bfloat16":
         return f"the result holds {flat.dtype}, not numbers"
     numbers = flat.astype(np.float64) if flat.dtype.kind not in "biu" else flat
     lowest = 0 if dtype.kind == "b" else 1
+    may_fill = lowest == 1 and result.size > elements
     wrong = ~((numbers >= lowest) & (numbers < base + lowest))
     if numbers.dtype.kind == "f":
         wrong |= numbers != np.floor(numbers)
+    if may_fill:
+        wrong &= numbers != 0
     if wrong.any():
         index = int(np.argmax(wrong))
         return f"the result holds {flat[index]} at {list(unravel(index, result.shape))}, which no input element held"

@@ -173,9 +173,9 @@ def _unmade_row(runnable: Runnable, shape: tuple[int, ...], stride: int, dtype: 
 
 def shapes_for(reference: Rearrangement) -> Iterable[tuple[int, ...]]:
     """The shapes [N, ...] that verification runs an operation at: small, and each catches another mistake."""
-    units = [reference.domain.divisor(axis) for axis in range(reference.rank)]
+    units, fixed = [reference.domain.divisor(axis) for axis in range(reference.rank)], dict(reference.domain.fixed)
     for batch, multiples in _SHAPE_PLAN:
-        repeated = [multiples[axis % len(multiples)] for axis in range(reference.rank)]
+        repeated = [1 if axis in fixed else multiples[axis % len(multiples)] for axis in range(reference.rank)]
         yield (batch, *(unit * multiple for unit, multiple in zip(units, repeated, strict=True)))
 
 

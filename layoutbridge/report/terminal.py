@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from layoutbridge.algebra.proof import Proof
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import Rearrangement, told
 from layoutbridge.operations.entry import CatalogEntry
-from layoutbridge.recognition.identification import Identification
+from layoutbridge.operations.parameters import Parameter
+from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
 from layoutbridge.recognition.rows import Row
 from layoutbridge.recognition.verification import Verification
@@ -32,7 +33,7 @@ def show_catalog(console: Console, entries: Iterable[CatalogEntry]) -> None:
     for heading in ("name", "takes", "pattern", "how it relates to others"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "takes"))
     for entry in entries:
-        takes = ", ".join(f"{name}={default}" for name, default in entry.parameters.items())
+        takes = ", ".join(f"{name}={told(default)}" for name, default in entry.defaults.items())
         table.add_row(f"[cyan]{entry.name}[/]", takes, escape(entry.pattern), escape(entry.equals))
     console.print(table)
 
@@ -45,7 +46,7 @@ def show_entry(console: Console, entry: CatalogEntry) -> None:
     lines = {
         "name": entry.name,
         "what it does": entry.summary,
-        "takes": ", ".join(f"{name} (default {default})" for name, default in entry.parameters.items()) or "nothing",
+        "takes": "; ".join(map(_parameter_told, entry.parameters.values())) or "nothing",
         "pattern": entry.pattern,
         "defined by": entry.provenance,
         "also known as": ", ".join(entry.also_known_as) or "-",
@@ -54,6 +55,11 @@ def show_entry(console: Console, entry: CatalogEntry) -> None:
     for heading, text in lines.items():
         table.add_row(heading, escape(text))
     console.print(table)
+
+
+def _parameter_told(parameter: Parameter) -> str:
+    meaning = f": {parameter.meaning}" if parameter.meaning else ""
+    return f"{parameter.name} (default {told(parameter.default)}){meaning}"
 
 
 def show_table(console: Console, operation: Rearrangement, shape: tuple[int, ...]) -> None:

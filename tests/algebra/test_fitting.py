@@ -10,7 +10,7 @@ from layoutbridge.algebra.fitting import read_lengths, read_open_lengths, refuse
 from layoutbridge.errors import ShapeError
 
 OPS = [
-    *(op(name, **dict.fromkeys(entry.parameters, s)) for name, entry in catalog().items() for s in (2, 3)),
+    *(entry.build_at(s) for entry in catalog().values() for s in (2, 3)),
     Rearrangement("c h w -> h w c, c=3"),
     Rearrangement("A B | k:A/B b:B c:B -> k c b | A B"),
     Rearrangement("A B | x:A*B/6 y:6 -> y x | 6 A*B/6"),

@@ -85,7 +85,7 @@ def check_counterexample(a, b, found):
 
 
 def at(name, value):
-    return op(name, **dict.fromkeys(catalog()[name].parameters, value))
+    return catalog()[name].build_at(value)
 
 
 # ---------------------------------------------------------------------------------- the catalogue

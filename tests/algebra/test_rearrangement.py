@@ -22,7 +22,7 @@ NAMES = tuple(catalog())
 
 def entries(*values):
     """Every catalogue entry at every value of its parameter."""
-    return [op(name, **dict.fromkeys(catalog()[name].parameters, v)) for name in NAMES for v in values]
+    return [catalog()[name].build_at(v) for name in NAMES for v in values]
 
 
 def small_shape(made, factor=(1, 1, 1)):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layoutbridge.algebra.digits import DigitStep, common_refinement, compose, reduce_chain, same_map
+from layoutbridge.algebra.chains import compose, reduce_chain, same_map
+from layoutbridge.algebra.digits import DigitStep, common_refinement
 from layoutbridge.algebra.sizes import ONE, Domain, Size, product, whole_conditions
 from layoutbridge.algebra.table import first_difference, gather_table, read_position, unravel
 from layoutbridge.errors import ShapeError

@@ -40,7 +40,7 @@ def test_drops_and_repeats_are_a_table_too(dtype):
         (lambda x: x / 255, "changes values"),
         (lambda x: np.minimum(x, 6), "changes values"),
         (lambda x: x + 1e-3, "changes values"),
-        (lambda x: np.pad(x, 1), "changes values"),
+        (lambda x: np.pad(x, 1, constant_values=7), "changes values"),
         (lambda x: np.full_like(x, np.nan), "changes values"),
         (lambda x: x[x > 500], "changes shape"),
         (lambda x: (x / 8).round() * 8, "changes values"),
@@ -67,3 +67,11 @@ def test_wrapping_of_large_integers_is_seen():
 def test_what_the_box_raises_passes_through():
     with pytest.raises(ZeroDivisionError):
         recover(lambda x: 1 // 0, (4,), FLOAT32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int64"])
+def test_zeros_that_are_filled_in_are_told_from_values(dtype):
+    found = recover(lambda x: np.pad(x, 1), (5, 20, 30), np.dtype(dtype))
+    assert found.behaviour == "fills up with zeros"
+    positions = np.pad(np.arange(5 * 20 * 30).reshape(5, 20, 30) + 1, 1) - 1
+    assert np.array_equal(found.table, positions.reshape(-1))

@@ -43,7 +43,14 @@ def emit(op: Rearrangement) -> Callable[[jax.Array], jax.Array]:
         x = numpy.asarray(x)
         lowering = _lowered(op, x.shape)
         for move in lowering.moves:
-            x = x.reshape(move.view).transpose(move.order)
+            x = x.reshape(move.view)
+            match move.kind:
+                case "gather":
+                    x = numpy.take(x, numpy.asarray(move.indices), axis=move.axis)
+                case "flip":
+                    x = numpy.flip(x, move.flipped)
+                case _:
+                    x = x.transpose(move.order)
         return x.reshape(lowering.result)
 
     rearrange.__name__ = rearrange.__qualname__ = op.name or "rearrange"

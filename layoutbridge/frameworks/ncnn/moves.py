@@ -17,6 +17,7 @@ from layoutbridge.algebra.moves import Move, as_blocks, lower, transpose
 from layoutbridge.algebra.parts import block_swaps, one_by_one, swap_chain
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
+from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.primitives import Shape
 
 MOST_AXES = 4
@@ -54,6 +55,8 @@ def ncnn_moves(operation: Rearrangement, shape: Shape) -> list[NcnnMove]:
     made: list[NcnnMove] = []
     result = operation.out_shape(shape)
     for move in lower(operation, shape).moves:
+        if move.kind != "transpose":
+            raise UnsupportedError(f"ncnn has no layer that reads an axis backwards or in an order: {operation.label}")
         blocks = as_blocks(move)
         if blocks is None:
             made += _permutes(move)

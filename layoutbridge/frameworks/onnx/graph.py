@@ -19,11 +19,13 @@ from layoutbridge.algebra.sizes import Size
 
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 _COPY, _INFER = 0, -1
+_BEFORE_THE_FIRST = -(2**63)  # where a Slice that steps back ends
 _OPERATORS: dict[MoveKind, str] = {
     "transpose": "Transpose",
     "space_to_depth": "SpaceToDepth",
     "depth_to_space": "DepthToSpace",
     "gather": "Gather",
+    "flip": "Slice",
 }
 
 
@@ -60,6 +62,10 @@ class GraphBuilder:
         elif move.kind == "gather":
             inputs.append(self.constant(move.indices))
             attributes["axis"] = move.axis
+        elif move.kind == "flip":  # from the last position to before the first, a step back each
+            count = len(move.flipped)
+            numbers = ([-1] * count, [_BEFORE_THE_FIRST] * count, move.flipped, [-1] * count)
+            inputs += [self.constant(each) for each in numbers]
         else:
             attributes["blocksize"] = move.block
             if move.mode:

@@ -53,6 +53,9 @@ def fastest_lowering(
         dtype = ""  # one that nothing but Transpose and Gather takes
     moves: tuple[Move[Size], ...] = ()
     for move in plain.moves:
+        if move.kind != "transpose":
+            moves += (move,)
+            continue
         whole = _whole_map(plain, move, dtype, opset) if len(plain.moves) == 1 else None
         moves += (whole,) if whole is not None else _between_views(plain, move, sizes, dtype)
     chosen = Lowering(plain.in_shape, moves, plain.result, plain.domain)

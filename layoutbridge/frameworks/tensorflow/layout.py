@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.digits import DigitStep, common_refinement, reduce_chain
+from layoutbridge.algebra.chains import reduce_chain
+from layoutbridge.algebra.digits import DigitStep, common_refinement
 from layoutbridge.algebra.moves import Move, axis_order
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size

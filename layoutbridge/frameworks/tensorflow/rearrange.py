@@ -204,7 +204,7 @@ def rearrange(op: Rearrangement, x: tf.Tensor) -> tf.Tensor:
     for move in lowering.moves:
         if move.view != shape:
             y = tf.reshape(y, _in_numbers(move.view, x))
-        y = tf.transpose(y, move.order) if move.kind == "transpose" else getattr(tf.nn, move.kind)(y, move.block)
+        y = _applied(move, y)
         shape = move.written
     if lowering.result != shape:
         y = tf.reshape(y, _in_numbers(lowering.result, x))
@@ -212,6 +212,18 @@ def rearrange(op: Rearrangement, x: tf.Tensor) -> tf.Tensor:
     if None in known:
         y.set_shape(known)  # computed shapes hide the lengths that are known
     return y
+
+
+def _applied(move: Move[int | Size], y: tf.Tensor) -> tf.Tensor:
+    match move.kind:
+        case "transpose":
+            return tf.transpose(y, move.order)
+        case "gather":
+            return tf.gather(y, move.indices, axis=move.axis)
+        case "flip":
+            return tf.reverse(y, move.flipped)
+        case _:
+            return getattr(tf.nn, move.kind)(y, move.block)
 
 
 @lru_cache(maxsize=2048)
@@ -225,7 +237,7 @@ def fastest_lowering(op: Rearrangement, domain: Domain, lengths: Lengths) -> Low
     """
     refuse_misfit(op, lengths)
     lowering = lower(op, (None, *lengths[1:]))  # a step never depends on the batch
-    if len(lowering.moves) == 1:
+    if len(lowering.moves) == 1 and lowering.moves[0].kind == "transpose":
         lowering = replace(lowering, moves=(_whole_map(lowering) or lowering.moves[0],))
     return lowering.map_lengths(lambda size: _evaluated(size, lengths))
 

@@ -26,7 +26,7 @@ from layoutbridge.operations.catalog import op as catalog_op
 _SHAPES_KEPT = 256
 # Lengths under a tracer are not ints but stand for them, and take part in the same arithmetic.
 Lengths = tuple[Any, ...]
-Views = tuple[tuple[tuple[Lengths, tuple[int, ...]], ...], Lengths]  # each move's view and order, and the result
+Views = tuple[tuple[Lengths, ...], Lengths]  # each move's view, and the result's shape
 
 
 class Length(NamedTuple):
@@ -64,9 +64,10 @@ class Rearrange(torch.nn.Module):
         lowering = lower(op)
         self.op = op
         first, *others = lowering.moves or (_copy(lowering),)
-        cut = along_axes(first, lowering.in_shape, lowering.domain)
+        cut = along_axes(first, lowering.in_shape, lowering.domain) if first.kind == "transpose" else None
         self._cut_along_axes = cut is not None  # then the first view is one of every tensor, whatever its strides
         self._moves = tuple(move.map_lengths(_length) for move in (cut or first, *others))
+        self._orders = {move.indices: torch.tensor(move.indices) for move in self._moves if move.kind == "gather"}
         self._shuffles = tuple(map(_pixel_shuffle, (first, *others)))  # the same by `pixel_shuffle`, where that can be
         self._result = tuple(map(_length, lowering.result))
         self._whole = tuple(map(_length, op.domain.whole))
@@ -92,9 +93,17 @@ class Rearrange(torch.nn.Module):
         views, result = known or self._checked_views(x)
         if self._native is not None and x.dim() > self.op.rank:
             return self._native(x).contiguous()
-        for view, order in views:
-            x = x.reshape(view).permute(order).clone(memory_format=torch.contiguous_format)
+        for move, view in zip(self._moves, views, strict=True):
+            x = self._applied(move, x.reshape(view))
         return x.view(result)
+
+    def _applied(self, move: Move[Length], x: torch.Tensor) -> torch.Tensor:
+        """One move on its view, as a new contiguous tensor."""
+        if move.kind == "gather":
+            return x.index_select(move.axis, self._orders[move.indices].to(x.device))
+        if move.kind == "flip":
+            return x.flip(move.flipped).contiguous()
+        return x.permute(move.order).clone(memory_format=torch.contiguous_format)
 
     def _forward_traced(self, x: torch.Tensor) -> torch.Tensor:
         """The same in terms that a tracer follows for lengths that it does not know.
@@ -108,12 +117,12 @@ class Rearrange(torch.nn.Module):
         views, result = self._views(batched, x.dim())
         # ONNX Runtime's DepthToSpace takes half the time of Transpose, but is not there for every dtype
         use_native = x.dtype is torch.float32 and torch.onnx.is_in_onnx_export()
-        for number, ((view, order), shuffle) in enumerate(zip(views, self._shuffles, strict=True)):
+        for number, (move, view, shuffle) in enumerate(zip(self._moves, views, self._shuffles, strict=True)):
             if use_native and shuffle is not None:
                 x = functional.pixel_shuffle(x.reshape(-1).view(_at(shuffle.view, batched)), shuffle.block)
             else:
                 x = x.reshape(view) if number == 0 and self._cut_along_axes else x.reshape(-1).view(view)
-                x = x.permute(order).clone(memory_format=torch.contiguous_format)
+                x = self._applied(move, x)
         return x.view(-1).view(result)
 
     def _batched(self, x: torch.Tensor) -> Lengths:
@@ -121,9 +130,9 @@ class Rearrange(torch.nn.Module):
         return tuple(x.shape) if x.dim() > self.op.rank else (1, *x.shape)
 
     def _views(self, batched: Lengths, rank: int) -> Views:
-        """Each move's view and order, and the shape of the result, for an input of `rank` axes."""
+        """Each move's view, and the shape of the result, for an input of `rank` axes."""
         result = _at(self._result, batched)
-        return tuple((_at(move.view, batched), move.order) for move in self._moves), result[len(batched) - rank :]
+        return tuple(_at(move.view, batched) for move in self._moves), result[len(batched) - rank :]
 
     def _checked_views(self, x: torch.Tensor) -> Views:
         """The same for a shape that is not known yet; raises `ShapeError`."""
@@ -194,7 +203,7 @@ def _copy(lowering: Lowering[Size]) -> Move[Size]:
 
 
 def _pixel_shuffle(move: Move[Size]) -> Move[Length] | None:
-    blocks = as_blocks(move)
+    blocks = as_blocks(move) if move.kind == "transpose" else None
     return blocks.map_lengths(_length) if blocks is not None and blocks.kind == "depth_to_space" else None
 
 

@@ -32,7 +32,7 @@ DTYPES = (*DTYPE_NAMES, "float64")
 
 
 def entry_at(name, value):
-    return lb.op(name, **dict.fromkeys(lb.catalog()[name].parameters, value))
+    return lb.catalog()[name].build_at(value)
 
 
 def item_of(op, multiples=(2, 1, 3)):

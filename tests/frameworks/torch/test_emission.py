@@ -35,7 +35,7 @@ DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8", "int8", "int16",
 
 
 def at_stride(name, stride):
-    return op(name, **dict.fromkeys(catalog()[name].parameters, stride))
+    return catalog()[name].build_at(stride)
 
 
 def fitting_shape(stride, batch=2):

@@ -1,0 +1,121 @@
+"""A callable at a second shape, before it gets a name: one that is right at 4 x 4 may drop half at 8 x 8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import lcm, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError
+from layoutbridge.recognition.answer import Identification
+from layoutbridge.recognition.naming import Match
+from layoutbridge.recognition.recover import Run, recover
+from layoutbridge.recognition.structure import Seen, another_shape, pattern_of
+from layoutbridge.recognition.wrapping import Wrapping
+
+ReadTable = Callable[[NDArray[Any], tuple[int, ...], tuple[int, ...] | None], Identification]
+_PRIMES = (2, 3, 5, 7, 11, 13)
+_LARGEST = 1 << 20  # elements of a shape that is made up here
+
+
+def refuse_fickle(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise `UnusableInputError` where two calls with one input have different results."""
+    x = np.arange(prod(shape)).reshape(shape).astype(dtype)
+    one, other = (np.array(run(x.copy())) for _ in range(2))
+    if one.shape != other.shape or one.tobytes() != other.tobytes():
+        raise UnusableInputError("the callable's result changes from call to call with the same input")
+
+
+def confirmed(
+    first: Identification,
+    run: Run,
+    dtype: np.dtype[Any],
+    second_shape: tuple[int, ...] | None,
+    read_table: ReadTable,
+) -> Identification:
+    """`first` with the names that hold at a second shape, too; without any where it is another map there.
+
+    `second_shape` is made up where it is not given; a callable that does not take that one is told as seen at one
+    shape alone. Raises what the callable does at a shape that was given.
+    """
+    shape = second_shape or _second_shape(first)
+    if shape is None:
+        return first
+    try:
+        found = recover(run, shape, dtype)
+    except LayoutBridgeError as error:
+        if second_shape is not None:
+            raise
+        return replace(first, reason=f"{first.reason}; seen at this shape alone, for at {list(shape)} {error}")
+    if found.table is None or found.behaviour != "moves elements":
+        return _another_there(first, shape, f"it {found.behaviour} ({found.detail})", "drops or repeats")
+    second = read_table(found.table, shape, found.out_shape)
+    if not second.is_permutation:
+        return _another_there(first, shape, second.reason.removeprefix("no permutation: "), second.kind)
+    if first.matches:
+        kept = tuple(match for match in first.matches if _holds(match, first.wrapping, second))
+        if kept:
+            return replace(first, matches=kept, second_shape=shape)
+        if there := _of_the_same_names(first, second):
+            kept = tuple(match for match in first.matches if match.name in {other.name for other in there})
+            told = ", ".join(map(str, there))
+            reason = f"{first.reason}; its parameters follow the shape: at {list(shape)} it is {told}"
+            return replace(first, matches=kept, reason=reason)
+        told = ", ".join(map(str, second.matches)) or f"'{second.pattern}'"
+        return _another_there(first, shape, f"it is {told}", "permutation")
+    if first.digits is None or second.digits is None:
+        return first
+    pattern = pattern_of(
+        Seen(first.digits, first.in_shape, first.out_shape or (prod(first.in_shape),)),
+        Seen(second.digits, shape, found.out_shape),
+    )
+    return first if pattern is None else replace(first, pattern=pattern, second_shape=shape)
+
+
+def _of_the_same_names(first: Identification, second: Identification) -> tuple[Match, ...]:
+    """The names of both looks, with the parameters of the second."""
+    if first.wrapping != second.wrapping:
+        return ()
+    return tuple(match for match in second.matches if match.name in first.names)
+
+
+def _another_there(first: Identification, shape: tuple[int, ...], what: str, kind: Any) -> Identification:
+    here = ", ".join(map(str, first.matches)) or "a permutation"
+    reason = f"at {list(first.in_shape)} it is {here}, and at {list(shape)} {what}"
+    pattern = first.pattern if kind == "permutation" else None
+    return replace(first, kind=kind, matches=(), pattern=pattern, reason=reason, second_shape=shape)
+
+
+def _holds(match: Match, wrapping: Wrapping, second: Identification) -> bool:
+    """Whether the operation does the same at the second shape; so it counts, too, where it does not take that."""
+    positions = np.arange(prod(second.in_shape)).reshape(second.in_shape)
+    try:
+        expected = wrapping.apply(match.op, positions)
+    except (LayoutBridgeError, ValueError):
+        return True
+    same_shape = wrapping.is_view or expected.shape == second.out_shape
+    assert second.table is not None
+    return same_shape and np.array_equal(expected.reshape(-1), second.table)
+
+
+def _second_shape(first: Identification) -> tuple[int, ...] | None:
+    """A small shape that is not square: one that all the names take, else one that keeps what divides an axis."""
+    if not first.matches:
+        if first.digits is None:
+            return None
+        shape = another_shape(Seen(first.digits, first.in_shape, first.out_shape or (prod(first.in_shape),)))
+        return shape if shape != first.in_shape and prod(shape) <= _LARGEST else None
+    domains = [match.op.domain for match in first.matches if match.op.rank == first.matches[0].op.rank]
+    item = []
+    for axis in range(domains[0].rank):
+        fixed = {length for domain in domains for place, length in domain.fixed if place == axis}
+        unit = lcm(*(domain.divisor(axis) for domain in domains))
+        item.append(fixed.pop() if fixed else unit * _PRIMES[axis % len(_PRIMES)])
+    shape = first.wrapping.input_shape(tuple(item), len(first.in_shape))
+    if shape == first.in_shape:
+        shape = first.wrapping.input_shape((item[0], *(2 * length for length in item[1:])), len(first.in_shape))
+    return shape if shape != first.in_shape and prod(shape) <= _LARGEST else None
