@@ -19,12 +19,12 @@ from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import ParameterError, ShapeError, shown
 from layoutbridge.recognition.answer import Identification, Kind
 from layoutbridge.recognition.beyond_digits import in_another_order, padded
-from layoutbridge.recognition.calling import as_array_function
 from layoutbridge.recognition.codes import codes_for
-from layoutbridge.recognition.loading import load_target
 from layoutbridge.recognition.recover import Behaviour, Recovered, recover
 from layoutbridge.recognition.second_look import confirmed, refuse_fickle
 from layoutbridge.recognition.structure import Seen, pattern_of
+from layoutbridge.recognition.targets.calling import as_array_function
+from layoutbridge.recognition.targets.loading import load_target
 from layoutbridge.recognition.wrapping import PLAIN, Wrapping, named, named_by_table
 
 _SHOWN = 4

@@ -15,7 +15,7 @@ import layoutbridge as lb
 from layoutbridge.cli.arguments import listed, open_shape, picture_size, share, whole_shape
 from layoutbridge.darknet import read_names
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.recognition.table_files import read_table
+from layoutbridge.recognition.targets.table_files import read_table
 from tests.fuzzing.mutation import encoded, hostile_value, mutated_json, number, word
 from tests.fuzzing.surface import surface, written
 

@@ -8,7 +8,7 @@ import pytest
 
 import layoutbridge as lb
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.recognition.calling import as_array_function
+from layoutbridge.recognition.targets.calling import as_array_function
 
 
 def test_threads_identify_one_module_in_training_mode():

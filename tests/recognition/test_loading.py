@@ -9,7 +9,7 @@ import pytest
 
 import layoutbridge as lb
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.recognition.loading import load_target
+from layoutbridge.recognition.targets.loading import load_target
 
 PORT = """
 import dataclasses

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.errors import UnusableInputError
-from layoutbridge.recognition.table_files import read_table
+from layoutbridge.recognition.targets.table_files import read_table
 
 TABLE = np.array([0, 2, 4, 1, 3, 5])
 CSV = {
@@ -33,7 +33,7 @@ def test_every_form_of_csv(tmp_path, content):
 def test_a_line_longer_than_is_taken_at_once(tmp_path, monkeypatch):
     path = tmp_path / "table.csv"
     for length in range(1, 40):
-        monkeypatch.setattr("layoutbridge.recognition.table_files._PIECE", length)
+        monkeypatch.setattr("layoutbridge.recognition.targets.table_files._PIECE", length)
         path.write_text("10,211,3,4\n\n5,6666,7\n8\n")
         assert read_table(path).tolist() == [10, 211, 3, 4, 5, 6666, 7, 8]
         for wrong in ("1,2,\n3\n", "1,,2\n", ",1,2\n", "1,2\n3,", "1,x,2"):
@@ -137,7 +137,7 @@ COSTLY = {
 MEASURE = """
 import sys
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.recognition.table_files import read_table
+from layoutbridge.recognition.targets.table_files import read_table
 
 def held():
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024

@@ -17,7 +17,7 @@ from typing import Any
 from layoutbridge.errors import UnusableInputError, class_and_first_line
 from layoutbridge.frameworks.table import frameworks
 from layoutbridge.inputs import file_size
-from layoutbridge.recognition.table_files import READERS, read_table
+from layoutbridge.recognition.targets.table_files import READERS, read_table
 
 _LARGEST_PROGRAM = 1 << 24  # bytes of a Python file
 _SHOWN = 100  # characters of a call in an error
