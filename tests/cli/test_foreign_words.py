@@ -86,6 +86,7 @@ def test_every_command_given_a_name(capfd, tmp_path, monkeypatch, nasty):
         nothing_steers(err)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of the program; half a character cannot be sent between workers
 @pytest.mark.parametrize("nasty", TOGETHER, ids=ascii)
 def test_files_that_hold_it(capfd, tmp_path, nasty):
     name = nasty.replace("/", "_")

@@ -8,7 +8,7 @@ import time
 from itertools import count
 from pathlib import Path
 
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import CfgError, UnusableInputError
 from tests.fuzzing.surface import surface
 
 _CALLS, _FIRST = count(), 50  # what a worker starts with goes well
@@ -22,8 +22,8 @@ def raises(data: bytes, folder: Path) -> None:
 
 @surface(".txt")
 def steers(data: bytes, folder: Path) -> None:
-    """An error of ours in two lines."""
-    raise UnusableInputError("one\ntwo\n")
+    """An error of ours with an empty line."""
+    raise CfgError("one", "")
 
 
 @surface(".txt")

@@ -198,13 +198,13 @@ def mutated_zip(random: Random, data: bytes, others: Sequence[bytes] = ()) -> by
     elif deed < 0.7:
         members[random.choice((word(random), "config.json", "layer00.npy", "a/b", "../x"))] = content
     elif deed < 0.8:
-        members[name] = content + bytes(random.choice((1, 1 << 16, 1 << 24)))  # takes little room when it is packed
+        members[name] = content + bytes(random.choice((1, 1 << 16, 1 << 22)))  # takes little room when it is packed
     packing = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED))
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", packing) as archive:
         for key, value in members.items():
-            with suppress(ValueError, OSError, IndexError):  # names that no member can have
-                archive.writestr(key, value)
+            if 0 < len(encoded(key)) < 1 << 15:  # names that a member can have
+                archive.writestr(key.encode("utf-8", "replace").decode(), value)
     written = bytearray(held.getvalue())
     if random.random() < 0.15:  # encrypted, of another compression, of another size: in the directory's record
         at = written.find(b"PK\x01\x02")
