@@ -399,7 +399,7 @@ def test_rules_that_a_cfg_makes_are_read() -> None:
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ((1, 3, 10**6, 10**6), r"would take 48,000,000 MB of memory to fill.*LAYOUTBRIDGE_MEGABYTES="),
+        ((1, 3, 10**6, 10**6), r"would take 72,000,000 MB of memory to fill.*LAYOUTBRIDGE_MEGABYTES="),
         ((2**30, 3, 32, 32), "MB of memory to fill"),
         ((2**62, 2**62, 2**62, 2**62), "more than a petabyte of memory to fill"),
         ((1, 3, 0, 32), "a picture of a fixed size"),
