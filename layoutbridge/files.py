@@ -284,8 +284,11 @@ def _make_lasting(written: Path, target: Path) -> None:
     """Give what was written mode and owner of the file that it will replace, and have it on the disk."""
     for path in (written, *written.rglob("*")) if written.is_dir() else (written,):
         _sync(path)
-    if target.is_file() and written.is_file():
+    try:
         replaced = target.stat()
+    except FileNotFoundError:  # nothing is replaced, or another is about to
+        return
+    if stat.S_ISREG(replaced.st_mode) and written.is_file():
         if hasattr(os, "chown"):
             with suppress(OSError):  # another's file stays another's where we may decide that
                 os.chown(written, replaced.st_uid, replaced.st_gid)

@@ -297,7 +297,6 @@ CASES: dict[str, Case] = {
         metadata("head_rules", '{"flavor":"alexey","classes":100000}'), DETECT, "not .boxes, 5 . 100000", NEEDED
     ),
     "detector: names": Case(metadata("names", "[" * 10**6), DETECT, "no list of names", NEEDED),
-    "detector: states": Case(metadata("states", "9" * 10**5), DETECT, "no list of names", NEEDED),
     "detector: a large input": Case(input_of(1, 3, 10**6, 10**6), DETECT, "MB of memory to fill", NEEDED),
     "detector: a large batch": Case(input_of(2**40, 3, 32, 32), DETECT, "petabyte of memory to fill", NEEDED),
     # ONNX: what it does
@@ -316,7 +315,8 @@ CASES: dict[str, Case] = {
 # ---------------------------------------------------------------------- the processes
 
 SERVER = """
-import atexit, json, os, sys, time
+import atexit, json, os, sys, time, warnings
+warnings.filterwarnings("ignore", module="PIL")  # as `layoutbridge.cli.program` has it
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads does not fork well
 import layoutbridge.cli, layoutbridge.darknet.network
 for line in sys.stdin:

@@ -88,7 +88,7 @@ def _marks(detections: Sequence[Detection]) -> list[Mark]:
 def _label_of(detections: Sequence[Detection]) -> str:
     """The start of it, at least as much as is looked at: a box may have thousands of classes."""
     seen = islice(detections, _MOST_LETTERS // 5)  # of five letters and more each
-    return ", ".join(f"{one.label[:_MOST_LETTERS]} {one.score:.0%}" for one in seen)
+    return ", ".join(f"{''.join(islice(one.label, _MOST_LETTERS))} {one.score:.0%}" for one in seen)
 
 
 @dataclass(frozen=True, slots=True)
