@@ -55,8 +55,8 @@ def _read_npy(file: BinaryIO) -> NDArray[Any]:
         raise ValueError("it holds pickled Python objects, which are not loaded")
     if dtype.kind not in "iu":
         raise ValueError(f"it holds {dtype}, and a table holds integers (positions)")
-    if len(shape) > _MOST_AXES or min(shape, default=1) < 0:
-        raise ValueError(f"its header says {len(shape)} axes, some of a negative length or too many")
+    if len(shape) > _MOST_AXES or min(shape, default=1) < 0 or max(shape, default=1) >= 1 << 63:
+        raise ValueError(f"its header says {len(shape)} axes, some of a negative length or too many, or too long")
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
     held = os.fstat(file.fileno()).st_size - file.tell()
     if held < wanted:
