@@ -23,6 +23,8 @@ def candidate_read_digits(flat: NDArray[Any], *, few_looks: bool) -> Digits | No
     >>> candidate_read_digits(np.array([0, 1, 4, 5, 6, 7, 2, 3]), few_looks=True)
     ((4, 2, (0, 2, 3, 1)), (2, 1))
     """
+    if int(flat.min()) < 0 or int(flat.max()) >= flat.size:
+        return None
     found: list[ReadDigit] = []
     done = 1
     while done < flat.size:

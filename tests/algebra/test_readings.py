@@ -144,6 +144,11 @@ def test_any_array_is_copied(dtype):
     np.testing.assert_array_equal(x, wanted)
 
 
+def test_a_table_of_huge_numbers_has_no_digits():
+    for table in ([0, 2**62, -(2**62), 7], [0, 1, 2**63 - 1, -(2**63)], [0, -1, -2, -3]):
+        assert factorize(table).problem == "out of range"
+
+
 def test_an_order_of_many_values():
     order = np.random.default_rng(1).permutation(200)
     made = Rearrangement(f"c w -> c[{' '.join(map(str, order))}] w")
