@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -185,6 +186,7 @@ def _hunt_coverage(hunter: Hunter, seconds: float, seed: int, corpus: Path) -> N
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Hunt over one surface for some seconds."""
+    warnings.filterwarnings("ignore", module="PIL")  # of broken metadata: they are left to the program, as ours does
     parser = argparse.ArgumentParser()
     parser.add_argument("module")
     parser.add_argument("name")
