@@ -20,7 +20,9 @@ class CatalogEntry:
 
     `forms` are the patterns that it has for what it may be asked for, the usual one first; `parameters` are what it may
     be asked for, by name. `provenance` says where the definition comes from, `also_known_as` what others call the same
-    map, and `equals` how it relates to other entries.
+    map, and `equals` how it relates to other entries. `family` is the heading that it is listed under. `has_batch` says
+    whether its arrays come with a batch axis in front of the pattern's; it is off where the pattern names every axis:
+    weights, and what goes across the batch.
     """
 
     name: str
@@ -31,6 +33,8 @@ class CatalogEntry:
     also_known_as: tuple[str, ...] = ()
     equals: str = ""
     describe_refusal: DescribeRefusal | None = field(default=None, repr=False)
+    family: str = "space and depth"
+    has_batch: bool = True
 
     @property
     def pattern(self) -> str:
