@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from layoutbridge import Rearrangement, catalog, op
+from layoutbridge import Rearrangement, op
+from tests.pictures import pictures
 
 PATTERNS = [
     "c (h p:2) (w q:2) -> (q p c) h w",
@@ -17,7 +18,7 @@ PATTERNS = [
     "c h w -> h w c, c=3",
     "a b c -> c a b",
 ]
-ENTRIES = [entry.build_at(s) for entry in catalog().values() for s in (1, 2, 3)]
+ENTRIES = [entry.build_at(s) for entry in pictures().values() for s in (1, 2, 3)]
 CHAINS = [
     op("darknet_reorg").then(op("nchw_to_nhwc")),
     op("nhwc_to_nchw").then(op("darknet_reorg")).then(op("nchw_to_nhwc")),

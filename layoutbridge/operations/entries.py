@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from layoutbridge.operations.blocks import BLOCKS, blocks_into_channels, channels_into_blocks
+from layoutbridge.operations.blocks import (
+    BLOCKS,
+    block_forms,
+    blocks_into_channels,
+    channels_into_blocks,
+    grouped,
+)
 from layoutbridge.operations.darknet_reorg import describe_refusal
 from layoutbridge.operations.entry import CatalogEntry
-from layoutbridge.operations.parameters import Form, Parameter
+from layoutbridge.operations.parameters import Form, Parameter, form
+from layoutbridge.operations.patch_entries import PATCH_ENTRIES
+from layoutbridge.operations.picture_entries import PICTURE_ENTRIES
+from layoutbridge.operations.weight_entries import WEIGHT_ENTRIES
 
 
 def _form(pattern: str, **letters: str) -> tuple[Form, ...]:
@@ -22,6 +31,7 @@ def _form(pattern: str, **letters: str) -> tuple[Form, ...]:
 _STRIDE: Mapping[str, Parameter] = MappingProxyType({"stride": Parameter("stride", 2, "size of a block")})
 _GROUPS: Mapping[str, Parameter] = MappingProxyType({"groups": Parameter("groups", 2, "how many groups")})
 
+
 _SPACE_TO_DEPTH = "c (h p:s) (w q:s) -> (p q c) h w"
 _DEPTH_TO_SPACE = "(p:s q:s c) h w -> c (h p) (w q)"
 _DARKNET = "Darknet, reorg_layer.c and blas.c (reorg_cpu); tables of the compiled C code"
@@ -29,8 +39,10 @@ _DARKNET_3D = "Darknet's main fork, reorg_old_layer.c and blas.c (reorg3d); tabl
 _BLOG = "a blog on YOLOv2's reorg: C, H, W always taken from the tensor with more channels"
 _POSITION_FIRST = blocks_into_channels(lambda inside: (*inside, "c"))
 _CHANNEL_FIRST = blocks_into_channels(lambda inside: ("c", *inside))
+_RANKS = ("c h w", "k", "k d", "n c h w", "n c d h w")
 _COLUMNS_FIRST = blocks_into_channels(lambda inside: (*reversed(inside), "c"))
 _POSITION_FIRST_BACK = channels_into_blocks(lambda inside: (*inside, "c"))
+_COLUMNS_FIRST_BGR = block_forms(lambda b: f"c:3 {b.blocks} -> {grouped((*reversed(b.inside), 'c[::-1]'))} {b.outside}")
 _CHANNEL_FIRST_BACK = channels_into_blocks(lambda inside: ("c", *inside))
 
 BUILTIN = (
@@ -43,6 +55,7 @@ BUILTIN = (
         ("OpenVINO ReorgYolo",),
         "space_to_depth of the input seen as [C/s², H·s, W·s]",
         describe_refusal,
+        family="Darknet",
     ),
     CatalogEntry(
         "darknet_reorg_reverse",
@@ -53,6 +66,7 @@ BUILTIN = (
         ("depth_to_space DCR",),
         "depth_to_space; undoes darknet_reorg3d, not darknet_reorg",
         partial(describe_refusal, reverse=True),
+        family="Darknet",
     ),
     CatalogEntry(
         "darknet_reorg3d",
@@ -62,6 +76,7 @@ BUILTIN = (
         _STRIDE,
         ("space_to_depth DCR",),
         "space_to_depth; undone by darknet_reorg_reverse",
+        family="Darknet",
     ),
     CatalogEntry(
         "darknet_reorg3d_reverse",
@@ -71,6 +86,7 @@ BUILTIN = (
         _STRIDE,
         (),
         "the inverse of darknet_reorg; nothing else",
+        family="Darknet",
     ),
     CatalogEntry(
         "darknet_flatten",
@@ -78,6 +94,7 @@ BUILTIN = (
         "Darknet's [reorg] flatten=1 at stride 1: channels last under the label [C, H, W]",
         "Darknet, reorg_layer.c and blas.c (flatten)",
         equals="nchw_to_nhwc under another shape",
+        family="Darknet",
     ),
     CatalogEntry(
         "darknet_unflatten",
@@ -85,6 +102,7 @@ BUILTIN = (
         "Darknet's [reorg] flatten=1 reverse=1 at stride 1: the inverse of flatten under the same label",
         "Darknet, reorg_layer.c and blas.c (flatten)",
         equals="nhwc_to_nchw of the input seen as [H, W, C]; the inverse of darknet_flatten",
+        family="Darknet",
     ),
     CatalogEntry(
         "space_to_depth",
@@ -182,6 +200,7 @@ BUILTIN = (
         "channels first to channels last",
         "ONNX Transpose, perm 0 2 3 1",
         equals="the inverse of nhwc_to_nchw",
+        family="layouts",
     ),
     CatalogEntry(
         "nhwc_to_nchw",
@@ -189,6 +208,7 @@ BUILTIN = (
         "channels last to channels first",
         "ONNX Transpose, perm 0 3 1 2",
         equals="the inverse of nchw_to_nhwc",
+        family="layouts",
     ),
     CatalogEntry(
         "channel_shuffle",
@@ -197,5 +217,28 @@ BUILTIN = (
         "torch.nn.functional.channel_shuffle; ShuffleNet",
         _GROUPS,
         ("torch.nn.ChannelShuffle",),
+        family="channels",
     ),
+    CatalogEntry(
+        "identity",
+        tuple(form(f"{axes} -> {axes}", axes=len(axes.split())) for axes in _RANKS),
+        "every element stays where it is",
+        "ONNX Identity",
+        MappingProxyType({"axes": Parameter("axes", 3, "how many axes the item has: 1 to 5")}),
+        equals="every space and depth operation at stride 1",
+        family="identity",
+    ),
+    CatalogEntry(
+        "focus_bgr",
+        _COLUMNS_FIRST_BGR,
+        "Focus of a picture whose three colours stand in the other order",
+        "YOLOv5 up to release 5.0 (Focus), of an RGB network that is given BGR pictures",
+        BLOCKS,
+        (),
+        "rgb_to_bgr and then focus",
+        family="colours and samples",
+    ),
+    *PATCH_ENTRIES,
+    *WEIGHT_ENTRIES,
+    *PICTURE_ENTRIES,
 )

@@ -42,6 +42,11 @@ class CatalogEntry:
         return self.forms[0].pattern
 
     @property
+    def usual_forms(self) -> tuple[Form, ...]:
+        """The forms with one number for each parameter, on as many axes as the first: they differ in words alone."""
+        return tuple(form for form in self.forms if _is_usual(form, self.forms[0]))
+
+    @property
     def defaults(self) -> dict[str, ParameterValue]:
         """What each parameter is where nothing is said."""
         return {name: parameter.default for name, parameter in self.parameters.items()}
@@ -80,9 +85,21 @@ def _built(entry: CatalogEntry, asked: tuple[tuple[str, ParameterValue], ...]) -
         for letter, number in zip(letters, _numbers(values[name]), strict=True)
     }
     usual = entry.forms[0].fixed
-    shown_values = tuple((n, values[n]) for n in entry.parameters if n in values and usual.get(n) != values[n])
+    shown_values = tuple((n, values[n]) for n in entry.parameters if n in values and _is_told(values[n], usual.get(n)))
     refusal = partial(entry.describe_refusal, _numbers(values["stride"])[0]) if entry.describe_refusal else None
     return Rearrangement(form.pattern, **lengths).named(entry.name, shown_values, refusal)
+
+
+def _is_usual(form: Form, first: Form) -> bool:
+    numbers = {name: value for name, value in form.fixed.items() if not isinstance(value, str)}
+    return all(first.fixed.get(name) == value for name, value in numbers.items()) and all(
+        len(letters) == 1 for letters in form.letters.values()
+    )
+
+
+def _is_told(value: ParameterValue, usual: ParameterValue | None) -> bool:
+    """Whether a parameter belongs in a name: a word, and what is not as usual."""
+    return isinstance(value, str) or value != usual
 
 
 def _form_for(entry: CatalogEntry, asked: Mapping[str, ParameterValue]) -> tuple[Form, dict[str, ParameterValue]]:

@@ -34,13 +34,15 @@ class Form:
     """One pattern, the letters in it that parameters fill, and the parameters that it is the form for.
 
     A parameter with several letters takes as many numbers, not all equal; one with a single letter takes a number.
-    Where that number stands for `axes` axes, so many equal numbers are the same.
+    Where that number stands for `axes` axes, so many equal numbers are the same. Numbers are looked for from 2 up, for
+    a block of one position moves nothing; of the letters in `from_one` from 1 up, such as the height of a grid.
     """
 
     pattern: str
     letters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     fixed: Mapping[str, ParameterValue] = field(default_factory=lambda: NOTHING, hash=False)
     axes: int = 1
+    from_one: frozenset[str] = frozenset()
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -72,6 +74,8 @@ class Form:
             if name in self.fixed:
                 if value != self.fixed[name]:
                     return None
+            elif name not in self.letters:
+                return None
             elif isinstance(value, tuple) and len(self.letters[name]) == 1:
                 if self.axes == 1 or len(value) != self.axes or len(set(value)) > 1:
                     return None
@@ -99,3 +103,16 @@ def checked(parameter: Parameter, value: object, owner: str) -> ParameterValue:
     if isinstance(value, tuple | list) and len(value) > 1:
         return tuple(whole_number(number, f"each number in {what}") for number in value)
     return whole_number(value, what)
+
+
+def form(pattern: str, *letters: str, from_one: bool = False, **fixed: ParameterValue) -> Form:
+    """A form whose `letters` are parameters of the same name, and the parameters that it is the form for.
+
+    With `from_one` all the letters may be 1.
+
+    >>> form("l (h:heads d) -> h l d", "heads", order="hd").letters["heads"]
+    ('heads',)
+    """
+    few = frozenset(letters) if from_one else frozenset()
+    named = MappingProxyType({letter: (letter,) for letter in letters})
+    return Form(pattern, named, MappingProxyType(fixed), from_one=few)

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, told
+from layoutbridge.algebra.rearrangement import BoundRearrangement, ParameterValue, Rearrangement, told
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog, op, revision
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.recognition.parameters import fitting_parameters
+from layoutbridge.recognition.structure import sizes_within
+
+_FIRST = ("space and depth", "Darknet", "layouts", "channels")  # families that are looked through before the others
+_MOST_FREE = 3  # numbers of a form that are looked for where the result's shape is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,44 @@ def _maps_at(
     """
     found: dict[Digits, tuple[Match, ...]] = {}
     for entry in catalog().values():
+        if entry.family not in _FIRST:
+            continue
         for form in entry.forms[:1] if usual else entry.forms[1:]:
             for parameters in fitting_parameters(form, in_shape, out_shape):
                 made = entry.build(**parameters)
                 digits = _digits_at(made, in_shape, out_shape)
-                if digits is not None:
+                if digits is not None and not _takes_batch_for_channels(made, in_shape):
+                    found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))
+    return found
+
+
+def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
+    """The same of patches, weights, pictures and the like, the usual forms first.
+
+    The numbers are those that the digits have, for most of these operations have several.
+    """
+    sizes = sizes_within(digits, in_shape, out_shape)
+    return _late_maps_at(revision(), in_shape, out_shape, True, sizes).get(digits, ()) or _late_maps_at(
+        revision(), in_shape, out_shape, False, sizes
+    ).get(digits, ())
+
+
+@lru_cache(maxsize=512)
+def _late_maps_at(
+    _: int, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, usual: bool, sizes: frozenset[int]
+) -> Mapping[Digits, tuple[Match, ...]]:
+    """The names by the digits that they have between these shapes, at these numbers."""
+    found: dict[Digits, tuple[Match, ...]] = {}
+    for entry in catalog().values():
+        if entry.family in _FIRST:
+            continue
+        for form in entry.forms:
+            if (form in entry.usual_forms) != usual or (out_shape is None and len(form.numbers) > _MOST_FREE):
+                continue
+            for parameters in fitting_parameters(form, in_shape, out_shape, sizes):
+                made = entry.build(**parameters)
+                digits = _digits_between(made, in_shape, out_shape)
+                if digits is not None and (len(digits) > 1 or entry.build().is_identity):
                     found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))
     return found
 
@@ -102,11 +139,30 @@ def _names_by_digits(
 
 def _digits_at(made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Digits | None:
     """Its digits at this shape; None where it does not take that, gives another, or moves nothing at its parameters."""
-    if len(in_shape) not in (made.rank, made.rank + 1) or not made.domain.accepts(in_shape[-made.rank :]):
-        return None
-    bound = made.bind(in_shape)
-    if out_shape not in (None, bound.out_shape):
+    bound = _bound_between(made, in_shape, out_shape)
+    if bound is None:
         return None
     if made.parameters and bound.digits is not None and len(bound.digits) <= 1 and bound.out_shape == in_shape:
         return None
     return bound.digits
+
+
+def _takes_batch_for_channels(made: Rearrangement, in_shape: tuple[int, ...]) -> bool:
+    """Whether it has blocks on three axes, one of which is not cut, and no batch axis in front: a chance, no name."""
+    three = (value for _, value in made.parameters if isinstance(value, tuple) and len(value) == 3)
+    return len(in_shape) == made.rank and any(1 in value for value in three)
+
+
+def _digits_between(made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Digits | None:
+    bound = _bound_between(made, in_shape, out_shape)
+    return None if bound is None else bound.digits
+
+
+def _bound_between(
+    made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None
+) -> BoundRearrangement | None:
+    """It at this shape; None where it does not take that, or gives another."""
+    if len(in_shape) not in (made.rank, made.rank + 1) or not made.domain.accepts(in_shape[-made.rank :]):
+        return None
+    bound = made.bind(in_shape)
+    return bound if out_shape in (None, bound.out_shape) else None

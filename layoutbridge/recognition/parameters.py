@@ -19,6 +19,7 @@ from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.parameters import Form
 
 _PRIMES = (1000003, 1000033, 1000037, 1000039, 1000081, 1000099)  # larger than what patterns hold
+_SMALLER = (10007, 10009, 10037, 10039, 10061, 10067)  # where they are multiplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +72,45 @@ class Conditions:
 
 
 def fitting_parameters(
-    form: Form, shape: Sequence[int], out_shape: Sequence[int] | None = None
+    form: Form,
+    shape: Sequence[int],
+    out_shape: Sequence[int] | None = None,
+    allowed: frozenset[int] | None = None,
 ) -> Iterator[dict[str, ParameterValue]]:
     """The parameters at which this form of an entry may take `shape`, one item or with a batch axis in front.
 
     A single number is from 2 up; of several, which are not all equal, some may be 1. Where `out_shape` is known, they
-    may also give that. Without parameters there is one choice, the empty one. A number divides the number of elements:
-    it is the length of a digit. Where a form cannot be read with primes for its numbers, every divisor is given.
+    may also give that. Where `allowed` is given, each number is one of those. Without parameters there is one choice,
+    the empty one. A number divides the number of elements: it is the length of a digit. Where a form cannot be read
+    with primes for its numbers, every divisor is given.
 
     >>> from layoutbridge.operations.catalog import entry
     >>> list(fitting_parameters(entry("darknet_reorg3d").forms[0], (1, 3, 12, 18)))
     [{'stride': 2}, {'stride': 3}, {'stride': 6}]
     """
-    for numbers in _fitting_numbers(form, shape, out_shape):
-        if not form.is_plain(numbers):
+    for numbers in _fitting_numbers(form, shape, out_shape, allowed):
+        if not form.is_plain(numbers) and (not form.from_one or _is_readable(form, numbers)):
             yield form.values(numbers)
 
 
-def _fitting_numbers(form: Form, shape: Sequence[int], out_shape: Sequence[int] | None) -> Iterator[tuple[int, ...]]:
-    least = [2 if len(letters) == 1 else 1 for letters in form.letters.values() for _ in letters]
+@lru_cache(maxsize=4096)
+def _is_readable(form: Form, numbers: tuple[int, ...]) -> bool:
+    """Whether blocks divide the sides of a grid, both of which are parameters."""
+    try:
+        form.at(numbers)
+    except LayoutBridgeError:
+        return False
+    return True
+
+
+def _fitting_numbers(
+    form: Form, shape: Sequence[int], out_shape: Sequence[int] | None, allowed: frozenset[int] | None
+) -> Iterator[tuple[int, ...]]:
+    least = [
+        2 if len(letters) == 1 and letter not in form.from_one else 1
+        for letters in form.letters.values()
+        for letter in letters
+    ]
     conditions = _conditions_of(form)
     if conditions is None:
         divisors = (1, *_divisors(prod(shape)))
@@ -101,11 +122,15 @@ def _fitting_numbers(form: Form, shape: Sequence[int], out_shape: Sequence[int] 
                 return
             asked, lengths = (*asked, *conditions.given), (*lengths, *out_shape[extra:])
         if all(condition.holds(lengths, ()) for condition in asked if condition.last < 0):
-            yield from _chosen(asked, lengths, least, ())
+            yield from _chosen(asked, lengths, least, allowed, ())
 
 
 def _chosen(
-    asked: Sequence[Condition], lengths: Sequence[int], least: Sequence[int], values: tuple[int, ...]
+    asked: Sequence[Condition],
+    lengths: Sequence[int],
+    least: Sequence[int],
+    allowed: frozenset[int] | None,
+    values: tuple[int, ...],
 ) -> Iterator[tuple[int, ...]]:
     """Values of all numbers that begin with `values`, each tried as soon as a condition depends on no later one."""
     place = len(values)
@@ -115,8 +140,10 @@ def _chosen(
     telling = [condition for condition in asked if condition.last == place]
     for value in _possible(telling, lengths, values):
         extended = (*values, value)
-        if value >= least[place] and all(condition.holds(lengths, extended) for condition in telling):
-            yield from _chosen(asked, lengths, least, extended)
+        if value < least[place] or (allowed is not None and value not in allowed):
+            continue
+        if all(condition.holds(lengths, extended) for condition in telling):
+            yield from _chosen(asked, lengths, least, allowed, extended)
 
 
 def _possible(telling: Sequence[Condition], lengths: Sequence[int], values: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,20 +172,25 @@ def _root(power: Fraction, exponent: int) -> int | None:
 @lru_cache(maxsize=512)
 def _conditions_of(form: Form) -> Conditions | None:
     """The conditions of `form`; None where it takes too many numbers, or does not read primes in their place."""
-    primes = dict(zip(form.numbers, _PRIMES, strict=False))
+    primes = dict(zip(form.numbers, _SMALLER if form.from_one else _PRIMES, strict=False))
     if len(primes) < len(form.numbers):
         return None
-    try:
-        built = form.at(tuple(primes.values()))
+    blocks = prod(prime for letter, prime in primes.items() if letter not in form.from_one)
+    try:  # the sides of a grid are divided by the blocks: a multiple of all of them in the place of each
+        built = form.at(tuple(prime * blocks if name in form.from_one else prime for name, prime in primes.items()))
     except LayoutBridgeError:
         return None
-    whole = [_condition(size, primes) for size in built.domain.whole]
-    fixed = [_condition(Size.constant(length), primes, axis) for axis, length in built.domain.fixed]
-    given = [_condition(size, primes, built.rank + k) for k, size in enumerate(built.result_shape)]
+
+    def condition(size: Size, axis: int | None = None) -> Condition:
+        return _condition(size, primes, form.from_one, axis)
+
+    whole = [condition(size) for size in built.domain.whole]
+    fixed = [condition(Size.constant(length), axis) for axis, length in built.domain.fixed]
+    given = [condition(size, built.rank + k) for k, size in enumerate(built.result_shape)]
     return Conditions(built.rank, len(given), (*whole, *fixed), tuple(given))
 
 
-def _condition(size: Size, primes: Mapping[str, int], axis: int | None = None) -> Condition:
+def _condition(size: Size, primes: Mapping[str, int], sides: frozenset[str], axis: int | None) -> Condition:
     coefficient, exponents = Fraction(size.coefficient), []
     for prime in primes.values():
         exponent = 0
@@ -167,7 +199,9 @@ def _condition(size: Size, primes: Mapping[str, int], axis: int | None = None) -
         while coefficient.denominator % prime == 0:
             coefficient, exponent = coefficient * prime, exponent - 1
         exponents.append(exponent)
-    return Condition(coefficient, size.powers, tuple(exponents), axis)
+    multiples = sum(exponent for name, exponent in zip(primes, exponents, strict=True) if name in sides)
+    own = (e if name in sides else e - multiples for name, e in zip(primes, exponents, strict=True))
+    return Condition(coefficient, size.powers, tuple(own), axis)
 
 
 @lru_cache(maxsize=64)

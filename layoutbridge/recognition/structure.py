@@ -70,6 +70,26 @@ def pattern_of(first: Seen, second: Seen | None = None, *, drop_batch: bool = Tr
     return None
 
 
+def sizes_within(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> frozenset[int]:
+    """What the parameters of an operation with these digits may be: products of neighbouring digits, cut at the axes.
+
+    >>> sorted(sizes_within(((2, 3), (5, 6), (3, 1)), (30,), None))
+    [1, 2, 3, 5, 6, 10, 15, 30]
+    """
+    pieces = _cut(Seen(digits, in_shape, out_shape or in_shape), True, out_shape is not None)
+    if pieces is None:
+        return frozenset()
+    by_source = sorted(pieces, key=lambda piece: -piece.stride)
+    sizes = {1}
+    for order in (pieces, by_source):
+        for start in range(len(order)):
+            size = 1
+            for piece in order[start:]:
+                size *= piece.size
+                sizes.add(size)
+    return frozenset(sizes)
+
+
 def another_shape(seen: Seen) -> tuple[int, ...]:
     """A shape at which the same map tells more: in each axis the largest of its digits is another, small prime.
 

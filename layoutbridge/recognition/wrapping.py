@@ -19,7 +19,7 @@ from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import Digits, digits_of, step_of
-from layoutbridge.recognition.naming import Match, matches, usual_matches
+from layoutbridge.recognition.naming import Match, late_matches, matches, usual_matches
 
 Order = tuple[int, ...]
 _NO_AXES = Domain(0)
@@ -91,9 +91,19 @@ def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] 
         for wrapping, bare in inside:
             if bare is not None and (found := _turned(look_up(*bare), wrapping)):
                 return Wrapped(found, wrapping, bare[0])
-    found = usual_matches(digits, in_shape, None) if len(digits) > 1 else ()
+    if found := late_matches(digits, in_shape, out_shape):
+        return Wrapped(found, PLAIN, digits)
     view = Wrapping(f"the result seen as {list(out_shape)}", is_view=True)
-    return Wrapped(found, view if found else PLAIN, digits)
+    if len(digits) > 1:
+        found = usual_matches(digits, in_shape, None)
+    else:
+        found = tuple(match for match in late_matches(digits, in_shape, None) if match.op.is_identity)
+    if found:
+        return Wrapped(found, view, digits)
+    for wrapping, bare in inside:
+        if bare is not None and (found := _turned(late_matches(*bare), wrapping)):
+            return Wrapped(found, wrapping, bare[0])
+    return Wrapped((), PLAIN, digits)
 
 
 def named_by_table(

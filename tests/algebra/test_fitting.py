@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layoutbridge import Rearrangement, catalog, op
+from layoutbridge import Rearrangement, op
 from layoutbridge.algebra.fitting import read_lengths, read_open_lengths, refuse_misfit
 from layoutbridge.errors import ShapeError
+from tests.pictures import pictures
 
 OPS = [
-    *(entry.build_at(s) for entry in catalog().values() for s in (2, 3)),
+    *(entry.build_at(s) for entry in pictures().values() for s in (2, 3)),
     Rearrangement("c h w -> h w c, c=3"),
     Rearrangement("A B | k:A/B b:B c:B -> k c b | A B"),
     Rearrangement("A B | x:A*B/6 y:6 -> y x | 6 A*B/6"),

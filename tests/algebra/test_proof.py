@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from layoutbridge import Rearrangement, catalog, op, prove
 from layoutbridge.algebra.rearrangement import with_batch_axis
 from layoutbridge.errors import LayoutBridgeError, ParameterError, PatternError, ShapeError
+from tests.pictures import pictures
 
-NAMES = tuple(catalog())
+NAMES = tuple(pictures())
 BOUND = 128  # elements: the shapes that brute force looks at
 
 

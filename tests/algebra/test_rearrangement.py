@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from layoutbridge import Rearrangement, catalog, op
 from layoutbridge.algebra.rearrangement import written_pattern
 from layoutbridge.errors import PatternError, ShapeError
+from tests.pictures import pictures
 
-NAMES = tuple(catalog())
+NAMES = tuple(pictures())
 
 
 def entries(*values):

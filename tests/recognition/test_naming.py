@@ -10,6 +10,7 @@ import layoutbridge as lb
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.recognition.naming import Match, matches
 from layoutbridge.recognition.parameters import fitting_parameters
+from tests.pictures import pictures
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_parameter_that_changes_nothing_is_no_name():
 
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 6), st.integers(1, 6)),
-    entry=st.sampled_from(sorted(lb.catalog())),
+    entry=st.sampled_from(sorted(pictures())),
     value=st.integers(2, 3),
 )
 def test_the_search_misses_none(shape, entry, value):

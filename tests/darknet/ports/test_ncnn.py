@@ -22,8 +22,8 @@ from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, Un
 from layoutbridge.frameworks.ncnn.target import NcnnTarget
 from layoutbridge.frameworks.ncnn.writer import write_files
 from layoutbridge.frameworks.primitives import LazyArray
-from layoutbridge.operations.catalog import catalog
 from tests.darknet_files import GOLDEN, built, deviation_table, made, moving_layers, read, real_network, zoo_networks
+from tests.pictures import pictures
 
 pytest.importorskip("onnxruntime")
 if find_spec("ncnn") is None:  # not imported here: how its threads wait is told while it is loaded
@@ -306,7 +306,7 @@ def test_primitives_agree_with_onnx(name, tmp_path):
 def test_every_rearrangement_of_the_catalogue(shape, tmp_path):
     x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     compared = 0
-    for entry in catalog().values():
+    for entry in pictures().values():
         operation = entry.build()
         try:
             wanted = operation(x)

@@ -13,6 +13,7 @@ from layoutbridge.frameworks import emit, export
 from layoutbridge.frameworks.base import DTYPE_NAMES, FLOAT_NAMES, numpy_dtype
 from layoutbridge.frameworks.table import framework
 from tests.command_line import refused, run
+from tests.pictures import pictures
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 jnp = jax.numpy
@@ -26,7 +27,7 @@ def values(shape, dtype="float32"):
     return (np.arange(np.prod(shape)) % 251).reshape(shape).astype(numpy_dtype(dtype))
 
 
-@pytest.mark.parametrize("name", sorted(lb.catalog()))
+@pytest.mark.parametrize("name", sorted(pictures()))
 @pytest.mark.parametrize("shape", [(2, 64, 8, 12), (64, 8, 12)])
 def test_every_entry_is_its_table(name, shape):
     operation = lb.op(name)
@@ -92,7 +93,7 @@ def test_the_function_says_what_it_is():
 # ---------------------------------------------------------------------- symbolic lengths and files
 
 
-@pytest.mark.parametrize("name", sorted(lb.catalog()))
+@pytest.mark.parametrize("name", sorted(pictures()))
 @pytest.mark.parametrize(
     ("shape", "fitting"),
     [

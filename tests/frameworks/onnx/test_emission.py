@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.pictures import pictures
+
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
@@ -27,7 +29,7 @@ from layoutbridge.frameworks.onnx.moves import NATIVE_DTYPES  # noqa: E402
 from layoutbridge.frameworks.onnx.reading import load_callable, open_file  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset, run_in_onnxruntime  # noqa: E402
 
-NAMES = tuple(lb.catalog())
+NAMES = tuple(pictures())
 DTYPES = (*DTYPE_NAMES, "float64")
 
 

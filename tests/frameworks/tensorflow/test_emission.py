@@ -15,6 +15,7 @@ from layoutbridge.frameworks.base import DTYPE_NAMES, FLOAT_NAMES, numpy_dtype
 from layoutbridge.frameworks.table import framework as framework_named
 from layoutbridge.frameworks.tensorflow import emission as framework
 from tests.keras_layers import FORMATS, KINDS, LAYOUT_CHANGES, counting, entry_at, gathered, held, same, shape_for
+from tests.pictures import pictures
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 keras = pytest.importorskip("keras", reason="Keras is not installed")
@@ -28,7 +29,7 @@ from layoutbridge.frameworks.tensorflow.rearrange import (  # noqa: E402
 )
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMES = sorted(catalog())
+NAMES = sorted(pictures())
 
 
 # ---------------------------------------------------------------------- what a layer computes

@@ -14,6 +14,8 @@ import einops
 import numpy as np
 import pytest
 
+from tests.pictures import pictures
+
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch.nn import functional  # noqa: E402
@@ -70,11 +72,11 @@ def layouts(x):
     return made
 
 
-ENTRIES = pytest.mark.parametrize("name", [*catalog()])
+ENTRIES = pytest.mark.parametrize("name", [*pictures()])
 # Tracers take a second each: by default one entry of every kind (crossing axes, or cutting them; in and out of blocks).
 KINDS = ("darknet_reorg", "darknet_reorg3d_reverse", "focus", "pixel_shuffle", "darknet_flatten")
 TRACED_ENTRIES = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in KINDS else pytest.mark.slow) for name in catalog()]
+    "name", [pytest.param(name, marks=() if name in KINDS else pytest.mark.slow) for name in pictures()]
 )
 CHAINS = {
     "two without common digits": lambda: op("channel_shuffle", groups=2).then(op("channel_shuffle", groups=3)),
@@ -165,7 +167,7 @@ def test_meta_and_fake_tensors_and_vmap():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_gives_the_same():
     x = numbered(fitting_shape(2))
-    for name in catalog():
+    for name in pictures():
         assert torch.equal(emit(op(name), "torch")(x.cuda()).cpu(), by_table(op(name), x))
 
 
@@ -513,13 +515,13 @@ def test_saving_refuses_what_it_cannot_do_and_leaves_nothing(tmp_path):
 
 
 def all_runnables(stride=2):
-    return {(r.op, r.emitted): r for r in backend.runnables(stride, [at_stride(name, stride) for name in catalog()])}
+    return {(r.op, r.emitted): r for r in backend.runnables(stride, [at_stride(name, stride) for name in pictures()])}
 
 
 def test_runnables_are_the_native_operations_and_every_entry():
     made = all_runnables()
     assert {op for op, emitted in made if not emitted} == {"pixel_unshuffle", "pixel_shuffle", "channel_shuffle"}
-    assert {r.entry for r in made.values() if r.emitted} == set(catalog())
+    assert {r.entry for r in made.values() if r.emitted} == set(pictures())
     assert {r.version for r in made.values()} == {f"torch {torch.__version__}"}
 
 
