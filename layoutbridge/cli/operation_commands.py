@@ -5,29 +5,38 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import (
     AsJson,
-    Groups,
     Name,
     Shape,
-    Stride,
+    complete_family,
     complete_frameworks,
     complete_name,
     complete_names,
     listed,
-    operation_named,
-    refuse_unused,
     whole_shape,
 )
 from layoutbridge.cli.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.parameters import (
+    Parameters,
+    WithParameters,
+    expressions_asked,
+    given_parameters,
+    operation_asked,
+    operations_asked,
+    parameters_option,
+)
 from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, UnknownNameError
 from layoutbridge.frameworks.table import FRAMEWORKS
+
+if TYPE_CHECKING:
+    from layoutbridge.operations.entry import CatalogEntry
 
 
 class TableFormat(StrEnum):
@@ -72,12 +81,11 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def table(
     name: Name,
     shape: Shape,
-    stride: Stride = None,
-    groups: Groups = None,
+    parameters: Parameters = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
     form: Annotated[
         TableFormat | None, typer.Option("--format", help="(default: by the file's ending)", show_default=False)
@@ -90,12 +98,12 @@ def table(
     from layoutbridge.report.tables import format_of, write_table
     from layoutbridge.report.terminal import show_table
 
-    operation, lengths = operation_named(name, stride, groups), whole_shape(shape)
+    (title, operation), lengths = operation_asked(name, parameters), whole_shape(shape)
     if as_json and (form is not None or output is not None):
         raise ParameterError("--json prints; to write a file, name it .json or give --format json")
     chosen = form.value if form else "json" if as_json else format_of(output) if output else None
     if output is None and chosen is None:
-        show_table(console(), operation, lengths)
+        show_table(console(), title, operation, lengths)
         return
     if chosen is None:
         raise ParameterError(f"'{output}' tells no format: end it in .npy, .csv, .json or .c, or give --format")
@@ -107,12 +115,11 @@ def table(
         write_table(file, operation, lengths, chosen)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def prove(
     first: Name,
     second: Name,
-    stride: Stride = None,
-    groups: Groups = None,
+    parameters: Parameters = None,
     as_json: AsJson = False,
 ) -> None:
     """Are two operations the same map for all sizes? If not, the smallest example that differs."""
@@ -121,23 +128,21 @@ def prove(
     from layoutbridge.algebra.proof import prove as settle
     from layoutbridge.report.terminal import show_proof
 
-    names = (first, second)
-    refuse_unused({"stride": stride, "groups": groups}, names)
-    operations = [operation_named(name, stride, groups, strict=False) for name in names]
-    verdict = settle(*operations)
+    (one, left), (other, right) = operations_asked((first, second), parameters)
+    verdict = settle(left, right)
     if as_json:
         example = asdict(verdict.counterexample) if verdict.counterexample else None
         print_json(
-            {"first": operations[0].label, "second": operations[1].label, "equal": verdict.equal,
+            {"first": one, "second": other, "equal": verdict.equal,
              "for_all_sizes": verdict.for_all_sizes, "counterexample": example, "argument": verdict.argument}
         )  # fmt: skip
     else:
-        show_proof(console(), (operations[0].label, operations[1].label), verdict)
+        show_proof(console(), (one, other), verdict)
     if not verdict.equal:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def identify(
     target: Annotated[
         str,
@@ -147,48 +152,90 @@ def identify(
         ),
     ],
     shape: Annotated[str | None, typer.Option(help="The input's shape, [N,]C,H,W; not needed for a table.")] = None,
+    second_shape: Annotated[
+        str | None, typer.Option(help="Another shape at which a callable is run. (default: a small one)")
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            help="What it should be, a name or an expression: exit code 0 where it is, else 1.",
+            autocompletion=complete_name,
+        ),
+    ] = None,
+    parameters: Annotated[list[str] | None, parameters_option(of="the entry to --expect")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Name the permutation behind a callable, a model or a table.
 
     module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
     """
-    from layoutbridge.recognition.identification import identify as name_it
-    from layoutbridge.report.terminal import show_identification
+    from dataclasses import asdict
 
+    from layoutbridge.recognition.expectation import check_expectation
+    from layoutbridge.recognition.identification import identify as name_it
+    from layoutbridge.recognition.targets.loading import load_target
+    from layoutbridge.report.terminal import show_expectation, show_identification
+
+    if parameters and expect is None:
+        raise ParameterError(f"--{next(iter(given_parameters(parameters)))} is of the entry to --expect: name one")
+    asked = None if expect is None else expressions_asked((expect,), parameters)
+    if asked is not None:
+        asked[0][0].build(asked[1])  # what cannot be is refused before anybody's code runs
+    lengths = None if shape is None else whole_shape(shape)
+    others = None if second_shape is None else whole_shape(second_shape, "--second-shape")
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
-        found = name_it(target, None if shape is None else whole_shape(shape))
+        loaded = load_target(target)
+        found = name_it(loaded, lengths, others)
+        expected = None if asked is None else check_expectation(loaded, found, asked[0][0], asked[1])
     if as_json:
+        told = {} if expected is None else {"expected": asdict(expected) | {"holds": expected.holds}}
         print_json(
             {"target": target, "names": found.names, "parameters": dict(found.parameters), "pattern": found.pattern,
              "is_permutation": found.is_permutation, "kind": found.kind, "layout": found.layout,
-             "in_shape": found.in_shape, "out_shape": found.out_shape, "explanation": found.explain()}
+             "in_shape": found.in_shape, "out_shape": found.out_shape, "explanation": found.explain(),
+             **told}
         )  # fmt: skip
     else:
+        if expected is not None:
+            show_expectation(console(), expected)
         show_identification(console(), target, found)
-    if not found.names:
+    if not (found.names if expected is None else expected.holds):
         raise typer.Exit(1)
 
 
 @app.command("list")
 def list_operations(
     name: Annotated[str | None, typer.Argument(help="All about one entry.", autocompletion=complete_name)] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the families with this word: weights, windows.",
+            autocompletion=complete_family,
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The catalogue: every operation, its pattern, what it equals and where its definition comes from."""
+    """The catalogue: every operation by family, or all about one: its patterns, parameters, where it is defined."""
     from layoutbridge.operations.catalog import catalog, entry
-    from layoutbridge.report.terminal import show_catalog, show_entry
+    from layoutbridge.report.catalogue import entry_record, show_catalog, show_entry
 
-    entries = list(catalog().values()) if name is None else [entry(name)]
+    if name is not None and family is not None:
+        raise ParameterError("--family lists many, and NAME one: give one of the two")
+    found = [entry(name)] if name is not None else list(catalog().values())
+    if family is not None:
+        found = _of_family(found, family)
     if as_json:
-        print_json(
-            [
-                {"name": e.name, "pattern": e.pattern, "parameters": e.defaults, "summary": e.summary,
-                 "provenance": e.provenance, "also_known_as": e.also_known_as, "equals": e.equals}
-                for e in entries
-            ]
-        )  # fmt: skip
+        print_json([entry_record(each) for each in found])
     elif name is None:
-        show_catalog(console(), entries)
+        show_catalog(console(), found)
     else:
-        show_entry(console(), entries[0])
+        show_entry(console(), found[0])
+
+
+def _of_family(entries: list[CatalogEntry], word: str) -> list[CatalogEntry]:
+    chosen = [entry for entry in entries if word.strip() and word.strip().lower() in entry.family.lower()]
+    if not chosen:
+        families = ", ".join(dict.fromkeys(entry.family for entry in entries))
+        raise UnknownNameError(f"no family has '{word[:80]}' in its name: there are {families}")
+    return chosen

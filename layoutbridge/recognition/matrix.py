@@ -45,6 +45,33 @@ def native_matrix(rows: Iterable[Row]) -> tuple[NativeOp, ...]:
     return tuple(made)
 
 
+def comparable_maps(ops: Sequence[NativeOp]) -> tuple[tuple[str, ...], ...]:
+    """Those of `same_maps` that one of these ops may be taken for: of the family of one, and with the shapes of one."""
+    entries = catalog()
+    named = [native for native in ops if native.names]
+    families = {family for native in named for family in families_of(native)}
+    return tuple(
+        group
+        for group in same_maps()
+        if any(entries[name].family in families for name in group)
+        and any(native.relations[group[0]] != "other shape" for native in named)
+    )
+
+
+def families_of(native: NativeOp) -> frozenset[str]:
+    """The families of the entries that an op is."""
+    return frozenset(catalog()[name].family for name in native.names if name in catalog())
+
+
+def taken_for(native: NativeOp) -> tuple[str, Counterexample] | None:
+    """The first entry that an op may be taken for, of its own family and with its shapes, and where they differ."""
+    families = families_of(native)
+    for name, example in native.examples.items():
+        if example.reads is not None and name in catalog() and catalog()[name].family in families:
+            return name, example
+    return None
+
+
 def same_maps() -> tuple[tuple[str, ...], ...]:
     """The catalogue's names, those of one map together, in the catalogue's order."""
     groups: dict[object, list[str]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 from rich.console import Console
@@ -11,11 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from layoutbridge.algebra.proof import Proof
-from layoutbridge.algebra.rearrangement import Rearrangement, told
-from layoutbridge.operations.entry import CatalogEntry
-from layoutbridge.operations.parameters import Parameter
+from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.recognition.answer import Identification
-from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
+from layoutbridge.recognition.expectation import Expectation
+from layoutbridge.recognition.matrix import NativeOp, comparable_maps, native_matrix, taken_for
 from layoutbridge.recognition.rows import Row
 from layoutbridge.recognition.verification import Verification
 from layoutbridge.report.tables import first_entries
@@ -27,46 +26,11 @@ _FINDINGS_SHOWN = 20
 _PARTICULARS = re.compile(r"b?float\d+|u?int\d+|bool|DT_\w+|\d+")
 
 
-def show_catalog(console: Console, entries: Iterable[CatalogEntry]) -> None:
-    """One line an entry: name, parameters, pattern, what it is."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "takes", "pattern", "how it relates to others"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "takes"))
-    for entry in entries:
-        takes = ", ".join(f"{name}={told(default)}" for name, default in entry.defaults.items())
-        table.add_row(f"[cyan]{entry.name}[/]", takes, escape(entry.pattern), escape(entry.equals))
-    console.print(table)
-
-
-def show_entry(console: Console, entry: CatalogEntry) -> None:
-    """All that the catalogue says of one entry."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    lines = {
-        "name": entry.name,
-        "what it does": entry.summary,
-        "takes": "; ".join(map(_parameter_told, entry.parameters.values())) or "nothing",
-        "pattern": entry.pattern,
-        "defined by": entry.provenance,
-        "also known as": ", ".join(entry.also_known_as) or "-",
-        "equals": entry.equals or "-",
-    }
-    for heading, text in lines.items():
-        table.add_row(heading, escape(text))
-    console.print(table)
-
-
-def _parameter_told(parameter: Parameter) -> str:
-    meaning = f": {parameter.meaning}" if parameter.meaning else ""
-    return f"{parameter.name} (default {told(parameter.default)}){meaning}"
-
-
-def show_table(console: Console, operation: Rearrangement, shape: tuple[int, ...]) -> None:
+def show_table(console: Console, title: str, operation: Rearrangement, shape: tuple[int, ...]) -> None:
     """The first entries of a gather table, with the places that they mean."""
     out_shape = operation.out_shape(shape)
-    console.print(f"[bold]{escape(operation.label)}[/]  {list(shape)} -> {list(out_shape)}", highlight=False)
-    if operation.name:
+    console.print(f"[bold]{escape(title)}[/]  {list(shape)} -> {list(out_shape)}", highlight=False)
+    if title != f"'{operation.pattern}'":
         console.print(escape(operation.pattern), highlight=False)
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("result", "at", "reads", "from"):
@@ -85,11 +49,22 @@ def show_proof(console: Console, names: tuple[str, str], verdict: Proof) -> None
     if verdict.equal and verdict.for_all_sizes:
         head = "[bold green]equal for all sizes[/]"
     elif verdict.equal:
-        head = "[bold yellow]no difference found, not proved[/]"
+        head = "[bold yellow]equal at all sizes that were tried, not proved for others[/]"
+    elif verdict.counterexample is None:
+        head = "[bold red]not comparable[/]"
     else:
         head = "[bold red]not equal[/]"
     console.print(f"{escape(names[0])}  and  {escape(names[1])}: {head}", highlight=False)
     console.print(escape(verdict.explain()), highlight=False)
+
+
+def show_expectation(console: Console, expected: Expectation) -> None:
+    """Whether it is what it should be; if not, the difference."""
+    if expected.holds:
+        console.print(f"[bold green]it is {escape(expected.title.rstrip(','))}[/], as expected", highlight=False)
+    else:
+        told = f"[bold red]not {escape(expected.title.rstrip(','))}[/]: {escape(expected.difference or '')}"
+        console.print(told, highlight=False)
 
 
 def show_identification(console: Console, target: str, found: Identification) -> None:
@@ -117,8 +92,10 @@ def show_verification(console: Console, result: Verification) -> None:
 
 
 def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
-    """A mark for every map of the catalogue, lettered, and how each map differs from the one it is taken for."""
-    groups = same_maps()[: len(_LETTERS)]
+    """A mark for every map that a native op may be taken for, lettered, and how it differs from the nearest."""
+    groups = comparable_maps(ops)
+    left_out = len(groups) - len(_LETTERS)
+    groups = groups[: len(_LETTERS)]
     letters = _LETTERS[: len(groups)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("native op", overflow="fold")
@@ -140,6 +117,8 @@ def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
     for letter, group in zip(letters, groups, strict=True):
         legend.add_row(f"[bold]{letter}[/]", ", ".join(f"[cyan]{name}[/]" for name in group))
     console.print(legend)
+    if left_out > 0:
+        console.print(f"and {left_out} maps more: --ops shows those that it names", highlight=False)
     for line in dict.fromkeys(filter(None, map(_nearest, ops))):
         console.print(line, highlight=False)
     console.print()
@@ -147,14 +126,15 @@ def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
 
 def _nearest(native: NativeOp) -> str:
     """How the op differs from the first entry that gives the same shape and other elements: what it is taken for."""
-    for name, example in native.examples.items():
-        if example.position is not None and example.reads is not None:
-            here, there = (list(read) for read in example.reads)
-            return escape(
-                f"{' = '.join(native.names)} is not {name}: of an input {list(example.shape)}, the result's "
-                f"{list(example.position)} is {here}, not {there}"
-            )
-    return ""
+    found = taken_for(native)
+    if found is None or found[1].position is None or found[1].reads is None:
+        return ""
+    name, example = found
+    here, there = (list(read) for read in found[1].reads)
+    return escape(
+        f"{' = '.join(native.names)} is not {name}: of an input {list(example.shape)}, the result's "
+        f"{list(found[1].position)} is {here}, not {there}"
+    )
 
 
 def _show_emitted(console: Console, rows: Sequence[Row]) -> None:

@@ -53,6 +53,71 @@ def test_list(capfd):
     assert all(name in out for name in lb.catalog())
     code, out, _ = run(capfd, "list", "darknet_reorg")
     assert "OpenVINO ReorgYolo" in out
+    headings = [line.strip() for line in run(capfd, "list")[1].split("\n")]
+    assert all(any(line.startswith(entry.family) for line in headings) for entry in lb.catalog().values())
+
+
+@pytest.mark.parametrize("name", lb.catalog())
+def test_list_of_one_entry_tells_all_of_it(capfd, name):
+    entry = lb.catalog()[name]
+    code, out, _ = run(capfd, "list", name)
+    told = " ".join(out.split())
+    assert code == 0
+    for text in (entry.name, entry.summary, entry.family, entry.provenance, entry.pattern, *entry.parameters):
+        assert " ".join(text.split()) in told
+    for form in entry.forms[:10]:
+        assert " ".join(form.pattern.split()) in told
+    (record,) = json.loads(run(capfd, "list", name, "--json")[1])
+    assert (record["name"], record["family"]) == (name, entry.family)
+    assert [form["pattern"] for form in record["forms"]] == [form.pattern for form in entry.forms]
+    assert list(record["takes"]) == list(entry.parameters)
+
+
+def test_what_is_asked_for_to_have_a_form(capfd):
+    out = run(capfd, "list", "focus")[1]
+    assert "by --stride s1xs2xs3 --spatial 3" in out
+    assert "stride=2: size of a block" in out
+    record = json.loads(run(capfd, "list", "focus", "--json")[1])[0]
+    assert record["takes"]["spatial"]["values"] == [2, 1, 3] and record["takes"]["stride"]["values"] is None
+    assert record["forms"][1]["letters"] == {"stride": ["s1", "s2"]} and record["forms"][2]["fixed"] == {"spatial": 1}
+
+
+def test_list_by_family(capfd):
+    family = lb.catalog()["focus"].family
+    code, out, _ = run(capfd, "list", "--family", family[:5].upper(), "--json")
+    listed = {entry["name"] for entry in json.loads(out)}
+    assert (code, listed >= {name for name, entry in lb.catalog().items() if entry.family == family}) == (0, True)
+    assert family in run(capfd, "list", "--family", family)[1]
+    assert family in refused(capfd, "list", "--family", "nothing of that kind")
+    assert family in refused(capfd, "list", "--family", " ")
+    assert "one of the two" in refused(capfd, "list", "focus", "--family", family)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("reorg3d", "darknet_reorg3d"),
+        ("flatten", "darknet_flatten or darknet_unflatten"),
+        ("ReorgYolo", "did you mean darknet_reorg?"),
+        ("pixelshuffle", "did you mean pixel_shuffle"),
+        ("focs", "did you mean focus"),
+        ("zzzz", f"have all {len(lb.catalog())} names"),
+        ("", "names"),
+    ],
+)
+def test_a_word_that_is_no_name(capfd, word, says):
+    assert says in refused(capfd, "list", word)
+
+
+def test_the_catalogue_fits_a_narrow_terminal(capfd):
+    from layoutbridge.report.catalogue import show_catalog, show_entry
+    from layoutbridge.report.consoles import PlainConsole
+
+    entries = list(lb.catalog().values())
+    for show in (lambda to: show_catalog(to, entries), *(lambda to, e=each: show_entry(to, e) for each in entries)):
+        show(PlainConsole(width=80, emoji=False))
+        lines = capfd.readouterr().out.split("\n")
+        assert max(map(len, lines)) <= 80 and any(lines)
 
 
 @pytest.mark.parametrize("form", ["npy", "csv", "json", "c"])
@@ -113,6 +178,39 @@ def test_prove(capfd):
     code, _, _ = run(capfd, "prove", "pixel_shuffle", "(c p:s q:s) h w -> c (h p) (w q), s=2")
     assert code == 0
     assert run(capfd, "prove", "channel_shuffle", "focus", "--stride", "2", "--groups", "3")[0] == 1
+
+
+def test_prove_says_how_far_it_went(capfd):
+    chain = "pixel_unshuffle(stride=2) then inverse(focus)"
+    code, out, _ = run(capfd, "prove", chain, "c h w -> c h w")
+    assert (code, out.split("\n")[0]) == (1, f"{chain}  and  'c h w -> c h w': not equal")
+    code, out, _ = run(capfd, "prove", "focus then inverse(focus)", "c h w -> c h w", "--stride", "3x2")
+    assert (code, "equal for all sizes" in out, "H a multiple of 3" in out) == (0, True, True)
+    halves = [f"C H W | a:C*H*W/{n} b:{n} -> b a | C H W" for n in (2, 3)]
+    code, out, _ = run(capfd, "prove", " then ".join(halves), " then ".join(reversed(halves)))
+    assert code == 0
+    assert "equal at all sizes that were tried, not proved for others" in " ".join(out.split())
+    assert "no difference at 1001 shapes tried" in " ".join(out.split())
+    code, out, _ = run(capfd, "prove", "a -> a", "a b c -> c b a")
+    assert (code, "not comparable" in out) == (1, True)
+
+
+def test_expressions_wherever_a_name_is_taken(capfd, tmp_path):
+    chain = "focus then inverse(pixel_unshuffle(stride=4))"
+    expected = lb.op("focus", stride=2).then(lb.op("pixel_unshuffle", stride=4).inverse())
+    code, out, _ = run(capfd, "table", chain, "--shape", "4,8,8", "--stride", "2", "--json")
+    assert (code, json.loads(out)["table"]) == (0, expected.table((4, 8, 8)).tolist())
+    assert expected.table((4, 8, 8)).tolist() == lb.Rearrangement(json.loads(out)["pattern"]).table((4, 8, 8)).tolist()
+    assert run(capfd, "table", chain, "--shape", "4,8,8")[0] == 0
+    for ending in ("c", "npy"):
+        assert run(capfd, "table", chain, "--shape", "4,8,8", "-o", str(tmp_path / f"t.{ending}"))[0] == 0
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "o.onnx"
+    code, _, err = run(capfd, "export", chain, "--shape", "1,4,8,8", "-o", str(path))
+    assert (code, f"wrote {path}: {chain} for onnx" in err) == (0, True)
+    onnx.checker.check_model(str(path))
+    assert run(capfd, "identify", str(path), "--shape", "1,4,8,8")[0] in (0, 1)
+    assert "character 12" in refused(capfd, "table", "focus then pixel_shufle", "--shape", "4,4,4")
 
 
 def test_identify(capfd, tmp_path):
@@ -188,8 +286,8 @@ def test_a_table_too_large_for_memory(capfd, tmp_path):
         (["focus", "--stride", "1_0"], "not '1_0'"),
         (["focus", "-o", "table.npy", "--json"], "--json prints"),
         (["focus", "-o", "-"], "tells no format"),
-        (["focus", "--groups", "2"], "does not take groups"),
-        (["channel_shuffle", "--stride", "2"], "does not take stride"),
+        (["focus", "--groups", "2"], "focus takes no --groups; it takes --stride, --spatial"),
+        (["channel_shuffle", "--stride", "2"], "channel_shuffle takes no --stride; it takes --groups"),
         (["c (h p (w q) -> c h w"], "nested"),
         (["c (h p) w) -> c h w"], "unbalanced"),
         (["c h h -> h c"], "repeated"),
