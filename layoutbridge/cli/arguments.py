@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,6 @@ import typer
 from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
-    from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.darknet.network import DarknetNetwork
 
 
@@ -49,9 +47,8 @@ def complete_targets(incomplete: str) -> list[str]:
     return _complete_list(TARGETS, incomplete)
 
 
-Name = Annotated[str, typer.Argument(help="A catalogue name, or a pattern in quotes.", autocompletion=complete_name)]
-Stride = Annotated[str | None, typer.Option(help="Stride, or block size. (default: 2)", show_default=False)]
-Groups = Annotated[str | None, typer.Option(help="Groups of channel_shuffle. (default: 2)", show_default=False)]
+NAME_TOLD = "A catalogue name, a pattern in quotes, or several: 'focus then inverse(space_to_depth)'."
+Name = Annotated[str, typer.Argument(help=NAME_TOLD, autocompletion=complete_name)]
 Shape = Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W: 1,64,26,26")]
 Flavor = Annotated[str, typer.Option(help="Which Darknet: alexey (the main fork) or pjreddie (the original).")]
 Size = Annotated[str | None, typer.Option(help="Override the input size: WIDTHxHEIGHT.")]
@@ -71,42 +68,11 @@ AllowPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def operation_named(name: str, stride: str | None, groups: str | None, *, strict: bool = True) -> Rearrangement:
-    """The catalogue entry or pattern called `name`; without `strict`, parameters that it does not take are left out."""
-    from layoutbridge.algebra.rearrangement import Rearrangement
-    from layoutbridge.operations.catalog import entry, op
-
-    given = {
-        key: whole(value, f"--{key}") for key, value in (("stride", stride), ("groups", groups)) if value is not None
-    }
-    if "->" in name or " " in name.strip():
-        if given and strict:
-            raise ParameterError(f"a pattern takes no --{next(iter(given))}: write lengths behind it, as in '..., s=2'")
-        return Rearrangement(name)
-    if not strict:
-        given = {key: value for key, value in given.items() if key in entry(name).parameters}
-    return op(name, **given)
-
-
-def refuse_unused(values: dict[str, str | None], names: tuple[str, ...]) -> None:
-    """Refuse a parameter that none of the entries takes."""
-    from layoutbridge.operations.catalog import entry
-
-    for key, value in values.items():
-        if value is not None and not any("->" not in name and key in entry(name).parameters for name in names):
-            raise ParameterError(f"neither {names[0]} nor {names[1]} takes --{key}")
-
-
 def whole(text: str, what: str) -> int:
     """A number from 1 to 2^63 - 1; `what` names it in the error."""
-    from layoutbridge.algebra.pattern import LARGEST
+    from layoutbridge.operations.written import written_number
 
-    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
-        raise ParameterError(f"{what} must be a whole number, not '{text[:80]}'")
-    number = int(text) if len(text) < 64 else LARGEST + 1
-    if not 1 <= number <= LARGEST:
-        raise ParameterError(f"{what} must be between 1 and 2^63 - 1, not {text[:80]}")
-    return number
+    return written_number(text, what)
 
 
 def whole_shape(text: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from layoutbridge.cli.arguments import NMS_KINDS_TOLD, complete_name, share, who
 from layoutbridge.cli.network_export import export_network, runtimes
 from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation
 from layoutbridge.cli.overwriting import Force
+from layoutbridge.cli.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.printing import remark
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
@@ -35,11 +36,14 @@ def _option(help_text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=help_text, rich_help_panel=panel, show_default=False)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def export(
     name: Annotated[
         str,
-        typer.Argument(help="A catalogue name, a pattern in quotes, or a network's .cfg", autocompletion=complete_name),
+        typer.Argument(
+            help="A catalogue name, a pattern in quotes, several with 'then' between them, or a network's .cfg",
+            autocompletion=complete_name,
+        ),
     ],
     weights: Annotated[str | None, typer.Argument(help="The network's .weights.")] = None,
     *,
@@ -56,8 +60,7 @@ def export(
     opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx")] = None,
     data_format: Annotated[str | None, _option("channels_last (default) or channels_first", "For keras")] = None,
     shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
-    stride: Annotated[str | None, _option("Stride, or block size. (default: 2)", _OPERATION)] = None,
-    groups: Annotated[str | None, _option("Groups of channel_shuffle. (default: 2)", _OPERATION)] = None,
+    parameters: Annotated[list[str] | None, parameters_option(_OPERATION)] = None,
     dtype: Annotated[str | None, _option("The input's dtype. (default: float32)", _OPERATION)] = None,
     flavor: Annotated[str | None, _option("alexey (the fork, default) or pjreddie (the original)", _NETWORK)] = None,
     head: Annotated[str | None, _option("darknet (default), raw, boxes, yolov5 or yolov8", _NETWORK)] = None,
@@ -97,7 +100,7 @@ def export(
     external_data: Annotated[bool, _option("Weights in a file of their own", _SOME, "--external-data")] = False,
 ) -> None:
     """Write an operation, or a whole Darknet network, as a model of another framework."""
-    for_operations = {"--shape": shape, "--stride": stride, "--groups": groups, "--dtype": dtype}
+    for_operations = {"--shape": shape, "--dtype": dtype}
     for_reading = {
         "--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict,
         "--activation": activation or None, "--allow-path": allow_path or None, "WEIGHTS": weights,
@@ -115,10 +118,14 @@ def export(
         why = f"is for a network, and {name!r} is none (its name must end in .cfg)"
         _refuse_given(for_reading | for_networks, why)
         chosen = for_operations | {"--opset": opset_number, "--data-format": data_format}
-        export_operation(name, to, output, chosen, force=force)
+        export_operation(name, parameters, to, output, chosen, force=force)
         _warn_of_opset(opset_number)
         return
-    _refuse_given(for_operations, "is for an operation, not for a network")
+    asked = given_parameters(parameters)
+    refuse_undeclared(asked)
+    _refuse_given(
+        {f"--{key}": value for key, value in asked.items()} | for_operations, "is for an operation, not for a network"
+    )
     if weights is None:
         raise ParameterError(f"the network '{name}' needs its weights: layoutbridge export {name} FILE.weights ...")
     options = {

@@ -12,19 +12,16 @@ import typer
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import (
     AsJson,
-    Groups,
     Name,
     Shape,
-    Stride,
     complete_frameworks,
     complete_name,
     complete_names,
     listed,
-    operation_named,
-    refuse_unused,
     whole_shape,
 )
 from layoutbridge.cli.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.parameters import Parameters, WithParameters, operation_asked, operations_asked
 from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.table import FRAMEWORKS
@@ -72,12 +69,11 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def table(
     name: Name,
     shape: Shape,
-    stride: Stride = None,
-    groups: Groups = None,
+    parameters: Parameters = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
     form: Annotated[
         TableFormat | None, typer.Option("--format", help="(default: by the file's ending)", show_default=False)
@@ -90,7 +86,7 @@ def table(
     from layoutbridge.report.tables import format_of, write_table
     from layoutbridge.report.terminal import show_table
 
-    operation, lengths = operation_named(name, stride, groups), whole_shape(shape)
+    operation, lengths = operation_asked(name, parameters), whole_shape(shape)
     if as_json and (form is not None or output is not None):
         raise ParameterError("--json prints; to write a file, name it .json or give --format json")
     chosen = form.value if form else "json" if as_json else format_of(output) if output else None
@@ -107,12 +103,11 @@ def table(
         write_table(file, operation, lengths, chosen)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def prove(
     first: Name,
     second: Name,
-    stride: Stride = None,
-    groups: Groups = None,
+    parameters: Parameters = None,
     as_json: AsJson = False,
 ) -> None:
     """Are two operations the same map for all sizes? If not, the smallest example that differs."""
@@ -121,18 +116,16 @@ def prove(
     from layoutbridge.algebra.proof import prove as settle
     from layoutbridge.report.terminal import show_proof
 
-    names = (first, second)
-    refuse_unused({"stride": stride, "groups": groups}, names)
-    operations = [operation_named(name, stride, groups, strict=False) for name in names]
-    verdict = settle(*operations)
+    (one, left), (other, right) = operations_asked((first, second), parameters)
+    verdict = settle(left, right)
     if as_json:
         example = asdict(verdict.counterexample) if verdict.counterexample else None
         print_json(
-            {"first": operations[0].label, "second": operations[1].label, "equal": verdict.equal,
+            {"first": one, "second": other, "equal": verdict.equal,
              "for_all_sizes": verdict.for_all_sizes, "counterexample": example, "argument": verdict.argument}
         )  # fmt: skip
     else:
-        show_proof(console(), (operations[0].label, operations[1].label), verdict)
+        show_proof(console(), (one, other), verdict)
     if not verdict.equal:
         raise typer.Exit(1)
 

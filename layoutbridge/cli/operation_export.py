@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.cli.arguments import open_shape, operation_named, target_written
+from layoutbridge.cli.arguments import open_shape, target_written
 from layoutbridge.cli.overwriting import ask_before_overwriting
+from layoutbridge.cli.parameters import operation_asked
 from layoutbridge.cli.printing import remark
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of
@@ -17,15 +18,23 @@ if TYPE_CHECKING:
 OPERATION_TARGETS = tuple(name for known in FRAMEWORKS for name in names_of(known))
 
 
-def export_operation(name: str, to: str | None, output: str, given: Mapping[str, Any], *, force: bool) -> None:
-    """Write the operation called `name` for the framework `to`, or for the one that `output` ends as, and tell it.
+def export_operation(
+    name: str,
+    parameters: Sequence[str] | None,
+    to: str | None,
+    output: str,
+    given: Mapping[str, Any],
+    *,
+    force: bool,
+) -> None:
+    """Write the operation `name` at `parameters` for the framework `to`, or the one that `output` ends as, and tell it.
 
     `given` are the options of the command line that operations take, None where they were left out. With `force`
     nobody is asked about a file that exists.
     """
     from layoutbridge.frameworks import export
 
-    operation = operation_named(name, given["--stride"], given["--groups"])
+    operation = operation_asked(name, parameters)
     to = to or _framework_written(output)
     record = _framework_named(to)
     options = {"dtype": given["--dtype"], "opset": given["--opset"], "data_format": given["--data-format"]}

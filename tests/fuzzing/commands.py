@@ -31,13 +31,13 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "--json"),
     "detect": ("--names", "--output", "--threshold", "--nms", "--nms-kind", "--letterbox", "--stretch", "--json"),
     "export": (
-        "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--dtype", "--flavor", "--head",
-        "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for", "--winograd",
+        "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--spatial", "--dtype", "--flavor",
+        "--head", "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for", "--winograd",
         "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names", "--dynamic-size", "--keep-batch-norm",
         "--external-data",
     ),
-    "table": ("--shape", "--stride", "--groups", "--output", "--format", "--json"),
-    "prove": ("--stride", "--groups", "--json"),
+    "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
+    "prove": ("--stride", "--groups", "--spatial", "--order", "--json"),
     "identify": ("--shape", "--json"),
     "list": ("--json",),
     "verify": ("--ops", "--json"),
@@ -48,7 +48,7 @@ _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
     "MODEL": ("boxes.onnx", "op.onnx"),
     "PICTURE": ("a.png",), "NAME": ("darknet_reorg", "space_to_depth", "channel_shuffle",
-    "c (h p) (w q) -> (p q c) h w, p=2, q=2"),
+    "c (h p) (w q) -> (p q c) h w, p=2, q=2", "focus then inverse(pixel_unshuffle(stride=2))", "inverse(focus)"),
     "TABLE": ("t.npy", "t.csv", "t.json", "op.onnx", "json:dumps", "ports.py:Reorg(2)"),
 }  # fmt: skip
 _STRANGE = (
@@ -78,9 +78,9 @@ _VALUES = (
     "darknet_reorg",
 )  # fmt: skip
 _FITTING: dict[str, tuple[str, ...]] = {
-    "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W"), "--stride": ("2",
-    "1", "4"),
-    "--groups": ("2", "4"), "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),
+    "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W"),
+    "--stride": ("2", "1", "2x4"), "--spatial": ("1", "3"), "--order": ("pqc",), "--groups": ("2", "4"),
+    "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),
     "--format": ("npy", "c"),
     "--activation": ("leaky=swish",), "--tolerance": ("0.1",), "--against": ("outputs.npz",), "--names": ("x.names",),
     "--to": ("onnx", "ncnn"),
