@@ -26,6 +26,7 @@ from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import first_difference, gather_table, unravel
 from layoutbridge.errors import PatternError, shown
 
+IDENTITY = "identity"  # the name of what leaves an array of any number of axes as it is
 _SHAPES_LISTED = 40_000
 _CHAIN_SHAPES_TRIED = 1_000  # of chains without common digits, which are compared element by element
 _TABLE_ENTRIES = 1 << 16  # up to this size all elements, and beyond it
@@ -79,6 +80,8 @@ class Proof:
 def prove(a: Rearrangement, b: Rearrangement) -> Proof:
     """Whether `a` and `b` give the same table and the same shape on every shape that both accept.
 
+    One that is named `identity`, and is that, is compared on as many axes as the other has.
+
     >>> darknet = Rearrangement("c (h p) (w q) -> (p q c) h w", p=2, q=2)
     >>> pixel = Rearrangement("c (h p) (w q) -> (c p q) h w", p=2, q=2)
     >>> verdict = prove(darknet, pixel)
@@ -90,6 +93,7 @@ def prove(a: Rearrangement, b: Rearrangement) -> Proof:
             raise PatternError(
                 f"prove takes two Rearrangements, not {shown(op)}: lb.op(name) makes one of a catalogue name"
             )
+    a, b = _with_axes_of(a, b), _with_axes_of(b, a)
     names = _labels(a, b)
     if abs(a.rank - b.rank) > 1:
         return _unsettled(f"{names[0]} takes {a.rank} axes and {names[1]} takes {b.rank}: no shape fits both")
@@ -127,6 +131,14 @@ def prove(a: Rearrangement, b: Rearrangement) -> Proof:
         return Proof(search.tried > 0, False, None, tuple(argument))
     argument.append(f"{'smallest example' if search.is_smallest else 'an example'}: {search.found}")
     return Proof(False, False, search.found, tuple(argument))
+
+
+def _with_axes_of(op: Rearrangement, other: Rearrangement) -> Rearrangement:
+    """The catalogue's `identity` on the axes of the other; anything else as it is."""
+    if op.name != IDENTITY or not op.is_identity or op.in_shape != op.result_shape or op.rank == other.rank:
+        return op
+    axes = " ".join(other.axes)
+    return Rearrangement(f"{axes} -> {axes}").named(IDENTITY)
 
 
 def _unsettled(reason: str) -> Proof:

@@ -21,7 +21,7 @@ from layoutbridge.cli.arguments import (
     whole_shape,
 )
 from layoutbridge.cli.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.parameters import Parameters, WithParameters, operation_asked, operations_asked
+from layoutbridge.cli.parameters import Parameters, WithParameters, operations_asked
 from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.table import FRAMEWORKS
@@ -86,12 +86,12 @@ def table(
     from layoutbridge.report.tables import format_of, write_table
     from layoutbridge.report.terminal import show_table
 
-    operation, lengths = operation_asked(name, parameters), whole_shape(shape)
+    ((title, operation),), lengths = operations_asked((name,), parameters), whole_shape(shape)
     if as_json and (form is not None or output is not None):
         raise ParameterError("--json prints; to write a file, name it .json or give --format json")
     chosen = form.value if form else "json" if as_json else format_of(output) if output else None
     if output is None and chosen is None:
-        show_table(console(), operation, lengths)
+        show_table(console(), title, operation, lengths)
         return
     if chosen is None:
         raise ParameterError(f"'{output}' tells no format: end it in .npy, .csv, .json or .c, or give --format")

@@ -1,7 +1,7 @@
 """Parameters of any entry as options of the commands: what an entry declares can be asked for, and stands nowhere else.
 
 A command that takes a catalogue name is made with `cls=WithParameters`, has an argument `parameters: Parameters = None`
-and gives that to `operation_asked`. Its own options are known to typer; all others are taken for parameters of the
+and gives that to `operations_asked`. Its own options are known to typer; all others are taken for parameters of the
 entry, and are refused by name where it has none such.
 """
 
@@ -121,16 +121,11 @@ def given_parameters(parameters: Sequence[str] | None) -> dict[str, str]:
     return given
 
 
-def operation_asked(name: str, parameters: Sequence[str] | None) -> Rearrangement:
-    """The entry, pattern or expression `name` at the parameters of the command line.
-
-    Raises `ParameterError` for a parameter that no entry in it takes, `UnknownNameError` and `PatternError`.
-    """
-    return operations_asked((name,), parameters)[0][1]
-
-
 def operations_asked(names: Sequence[str], parameters: Sequence[str] | None) -> list[tuple[str, Rearrangement]]:
-    """The same of several, each with what reports call it; a parameter must be of one of the entries at least."""
+    """Entries, patterns or expressions at the parameters of the command line, each behind what reports call it.
+
+    Raises `ParameterError` for a parameter that no entry in any of them takes, `UnknownNameError` and `PatternError`.
+    """
     from layoutbridge.operations.expressions import read_expression
 
     given = given_parameters(parameters)

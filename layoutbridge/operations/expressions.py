@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import reduce
 
+from layoutbridge.algebra.proof import IDENTITY
 from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
 from layoutbridge.errors import LayoutBridgeError, ParameterError, PatternError, UnknownNameError, shown
 from layoutbridge.operations.catalog import entry
@@ -22,7 +23,6 @@ from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import NOTHING
 from layoutbridge.operations.written import written_value
 
-IDENTITY = "identity"  # the entry that leaves an array of any rank as it is
 _INVERSE = "inverse"
 _LONGEST = 16384  # characters
 _MOST_TERMS = 32
@@ -239,7 +239,7 @@ def not_taken(found: CatalogEntry, name: str, dashes: str = "") -> str:
     told = f"{found.name} takes no {dashes}{name[:80]}"
     if not found.parameters:
         return f"{told}, nor any other parameter"
-    near = get_close_matches(name[:80], found.parameters, n=2, cutoff=0.5)
+    near = get_close_matches(name[:80], found.parameters, n=1, cutoff=0.6)
     return f"{told}; it takes {', '.join(f'{dashes}{each}' for each in near or found.parameters)}"
 
 

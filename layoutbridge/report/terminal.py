@@ -62,11 +62,11 @@ def _parameter_told(parameter: Parameter) -> str:
     return f"{parameter.name} (default {told(parameter.default)}){meaning}"
 
 
-def show_table(console: Console, operation: Rearrangement, shape: tuple[int, ...]) -> None:
+def show_table(console: Console, title: str, operation: Rearrangement, shape: tuple[int, ...]) -> None:
     """The first entries of a gather table, with the places that they mean."""
     out_shape = operation.out_shape(shape)
-    console.print(f"[bold]{escape(operation.label)}[/]  {list(shape)} -> {list(out_shape)}", highlight=False)
-    if operation.name:
+    console.print(f"[bold]{escape(title)}[/]  {list(shape)} -> {list(out_shape)}", highlight=False)
+    if title != f"'{operation.pattern}'":
         console.print(escape(operation.pattern), highlight=False)
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("result", "at", "reads", "from"):
@@ -85,7 +85,9 @@ def show_proof(console: Console, names: tuple[str, str], verdict: Proof) -> None
     if verdict.equal and verdict.for_all_sizes:
         head = "[bold green]equal for all sizes[/]"
     elif verdict.equal:
-        head = "[bold yellow]no difference found, not proved[/]"
+        head = "[bold yellow]equal at all sizes that were tried, not proved for others[/]"
+    elif verdict.counterexample is None:
+        head = "[bold red]not comparable[/]"
     else:
         head = "[bold red]not equal[/]"
     console.print(f"{escape(names[0])}  and  {escape(names[1])}: {head}", highlight=False)

@@ -115,6 +115,39 @@ def test_prove(capfd):
     assert run(capfd, "prove", "channel_shuffle", "focus", "--stride", "2", "--groups", "3")[0] == 1
 
 
+def test_prove_says_how_far_it_went(capfd):
+    chain = "pixel_unshuffle(stride=2) then inverse(focus)"
+    code, out, _ = run(capfd, "prove", chain, "c h w -> c h w")
+    assert (code, out.split("\n")[0]) == (1, f"{chain}  and  'c h w -> c h w': not equal")
+    code, out, _ = run(capfd, "prove", "focus then inverse(focus)", "c h w -> c h w", "--stride", "3x2")
+    assert (code, "equal for all sizes" in out, "H a multiple of 3" in out) == (0, True, True)
+    halves = [f"C H W | a:C*H*W/{n} b:{n} -> b a | C H W" for n in (2, 3)]
+    code, out, _ = run(capfd, "prove", " then ".join(halves), " then ".join(reversed(halves)))
+    assert code == 0
+    assert "equal at all sizes that were tried, not proved for others" in " ".join(out.split())
+    assert "no difference at 1001 shapes tried" in " ".join(out.split())
+    code, out, _ = run(capfd, "prove", "a -> a", "a b c -> c b a")
+    assert (code, "not comparable" in out) == (1, True)
+
+
+def test_expressions_wherever_a_name_is_taken(capfd, tmp_path):
+    chain = "focus then inverse(pixel_unshuffle(stride=4))"
+    expected = lb.op("focus", stride=2).then(lb.op("pixel_unshuffle", stride=4).inverse())
+    code, out, _ = run(capfd, "table", chain, "--shape", "4,8,8", "--stride", "2", "--json")
+    assert (code, json.loads(out)["table"]) == (0, expected.table((4, 8, 8)).tolist())
+    assert expected.table((4, 8, 8)).tolist() == lb.Rearrangement(json.loads(out)["pattern"]).table((4, 8, 8)).tolist()
+    assert run(capfd, "table", chain, "--shape", "4,8,8")[0] == 0
+    for ending in ("c", "npy"):
+        assert run(capfd, "table", chain, "--shape", "4,8,8", "-o", str(tmp_path / f"t.{ending}"))[0] == 0
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "o.onnx"
+    code, _, err = run(capfd, "export", chain, "--shape", "1,4,8,8", "-o", str(path))
+    assert (code, f"wrote {path}: {chain} for onnx" in err) == (0, True)
+    onnx.checker.check_model(str(path))
+    assert run(capfd, "identify", str(path), "--shape", "1,4,8,8")[0] in (0, 1)
+    assert "character 12" in refused(capfd, "table", "focus then pixel_shufle", "--shape", "4,4,4")
+
+
 def test_identify(capfd, tmp_path):
     ports = tmp_path / "ports.py"
     ports.write_text(

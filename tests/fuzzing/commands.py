@@ -32,9 +32,9 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "detect": ("--names", "--output", "--threshold", "--nms", "--nms-kind", "--letterbox", "--stretch", "--json"),
     "export": (
         "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--spatial", "--dtype", "--flavor",
-        "--head", "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for", "--winograd",
-        "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names", "--dynamic-size", "--keep-batch-norm",
-        "--external-data",
+        "--head", "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for",
+        "--winograd", "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names", "--dynamic-size",
+        "--keep-batch-norm", "--external-data",
     ),
     "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
     "prove": ("--stride", "--groups", "--spatial", "--order", "--json"),
