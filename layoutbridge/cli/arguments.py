@@ -75,9 +75,9 @@ def whole(text: str, what: str) -> int:
     return written_number(text, what)
 
 
-def whole_shape(text: str) -> tuple[int, ...]:
+def whole_shape(text: str, option: str = "--shape") -> tuple[int, ...]:
     """`1,64,26,26` or `1x64x26x26` as lengths."""
-    return tuple(whole(part, f"every length in --shape {text[:80]}") for part in text.replace("x", ",").split(","))
+    return tuple(whole(part, f"every length in {option} {text[:80]}") for part in text.replace("x", ",").split(","))
 
 
 def open_shape(text: str) -> tuple[int | None, ...]:

@@ -21,7 +21,15 @@ from layoutbridge.cli.arguments import (
     whole_shape,
 )
 from layoutbridge.cli.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.parameters import Parameters, WithParameters, operations_asked
+from layoutbridge.cli.parameters import (
+    Parameters,
+    WithParameters,
+    expressions_asked,
+    given_parameters,
+    operation_asked,
+    operations_asked,
+    parameters_option,
+)
 from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.table import FRAMEWORKS
@@ -86,7 +94,7 @@ def table(
     from layoutbridge.report.tables import format_of, write_table
     from layoutbridge.report.terminal import show_table
 
-    ((title, operation),), lengths = operations_asked((name,), parameters), whole_shape(shape)
+    (title, operation), lengths = operation_asked(name, parameters), whole_shape(shape)
     if as_json and (form is not None or output is not None):
         raise ParameterError("--json prints; to write a file, name it .json or give --format json")
     chosen = form.value if form else "json" if as_json else format_of(output) if output else None
@@ -130,7 +138,7 @@ def prove(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=WithParameters)
 def identify(
     target: Annotated[
         str,
@@ -140,26 +148,54 @@ def identify(
         ),
     ],
     shape: Annotated[str | None, typer.Option(help="The input's shape, [N,]C,H,W; not needed for a table.")] = None,
+    second_shape: Annotated[
+        str | None, typer.Option(help="Another shape at which a callable is run. (default: a small one)")
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            help="What it should be, a name or an expression: exit code 0 where it is, else 1.",
+            autocompletion=complete_name,
+        ),
+    ] = None,
+    parameters: Annotated[list[str] | None, parameters_option(of="the entry to --expect")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Name the permutation behind a callable, a model or a table.
 
     module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
     """
-    from layoutbridge.recognition.identification import identify as name_it
-    from layoutbridge.report.terminal import show_identification
+    from dataclasses import asdict
 
+    from layoutbridge.recognition.expectation import check_expectation
+    from layoutbridge.recognition.identification import identify as name_it
+    from layoutbridge.recognition.targets.loading import load_target
+    from layoutbridge.report.terminal import show_expectation, show_identification
+
+    if parameters and expect is None:
+        raise ParameterError(f"--{next(iter(given_parameters(parameters)))} is of the entry to --expect: name one")
+    asked = None if expect is None else expressions_asked((expect,), parameters)
+    if asked is not None:
+        asked[0][0].build(asked[1])  # what cannot be is refused before anybody's code runs
+    lengths = None if shape is None else whole_shape(shape)
+    others = None if second_shape is None else whole_shape(second_shape, "--second-shape")
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
-        found = name_it(target, None if shape is None else whole_shape(shape))
+        loaded = load_target(target)
+        found = name_it(loaded, lengths, others)
+        expected = None if asked is None else check_expectation(loaded, found, asked[0][0], asked[1])
     if as_json:
+        told = {} if expected is None else {"expected": asdict(expected) | {"holds": expected.holds}}
         print_json(
             {"target": target, "names": found.names, "parameters": dict(found.parameters), "pattern": found.pattern,
              "is_permutation": found.is_permutation, "kind": found.kind, "layout": found.layout,
-             "in_shape": found.in_shape, "out_shape": found.out_shape, "explanation": found.explain()}
+             "in_shape": found.in_shape, "out_shape": found.out_shape, "explanation": found.explain(),
+             **told}
         )  # fmt: skip
     else:
+        if expected is not None:
+            show_expectation(console(), expected)
         show_identification(console(), target, found)
-    if not found.names:
+    if not (found.names if expected is None else expected.holds):
         raise typer.Exit(1)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.arguments import open_shape, target_written
 from layoutbridge.cli.overwriting import ask_before_overwriting
-from layoutbridge.cli.parameters import operations_asked
+from layoutbridge.cli.parameters import operation_asked
 from layoutbridge.cli.printing import remark
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of
@@ -34,7 +34,7 @@ def export_operation(
     """
     from layoutbridge.frameworks import export
 
-    ((title, operation),) = operations_asked((name,), parameters)
+    title, operation = operation_asked(name, parameters)
     to = to or _framework_written(output)
     record = _framework_named(to)
     options = {"dtype": given["--dtype"], "opset": given["--opset"], "data_format": given["--data-format"]}

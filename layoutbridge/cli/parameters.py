@@ -19,16 +19,16 @@ from layoutbridge.errors import ParameterError
 if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
     from layoutbridge.operations.entry import CatalogEntry
-    from layoutbridge.operations.expressions import Expression
+    from layoutbridge.operations.expressions import ChooseParameters, Expression
 
 _CARRIER = "--stride"  # what help shows as an example, and what brings name=value to the command
 _ARGUMENT = "parameters"
-_TOLD = "A parameter of NAME, any: --stride 2 or 2x4, --window 7, --order pqc. See: layoutbridge list NAME"
 
 
-def parameters_option(panel: str | None = None) -> Any:
-    """The option that stands in help for all parameters."""
-    return typer.Option(_CARRIER, metavar="VALUE", help=_TOLD, rich_help_panel=panel, show_default=False)
+def parameters_option(panel: str | None = None, *, of: str = "the entry") -> Any:
+    """The option that stands in help for all parameters, `of` what is named there."""
+    told = f"Any parameter of {of}: --stride 2 or 2x4, --window 7, --order pqc. See: layoutbridge list NAME"
+    return typer.Option(_CARRIER, metavar="VALUE", help=told, rich_help_panel=panel, show_default=False)
 
 
 Parameters = Annotated[list[str] | None, parameters_option()]
@@ -121,18 +121,31 @@ def given_parameters(parameters: Sequence[str] | None) -> dict[str, str]:
     return given
 
 
-def operations_asked(names: Sequence[str], parameters: Sequence[str] | None) -> list[tuple[str, Rearrangement]]:
-    """Entries, patterns or expressions at the parameters of the command line, each behind what reports call it.
+def operation_asked(name: str, parameters: Sequence[str] | None) -> tuple[str, Rearrangement]:
+    """An entry, pattern or expression at the parameters of the command line, behind what reports call it.
 
-    Raises `ParameterError` for a parameter that no entry in any of them takes, `UnknownNameError` and `PatternError`.
+    Raises `ParameterError` for a parameter that no entry in it takes, `UnknownNameError`, `PatternError`, `ShapeError`.
     """
+    return operations_asked((name,), parameters)[0]
+
+
+def operations_asked(names: Sequence[str], parameters: Sequence[str] | None) -> list[tuple[str, Rearrangement]]:
+    """The same of several; a parameter must be of an entry in one of them at least."""
+    expressions, choose = expressions_asked(names, parameters)
+    made = [expression.build(choose) for expression in expressions]
+    return [(expression.title(each), each) for expression, each in zip(expressions, made, strict=True)]
+
+
+def expressions_asked(
+    names: Sequence[str], parameters: Sequence[str] | None
+) -> tuple[list[Expression], ChooseParameters]:
+    """What was read, and what the command line says an entry's parameters are."""
     from layoutbridge.operations.expressions import read_expression
 
     given = given_parameters(parameters)
     expressions = [read_expression(name) for name in names]
     refuse_unused(given, expressions)
-    made = [expression.build(lambda entry: chosen_parameters(entry, given)) for expression in expressions]
-    return [(expression.title(each), each) for expression, each in zip(expressions, made, strict=True)]
+    return expressions, lambda entry: chosen_parameters(entry, given)
 
 
 def chosen_parameters(entry: CatalogEntry, given: Mapping[str, str]) -> dict[str, ParameterValue]:

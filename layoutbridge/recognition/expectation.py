@@ -2,64 +2,249 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from math import lcm, prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from layoutbridge.algebra.proof import prove
+from layoutbridge.algebra.proof import prove, shapes_by_size
 from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
 from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.operations.catalog import entry
+from layoutbridge.operations.entry import CatalogEntry
+from layoutbridge.operations.expressions import ChooseParameters, Expression, read_expression
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.parameters import fitting_parameters
-from layoutbridge.recognition.wrapping import PLAIN
+from layoutbridge.recognition.recover import recover
+from layoutbridge.recognition.targets.calling import as_array_function
+from layoutbridge.recognition.wrapping import PLAIN, Wrapping
+
+_SHAPES_TRIED = 24  # small ones, at which a callable is run
+_SHAPES_LISTED = 400  # of which some are those
+_MOST_ELEMENTS = 1 << 16  # of a shape that is made up here
+_PRIMES = (2, 3, 5, 7, 11, 13)
 
 
-def difference_from(found: Identification, name: str, parameters: Mapping[str, ParameterValue]) -> str | None:
-    """How what was found differs from the entry called `name`, in a sentence; None where it is that.
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a target should be, by `name` and at `parameters`; whether it is, and if not, one `difference` in words."""
 
-    Parameters that are not given are those at which the entry suits the shapes, else the usual ones. Raises
-    `UnknownNameError` and `ParameterError`.
+    title: str
+    name: str
+    parameters: Mapping[str, ParameterValue]
+    difference: str | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the target is that, as far as it was seen."""
+        return self.difference is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """One rearrangement that the target may be, in what it may be wrapped in, and what it is called."""
+
+    operation: Rearrangement
+    title: str
+    wrapping: Wrapping = field(default=PLAIN)
+
+    def is_at(self, found: Identification) -> bool:
+        """Whether it is what was found, at the shape at which that was seen."""
+        return found.table is not None and self.difference(found.in_shape, found.out_shape, found.table) is None
+
+    def difference(self, shape: tuple[int, ...], out_shape: tuple[int, ...] | None, table: NDArray[Any]) -> str | None:
+        """The first place at which a table of this shape is another; None where it is the same."""
+        try:
+            wanted = self.wrapping.apply(self.operation, np.arange(prod(shape)).reshape(shape))
+        except (LayoutBridgeError, ValueError) as error:
+            return str(error)
+        where, flat, expected = f"input {list(shape)}", table.reshape(-1), wanted.reshape(-1)
+        if out_shape is not None and out_shape != wanted.shape:
+            return f"{where}: the result's shape is {list(out_shape)}, in {self.title} {list(wanted.shape)}"
+        if flat.size != expected.size:
+            return f"{where}: the result has {flat.size} elements, in {self.title} {expected.size}"
+        different = np.flatnonzero(flat != expected)
+        if not different.size:
+            return None
+        index = int(different[0])
+        place, there = list(unravel(index, wanted.shape)), list(unravel(int(expected[index]), shape))
+        read = int(flat[index])
+        here = f"comes from input {list(unravel(read, shape))}" if 0 <= read < prod(shape) else "comes from no input"
+        return f"{where}: the result's element {place} {here}, in {self.title} from {there}"
+
+
+def check_expectation(
+    target: object, found: Identification, expected: Expression | str, choose: ChooseParameters | None = None
+) -> Expectation:
+    """Whether `target`, which was `found` to be something, is `expected`: a catalogue name, a pattern or an expression.
+
+    `choose` says what the parameters of a named entry are. Of a single name, numbers that it leaves out are those that
+    suit the shapes, and words are as usual; what is that name of a tensor with its channels last is that name. A
+    callable is run at small shapes, the smallest first: the first that differs is told. Raises `UnknownNameError`,
+    `PatternError` and `ParameterError`.
 
     >>> import layoutbridge as lb
-    >>> port = lb.identify(lb.op("pixel_unshuffle"), (1, 2, 4, 4))
-    >>> print(difference_from(port, "space_to_depth", {}))
-    input [2, 2, 2]: the result's element [1, 0, 0] comes from input [0, 0, 1] in the first and ...
+    >>> port = lb.op("pixel_unshuffle")
+    >>> print(check_expectation(port, lb.identify(port, (1, 2, 4, 4)), "focus").difference)
+    input [1, 2, 2]: the result's element [1, 0, 0] comes from input [0, 0, 1], in focus (stride 2) from [0, 1, 0]
     """
-    entry(name).build(**parameters)
-    alike = [match for match in found.matches if match.name == name]
-    if any(all(match.parameters.get(key) == value for key, value in parameters.items()) for match in alike):
-        return None
-    if found.table is None or not found.is_permutation:
+    expression = read_expression(expected) if isinstance(expected, str) else expected
+    references = list(_references(expression, choose or (lambda _: {}), found))
+    alike = [reference for reference in references if reference.is_at(found)]
+    first: Expectation | None = None
+    for reference in alike or references[:1]:
+        operation = reference.operation
+        told = Expectation(
+            reference.title,
+            operation.name or expression.title(operation),
+            dict(operation.parameters),
+            _difference(target, found, reference),
+        )
+        if told.holds:
+            return told
+        first = first or told
+    assert first is not None
+    return first
+
+
+def _references(expression: Expression, choose: ChooseParameters, found: Identification) -> Iterator[_Reference]:
+    """What the target may be, the likeliest first, one at least: a name as it is, then as the target wraps names."""
+    usual = expression.build(choose)
+    entry = expression.terms[0].entry if len(expression.terms) == 1 else None
+    if entry is None:
+        yield _Reference(usual, expression.title(usual))
+        return
+    asked = {**choose(entry), **expression.terms[0].parameters}
+    wrapping = found.wrapping if _keeps_its_name(found.wrapping) else PLAIN
+    plain = _at_fitting_parameters(entry, asked, usual, (found.in_shape, found.out_shape))
+    if wrapping != PLAIN:
+        inside = _at_fitting_parameters(entry, asked, usual, _shapes_inside(found))
+        wrapped = [_Reference(each, f"{each.label}, {wrapping.words},", wrapping) for each in inside]
+        yield from wrapped
+    yield from (_Reference(each, each.label) for each in plain or [usual])
+
+
+def _at_fitting_parameters(
+    entry: CatalogEntry,
+    asked: Mapping[str, ParameterValue],
+    usual: Rearrangement,
+    shapes: tuple[tuple[int, ...], tuple[int, ...] | None],
+) -> list[Rearrangement]:
+    """The entry at what was asked for, where a number was not at those that suit the shapes: first the usual ones."""
+    if set(entry.parameters) <= set(asked):
+        return [usual]
+    words = {name: value for name, value in entry.defaults.items() if isinstance(value, str)}
+    kept = {**words, **{name: value for name, value in usual.parameters if name in asked}, **_unsaid(asked, usual)}
+    made: list[Rearrangement] = []
+    for form in entry.forms:
+        for fitting in fitting_parameters(form, *shapes):
+            if all(fitting.get(name, value) == value for name, value in kept.items()):
+                made.append(entry.build(**{**asked, **fitting}))
+    return sorted(dict.fromkeys(made), key=lambda each: each.parameters != usual.parameters)
+
+
+def _unsaid(asked: Mapping[str, ParameterValue], usual: Rearrangement) -> Mapping[str, ParameterValue]:
+    """What was asked for and is as usual, which a rearrangement does not tell: `spatial=2`."""
+    return {name: value for name, value in asked.items() if name not in dict(usual.parameters)}
+
+
+def _shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """The shapes of the operation within the wrapping."""
+    wrapping, taken, given = found.wrapping, found.in_shape, found.out_shape
+    if wrapping.before:
+        taken = tuple(taken[axis] for axis in wrapping.before)
+    if wrapping.after and given is not None:
+        given = tuple(given[wrapping.after.index(axis)] for axis in range(len(given)))
+    if wrapping.leading:
+        taken = (prod(taken[: wrapping.leading]), *taken[wrapping.leading :])
+        given = None if given is None else (prod(given[: wrapping.leading]), *given[wrapping.leading :])
+    return taken, given
+
+
+def _keeps_its_name(wrapping: Wrapping) -> bool:
+    """Whether an operation within it is that operation all the same: of another layout, or over axes in front."""
+    around = wrapping.before or wrapping.after
+    return not wrapping.is_view and (wrapping.is_channels_last if around else wrapping.leading > 0)
+
+
+def _difference(target: object, found: Identification, reference: _Reference) -> str | None:
+    """The smallest difference that can be told; None where the target is the same wherever it was seen."""
+    if found.table is None:
         return found.reason
-    expected = _expected(found, name, parameters)
-    if found.matches and found.wrapping == PLAIN:
-        verdict = prove(found.matches[0].op, expected)
-        return str(verdict.counterexample or verdict.argument[-1])
-    return _first_place(found, expected)
+    here = reference.difference(found.in_shape, found.out_shape, found.table)
+    told: str | None = None
+    if isinstance(target, Rearrangement):
+        told = None if here is None else _proved_difference(target, reference, "")
+    elif callable(target):
+        told = _smallest_difference(target, found, reference)
+    elif here is not None and not found.is_permutation:
+        return found.reason
+    elif here is not None and found.matches and found.wrapping == PLAIN:
+        told = _proved_difference(found.matches[0].op, reference, f" in {found.matches[0]}, which it is")
+    told = told or here
+    around = found.wrapping.words if reference.wrapping == PLAIN else ""
+    same = next((match for match in found.matches if match.name == reference.operation.name), None)
+    return f"{told}; it is {same}, {around}" if told and around and same else told
 
 
-def _expected(found: Identification, name: str, parameters: Mapping[str, ParameterValue]) -> Rearrangement:
-    for form in entry(name).forms:
-        for fitting in fitting_parameters(form, found.in_shape, found.out_shape):
-            if all(fitting.get(key) == value for key, value in parameters.items()):
-                return entry(name).build(**fitting)
-    return entry(name).build(**parameters)
-
-
-def _first_place(found: Identification, expected: Rearrangement) -> str | None:
-    assert found.table is not None
-    try:
-        out_shape, table = expected.out_shape(found.in_shape), expected.table(found.in_shape)
-    except LayoutBridgeError as error:
-        return str(error)
-    if found.out_shape is not None and found.out_shape != out_shape:
-        return f"it gives shape {list(found.out_shape)} where {expected.label} gives {list(out_shape)}"
-    different = np.flatnonzero(found.table.reshape(-1) != table)
-    if not different.size:
+def _proved_difference(operation: Rearrangement, reference: _Reference, told: str) -> str | None:
+    """The smallest difference for all sizes, in the words of a table's; None where there is none that can be shown."""
+    example = prove(operation, reference.operation).counterexample
+    if example is None:
         return None
-    index = int(different[0])
-    here, there = (list(unravel(int(t[index]), found.in_shape)) for t in (found.table.reshape(-1), table))
-    what = f"input {list(found.in_shape)}: the result's element {list(unravel(index, out_shape))}"
-    return f"{what} comes from {here}, in {expected.label} from {there}"
+    where = f"input {list(example.shape)}: the result's"
+    if example.position is None or example.reads is None:
+        shapes = [list(shape) for shape in example.out_shapes]
+        return f"{where} shape is {shapes[0]}{told}, in {reference.title} {shapes[1]}"
+    here, there = (list(read) for read in example.reads)
+    return f"{where} element {list(example.position)} comes from input {here}{told}, in {reference.title} from {there}"
+
+
+def _smallest_difference(target: Callable[..., Any], found: Identification, reference: _Reference) -> str | None:
+    """The first difference of a callable at shapes from the smallest up; None where it takes none, or is the same."""
+    run, dtype = as_array_function(target)
+    for shape in _shapes_to_try(found, reference):
+        try:
+            seen = recover(run, shape, dtype)
+        except LayoutBridgeError:
+            continue  # it need not take what the reference takes
+        if seen.table is None:
+            return f"input {list(shape)}: it {seen.behaviour} ({seen.detail})"
+        difference = reference.difference(shape, seen.out_shape, seen.table)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _shapes_to_try(found: Identification, reference: _Reference) -> Iterator[tuple[int, ...]]:
+    """Small shapes of as many axes as the input had, the smallest first, and a few larger ones that would tell.
+
+    They are those that the reference takes, and those that it and what was found take.
+    """
+    domain = reference.operation.domain
+    extra = len(found.in_shape) - domain.rank
+    if extra < 0 or (extra > 1 and not reference.wrapping.leading):
+        return
+    domains = [match.op.domain for match in found.matches[:1] if match.op.rank == domain.rank]
+    listed = [shape for shape in islice(shapes_by_size(domain), _SHAPES_LISTED) if prod(shape) <= _MOST_ELEMENTS]
+    common = [shape for shape in listed if all(each.accepts(shape) for each in domains)]
+    items = {*listed[:_SHAPES_TRIED], *common[:_SHAPES_TRIED]}
+    for item in sorted(items, key=lambda shape: (prod(shape), shape)):
+        yield _wrapped((*(1,) * extra, *item), reference.wrapping)
+    fixed = dict(domain.fixed)
+    telling = tuple(
+        fixed.get(axis, lcm(*(each.divisor(axis) for each in (domain, *domains))) * _PRIMES[axis % len(_PRIMES)])
+        for axis in range(domain.rank)
+    )
+    if domain.accepts(telling) and prod(telling) * 2**extra <= _MOST_ELEMENTS:
+        yield _wrapped((*(2,) * extra, *telling), reference.wrapping)
+    if found.second_shape is not None:
+        yield found.second_shape
+
+
+def _wrapped(shape: Sequence[int], wrapping: Wrapping) -> tuple[int, ...]:
+    return wrapping.input_shape(tuple(shape), len(shape))

@@ -15,6 +15,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement, told
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Parameter
 from layoutbridge.recognition.answer import Identification
+from layoutbridge.recognition.expectation import Expectation
 from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
 from layoutbridge.recognition.rows import Row
 from layoutbridge.recognition.verification import Verification
@@ -92,6 +93,15 @@ def show_proof(console: Console, names: tuple[str, str], verdict: Proof) -> None
         head = "[bold red]not equal[/]"
     console.print(f"{escape(names[0])}  and  {escape(names[1])}: {head}", highlight=False)
     console.print(escape(verdict.explain()), highlight=False)
+
+
+def show_expectation(console: Console, expected: Expectation) -> None:
+    """Whether it is what it should be; if not, the difference."""
+    if expected.holds:
+        console.print(f"[bold green]it is {escape(expected.title.rstrip(','))}[/], as expected", highlight=False)
+    else:
+        told = f"[bold red]not {escape(expected.title.rstrip(','))}[/]: {escape(expected.difference or '')}"
+        console.print(told, highlight=False)
 
 
 def show_identification(console: Console, target: str, found: Identification) -> None:

@@ -38,7 +38,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
     "prove": ("--stride", "--groups", "--spatial", "--order", "--json"),
-    "identify": ("--shape", "--json"),
+    "identify": ("--shape", "--second-shape", "--expect", "--stride", "--json"),
     "list": ("--json",),
     "verify": ("--ops", "--json"),
 }  # fmt: skip
@@ -79,6 +79,7 @@ _VALUES = (
 )  # fmt: skip
 _FITTING: dict[str, tuple[str, ...]] = {
     "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W"),
+    "--second-shape": ("1,4,4,8",), "--expect": ("darknet_reorg", "space_to_depth then inverse(focus)"),
     "--stride": ("2", "1", "2x4"), "--spatial": ("1", "3"), "--order": ("pqc",), "--groups": ("2", "4"),
     "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),
     "--format": ("npy", "c"),
