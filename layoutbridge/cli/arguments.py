@@ -33,6 +33,14 @@ def complete_names(incomplete: str) -> list[str]:
     return _complete_list(tuple(catalog()), incomplete)
 
 
+def complete_family(incomplete: str) -> list[str]:
+    """The catalogue's families that begin so."""
+    from layoutbridge.operations.catalog import catalog
+
+    families = dict.fromkeys(entry.family for entry in catalog().values())
+    return [family for family in families if family.startswith(incomplete)]
+
+
 def complete_frameworks(incomplete: str) -> list[str]:
     """A comma list of frameworks, its last one completed."""
     from layoutbridge.frameworks.table import FRAMEWORKS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from layoutbridge.cli.arguments import (
     AsJson,
     Name,
     Shape,
+    complete_family,
     complete_frameworks,
     complete_name,
     complete_names,
@@ -31,8 +32,11 @@ from layoutbridge.cli.parameters import (
     parameters_option,
 )
 from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, UnknownNameError
 from layoutbridge.frameworks.table import FRAMEWORKS
+
+if TYPE_CHECKING:
+    from layoutbridge.operations.entry import CatalogEntry
 
 
 class TableFormat(StrEnum):
@@ -202,22 +206,36 @@ def identify(
 @app.command("list")
 def list_operations(
     name: Annotated[str | None, typer.Argument(help="All about one entry.", autocompletion=complete_name)] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the families with this word: weights, windows.",
+            autocompletion=complete_family,
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The catalogue: every operation, its pattern, what it equals and where its definition comes from."""
+    """The catalogue: every operation by family, or all about one: its patterns, parameters, where it is defined."""
     from layoutbridge.operations.catalog import catalog, entry
-    from layoutbridge.report.terminal import show_catalog, show_entry
+    from layoutbridge.report.catalogue import entry_record, show_catalog, show_entry
 
-    entries = list(catalog().values()) if name is None else [entry(name)]
+    if name is not None and family is not None:
+        raise ParameterError("--family lists many, and NAME one: give one of the two")
+    found = [entry(name)] if name is not None else list(catalog().values())
+    if family is not None:
+        found = _of_family(found, family)
     if as_json:
-        print_json(
-            [
-                {"name": e.name, "pattern": e.pattern, "parameters": e.defaults, "summary": e.summary,
-                 "provenance": e.provenance, "also_known_as": e.also_known_as, "equals": e.equals}
-                for e in entries
-            ]
-        )  # fmt: skip
+        print_json([entry_record(each) for each in found])
     elif name is None:
-        show_catalog(console(), entries)
+        show_catalog(console(), found)
     else:
-        show_entry(console(), entries[0])
+        show_entry(console(), found[0])
+
+
+def _of_family(entries: list[CatalogEntry], word: str) -> list[CatalogEntry]:
+    chosen = [entry for entry in entries if word.strip() and word.strip().lower() in entry.family.lower()]
+    if not chosen:
+        families = ", ".join(dict.fromkeys(entry.family for entry in entries))
+        raise UnknownNameError(f"no family has '{word[:80]}' in its name: there are {families}")
+    return chosen

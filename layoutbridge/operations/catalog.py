@@ -17,6 +17,7 @@ from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import LETTERS, Form, Parameter, checked
 
 _registry: dict[str, CatalogEntry] = {entry.name: entry for entry in BUILTIN}
+_LEAST, _MOST_NEAR = 3, 8  # letters of a word that is looked for within names; names that an error suggests
 _changes = count(1)
 _revision = 0
 
@@ -41,14 +42,31 @@ def catalog() -> Mapping[str, CatalogEntry]:
 
 
 def entry(name: str) -> CatalogEntry:
-    """The entry called `name`; raises `UnknownNameError` with the nearest names."""
+    """The entry called `name`; raises `UnknownNameError` with the nearest names, and those that others call so."""
     found = _registry.get(name) if isinstance(name, str) else None
     if found is not None:
         return found
-    near = get_close_matches(name[:80], catalog(), n=3, cutoff=0.5) if isinstance(name, str) else []
-    near = near or sorted(_registry)
-    listed = " or ".join(near) if len(near) <= 3 else ", ".join(near)
-    raise UnknownNameError(f"no operation is called {shown(name)}; did you mean {listed}?")
+    near = _nearest(name[:80]) if isinstance(name, str) else []
+    listed = ", ".join(near[:-1]) + " or " * (len(near) > 1) + near[-1] if near else ""
+    meant = (
+        f"did you mean {listed}?" if near else f"'layoutbridge list' and lb.catalog() have all {len(_registry)} names"
+    )
+    raise UnknownNameError(f"no operation is called {shown(name)}; {meant}")
+
+
+def _nearest(name: str) -> list[str]:
+    """Names with this word in them, such that are spelled alike, and those of what others call by it: the likeliest."""
+    word = name.strip().lower()
+    entries = catalog()
+    within = [known for known in entries if len(word) >= _LEAST and word in known]
+    alike = get_close_matches(word, entries, n=3, cutoff=0.5)
+    called = [
+        known
+        for known, each in entries.items()
+        if len(word) >= _LEAST and any(word in other.lower() for other in each.also_known_as)
+    ]
+    likeliest = [*alike, *within] if alike and word not in alike[0] else [*within, *alike]
+    return list(dict.fromkeys([*likeliest, *called]))[:_MOST_NEAR]
 
 
 def op(name: str, /, **parameters: ParameterValue | Sequence[int]) -> Rearrangement:

@@ -45,6 +45,19 @@ def native_matrix(rows: Iterable[Row]) -> tuple[NativeOp, ...]:
     return tuple(made)
 
 
+def comparable_maps(ops: Sequence[NativeOp]) -> tuple[tuple[str, ...], ...]:
+    """Those of `same_maps` that one of these ops may be taken for: of the family of one, and with the shapes of one."""
+    entries = catalog()
+    named = [native for native in ops if native.names]
+    families = {entries[name].family for native in named for name in native.names if name in entries}
+    return tuple(
+        group
+        for group in same_maps()
+        if any(entries[name].family in families for name in group)
+        and any(native.relations[group[0]] != "other shape" for native in named)
+    )
+
+
 def same_maps() -> tuple[tuple[str, ...], ...]:
     """The catalogue's names, those of one map together, in the catalogue's order."""
     groups: dict[object, list[str]] = {}

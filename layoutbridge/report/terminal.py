@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 from rich.console import Console
@@ -11,12 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from layoutbridge.algebra.proof import Proof
-from layoutbridge.algebra.rearrangement import Rearrangement, told
-from layoutbridge.operations.entry import CatalogEntry
-from layoutbridge.operations.parameters import Parameter
+from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.expectation import Expectation
-from layoutbridge.recognition.matrix import NativeOp, native_matrix, same_maps
+from layoutbridge.recognition.matrix import NativeOp, comparable_maps, native_matrix
 from layoutbridge.recognition.rows import Row
 from layoutbridge.recognition.verification import Verification
 from layoutbridge.report.tables import first_entries
@@ -26,41 +24,6 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARKS = {"same": "[bold green]=[/]", "other elements": "[red]x[/]", "other shape": "[dim].[/]"}
 _FINDINGS_SHOWN = 20
 _PARTICULARS = re.compile(r"b?float\d+|u?int\d+|bool|DT_\w+|\d+")
-
-
-def show_catalog(console: Console, entries: Iterable[CatalogEntry]) -> None:
-    """One line an entry: name, parameters, pattern, what it is."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "takes", "pattern", "how it relates to others"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "takes"))
-    for entry in entries:
-        takes = ", ".join(f"{name}={told(default)}" for name, default in entry.defaults.items())
-        table.add_row(f"[cyan]{entry.name}[/]", takes, escape(entry.pattern), escape(entry.equals))
-    console.print(table)
-
-
-def show_entry(console: Console, entry: CatalogEntry) -> None:
-    """All that the catalogue says of one entry."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    lines = {
-        "name": entry.name,
-        "what it does": entry.summary,
-        "takes": "; ".join(map(_parameter_told, entry.parameters.values())) or "nothing",
-        "pattern": entry.pattern,
-        "defined by": entry.provenance,
-        "also known as": ", ".join(entry.also_known_as) or "-",
-        "equals": entry.equals or "-",
-    }
-    for heading, text in lines.items():
-        table.add_row(heading, escape(text))
-    console.print(table)
-
-
-def _parameter_told(parameter: Parameter) -> str:
-    meaning = f": {parameter.meaning}" if parameter.meaning else ""
-    return f"{parameter.name} (default {told(parameter.default)}){meaning}"
 
 
 def show_table(console: Console, title: str, operation: Rearrangement, shape: tuple[int, ...]) -> None:
@@ -129,8 +92,10 @@ def show_verification(console: Console, result: Verification) -> None:
 
 
 def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
-    """A mark for every map of the catalogue, lettered, and how each map differs from the one it is taken for."""
-    groups = same_maps()[: len(_LETTERS)]
+    """A mark for every map that a native op may be taken for, lettered, and how it differs from the nearest."""
+    groups = comparable_maps(ops)
+    left_out = len(groups) - len(_LETTERS)
+    groups = groups[: len(_LETTERS)]
     letters = _LETTERS[: len(groups)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("native op", overflow="fold")
@@ -152,6 +117,8 @@ def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
     for letter, group in zip(letters, groups, strict=True):
         legend.add_row(f"[bold]{letter}[/]", ", ".join(f"[cyan]{name}[/]" for name in group))
     console.print(legend)
+    if left_out > 0:
+        console.print(f"and {left_out} maps more: --ops shows those that it names", highlight=False)
     for line in dict.fromkeys(filter(None, map(_nearest, ops))):
         console.print(line, highlight=False)
     console.print()
