@@ -49,13 +49,27 @@ def comparable_maps(ops: Sequence[NativeOp]) -> tuple[tuple[str, ...], ...]:
     """Those of `same_maps` that one of these ops may be taken for: of the family of one, and with the shapes of one."""
     entries = catalog()
     named = [native for native in ops if native.names]
-    families = {entries[name].family for native in named for name in native.names if name in entries}
+    families = {family for native in named for family in families_of(native)}
     return tuple(
         group
         for group in same_maps()
         if any(entries[name].family in families for name in group)
         and any(native.relations[group[0]] != "other shape" for native in named)
     )
+
+
+def families_of(native: NativeOp) -> frozenset[str]:
+    """The families of the entries that an op is."""
+    return frozenset(catalog()[name].family for name in native.names if name in catalog())
+
+
+def taken_for(native: NativeOp) -> tuple[str, Counterexample] | None:
+    """The first entry that an op may be taken for, of its own family and with its shapes, and where they differ."""
+    families = families_of(native)
+    for name, example in native.examples.items():
+        if example.reads is not None and name in catalog() and catalog()[name].family in families:
+            return name, example
+    return None
 
 
 def same_maps() -> tuple[tuple[str, ...], ...]:

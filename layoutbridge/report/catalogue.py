@@ -13,6 +13,7 @@ from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter
 
 _TAKES_WIDTH = 17
+_FORMS_SHOWN = 10
 
 
 def show_catalog(console: Console, entries: Sequence[CatalogEntry]) -> None:
@@ -43,11 +44,13 @@ def show_entry(console: Console, entry: CatalogEntry) -> None:
         table.add_row("takes" if number == 0 else "", escape(_parameter_told(entry, parameter)))
     if not entry.parameters:
         table.add_row("takes", "nothing")
-    for number, form in enumerate(entry.forms):
+    for number, form in enumerate(entry.forms[:_FORMS_SHOWN]):
         asked = asked_of(entry, form)
-        table.add_row(
-            "pattern" if number == 0 else "", escape(form.pattern) + (f"  [dim]{escape(asked)}[/]" * bool(asked))
-        )
+        table.add_row("pattern" if number == 0 else "", escape(form.pattern))
+        if asked:
+            table.add_row("", f"  [dim]by {escape(asked)}[/]")
+    if (more := len(entry.forms) - _FORMS_SHOWN) > 0:
+        table.add_row("", f"and {more} more: --json has them all")
     if not entry.has_batch:
         table.add_row("", "the pattern names every axis: there is no batch axis in front")
     table.add_row("defined by", escape(entry.provenance))
@@ -88,7 +91,7 @@ def possible_values(entry: CatalogEntry, name: str) -> list[ParameterValue]:
 
 
 def asked_of(entry: CatalogEntry, form: Form) -> str:
-    """What is asked for to have this form, beside what is usual: `--stride s1×s2 --spatial 3`."""
+    """What is asked for to have this form, beside what is usual: `--stride s1xs2 --spatial 3`."""
     usual = {name: parameter.default for name, parameter in entry.parameters.items()}
     letters = [
         f"--{name} {'x'.join(letters)}"

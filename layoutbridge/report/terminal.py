@@ -14,7 +14,7 @@ from layoutbridge.algebra.proof import Proof
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.expectation import Expectation
-from layoutbridge.recognition.matrix import NativeOp, comparable_maps, native_matrix
+from layoutbridge.recognition.matrix import NativeOp, comparable_maps, native_matrix, taken_for
 from layoutbridge.recognition.rows import Row
 from layoutbridge.recognition.verification import Verification
 from layoutbridge.report.tables import first_entries
@@ -126,14 +126,15 @@ def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
 
 def _nearest(native: NativeOp) -> str:
     """How the op differs from the first entry that gives the same shape and other elements: what it is taken for."""
-    for name, example in native.examples.items():
-        if example.position is not None and example.reads is not None:
-            here, there = (list(read) for read in example.reads)
-            return escape(
-                f"{' = '.join(native.names)} is not {name}: of an input {list(example.shape)}, the result's "
-                f"{list(example.position)} is {here}, not {there}"
-            )
-    return ""
+    found = taken_for(native)
+    if found is None or found[1].position is None or found[1].reads is None:
+        return ""
+    name, example = found
+    here, there = (list(read) for read in found[1].reads)
+    return escape(
+        f"{' = '.join(native.names)} is not {name}: of an input {list(example.shape)}, the result's "
+        f"{list(found[1].position)} is {here}, not {there}"
+    )
 
 
 def _show_emitted(console: Console, rows: Sequence[Row]) -> None:

@@ -53,6 +53,71 @@ def test_list(capfd):
     assert all(name in out for name in lb.catalog())
     code, out, _ = run(capfd, "list", "darknet_reorg")
     assert "OpenVINO ReorgYolo" in out
+    headings = [line.strip() for line in run(capfd, "list")[1].split("\n")]
+    assert all(any(line.startswith(entry.family) for line in headings) for entry in lb.catalog().values())
+
+
+@pytest.mark.parametrize("name", lb.catalog())
+def test_list_of_one_entry_tells_all_of_it(capfd, name):
+    entry = lb.catalog()[name]
+    code, out, _ = run(capfd, "list", name)
+    told = " ".join(out.split())
+    assert code == 0
+    for text in (entry.name, entry.summary, entry.family, entry.provenance, entry.pattern, *entry.parameters):
+        assert " ".join(text.split()) in told
+    for form in entry.forms[:10]:
+        assert " ".join(form.pattern.split()) in told
+    (record,) = json.loads(run(capfd, "list", name, "--json")[1])
+    assert (record["name"], record["family"]) == (name, entry.family)
+    assert [form["pattern"] for form in record["forms"]] == [form.pattern for form in entry.forms]
+    assert list(record["takes"]) == list(entry.parameters)
+
+
+def test_what_is_asked_for_to_have_a_form(capfd):
+    out = run(capfd, "list", "focus")[1]
+    assert "by --stride s1xs2xs3 --spatial 3" in out
+    assert "stride=2: size of a block" in out
+    record = json.loads(run(capfd, "list", "focus", "--json")[1])[0]
+    assert record["takes"]["spatial"]["values"] == [2, 1, 3] and record["takes"]["stride"]["values"] is None
+    assert record["forms"][1]["letters"] == {"stride": ["s1", "s2"]} and record["forms"][2]["fixed"] == {"spatial": 1}
+
+
+def test_list_by_family(capfd):
+    family = lb.catalog()["focus"].family
+    code, out, _ = run(capfd, "list", "--family", family[:5].upper(), "--json")
+    listed = {entry["name"] for entry in json.loads(out)}
+    assert (code, listed >= {name for name, entry in lb.catalog().items() if entry.family == family}) == (0, True)
+    assert family in run(capfd, "list", "--family", family)[1]
+    assert family in refused(capfd, "list", "--family", "nothing of that kind")
+    assert family in refused(capfd, "list", "--family", " ")
+    assert "one of the two" in refused(capfd, "list", "focus", "--family", family)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("reorg3d", "darknet_reorg3d"),
+        ("flatten", "darknet_flatten or darknet_unflatten"),
+        ("ReorgYolo", "did you mean darknet_reorg?"),
+        ("pixelshuffle", "did you mean pixel_shuffle"),
+        ("focs", "did you mean focus"),
+        ("zzzz", f"have all {len(lb.catalog())} names"),
+        ("", "names"),
+    ],
+)
+def test_a_word_that_is_no_name(capfd, word, says):
+    assert says in refused(capfd, "list", word)
+
+
+def test_the_catalogue_fits_a_narrow_terminal(capfd):
+    from layoutbridge.report.catalogue import show_catalog, show_entry
+    from layoutbridge.report.consoles import PlainConsole
+
+    entries = list(lb.catalog().values())
+    for show in (lambda to: show_catalog(to, entries), *(lambda to, e=each: show_entry(to, e) for each in entries)):
+        show(PlainConsole(width=80, emoji=False))
+        lines = capfd.readouterr().out.split("\n")
+        assert max(map(len, lines)) <= 80 and any(lines)
 
 
 @pytest.mark.parametrize("form", ["npy", "csv", "json", "c"])

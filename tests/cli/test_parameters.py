@@ -86,7 +86,7 @@ def test_words_stay_words_and_names_may_have_dashes(capfd, patches):
     [
         (["darknet_reorg", "--strid", "2"], "darknet_reorg takes no --strid; it takes --stride"),
         (["darknet_reorg", "--spatial", "2"], "darknet_reorg takes no --spatial; it takes --stride"),
-        (["nchw_to_nhwc", "--stride", "2"], "nchw_to_nhwc takes no --stride, nor any other parameter"),
+        (["darknet_flatten", "--stride", "2"], "darknet_flatten takes no --stride, nor any other parameter"),
         (["focus", "--jsn"], "no such option: --jsn; did you mean --json?"),
         (["focus", "--shpe", "4,4,4"], "no such option: --shpe; did you mean --shape?"),
         (["focus", "--stride"], "--stride needs a value"),

@@ -75,7 +75,7 @@ def test_what_texts_mean(text, expected):
         ("inverse(focus, stride=2)", r"inverse\(focus\(stride=2\)\) \(character 14 of"),
         ("focus(2)", r"by name, as in focus\(stride=2\) \(character 7 of"),
         ("focus(strid=2)", r"focus takes no strid; it takes stride \(character 7 of"),
-        ("nchw_to_nhwc(stride=2)", "nor any other parameter"),
+        ("darknet_flatten(stride=2)", "nor any other parameter"),
         ("focus(stride=2, stride=3)", r"stride is given twice \(character 17 of"),
         ("focus(stride=two)", r"stride of focus must be a whole number, not 'two' \(character 14 of"),
         ("focus(stride=)", "whole number"),
