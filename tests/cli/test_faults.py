@@ -19,7 +19,7 @@ def test_a_fault_of_our_own_is_code_3_with_a_trace_in_a_file(capfd, monkeypatch)
     def broken(*_):
         raise RuntimeError("no\x1b[31m way\nat all")
 
-    monkeypatch.setattr("layoutbridge.report.terminal.show_catalog", broken)
+    monkeypatch.setattr("layoutbridge.report.catalogue.show_catalog", broken)
     code, out, err = run(capfd, "list")
     assert (code, out) == (3, "")
     found = re.fullmatch(
@@ -105,7 +105,7 @@ def test_every_way_out_is_a_line_and_a_code(capfd, tmp_path, monkeypatch, error,
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("layoutbridge.report.terminal.show_catalog", broken)
+    monkeypatch.setattr("layoutbridge.report.catalogue.show_catalog", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found, out, err = run(capfd, "list")
     assert (found, out, err.count("\n")) == (code, "", 1)
@@ -119,7 +119,7 @@ def test_keys_and_readers_that_leave(capfd, monkeypatch):
         def broken(*_, error=error):
             raise error
 
-        monkeypatch.setattr("layoutbridge.report.terminal.show_catalog", broken)
+        monkeypatch.setattr("layoutbridge.report.catalogue.show_catalog", broken)
         monkeypatch.setattr("layoutbridge.cli.running.drop", lambda _: None)
         assert run(capfd, "list") == (code, "", "")
 
@@ -133,9 +133,9 @@ def in_a_process(program, **environment):
 
 BROKEN = """
 import sys
-from layoutbridge.report import terminal
+from layoutbridge.report import catalogue
 def broken(*_): raise RuntimeError("no\\x1b[31m way")
-terminal.show_catalog = broken
+catalogue.show_catalog = broken
 sys.argv = ["layoutbridge", "list"]
 from layoutbridge.cli import program
 sys.exit(program())
@@ -167,10 +167,10 @@ def test_what_breaks_while_it_is_imported_is_told_the_same_way():
 
 def test_warnings_and_logs_of_others_are_lines_of_ours():
     program = (
-        "import sys, warnings, logging\nfrom layoutbridge.report import terminal\n"
+        "import sys, warnings, logging\nfrom layoutbridge.report import catalogue\n"
         "def told(*_):\n    warnings.warn('a\\x1b[31m\\nb'); logging.getLogger('x').warning('w')\n"
         "    logging.getLogger('x').error('e\\x1b%s', 1)\n"
-        "terminal.show_catalog = told\nsys.argv = ['layoutbridge', 'list']\n"
+        "catalogue.show_catalog = told\nsys.argv = ['layoutbridge', 'list']\n"
         "from layoutbridge.cli import program\nsys.exit(program())"
     )
     done = in_a_process(program)
