@@ -63,11 +63,11 @@ def test_what_one_shape_cannot_tell_apart_is_said():
 
 
 def test_a_permutation_without_a_name_has_a_pattern():
-    found = lb.identify(lambda x: x.transpose(0, 1, 3, 2), SHAPE)
+    found = lb.identify(lambda x: x.transpose(0, 3, 2, 1), SHAPE)
     assert found.is_permutation
     assert found.names == ()
     same = lb.Rearrangement(found.pattern)
-    assert np.array_equal(same.table(SHAPE), lb.Rearrangement("c h w -> c w h").table(SHAPE))
+    assert np.array_equal(same.table(SHAPE), lb.Rearrangement("c h w -> w h c").table(SHAPE))
     flipped = lb.identify(lambda x: x[..., ::-1], SHAPE)
     assert flipped.is_permutation
     assert np.array_equal(lb.Rearrangement(flipped.pattern).table(SHAPE), flipped.table)

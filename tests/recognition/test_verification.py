@@ -72,7 +72,7 @@ def test_refusals_and_nameless_ops_leave_the_verdict_good(monkeypatch):
 
     rows = [
         Runnable("numpy", "1.0", "refuses", "focus", False, "NCHW", refuse),
-        Runnable("numpy", "1.0", "flips", None, False, "NCHW", lambda x: x[..., ::-1].copy()),
+        Runnable("numpy", "1.0", "flips", None, False, "NCHW", lambda x: x[:, ::-1, ::-1].copy()),
         Runnable("numpy", "1.0", "newer", "focus", False, "NCHW", refuse, unavailable="needs 28, has 26"),
         Runnable("numpy", "1.0", "rectifies", None, False, "NCHW", lambda x: np.maximum(x, 0)),
     ]
