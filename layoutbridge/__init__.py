@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.identification import identify
     from layoutbridge.recognition.verification import Verification, verify
+    from layoutbridge.weights.carrying import carry
 
 _HOMES = {
     "Factorization": "algebra.factorization",
@@ -52,6 +53,7 @@ _HOMES = {
     "identify": "recognition.identification",
     "Verification": "recognition.verification",
     "verify": "recognition.verification",
+    "carry": "weights.carrying",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "Rearrangement",
     "Verification",
     "__version__",
+    "carry",
     "catalog",
     "darknet",
     "emit",

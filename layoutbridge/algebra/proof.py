@@ -182,7 +182,7 @@ class _Search:
 def _search_counterexample(a: Rearrangement, b: Rearrangement, domain: Domain) -> _Search:
     """From the smallest shape up; where none within reach differs, at one shape that tells all sizes apart."""
     tried = 0
-    for shape in _shapes_by_size(domain):
+    for shape in shapes_by_size(domain):
         found, is_certain = _difference_at(bind_unchecked(a, shape), bind_unchecked(b, shape))
         tried += 1
         if found is not None:
@@ -204,7 +204,7 @@ def _telling_shape(domain: Domain) -> tuple[int, ...]:
     return tuple(fixed.get(axis, common * prime) for axis, prime in enumerate(primes))
 
 
-def _shapes_by_size(domain: Domain) -> Iterator[tuple[int, ...]]:
+def shapes_by_size(domain: Domain) -> Iterator[tuple[int, ...]]:
     """Accepted shapes, fewest elements first; of equal ones the first in dictionary order."""
     fixed = dict(domain.fixed)
     units = [domain.divisor(axis) for axis in range(domain.rank)]
