@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.factorization import Factorization, factorize
     from layoutbridge.algebra.proof import Counterexample, Proof, prove
     from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
@@ -54,6 +55,8 @@ _HOMES = {
     "Verification": "recognition.verification",
     "verify": "recognition.verification",
     "carry": "weights.carrying",
+    "RearrangedCheckpoint": "checkpoints.rearranging",
+    "rearrange_checkpoint": "checkpoints.rearranging",
 }
 
 __all__ = [
@@ -63,6 +66,7 @@ __all__ = [
     "Identification",
     "LayoutBridgeError",
     "Proof",
+    "RearrangedCheckpoint",
     "Rearrangement",
     "Verification",
     "__version__",
@@ -75,6 +79,7 @@ __all__ = [
     "identify",
     "op",
     "prove",
+    "rearrange_checkpoint",
     "register",
     "unregister",
     "verify",
