@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -33,6 +33,7 @@ _BITS = {
     4: ("F4",),
 }
 _BITS_OF = {name: bits for bits, names in _BITS.items() for name in names}
+Fail = Callable[[str], NoReturn]
 _KEYS = {"dtype", "shape", "data_offsets"}
 
 
@@ -135,17 +136,17 @@ def _read_object(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         raise ValueError("it does not begin with a brace")
     values: dict[str, Any] = {}
     places: dict[str, int] = {}
-    end = 0
-    for name, value, start, end in _members(text, 0):
+    end = _after_space(text, 1) + 1  # of an object without members
+    for name, value, start, behind in _members(text, 0):
         if name in values:
             raise ValueError(f"{shown(name)} stands twice in it")
-        values[name], places[name] = value, start
-    if _after_space(text, end or _after_space(text, 1) + 1) != len(text):
+        values[name], places[name], end = value, start, behind
+    if end != len(text):
         raise ValueError("something stands behind it")
     return values, places
 
 
-def _members(text: str, at: int) -> Any:
+def _members(text: str, at: int) -> Iterator[tuple[str, Any, int, int]]:
     """Name, value, and where it begins, of each member of the object at `at`, with where the object would end."""
     at = _after_space(text, at + 1)
     if text[at : at + 1] == "}":
@@ -180,12 +181,12 @@ def _span(text: str, at: int, key: str) -> tuple[int, int]:
 # ---------------------------------------------------------------------- what the values must be
 
 
-def _check_metadata(value: object, fail: Any) -> None:
+def _check_metadata(value: object, fail: Fail) -> None:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         fail(f"its {_METADATA} holds other things than texts")
 
 
-def _tensor(name: str, value: object, begin: int, fail: Any) -> Stored:
+def _tensor(name: str, value: object, begin: int, fail: Fail) -> Stored:
     if not isinstance(value, dict) or not value.keys() >= _KEYS:
         fail(f"tensor {shown(name)} has no {', '.join(sorted(_KEYS))}")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]

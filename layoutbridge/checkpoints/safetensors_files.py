@@ -57,7 +57,7 @@ class SafetensorsFile:
         shapes = {name: change.result for name, change in changes.items() if change.result != change.shape}
         with opened(self.path) as source, FileIO(target, "w") as out:
             self._refuse_changed(source.fileno())
-            done = _write_all(out, memoryview(self.header.with_shapes(shapes)))
+            _write_all(out, memoryview(self.header.with_shapes(shapes)))
             done = 8 + self.header.length  # the input's, of which progress tells
             for start, size, tensor in self._parts(changes):
                 if tensor is None:
@@ -68,7 +68,7 @@ class SafetensorsFile:
                 change = changes[tensor.name]
                 reader = _Reader(source.fileno(), tensor, self.path)
                 for block in moved_blocks(change.operation, change.shape, reader.dtype, reader):
-                    done += _write_all(out, memoryview(block).cast("B"))
+                    done += _write_all(out, block.data.cast("B"))
                     progress(done, self.size)
             self._refuse_changed(source.fileno())
 
@@ -88,7 +88,7 @@ class SafetensorsFile:
 
 
 def read_safetensors(path: PathLike) -> SafetensorsFile:
-    """The safetensors file at `path`, of which only the header is read; raises `UnusableInputError` as `read_header`."""
+    """The safetensors file at `path`, of which only the header is read; raises as `read_header` does."""
     with opened(path, "safetensors file") as file:
         status = os.fstat(file.fileno())
         return SafetensorsFile(
@@ -109,7 +109,7 @@ class _Reader:
         return np.dtype(f"u{self.tensor.itemsize}")
 
     def __call__(self, array: NDArray[Any], first: int) -> None:
-        view = memoryview(array).cast("B")
+        view = array.data.cast("B")
         at = self.tensor.start + first * array.itemsize
         while view:
             count = _read_at(self.descriptor, view, at)

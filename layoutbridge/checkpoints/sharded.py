@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from layoutbridge.checkpoints.safetensors_files import ENDING, SafetensorsFile, read_safetensors
@@ -50,10 +51,13 @@ class ShardedCheckpoint:
         target.mkdir()
         for shard in self.shards:
             own = {tensor.name: changes[tensor.name] for tensor in shard.tensors if tensor.name in changes}
-            before = done
-            shard.write(target / shard.path.name, own, lambda count, _, before=before: progress(before + count, total))
+            shard.write(target / shard.path.name, own, partial(_told, progress, done, total))
             done += shard.size
         (target / self.index.name).write_bytes(self.content)
+
+
+def _told(progress: Progress, before: int, total: int, count: int, _: int) -> None:
+    progress(before + count, total)
 
 
 def index_in(folder: PathLike) -> Path | None:
