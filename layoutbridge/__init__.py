@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.factorization import Factorization, factorize
     from layoutbridge.algebra.proof import Counterexample, Proof, prove
     from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.identification import identify
     from layoutbridge.recognition.verification import Verification, verify
+    from layoutbridge.weights.carrying import carry
 
 _HOMES = {
     "Factorization": "algebra.factorization",
@@ -52,6 +54,9 @@ _HOMES = {
     "identify": "recognition.identification",
     "Verification": "recognition.verification",
     "verify": "recognition.verification",
+    "carry": "weights.carrying",
+    "RearrangedCheckpoint": "checkpoints.rearranging",
+    "rearrange_checkpoint": "checkpoints.rearranging",
 }
 
 __all__ = [
@@ -61,9 +66,11 @@ __all__ = [
     "Identification",
     "LayoutBridgeError",
     "Proof",
+    "RearrangedCheckpoint",
     "Rearrangement",
     "Verification",
     "__version__",
+    "carry",
     "catalog",
     "darknet",
     "emit",
@@ -72,6 +79,7 @@ __all__ = [
     "identify",
     "op",
     "prove",
+    "rearrange_checkpoint",
     "register",
     "unregister",
     "verify",

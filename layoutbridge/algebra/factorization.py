@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -53,11 +54,7 @@ class Factorization:
     @property
     def rearrangement(self) -> Rearrangement | None:
         """The table as a rearrangement of a flat array of this size, where it has digits."""
-        if self.digits is None:
-            return None
-        step = step_of(self.digits)
-        flat = (Size.constant(self.size),)
-        return Rearrangement._from_parts(("n",), flat, flat, [step], Domain(1, fixed=((0, self.size),)))
+        return None if self.digits is None else flat_rearrangement(self.digits)
 
     @property
     def pattern(self) -> str | None:
@@ -90,6 +87,13 @@ def factorize(table: ArrayLike) -> Factorization:
         if digits is not None and _agrees(flat, digits):
             return Factorization(flat.size, digits, None, digits_sentence(digits))
     return _why_not(flat)
+
+
+def flat_rearrangement(digits: Digits) -> Rearrangement:
+    """The rearrangement of a flat array that has these digits, outermost first."""
+    size = prod(digit[0] for digit in digits)
+    flat = (Size.constant(size),)
+    return Rearrangement._from_parts(("n",), flat, flat, [step_of(digits)], Domain(1, fixed=((0, size),)))
 
 
 def table_array(table: ArrayLike) -> NDArray[np.integer[Any]]:

@@ -1,0 +1,73 @@
+"""What changes in a checkpoint, for a terminal: a line for tensors that differ in numbers of their names alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint
+from layoutbridge.checkpoints.stored import Change
+
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])")
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def show_checkpoint(console: Console, done: RearrangedCheckpoint) -> None:
+    """What each rule does, to which tensors, from which shape to which; then how much that is of all."""
+    by_rule: dict[tuple[int, str], list[Change]] = {}
+    for change in done.changes:
+        by_rule.setdefault((change.rule, change.operation.label), []).append(change)
+    for (rule, label), changes in sorted(by_rule.items()):
+        console.print(f"[bold]rule {rule}[/]  {escape(label)}", highlight=False)
+        console.print(_table(changes))
+    moved, rest = sum(change.size for change in done.changes), done.tensors - len(done.changes)
+    verb = "changed" if done.written else "would change"
+    console.print(
+        f"{_tensors(len(done.changes))} of {done.tensors} {verb} ({size_told(moved)} of {size_told(done.size)}), "
+        f"{rest} {'stay' if rest != 1 else 'stays'}",
+        highlight=False,
+    )
+
+
+def _table(changes: Sequence[Change]) -> Table:
+    groups: dict[tuple[str, str, str], int] = {}
+    for change in changes:
+        key = (_NUMBER.sub("*", change.name), change.dtype, _shapes_told(change))
+        groups[key] = groups.get(key, 0) + 1
+    single = {_NUMBER.sub("*", change.name): change.name for change in changes}
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold", ratio=1)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for (name, dtype, shapes), count in groups.items():
+        told = single[name] if count == 1 else name
+        table.add_row("", f"[cyan]{escape(told)}[/]", f"{count} ×", escape(dtype), escape(shapes))
+    return table
+
+
+def _shapes_told(change: Change) -> str:
+    before, after = str(list(change.shape)), str(list(change.result))
+    alone = ", each along the first axis" if len(change.shape) > change.operation.rank else ""
+    return (f"{before} -> {after}" if before != after else before) + alone
+
+
+def _tensors(count: int) -> str:
+    return f"{count} tensor{'s' if count != 1 else ''}"
+
+
+def size_told(size: float) -> str:
+    """Bytes as people read them.
+
+    >>> size_told(13_476_000_000), size_told(12)
+    ('13.5 GB', '12 bytes')
+    """
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{size:.0f} bytes"
