@@ -51,6 +51,15 @@ class CatalogEntry:
         """What each parameter is where nothing is said."""
         return {name: parameter.default for name, parameter in self.parameters.items()}
 
+    def choices(self, name: str) -> tuple[ParameterValue, ...]:
+        """What a parameter may be where it chooses among the forms; nothing where it is any number.
+
+        >>> from layoutbridge.operations.catalog import catalog
+        >>> catalog()["focus"].choices("spatial"), catalog()["focus"].choices("stride")
+        ((2, 1, 3), ())
+        """
+        return tuple(dict.fromkeys(form.fixed[name] for form in self.forms if name in form.fixed))
+
     def build(self, **parameters: object) -> Rearrangement:
         """The rearrangement at these parameters.
 
@@ -108,6 +117,12 @@ def _form_for(entry: CatalogEntry, asked: Mapping[str, ParameterValue]) -> tuple
         defaults = {name: entry.parameters[name].default for name in form.letters}
         if (taken := form.taken({**defaults, **asked})) is not None:
             return form, taken
+    for name, value in asked.items():
+        choices = entry.choices(name)
+        if choices and value not in choices and not any(name in form.letters for form in entry.forms):
+            *others, last = map(told, choices)
+            known = f"{', '.join(others)} or {last}" if others else last
+            raise ParameterError(f"{entry.name} has no form for {name}={told(value)[:80]}; {name} is {known}")
     values = ", ".join(f"{name}={told(value)}" for name, value in asked.items())
     known = "; ".join(dict.fromkeys(_described(form) for form in entry.forms))
     raise ParameterError(f"{entry.name} has no form for {values}; it takes {known}")

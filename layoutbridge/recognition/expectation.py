@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.proof import prove, shapes_by_size
+from layoutbridge.algebra.proof import IDENTITY, prove, shapes_by_size
 from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
 from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import LayoutBridgeError
@@ -55,6 +55,12 @@ class _Reference:
     def is_at(self, found: Identification) -> bool:
         """Whether it is what was found, at the shape at which that was seen."""
         return found.table is not None and self.difference(found.in_shape, found.out_shape, found.table) is None
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether it can be done at a shape."""
+        inside = _inside(self.wrapping, shape)
+        operation = self.operation
+        return len(inside) - operation.rank in (0, 1) and operation.domain.accepts(inside[-operation.rank :])
 
     def difference(self, shape: tuple[int, ...], out_shape: tuple[int, ...] | None, table: NDArray[Any]) -> str | None:
         """The first place at which a table of this shape is another; None where it is the same."""
@@ -119,6 +125,10 @@ def _references(expression: Expression, choose: ChooseParameters, found: Identif
         yield _Reference(usual, expression.title(usual))
         return
     asked = {**choose(entry), **expression.terms[0].parameters}
+    if entry.name == IDENTITY and not asked:
+        axes = " ".join(f"axis{k}" for k in range(len(found.in_shape)))
+        yield _Reference(Rearrangement(f"{axes} -> {axes}").named(IDENTITY), IDENTITY)
+        return
     wrapping = found.wrapping if _keeps_its_name(found.wrapping) else PLAIN
     plain = _at_fitting_parameters(entry, asked, usual, (found.in_shape, found.out_shape))
     if wrapping != PLAIN:
@@ -154,15 +164,18 @@ def _unsaid(asked: Mapping[str, ParameterValue], usual: Rearrangement) -> Mappin
 
 def _shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """The shapes of the operation within the wrapping."""
-    wrapping, taken, given = found.wrapping, found.in_shape, found.out_shape
-    if wrapping.before:
-        taken = tuple(taken[axis] for axis in wrapping.before)
+    wrapping, given = found.wrapping, found.out_shape
     if wrapping.after and given is not None:
         given = tuple(given[wrapping.after.index(axis)] for axis in range(len(given)))
-    if wrapping.leading:
-        taken = (prod(taken[: wrapping.leading]), *taken[wrapping.leading :])
-        given = None if given is None else (prod(given[: wrapping.leading]), *given[wrapping.leading :])
-    return taken, given
+    if wrapping.leading and given is not None:
+        given = (prod(given[: wrapping.leading]), *given[wrapping.leading :])
+    return _inside(wrapping, found.in_shape), given
+
+
+def _inside(wrapping: Wrapping, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that the operation takes, of one that is given to what is around it."""
+    taken = tuple(shape[axis] for axis in wrapping.before) if wrapping.before else shape
+    return (prod(taken[: wrapping.leading]), *taken[wrapping.leading :]) if wrapping.leading else taken
 
 
 def _keeps_its_name(wrapping: Wrapping) -> bool:
@@ -207,7 +220,7 @@ def _proved_difference(operation: Rearrangement, reference: _Reference, told: st
 def _smallest_difference(target: Callable[..., Any], found: Identification, reference: _Reference) -> str | None:
     """The first difference of a callable at shapes from the smallest up; None where it takes none, or is the same."""
     run, dtype = as_array_function(target)
-    for shape in _shapes_to_try(found, reference):
+    for shape in filter(reference.takes, _shapes_to_try(found, reference)):
         try:
             seen = recover(run, shape, dtype)
         except LayoutBridgeError:

@@ -46,30 +46,30 @@ def native_matrix(rows: Iterable[Row]) -> tuple[NativeOp, ...]:
 
 
 def comparable_maps(ops: Sequence[NativeOp]) -> tuple[tuple[str, ...], ...]:
-    """Those of `same_maps` that one of these ops may be taken for: of the family of one, and with the shapes of one."""
-    entries = catalog()
-    named = [native for native in ops if native.names]
-    families = {family for native in named for family in families_of(native)}
+    """Those of `same_maps` that one of these ops may be taken for: with its shapes, and of its kind."""
     return tuple(
-        group
-        for group in same_maps()
-        if any(entries[name].family in families for name in group)
-        and any(native.relations[group[0]] != "other shape" for native in named)
+        group for group in same_maps() if any(_is_comparable(native, name) for native in ops for name in group)
     )
 
 
-def families_of(native: NativeOp) -> frozenset[str]:
-    """The families of the entries that an op is."""
-    return frozenset(catalog()[name].family for name in native.names if name in catalog())
-
-
 def taken_for(native: NativeOp) -> tuple[str, Counterexample] | None:
-    """The first entry that an op may be taken for, of its own family and with its shapes, and where they differ."""
-    families = families_of(native)
-    for name, example in native.examples.items():
-        if example.reads is not None and name in catalog() and catalog()[name].family in families:
-            return name, example
-    return None
+    """The first entry that an op may be taken for and is not, and where they differ."""
+    differing = ((name, example) for name, example in native.examples.items() if example.reads is not None)
+    return next(((name, example) for name, example in differing if _is_comparable(native, name)), None)
+
+
+def _is_comparable(native: NativeOp, name: str) -> bool:
+    """Whether an entry has the op's shapes, and its family or its numbers: a flip is not taken for a shuffle."""
+    entries = catalog()
+    if name not in entries or native.relations[name] == "other shape":
+        return False
+    other = entries[name]
+    own = [entries[each] for each in native.names if each in entries]
+    return any(other.family == each.family or _numbers(other) == _numbers(each) for each in own)
+
+
+def _numbers(entry: CatalogEntry) -> frozenset[str]:
+    return frozenset(entry.forms[0].letters)
 
 
 def same_maps() -> tuple[tuple[str, ...], ...]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from layoutbridge.algebra.rearrangement import ParameterValue, told
+from layoutbridge.algebra.rearrangement import told
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter
 
@@ -70,7 +70,7 @@ def entry_record(entry: CatalogEntry) -> dict[str, object]:
             name: {
                 "default": parameter.default,
                 "meaning": parameter.meaning,
-                "values": possible_values(entry, name) or None,
+                "values": entry.choices(name) or None,
             }
             for name, parameter in entry.parameters.items()
         },
@@ -83,11 +83,6 @@ def entry_record(entry: CatalogEntry) -> dict[str, object]:
         "also_known_as": entry.also_known_as,
         "equals": entry.equals,
     }
-
-
-def possible_values(entry: CatalogEntry, name: str) -> list[ParameterValue]:
-    """What a parameter may be where it chooses among the entry's patterns; nothing where it is any number."""
-    return list(dict.fromkeys(form.fixed[name] for form in entry.forms if name in form.fixed))
 
 
 def asked_of(entry: CatalogEntry, form: Form) -> str:
@@ -104,7 +99,7 @@ def asked_of(entry: CatalogEntry, form: Form) -> str:
 
 def _parameter_told(entry: CatalogEntry, parameter: Parameter) -> str:
     meaning = f": {parameter.meaning}" if parameter.meaning else ""
-    values = [told(value) for value in possible_values(entry, parameter.name)]
+    values = [told(value) for value in entry.choices(parameter.name)]
     choice = f" ({_either(values)})" if values and not all(value in parameter.meaning for value in values) else ""
     return f"{parameter.name}={told(parameter.default)}{meaning}{choice}"
 

@@ -345,6 +345,9 @@ def test_completion_knows_the_names():
     for words, index, expected in (
         ("layoutbridge table darknet_reo", 2, {"darknet_reorg", "darknet_reorg3d"}),
         ("layoutbridge verify --frameworks torch,on", 3, {"torch,onnx"}),
+        ("layoutbridge table --stride 2 --spatial=1 darknet_reo", 5, {"darknet_reorg", "darknet_reorg3d"}),
+        ("layoutbridge identify t.npy --expect darknet_reo", 4, {"darknet_reorg", "darknet_reorg3d"}),
+        ("layoutbridge prove focus darknet_reo", 3, {"darknet_reorg", "darknet_reorg3d"}),
     ):
         environment = {
             **os.environ,

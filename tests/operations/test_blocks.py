@@ -73,7 +73,7 @@ def test_what_is_told():
     ("name", "parameters", "told"),
     [
         ("focus", {"stride": (2, 3), "spatial": 3}, "focus has no form for stride=2×3, spatial=3"),
-        ("focus", {"spatial": 4}, "focus has no form for spatial=4; it takes stride, spatial=2; stride of 2 numbers"),
+        ("focus", {"spatial": 4}, "focus has no form for spatial=4; spatial is 2, 1 or 3"),
         ("focus", {"stride": (1, 2, 3, 4)}, "focus has no form for stride=1×2×3×4"),
         ("focus", {"stride": (2, 0)}, "each number in stride of focus must be between 1 and 2^63 - 1, not 0"),
         ("focus", {"stride": (2, 1.5)}, "each number in stride of focus must be a whole number, not 1.5"),

@@ -56,6 +56,15 @@ def over_frames(x):
     return unshuffled(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1, x.shape[3] // 2, x.shape[4] // 2)
 
 
+def windows(x):
+    n, h, w, c = x.shape
+    return x.reshape(n, h // 7, 7, w // 7, 7, c).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 7, 7, c)
+
+
+def merged(x):
+    return np.concatenate([x[:, p::2, q::2] for q in (0, 1) for p in (0, 1)], -1)
+
+
 SHAPE = (1, 4, 4, 8)
 
 
@@ -75,6 +84,14 @@ SHAPE = (1, 4, 4, 8)
         (over_frames, (1, 3, 4, 4, 8), "pixel_unshuffle", {}),
         (at_one_shape, SHAPE, "pixel_unshuffle", {}),
         (lambda x: x, SHAPE, "focus", {"stride": 1}),
+        (lambda x: x, (1, 3, 4, 4), "focus then inverse(focus)", {}),  # at shapes that it takes
+        (lambda x: x, (2,) * 7, "identity", {}),
+        (lambda x: x, (4, 6), "identity", {}),
+        (windows, (2, 28, 28, 3), "window_partition", {}),
+        (windows, (2, 28, 28, 3), "window_partition", {"window": 7}),
+        (merged, (1, 8, 8, 3), "patch_merging", {}),
+        (merged, (1, 8, 8, 3), "focus", {}),
+        (lambda x: x.transpose(2, 3, 1, 0), (8, 4, 3, 3), "oihw_to_hwio", {}),
         (lb.op("focus", stride=(2, 4)), SHAPE, "focus", {}),
         (lb.op("focus", stride=(2, 4)), SHAPE, "focus", {"stride": (2, 4)}),
         (lb.op("pixel_shuffle", spatial=1), (1, 8, 6), "pixel_shuffle", {}),
@@ -108,6 +125,21 @@ def test_it_is_what_it_should_be(target, shape, expected, parameters):
             "pixel_unshuffle (stride 2), then",
         ),
         (np.abs, SHAPE, "focus", {}, "no permutation"),
+        (
+            windows,
+            (2, 28, 28, 3),
+            "window_partition",
+            {"window": 4},
+            "input [2, 28, 28, 3]: the result's shape is [32, 7",
+        ),
+        (
+            merged,
+            (1, 8, 8, 3),
+            "patch_merging",
+            {"order": "pqc"},
+            "input [1, 2, 2, 1]: the result's element [0, 0, 0, 1]",
+        ),
+        (lambda x: x.transpose(2, 3, 1, 0), (8, 8, 3, 3), "identity", {}, "input [1, 1, 1, 2]: the result's shape"),
         (lambda x: x[:, ::-1], SHAPE, "channel_shuffle", {}, "the result's element [0, 0, 0, 0] comes from"),
         (lambda x: x.reshape(1, 4, 8, 4), SHAPE, "focus", {}, "in focus (stride 2)"),
         (lambda x: x.transpose(1, 0), (4, 6), "focus(spatial=3)", {}, "takes 4 axes"),
