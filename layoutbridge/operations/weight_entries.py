@@ -112,7 +112,6 @@ _DENSE_ENTRIES = (
         "PyTorch Linear and ONNX Gemm with transB; Keras Dense, ONNX MatMul, JAX",
         equals="its own inverse",
         family=_DENSE,
-        has_batch=False,
     ),
     CatalogEntry(
         "dense_chw_to_hwc",
@@ -257,8 +256,7 @@ _GATE_ENTRIES = (
         "rows of an LSTM's weights with the gates in another framework's order",
         "ONNX LSTM (i o f c); torch.nn.LSTM (i f g o); Keras LSTM (i f c o); cuDNN (i f c o)",
         _gate_parameters(_LSTM),
-        family=_GATES,
-        has_batch=False,
+        family=_GATES,  # ONNX has an axis of directions in front
     ),
     CatalogEntry(
         "gru_gates",
@@ -266,8 +264,7 @@ _GATE_ENTRIES = (
         "rows of a GRU's weights with the gates in another framework's order",
         "ONNX GRU (z r h); torch.nn.GRU (r z n); Keras GRU (z r h); cuDNN (r i h, i being z)",
         _gate_parameters(_GRU),
-        family=_GATES,
-        has_batch=False,
+        family=_GATES,  # ONNX has an axis of directions in front
     ),
 )
 

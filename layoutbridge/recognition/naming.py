@@ -109,6 +109,8 @@ def _late_maps_at(
                 continue
             for parameters in fitting_parameters(form, in_shape, out_shape, sizes):
                 made = entry.build(**parameters)
+                if len(in_shape) > made.rank and not entry.has_batch:
+                    continue
                 digits = _digits_between(made, in_shape, out_shape)
                 if digits is not None and (len(digits) > 1 or entry.build().is_identity):
                     found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))

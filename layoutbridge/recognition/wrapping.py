@@ -24,6 +24,7 @@ from layoutbridge.recognition.naming import Match, late_matches, matches, usual_
 Order = tuple[int, ...]
 _NO_AXES = Domain(0)
 _MOST_AXES = 6
+_HOW_MANY = {"spatial", "axes"}  # parameters that only say on how many axes a transpose works
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def named_by_table(
 
 def _turned(found: tuple[Match, ...], wrapping: Wrapping) -> tuple[Match, ...]:
     """Those that are worth telling with axes turned around them."""
-    return found if wrapping.leading else tuple(match for match in found if match.parameters)
+    return found if wrapping.leading else tuple(match for match in found if set(match.parameters) - _HOW_MANY)
 
 
 def _wrappings(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Wrapping]:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
 
 Back = Callable[[NDArray[Any]], Any]
-_CHANNELS_LAST = ("tensorflow", "keras", "jax", "jaxlib", "flax")  # whose weights have their outputs last
+_CHANNELS_LAST = {  # whose weights have their outputs last
+    "tensorflow",
+    "keras",
+    "jax",
+    "jaxlib",
+    "flax",
+}
 
 
 def as_numpy(weight: Any, layout: str | None) -> tuple[NDArray[Any], Back]:
