@@ -105,7 +105,7 @@ def check_expectation(
     for reference in alike or references[:1]:
         operation = reference.operation
         told = Expectation(
-            reference.title,
+            reference.title.rstrip(","),
             operation.name or expression.title(operation),
             dict(operation.parameters),
             _difference(target, found, reference),

@@ -61,9 +61,9 @@ def show_proof(console: Console, names: tuple[str, str], verdict: Proof) -> None
 def show_expectation(console: Console, expected: Expectation) -> None:
     """Whether it is what it should be; if not, the difference."""
     if expected.holds:
-        console.print(f"[bold green]it is {escape(expected.title.rstrip(','))}[/], as expected", highlight=False)
+        console.print(f"[bold green]it is {escape(expected.title)}[/], as expected", highlight=False)
     else:
-        told = f"[bold red]not {escape(expected.title.rstrip(','))}[/]: {escape(expected.difference or '')}"
+        told = f"[bold red]not {escape(expected.title)}[/]: {escape(expected.difference or '')}"
         console.print(told, highlight=False)
 
 
