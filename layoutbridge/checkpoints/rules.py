@@ -13,7 +13,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.checkpoints.names import Matches, matches_glob, matches_regex
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnusableInputError, shown
 from layoutbridge.inputs import PathLike, read_bytes
-from layoutbridge.operations.catalog import entry, op
+from layoutbridge.operations.expressions import Expression, read_expression, unused
 
 _LARGEST = 4 << 20  # bytes of a file
 _MOST_RULES = 10_000
@@ -37,8 +37,8 @@ class Rule:
 def read_rules(rules: PathLike | Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
     """The rules in a TOML file, `[[rule]]` tables, or in as many mappings with the same keys.
 
-    Each has `tensors`, names with `*` and `{a,b}`, or `regex`; and `apply`, a name of the catalogue or several (a list,
-    or with "then"), with what they may be asked for as keys of their own, or `pattern` with its lengths. `inverse`
+    Each has `tensors`, names with `*` and `{a,b}`, or `regex`; and `apply`, a name of the catalogue, an expression or a
+    list of these, with what the entries may be asked for as keys of their own, or `pattern` with its lengths. `inverse`
     turns it round. Raises `UnusableInputError` for a file that is no TOML, and `ParameterError`, `PatternError` or
     `UnknownNameError` that name the rule for what it does not say right.
 
@@ -79,10 +79,9 @@ def _rule(where: str, table: Mapping[str, Any]) -> Rule:
         parameters = {key: value for key, value in table.items() if key not in _OWN_KEYS}
         steps = _steps(table)
         if "pattern" in table:
-            made, batched = [Rearrangement(steps[0], **parameters)], True
+            operation, batched = Rearrangement(steps[0], **parameters), True
         else:
-            made, batched = _applied(steps, parameters)
-        operation = made[0] if len(made) == 1 else _named(reduce(Rearrangement.then, made), made)
+            operation, batched = _applied([read_expression(step) for step in steps], parameters)
         inverse = table.get("inverse", False)
         if not isinstance(inverse, bool):
             raise ParameterError(f"inverse is true or false, not {shown(inverse)}")
@@ -107,31 +106,25 @@ def _steps(table: Mapping[str, Any]) -> list[str]:
     applied = table.get("apply")
     if isinstance(applied, list) and "pattern" not in table and applied and all(isinstance(s, str) for s in applied):
         return applied
-    text = _one_of(table, "apply", "pattern")
-    return [text] if "pattern" in table else [step.strip() for step in text.split(" then ")]
+    return [_one_of(table, "apply", "pattern")]
 
 
-def _applied(steps: Sequence[str], parameters: Mapping[str, Any]) -> tuple[list[Rearrangement], bool]:
-    """Each step as a rearrangement, and whether all take a batch; each entry takes the parameters that it declares."""
-    entries = {step: entry(step) for step in steps if "->" not in step}
-    for key in parameters:
-        if not any(key in known.parameters for known in entries.values()):
-            takes = "; ".join(
-                f"{name} takes {', '.join(known.parameters) or 'none'}" for name, known in entries.items()
-            )
-            own = ", ".join(_OWN_KEYS)
-            raise ParameterError(f"{shown(key)} is neither {own}, nor a parameter: {takes or 'a pattern has its own'}")
+def _applied(steps: Sequence[Expression], parameters: Mapping[str, Any]) -> tuple[Rearrangement, bool]:
+    """The steps as one, and whether all take a batch; each entry takes those of the parameters that it declares."""
+    entries = list({known.name: known for step in steps for known in step.entries}.values())
+    lost = unused([*parameters], steps)
+    if lost:
+        takes = "; ".join(f"{known.name} takes {', '.join(known.parameters) or 'none'}" for known in entries)
+        own = ", ".join(_OWN_KEYS)
+        raise ParameterError(f"{shown(lost[0])} is neither {own}, nor a parameter: {takes or 'a pattern has its own'}")
     made = [
-        op(step, **{key: value for key, value in parameters.items() if key in entries[step].parameters})
-        if step in entries
-        else Rearrangement(step)
+        step.build(lambda known: {key: value for key, value in parameters.items() if key in known.parameters})
         for step in steps
     ]
-    return made, all(known.has_batch for known in entries.values())
-
-
-def _named(operation: Rearrangement, steps: Sequence[Rearrangement]) -> Rearrangement:
-    return operation.named(" then ".join(step.label for step in steps))
+    title = " then ".join(step.title(each) for step, each in zip(steps, made, strict=True))
+    operation = reduce(Rearrangement.then, made)
+    batched = all(known.has_batch for known in entries)
+    return (operation if operation.label == title else operation.named(title)), batched
 
 
 def inverted(operation: Rearrangement) -> Rearrangement:

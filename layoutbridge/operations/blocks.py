@@ -12,7 +12,7 @@ from types import MappingProxyType
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.operations.parameters import NOTHING, Form, Parameter
 
-NOTHING_NAMED: Mapping[str, str] = MappingProxyType({})
+_NO_GRID: Mapping[str, str] = MappingProxyType({})
 
 BLOCKS: Mapping[str, Parameter] = MappingProxyType(
     {
@@ -82,7 +82,7 @@ def block_forms(
     *,
     axes: tuple[int, ...] = (2, 1, 3),
     fixed: Mapping[str, ParameterValue] = NOTHING,
-    grid: Mapping[str, str] = NOTHING_NAMED,
+    grid: Mapping[str, str] = _NO_GRID,
 ) -> tuple[Form, ...]:
     """The forms of an operation on blocks: for each number of `axes` that of one size and that of a size an axis.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from types import MappingProxyType
 
 from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, told
 from layoutbridge.errors import ParameterError, shown
 from layoutbridge.operations.parameters import Form, Parameter, checked
 
+_NATIVE = ("space and depth", "Darknet", "layouts", "channels")
 DescribeRefusal = Callable[[int, tuple[int, ...]], str | None]
 
 
@@ -42,6 +43,14 @@ class CatalogEntry:
         return self.forms[0].pattern
 
     @property
+    def is_native(self) -> bool:
+        """Whether frameworks have ops of their own of its family: `verify` runs these, and names go by these first.
+
+        Registered entries count as such.
+        """
+        return self.family in _NATIVE
+
+    @cached_property
     def usual_forms(self) -> tuple[Form, ...]:
         """The forms with one number for each parameter, on as many axes as the first: they differ in words alone."""
         return tuple(form for form in self.forms if _is_usual(form, self.forms[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from types import MappingProxyType
 
@@ -93,8 +93,7 @@ def _windows_back(b: Blocks) -> str:
     return f"(n {grid}) {inside} c -> n {b.joined} c"
 
 
-def _all_orders(forms: object, *words: str) -> tuple[Form, ...]:
-    assert callable(forms)
+def _all_orders(forms: Callable[[str], tuple[Form, ...]], *words: str) -> tuple[Form, ...]:
     return tuple(chain.from_iterable(forms(word) for word in words))
 
 

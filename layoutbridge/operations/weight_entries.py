@@ -24,7 +24,7 @@ _WHERE = {
 _KERNEL = {1: "w", 2: "hw", 3: "dhw"}
 _HEADS = Parameter("heads", 8, "how many heads")
 _AXES = Parameter("axes", 2, "how many axes the weights have: 2, or 1 for a bias")
-_ROWS: Mapping[int, tuple[str, str]] = {2: (" k", " k"), 1: ("", "")}  # what stands behind the rows
+_ROWS = {2: " k", 1: ""}  # what stands behind the rows
 
 
 def _taken(*listed: Parameter) -> Mapping[str, Parameter]:
@@ -139,7 +139,7 @@ _DENSE_ENTRIES = (
 def _rows(pattern: str, *letters: str) -> tuple[Form, ...]:
     """Rows of weights in another order: with columns behind them, and of a bias alone."""
     left, right = pattern.split(" -> ")
-    return tuple(form(f"{left}{behind} -> {right}{same}", *letters, axes=n) for n, (behind, same) in _ROWS.items())
+    return tuple(form(f"{left}{behind} -> {right}{behind}", *letters, axes=n) for n, behind in _ROWS.items())
 
 
 _QKV = {"3hd": ("t", "h", "d"), "h3d": ("h", "t", "d"), "hd3": ("h", "d", "t")}
@@ -152,7 +152,7 @@ def _projections() -> tuple[Form, ...]:
     for source, target in (("h3d", "3hd"), *permutations(_QKV, 2)):
         left = " ".join(_SIZES[digit] for digit in _QKV[source])
         right = " ".join(_QKV[target])
-        for count, (behind, _) in _ROWS.items():
+        for count, behind in _ROWS.items():
             pattern = f"({left}){behind} -> ({right}){behind}"
             forms.append(form(pattern, "heads", source=source, target=target, axes=count))
     return tuple(dict.fromkeys(forms))
@@ -234,7 +234,7 @@ def _gates(orders: Mapping[str, str]) -> tuple[Form, ...]:
     forms = []
     for source, target in permutations(orders, 2):
         order = " ".join(str(orders[source].index(gate)) for gate in orders[target])
-        for count, (behind, _) in _ROWS.items():
+        for count, behind in _ROWS.items():
             pattern = f"(g d){behind} -> (g[{order}] d){behind}"
             forms.append(form(pattern, source=source, target=target, axes=count))
     return tuple(forms)

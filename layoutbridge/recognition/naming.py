@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from layoutbridge.algebra.rearrangement import BoundRearrangement, ParameterValue, Rearrangement, told
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, told
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog, op, revision
 from layoutbridge.operations.entry import CatalogEntry
-from layoutbridge.recognition.parameters import fitting_parameters
+from layoutbridge.operations.parameters import Form
+from layoutbridge.recognition.parameters import fitting_parameters, rank_of
 from layoutbridge.recognition.structure import sizes_within
 
-_FIRST = ("space and depth", "Darknet", "layouts", "channels")  # families that are looked through before the others
 _MOST_FREE = 3  # numbers of a form that are looked for where the result's shape is not known
 
 
@@ -36,7 +36,7 @@ class Match:
 
 
 def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
-    """Every entry that has these digits at `in_shape`, and gives `out_shape` where that is known.
+    """Every entry of a family with native ops that has these digits at `in_shape`, and gives `out_shape` where known.
 
     The usual forms first, the others where none of them fits. Numbers are searched from 2 up (at 1 every space and
     depth operation moves nothing): each form's own domain says which of them suit the shape. `digits` are normalized,
@@ -45,7 +45,7 @@ def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...
     >>> [str(match) for match in matches(((2, 1), (3, 2)), (6, 1, 1), (6, 1, 1))]
     ['channel_shuffle (groups 3)']
     """
-    return usual_matches(digits, in_shape, out_shape) or _maps_at(revision(), in_shape, out_shape, False).get(
+    return usual_matches(digits, in_shape, out_shape) or _maps_at(revision(), in_shape, out_shape, False, None).get(
         digits, ()
     )
 
@@ -60,28 +60,7 @@ def candidates(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterato
 
 def usual_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
     """The same, of the entries' usual forms alone."""
-    return _maps_at(revision(), in_shape, out_shape, True).get(digits, ())
-
-
-@lru_cache(maxsize=512)
-def _maps_at(
-    _: int, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, usual: bool
-) -> Mapping[Digits, tuple[Match, ...]]:
-    """The names by the digits that they have between these shapes, of the usual forms or of the others.
-
-    The first argument is the catalogue's revision: what is remembered of another one is not asked for again.
-    """
-    found: dict[Digits, tuple[Match, ...]] = {}
-    for entry in catalog().values():
-        if entry.family not in _FIRST:
-            continue
-        for form in entry.forms[:1] if usual else entry.forms[1:]:
-            for parameters in fitting_parameters(form, in_shape, out_shape):
-                made = entry.build(**parameters)
-                digits = _digits_at(made, in_shape, out_shape)
-                if digits is not None and not _takes_batch_for_channels(made, in_shape):
-                    found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))
-    return found
+    return _maps_at(revision(), in_shape, out_shape, True, None).get(digits, ())
 
 
 def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
@@ -90,44 +69,54 @@ def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int
     The numbers are those that the digits have, for most of these operations have several.
     """
     sizes = sizes_within(digits, in_shape, out_shape)
-    return _late_maps_at(revision(), in_shape, out_shape, True, sizes).get(digits, ()) or _late_maps_at(
-        revision(), in_shape, out_shape, False, sizes
-    ).get(digits, ())
+    each = (_maps_at(revision(), in_shape, out_shape, usual, sizes).get(digits, ()) for usual in (True, False))
+    return next(filter(None, each), ())
 
 
-@lru_cache(maxsize=512)
-def _late_maps_at(
-    _: int, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, usual: bool, sizes: frozenset[int]
+@lru_cache(maxsize=1024)
+def _maps_at(
+    _: int, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, usual: bool, sizes: frozenset[int] | None
 ) -> Mapping[Digits, tuple[Match, ...]]:
-    """The names by the digits that they have between these shapes, at these numbers."""
+    """The names by the digits that they have between these shapes, of the usual forms or of the others.
+
+    Where `sizes` says what their numbers may be, they are those of the other families. The first argument is the
+    catalogue's revision: what is remembered of another one is not asked for again.
+    """
     found: dict[Digits, tuple[Match, ...]] = {}
-    for entry in catalog().values():
-        if entry.family in _FIRST:
+    for entry, form in _forms_that_take(revision(), len(in_shape), usual, sizes is None):
+        if sizes is not None and out_shape is None and len(form.numbers) > _MOST_FREE:
             continue
-        for form in entry.forms:
-            if (form in entry.usual_forms) != usual or (out_shape is None and len(form.numbers) > _MOST_FREE):
-                continue
-            for parameters in fitting_parameters(form, in_shape, out_shape, sizes):
-                made = entry.build(**parameters)
-                if len(in_shape) > made.rank and not entry.has_batch:
-                    continue
-                digits = _digits_between(made, in_shape, out_shape)
-                if digits is not None and (len(digits) > 1 or entry.build().is_identity):
-                    found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))
+        for parameters in fitting_parameters(form, in_shape, out_shape, sizes):
+            made = entry.build(**parameters)
+            digits = _digits_between(entry, made, in_shape, out_shape)
+            if digits is not None:
+                found[digits] = (*found.get(digits, ()), Match(entry.name, dict(made.parameters)))
     return found
+
+
+@lru_cache(maxsize=64)
+def _forms_that_take(_: int, rank: int, usual: bool, native: bool) -> tuple[tuple[CatalogEntry, Form], ...]:
+    """The forms, usual or not, of the families with native ops or of the others, that take arrays of so many axes."""
+    return tuple(
+        (entry, form)
+        for entry in catalog().values()
+        if entry.is_native == native
+        for form in entry.forms
+        if (form in entry.usual_forms) == usual and rank_of(form) in (None, rank, rank - entry.has_batch)
+    )
 
 
 def names_at(parameter: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> tuple[str, ...]:
     """The names of the entries that fit when every stride and every number of groups is `parameter`."""
-    return _names_by_digits(parameter, in_shape, tuple(catalog().values())).get((digits, out_shape), ())
+    return _names_by_digits(revision(), parameter, in_shape).get((digits, out_shape), ())
 
 
 @lru_cache(maxsize=256)
 def _names_by_digits(
-    parameter: int, in_shape: tuple[int, ...], entries: tuple[CatalogEntry, ...]
-) -> dict[tuple[Digits, tuple[int, ...]], tuple[str, ...]]:
+    _: int, parameter: int, in_shape: tuple[int, ...]
+) -> Mapping[tuple[Digits, tuple[int, ...]], tuple[str, ...]]:
     found: dict[tuple[Digits, tuple[int, ...]], tuple[str, ...]] = {}
-    for entry in entries:
+    for entry in catalog().values():
         made = entry.build_at(parameter)
         try:
             bound = made.bind(in_shape)
@@ -139,32 +128,23 @@ def _names_by_digits(
     return found
 
 
-def _digits_at(made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Digits | None:
-    """Its digits at this shape; None where it does not take that, gives another, or moves nothing at its parameters."""
-    bound = _bound_between(made, in_shape, out_shape)
-    if bound is None:
-        return None
-    if made.parameters and bound.digits is not None and len(bound.digits) <= 1 and bound.out_shape == in_shape:
-        return None
-    return bound.digits
-
-
-def _takes_batch_for_channels(made: Rearrangement, in_shape: tuple[int, ...]) -> bool:
-    """Whether it has blocks on three axes, one of which is not cut, and no batch axis in front: a chance, no name."""
-    three = (value for _, value in made.parameters if isinstance(value, tuple) and len(value) == 3)
-    return len(in_shape) == made.rank and any(1 in value for value in three)
-
-
-def _digits_between(made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Digits | None:
-    bound = _bound_between(made, in_shape, out_shape)
-    return None if bound is None else bound.digits
-
-
-def _bound_between(
-    made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None
-) -> BoundRearrangement | None:
-    """It at this shape; None where it does not take that, or gives another."""
+def _digits_between(
+    entry: CatalogEntry, made: Rearrangement, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None
+) -> Digits | None:
+    """Its digits at this shape; None where it does not take that, gives another, or is no name for what it does."""
     if len(in_shape) not in (made.rank, made.rank + 1) or not made.domain.accepts(in_shape[-made.rank :]):
         return None
     bound = made.bind(in_shape)
-    return bound if out_shape in (None, bound.out_shape) else None
+    if out_shape not in (None, bound.out_shape) or _takes_batch_for_channels(entry, made, in_shape):
+        return None
+    if bound.digits is None or len(bound.digits) > 1:
+        return bound.digits
+    if entry.is_native:  # which moves nothing at its parameters, and may make another shape
+        return None if made.parameters and bound.out_shape == in_shape else bound.digits
+    return bound.digits if entry.build().is_identity else None
+
+
+def _takes_batch_for_channels(entry: CatalogEntry, made: Rearrangement, in_shape: tuple[int, ...]) -> bool:
+    """Whether it has blocks on three axes, one of which is not cut, and no batch axis in front: a chance, no name."""
+    three = (value for _, value in made.parameters if isinstance(value, tuple) and len(value) == 3)
+    return entry.has_batch and len(in_shape) == made.rank and any(1 in value for value in three)

@@ -93,6 +93,17 @@ def fitting_parameters(
             yield form.values(numbers)
 
 
+def rank_of(form: Form) -> int | None:
+    """How many axes an item has that this form takes; None where it cannot be read with primes for its numbers.
+
+    >>> from layoutbridge.operations.catalog import entry
+    >>> rank_of(entry("pixel_shuffle").forms[0]), rank_of(entry("oihw_to_hwio").forms[0])
+    (3, 4)
+    """
+    conditions = _conditions_of(form)
+    return None if conditions is None else conditions.rank
+
+
 @lru_cache(maxsize=4096)
 def _is_readable(form: Form, numbers: tuple[int, ...]) -> bool:
     """Whether blocks divide the sides of a grid, both of which are parameters."""

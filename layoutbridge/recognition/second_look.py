@@ -59,12 +59,12 @@ def confirmed(
     if first.matches:
         kept = tuple(match for match in first.matches if _holds(match, first.wrapping, second))
         if kept:
-            return replace(first, matches=kept, second_shape=shape)
+            return replace(_narrowed(first, kept), second_shape=shape)
         if there := _of_the_same_names(first, second):
             kept = tuple(match for match in first.matches if match.name in {other.name for other in there})
             told = ", ".join(map(str, there))
             reason = f"{first.reason}; its parameters follow the shape: at {list(shape)} it is {told}"
-            return replace(first, matches=kept, reason=reason)
+            return replace(_narrowed(first, kept), reason=reason)
         told = ", ".join(map(str, second.matches)) or f"'{second.pattern}'"
         return _another_there(first, shape, f"it is {told}", "permutation")
     if first.digits is None or second.digits is None:
@@ -74,6 +74,13 @@ def confirmed(
         Seen(second.digits, shape, found.out_shape),
     )
     return first if pattern is None else replace(first, pattern=pattern, second_shape=shape)
+
+
+def _narrowed(first: Identification, kept: tuple[Match, ...]) -> Identification:
+    """With these of its names alone, and the pattern of the first of them where it was that of one."""
+    written = first.matches[0].op.pattern
+    pattern = kept[0].op.pattern if first.pattern == written else first.pattern
+    return replace(first, matches=kept, pattern=pattern)
 
 
 def _of_the_same_names(first: Identification, second: Identification) -> tuple[Match, ...]:

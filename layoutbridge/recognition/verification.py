@@ -29,7 +29,6 @@ FrameworkProgress = Callable[[str, int, int], None]
 STRIDES = (1, 2, 3, 4, 5)
 # batch, and how many times the smallest length that the op accepts: one channel, not square, odd multiples, batches
 _SHAPE_PLAN = ((1, (1, 2, 3)), (2, (2, 1, 3)), (1, (3, 3, 1)))
-_FAMILIES = ("space and depth", "Darknet", "layouts", "channels")
 _SHAPES_OF_UNNAMED = "space_to_depth"  # a native op that no entry is named after takes this entry's shapes
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -96,7 +95,10 @@ def verify(
     >>> verdict.ok, {row.status for row in verdict.rows}
     (True, {'matches'})
     """
-    entries = _usually_verified() if ops is None else {name: entry(name) for name in _as_names(ops, "ops")}
+    if ops is None:
+        entries = {name: each for name, each in catalog().items() if each.is_native}
+    else:
+        entries = {name: entry(name) for name in _as_names(ops, "ops")}
     chosen = FRAMEWORKS if frameworks is None else _as_names(frameworks, "frameworks")
     records = {record.name: record for record in map(framework, chosen)}
     for dtype in dtypes:
@@ -108,10 +110,6 @@ def verify(
     for record in records.values():
         rows += _framework_rows(record, entries, ops is None, strides, dtypes, progress)
     return Verification(tuple(rows))
-
-
-def _usually_verified() -> Mapping[str, CatalogEntry]:
-    return {name: each for name, each in catalog().items() if each.family in _FAMILIES}
 
 
 def _as_names(names: Sequence[str], what: str) -> Sequence[str]:

@@ -63,6 +63,7 @@ def test_names_of_the_catalogue_with_parameters_and_several_steps(tmp_path):
         ({"apply": ["channel_shuffle", "pixel_shuffle"], "groups": 4, "stride": 2}, both),
         ({"apply": "channel_shuffle then pixel_shuffle", "groups": 4}, both),
         ({"apply": ["channel_shuffle", "(c p:2 q:2) h w -> c (h p) (w q)"], "groups": 4}, both),
+        ({"apply": "inverse(channel_shuffle(groups=2)) then pixel_shuffle"}, both),
         ({"apply": "channel_shuffle", "groups": 2, "inverse": True}, lb.op("channel_shuffle", groups=4)(x)),
         ({"pattern": "c h w -> h w c"}, x.transpose(0, 2, 3, 1)),
         ({"pattern": "n c h w -> c n h w then c n h w -> w h n c"}, x.transpose(3, 2, 0, 1)),

@@ -183,11 +183,103 @@ def test_words_that_an_entry_does_not_know():
         lb.op("patchify", order=3)
 
 
+# what is the same map as a better known operation, or as it is with its channels last, goes by that name
+ELSEWHERE = {
+    "patch_merging",
+    "patch_expand",
+    "dense_chw_to_hwc",
+    "dense_hwc_to_chw",
+    "planes_to_bayer",
+    "interleaved_to_planar",
+    "planar_to_interleaved",
+    "space_to_batch",
+}
+
+
 @pytest.mark.parametrize(("name", "parameters", "pattern", "lengths", "shape"), EINOPS)
 def test_each_is_named_or_what_it_equals_is(name, parameters, pattern, lengths, shape):
     operation = lb.op(name, **parameters)
     found = lb.identify(lambda x: einops.rearrange(x, pattern, **lengths), shape)
-    assert found.names, found.explain()
+    assert found.names and (name in found.names or name in ELSEWHERE), found.explain()
     x = numbered(shape)
     result = lb.Rearrangement(found.pattern)(x)
     np.testing.assert_array_equal(result.ravel(), operation(x).ravel())
+
+
+WAYS_BACK = [  # entry, what undoes it, a shape
+    (("patchify", {"patch": 2}), ("unpatchify", {"patch": 2, "height": 2, "width": 3}), (2, 5, 4, 6)),
+    (("window_partition", {"window": 2}), ("window_reverse", {"window": 2, "height": 4, "width": 6}), (2, 4, 6, 5)),
+    (("space_to_batch", {}), ("batch_to_space", {}), (2, 5, 4, 6)),
+    (("split_heads", {"heads": 3}), ("merge_heads", {}), (2, 5, 12)),
+    (("bshd_to_bhsd", {}), ("bshd_to_bhsd", {}), (2, 5, 3, 4)),
+    (("rotary_pairs_to_halves", {"heads": 2}), ("rotary_halves_to_pairs", {"heads": 2}), (12, 5)),
+    (("transpose", {}), ("transpose", {}), (3, 4)),
+    (("dense_chw_to_hwc", {"height": 2, "width": 3}), ("dense_hwc_to_chw", {"height": 2, "width": 3}), (4, 30)),
+    (("depthwise_oihw_to_hwio", {"multiplier": 2}), ("depthwise_hwio_to_oihw", {}), (6, 1, 3, 4)),
+    (("depthwise_oihw_to_ihwo", {}), ("depthwise_ihwo_to_oihw", {}), (6, 1, 3, 4)),
+    (("grouped_iohw_to_oihw", {"groups": 3}), ("grouped_iohw_to_oihw", {"groups": 3}), (6, 5, 3, 4)),
+    (("nchw_to_nchwc", {"block": 4}), ("nchwc_to_nchw", {}), (2, 8, 3, 5)),
+    (("interleaved_to_planar", {"parts": 3}), ("planar_to_interleaved", {"parts": 3}), (2, 12)),
+    (("interleaved_to_planes", {}), ("planes_to_interleaved", {}), (2, 3, 8)),
+    (("rotate_90", {}), ("rotate_270", {}), (2, 3, 4, 5)),
+    *(((name, {}), (name, {}), (2, 3, 4, 5)) for name in ("flip_width", "flip_height", "rotate_180", "transpose_hw")),
+    (("rgb_to_bgr", {}), ("rgb_to_bgr", {}), (2, 3, 4, 5)),
+    (("patch_merging", {}), ("patch_expand", {"order": "qpc"}), (2, 4, 6, 5)),
+    *(((f"{a}_to_{b}", {}), (f"{b}_to_{a}", {}), (2, 3, 4, 5)) for a, b in LAYOUTS),
+]
+
+
+@pytest.mark.parametrize(("there", "back", "shape"), WAYS_BACK, ids=[case[0][0] for case in WAYS_BACK])
+def test_what_undoes_it(there, back, shape):
+    x = numbered(shape)
+    np.testing.assert_array_equal(lb.op(back[0], **back[1])(lb.op(there[0], **there[1])(x)), x)
+
+
+def test_tensorflow_and_torch_have_these_maps():
+    """The frameworks' own ops that provenance names, of pictures with channels last where they are that."""
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x = numbered((3, 5, 4, 6)).astype(np.float32)
+    last = x.transpose(0, 2, 3, 1)
+    apart = tf.space_to_batch(last, [2, 3], [[0, 0], [0, 0]])
+    np.testing.assert_array_equal(apart.numpy().transpose(0, 3, 1, 2), lb.op("space_to_batch", stride=(2, 3))(x))
+    together = tf.batch_to_space(apart, [2, 3], [[0, 0], [0, 0]]).numpy()
+    np.testing.assert_array_equal(together.transpose(0, 3, 1, 2), x)
+    patches = torch.nn.functional.unfold(torch.tensor(x), 2, stride=2).transpose(1, 2).numpy()
+    np.testing.assert_array_equal(lb.op("patchify", patch=2, order="cpq")(x), patches)
+    folded = torch.nn.functional.fold(torch.tensor(patches).transpose(1, 2), (4, 6), 2, stride=2).numpy()
+    np.testing.assert_array_equal(
+        lb.op("unpatchify", patch=2, order="cpq", height=2, width=3)(np.ascontiguousarray(patches)), folded
+    )
+    for name, native in (("flip_width", tf.image.flip_left_right), ("rotate_90", tf.image.rot90)):
+        np.testing.assert_array_equal(native(last).numpy().transpose(0, 3, 1, 2), lb.op(name)(x))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("lstm_gates", "LSTM"), ("gru_gates", "GRU")])
+def test_torchs_gates_in_onnxs_order_compute_the_same(name, kind):
+    """PyTorch's weights in ONNX's order, run by onnxruntime, against PyTorch's own layer."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    layer, hidden = getattr(torch.nn, kind)(3, 4), 4
+    turn = lb.op(name, source="pytorch", target="onnx")
+    bias = lb.op(name, source="pytorch", target="onnx", axes=1)
+    held = {key: value.detach().numpy() for key, value in layer.named_parameters()}
+    weights = {
+        "W": turn(held["weight_ih_l0"])[None],
+        "R": turn(held["weight_hh_l0"])[None],
+        "B": np.concatenate([bias(held["bias_ih_l0"]), bias(held["bias_hh_l0"])])[None],
+    }
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    options = {"hidden_size": hidden} | ({"linear_before_reset": 1} if kind == "GRU" else {})
+    graph = helper.make_graph(
+        [helper.make_node(kind, ["X", "W", "R", "B"], ["Y"], **options)],
+        "one",
+        [helper.make_tensor_value_info("X", floats, [5, 2, 3])],
+        [helper.make_tensor_value_info("Y", floats, [5, 1, 2, hidden])],
+        [onnx.numpy_helper.from_array(np.ascontiguousarray(value), key) for key, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
+    (y,) = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"X": x})
+    np.testing.assert_allclose(y[:, 0], layer(torch.tensor(x))[0].detach().numpy(), rtol=1e-5, atol=1e-6)

@@ -135,3 +135,12 @@ def test_zeros_that_are_filled_in_are_told_as_such():
 def test_what_it_is_not_is_told():
     told = lb.identify(lb.op("focus"), (1, 3, 4, 8)).explain()
     assert "not " in told and "space_to_depth" in told.split("not ")[1].split(":")[0]
+
+
+def test_the_pattern_is_that_of_the_name_that_is_left():
+    """At 30 columns two entries fit; at the second shape one of them does, and its pattern is told."""
+    found = lb.identify(lambda x: rearrange(x, "k (r w) -> k (w r)", r=6), (4, 30))
+    assert found.names == ("planar_to_interleaved",) and found.parameters == {"parts": 6}
+    positions = np.arange(240).reshape(4, 60)
+    expected = rearrange(positions, "k (r w) -> k (w r)", r=6)
+    assert np.array_equal(lb.Rearrangement(found.pattern)(positions), expected)

@@ -31,6 +31,7 @@ from layoutbridge.operations.catalog import op as catalog_op
 
 _TO_FIRST = Rearrangement("H W C -> C H W")
 _TO_LAST = Rearrangement("C H W -> H W C")
+_IMAGE = ("C", "H", "W")
 _FEWEST_NATIVE_CHANNELS = 32  # with fewer, the native ops' loops over short runs lose to one transpose
 
 View = tuple[int | Size, ...]  # lengths that are known, and those that the tensor's shape gives
@@ -128,7 +129,12 @@ def in_layout(op: Rearrangement, data_format: str) -> Rearrangement:
 
 
 def has_data_format(op: Rearrangement) -> bool:
-    """Whether `op` maps images to images, so that channels may come first or last; layout changes do not."""
+    """Whether `op` maps images to images, so that channels may come first or last; layout changes do not.
+
+    A named one says so by its axes, for those of `patch_merging` are H, W, C; a pattern may call them anything.
+    """
+    if op.name is not None and op.axes != _IMAGE:
+        return False
     return op.rank == 3 and len(op.result_shape) == 3 and op not in (_TO_FIRST, _TO_LAST)
 
 
