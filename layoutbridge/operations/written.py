@@ -21,7 +21,7 @@ def written_number(text: str, what: str) -> int:
     """
     if not _NUMBER.fullmatch(text):
         raise ParameterError(f"{what} must be a whole number, not '{text[:80]}'")
-    number = int(text) if len(text) < 64 else LARGEST + 1
+    number = int(text.strip()) if len(text) < 64 else LARGEST + 1  # int alone strips fewer kinds of white space
     if not 1 <= number <= LARGEST:
         raise ParameterError(f"{what} must be between 1 and 2^63 - 1, not {text[:80]}")
     return number
