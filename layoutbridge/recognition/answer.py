@@ -34,7 +34,8 @@ class Identification:
     """What a target does at one shape.
 
     `names` are all catalogue names that fit, empty where none does; `matches` the same with each name's
-    parameters, `parameters` the parameters together; `wrapping` is what is done around them. `pattern` writes the whole
+    parameters, `parameters` the parameters together; `wrapping` is what is done around them, and `also` are those
+    names that fit with nothing around them where `matches` do not. `pattern` writes the whole
     map down, as the first match has it, else from its digits; None where there are no digits. `layout` is NHWC where
     the names fit the tensor read as channels last. `table` is the int64 gather table, with -1 where zeros are filled
     in; None where values are changed. `second_shape` is the other shape that a callable was tried at.
@@ -51,17 +52,18 @@ class Identification:
     wrapping: Wrapping = PLAIN
     second_shape: tuple[int, ...] | None = None
     digits: Digits | None = field(default=None, repr=False, compare=False)
+    also: tuple[Match, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The catalogue names that fit, each once, in the catalogue's order."""
-        return tuple(dict.fromkeys(match.name for match in self.matches))
+        """The catalogue names that fit, each once, the best-known first."""
+        return tuple(dict.fromkeys(match.name for match in (*self.matches, *self.also)))
 
     @property
     def parameters(self) -> Mapping[str, ParameterValue]:
         """Stride, groups and the like of the names: of each parameter the first value that fits."""
         values: dict[str, ParameterValue] = {}
-        for match in self.matches:
+        for match in (*self.matches, *self.also):
             for name, value in match.parameters.items():
                 values.setdefault(name, value)
         return values
@@ -79,6 +81,8 @@ class Identification:
             second = f" and {list(self.second_shape)}" if self.second_shape else ""
             named = ", ".join(str(match) for match in self.matches)
             lines.append(f"at shape {list(self.in_shape)}{second}{around}: {named}")
+            if self.also:
+                lines.append(f"with nothing around it: {', '.join(map(str, self.also))}")
             lines += _undecided(self.matches)
             lines += _what_it_is_not(self.matches[0])
         elif self.is_permutation:

@@ -20,12 +20,13 @@ from layoutbridge.errors import ParameterError, ShapeError, shown
 from layoutbridge.recognition.answer import Identification, Kind
 from layoutbridge.recognition.beyond_digits import in_another_order, padded
 from layoutbridge.recognition.codes import codes_for
+from layoutbridge.recognition.naming import Match
 from layoutbridge.recognition.recover import Behaviour, Recovered, recover
 from layoutbridge.recognition.second_look import confirmed, refuse_fickle
 from layoutbridge.recognition.structure import Seen, pattern_of
 from layoutbridge.recognition.targets.calling import as_array_function
 from layoutbridge.recognition.targets.loading import load_target
-from layoutbridge.recognition.wrapping import PLAIN, Wrapping, named, named_by_table
+from layoutbridge.recognition.wrapping import Wrapping, named, named_by_table
 
 _SHOWN = 4
 _MOST_AXES = 64  # what NumPy has
@@ -48,7 +49,7 @@ def identify(
     ...     n, c, h, w = x.shape
     ...     return x.reshape(n, c, h // 2, 2, w // 2, 2).transpose(0, 1, 3, 5, 2, 4).reshape(n, c * 4, h // 2, w // 2)
     >>> identify(port, (1, 64, 26, 26)).names
-    ('space_to_depth_crd', 'pixel_unshuffle')
+    ('pixel_unshuffle', 'space_to_depth_crd')
     """
     if isinstance(target, str | os.PathLike):
         target = load_target(target)
@@ -124,22 +125,22 @@ def _from_table(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[in
         return _no_permutation(table, shape, out_shape, found)
     reason = found.reason
     wrapped = named_by_table(flat, shape, out_shape) if found.digits is None else named(found.digits, shape, out_shape)
-    pattern = None
-    if wrapped is not None and wrapped.wrapping.is_channels_last:
-        reason = f"channels first it is {digits_sentence(wrapped.digits)}"
-    if found.digits is not None and wrapped is not None:
-        fitting, wrapping = wrapped.matches, wrapped.wrapping
-        pattern = fitting[0].op.pattern if fitting and wrapping == PLAIN else None
-        pattern = pattern or pattern_of(Seen(found.digits, shape, out_shape or (total,)))
-    elif wrapped is not None:
-        fitting, wrapping = wrapped.matches, wrapped.wrapping
-        pattern = fitting[0].op.pattern
+    also: tuple[Match, ...] = ()
+    pattern: str | None = None
+    if wrapped is not None:
+        fitting, wrapping, also = wrapped.matches, wrapped.wrapping, wrapped.also
+        if wrapping.is_channels_last:
+            reason = f"channels first it is {digits_sentence(wrapped.digits)}"
+        if fitting and not wrapping.is_view:
+            pattern = wrapping.pattern(fitting[0].op, len(shape))
+        elif found.digits is not None:
+            pattern = pattern_of(Seen(found.digits, shape, out_shape or (total,)))
     else:
         fitting, wrapping, pattern = in_another_order(flat, shape, out_shape)
         reason = reason if pattern is None else f"a permutation in two steps: {pattern}"
     layout: Literal["NCHW", "NHWC"] = "NHWC" if wrapping.is_channels_last else "NCHW"
     return Identification(
-        "permutation", shape, out_shape, fitting, pattern, layout, reason, flat, wrapping, digits=found.digits
+        "permutation", shape, out_shape, fitting, pattern, layout, reason, flat, wrapping, None, found.digits, also
     )
 
 

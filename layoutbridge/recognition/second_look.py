@@ -15,7 +15,7 @@ from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.naming import Match
 from layoutbridge.recognition.recover import Run, recover
 from layoutbridge.recognition.structure import Seen, another_shape, pattern_of
-from layoutbridge.recognition.wrapping import Wrapping
+from layoutbridge.recognition.wrapping import PLAIN, Wrapping
 
 ReadTable = Callable[[NDArray[Any], tuple[int, ...], tuple[int, ...] | None], Identification]
 _PRIMES = (2, 3, 5, 7, 11, 13)
@@ -57,7 +57,8 @@ def confirmed(
     if not second.is_permutation:
         return _another_there(first, shape, second.reason.removeprefix("no permutation: "), second.kind)
     if first.matches:
-        kept = tuple(match for match in first.matches if _holds(match, first.wrapping, second))
+        first = replace(first, also=tuple(match for match in first.also if _holds(match, PLAIN, second)))
+        kept = tuple(match for match in first.matches if _is_told_again(match, first, second))
         if kept:
             return replace(_narrowed(first, kept), second_shape=shape)
         if there := _of_the_same_names(first, second):
@@ -78,8 +79,11 @@ def confirmed(
 
 def _narrowed(first: Identification, kept: tuple[Match, ...]) -> Identification:
     """With these of its names alone, and the pattern of the first of them where it was that of one."""
-    written = first.matches[0].op.pattern
-    pattern = kept[0].op.pattern if first.pattern == written else first.pattern
+    if kept[0] == first.matches[0]:
+        return replace(first, matches=kept)
+    rank, around = len(first.in_shape), first.wrapping
+    written = around.pattern(first.matches[0].op, rank)
+    pattern = around.pattern(kept[0].op, rank) if first.pattern == written else first.pattern
     return replace(first, matches=kept, pattern=pattern)
 
 
@@ -94,7 +98,14 @@ def _another_there(first: Identification, shape: tuple[int, ...], what: str, kin
     here = ", ".join(map(str, first.matches)) or "a permutation"
     reason = f"at {list(first.in_shape)} it is {here}, and at {list(shape)} {what}"
     pattern = first.pattern if kind == "permutation" else None
-    return replace(first, kind=kind, matches=(), pattern=pattern, reason=reason, second_shape=shape)
+    return replace(first, kind=kind, matches=(), also=(), pattern=pattern, reason=reason, second_shape=shape)
+
+
+def _is_told_again(match: Match, first: Identification, second: Identification) -> bool:
+    """Whether the second look says the same; an axis in another order is seen in its words alone."""
+    if match in second.matches and first.wrapping == second.wrapping:
+        return True
+    return _holds(match, first.wrapping, second)
 
 
 def _holds(match: Match, wrapping: Wrapping, second: Identification) -> bool:

@@ -20,7 +20,8 @@ from layoutbridge.algebra.table import Digits, reading_of
 from layoutbridge.errors import LayoutBridgeError
 
 _AXES = {1: "k", 2: "k d", 3: "c h w", 4: "n c h w", 5: "n c d h w"}
-_TOKENS = "n l c"  # three axes of which the first stays where it is
+_CHANNELS_LAST = "n h w c"
+_TOKENS, _PLANES = "n l c", "n h w"  # three axes of which the first stays where it is
 _PRIMES = (2, 3, 5, 7, 11, 13)
 _INNER = "pqrstuvabefgijmoxyz"  # digits that share an axis with another
 _CUTS = ((True, True), (True, False), (False, True), (False, False))
@@ -184,8 +185,12 @@ class _Text:
         return alone and all(i[0] == o[0] for i, o in zip(self.in_shapes, self.out_shapes, strict=True))
 
     def _axis_names(self) -> list[str]:
+        """Usual names: of a picture, channels last where two axes are cut and the one behind them is not."""
+        cut = [sum(piece.in_axis == axis for piece in self.written) > 1 for axis in range(self.rank)]
+        if self.rank == 4 and cut[1:] == [True, True, False]:
+            return _CHANNELS_LAST.split()
         if self.rank == 3 and self._stays_in_front():
-            return _TOKENS.split()
+            return (_PLANES if cut[1:] == [True, True] else _TOKENS).split()
         return _AXES[self.rank].split() if self.rank in _AXES else [f"x{axis}" for axis in range(self.rank)]
 
     def size(self, k: int) -> Size | None:

@@ -5,8 +5,9 @@ What stands around a name is a `Wrapping`. Each of a few is taken off the digits
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.chains import reduce_chain
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.factorization import factorize
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import Digits, digits_of, step_of
 from layoutbridge.recognition.naming import Match, late_matches, matches, usual_matches
@@ -24,7 +25,10 @@ from layoutbridge.recognition.naming import Match, late_matches, matches, usual_
 Order = tuple[int, ...]
 _NO_AXES = Domain(0)
 _MOST_AXES = 6
+_PLAIN_PATTERN = re.compile(r"([^|,>]*) -> ([^|,>]*)(, .*|)")
+_IN_FRONT = ("n", "b", "t", "m", *(f"x{k}" for k in range(_MOST_AXES)))
 _HOW_MANY = {"spatial", "axes"}  # parameters that only say on how many axes a transpose works
+_GROUP = re.compile(r"\([^)]*\)|[^\s\[]+(?:\[[^\]]*\])?")  # what a plain pattern has for one axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Wrapping:
         """Whether it is the operation on a tensor whose channels come last, before and after."""
         return bool(self.before and self.after) and self.before == _inverse(self.after)
 
+    @property
+    def takes_first_axis(self) -> bool:
+        """Whether the first axis is turned, too: then it is no batch axis."""
+        return bool(self.before and self.before[0]) or bool(self.after and self.after[0])
+
     def apply(self, operation: Rearrangement, x: NDArray[Any]) -> NDArray[Any]:
         """What the wrapped operation makes of `x`, but for a view of the result."""
         y = x.transpose(self.before) if self.before else x
@@ -54,6 +63,27 @@ class Wrapping:
         z = z.reshape(*front, *z.shape[1:]) if self.leading else z
         return z.transpose(self.after) if self.after else z
 
+    def pattern(self, operation: Rearrangement, rank: int) -> str:
+        """The wrapped operation on `rank` axes as a pattern: its own with the axes of each side in another order.
+
+        >>> from layoutbridge.operations.catalog import op
+        >>> Wrapping("", (0, 3, 1, 2), (0, 2, 3, 1)).pattern(op("pixel_shuffle"), 4)
+        'h w (c p:s q:s) -> (h p) (w q) c, s=2'
+        """
+        if not self.before and not self.after and not self.leading:
+            return operation.pattern
+        plain = _PLAIN_PATTERN.fullmatch(operation.pattern)
+        if plain is None:
+            return _composed(self, operation, rank).pattern
+        used = set(re.findall(r"\w+", operation.pattern))
+        front = [name for name in _IN_FRONT if name not in used][: rank - operation.rank]
+        taken, given = ([*front, *_GROUP.findall(side)] for side in plain.groups()[:2])
+        taken = [taken[place] for place in _inverse(self.before)] if self.before else taken
+        given = [given[axis] for axis in self.after] if self.after else given
+        if len(front) == 1 and taken[0] == given[0] == front[0]:  # which needs no name
+            del taken[0], given[0]
+        return f"{' '.join(taken)} -> {' '.join(given)}{plain[3]}"
+
     def input_shape(self, item: tuple[int, ...], rank: int) -> tuple[int, ...]:
         """A shape of `rank` axes for which the operation takes `item`, with 2 or 3 in each axis before that."""
         missing = rank - len(item)
@@ -61,16 +91,37 @@ class Wrapping:
         return tuple(shape[axis] for axis in _inverse(self.before)) if self.before else shape
 
 
+def _composed(wrapping: Wrapping, operation: Rearrangement, rank: int) -> Rearrangement:
+    """The wrapped operation on `rank` axes as one rearrangement, the batch axis or axes being named."""
+    while operation.rank < rank:
+        operation = with_batch_axis(operation, operation.rank + 1)
+    if wrapping.before:
+        names = [operation.axes[place] for place in _inverse(wrapping.before)]
+        operation = _transpose(names, wrapping.before).then(operation)
+    if wrapping.after:
+        operation = operation.then(_transpose([f"x{axis}" for axis in range(len(wrapping.after))], wrapping.after))
+    return operation
+
+
+def _transpose(names: Sequence[str], order: Order) -> Rearrangement:
+    return Rearrangement(f"{' '.join(names)} -> {' '.join(names[axis] for axis in order)}")
+
+
 PLAIN = Wrapping()
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """Names, what is done around them, and the digits of what is inside."""
+    """Names, what is done around them, the digits of what is inside, and names that fit with nothing around them."""
 
     matches: tuple[Match, ...]
     wrapping: Wrapping
     digits: Digits
+    also: tuple[Match, ...] = ()
+
+
+LookUp = Callable[[Digits, tuple[int, ...], tuple[int, ...] | None], tuple[Match, ...]]
+Bare = tuple[Wrapping, Digits, tuple[int, ...], tuple[int, ...]]  # what is inside of a wrapping
 
 
 def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Wrapped:
@@ -82,29 +133,38 @@ def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] 
     >>> bound = Rearrangement("h w (c p:2 q:2) -> (h p) (w q) c").bind((1, 4, 6, 12))
     >>> found = named(bound.digits, bound.in_shape, bound.out_shape)
     >>> found.matches[0].name, found.wrapping.words
-    ('depth_to_space_crd', 'the tensor read as channels last')
+    ('pixel_shuffle', 'the tensor read as channels last')
     """
     found = matches(digits, in_shape, out_shape)
     if found or out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
         return Wrapped(found, PLAIN, digits)
     inside = [(each, _unwrapped(digits, in_shape, out_shape, each)) for each in _wrappings(in_shape, out_shape)]
-    for look_up in (usual_matches, matches):
-        for wrapping, bare in inside:
-            if bare is not None and (found := _turned(look_up(*bare), wrapping)):
-                return Wrapped(found, wrapping, bare[0])
-    if found := late_matches(digits, in_shape, out_shape):
-        return Wrapped(found, PLAIN, digits)
+    bare = [(wrapping, *each) for wrapping, each in inside if each is not None]
+    one_picture = len(in_shape) == 3 and in_shape[0] == out_shape[0] == 1  # two axes behind a batch of one, likelier
+    likely = [each for each in bare if not (one_picture and each[0].takes_first_axis)]
     view = Wrapping(f"the result seen as {list(out_shape)}", is_view=True)
-    if len(digits) > 1:
-        found = usual_matches(digits, in_shape, None)
-    else:
+    late = late_matches(digits, in_shape, out_shape)
+    if wrapped := _first_wrapped((usual_matches, matches), likely):
+        return replace(wrapped, also=late)
+    if late:
+        return Wrapped(late, PLAIN, digits)
+    if len(digits) < 2:
         found = tuple(match for match in late_matches(digits, in_shape, None) if match.op.is_identity)
-    if found:
-        return Wrapped(found, view, digits)
-    for wrapping, bare in inside:
-        if bare is not None and (found := _turned(late_matches(*bare), wrapping)):
-            return Wrapped(found, wrapping, bare[0])
-    return Wrapped((), PLAIN, digits)
+        return Wrapped(found, view if found else PLAIN, digits)
+    wrapped = _first_wrapped((late_matches,), likely) or _first_wrapped((usual_matches, matches, late_matches), bare)
+    if wrapped:
+        return wrapped
+    found = usual_matches(digits, in_shape, None)
+    return Wrapped(found, view if found else PLAIN, digits)
+
+
+def _first_wrapped(look_ups: Sequence[LookUp], bare: Sequence[Bare]) -> Wrapped | None:
+    """The names of the first that has some, each look-up being tried with every wrapping before the next."""
+    for look_up in look_ups:
+        for wrapping, digits, in_shape, out_shape in bare:
+            if found := _turned(look_up(digits, in_shape, out_shape), wrapping, in_shape):
+                return Wrapped(found, wrapping, digits)
+    return None
 
 
 def named_by_table(
@@ -124,13 +184,18 @@ def named_by_table(
         if wrapping.after:
             result = result.transpose(_inverse(wrapping.after))
         digits = factorize(result).digits
-        if digits is not None and (found := _turned(matches(digits, shape, result.shape), wrapping)):
+        if digits is not None and (found := _turned(matches(digits, shape, result.shape), wrapping, shape)):
             return Wrapped(found, wrapping, digits)
     return None
 
 
-def _turned(found: tuple[Match, ...], wrapping: Wrapping) -> tuple[Match, ...]:
-    """Those that are worth telling with axes turned around them."""
+def _turned(found: tuple[Match, ...], wrapping: Wrapping, shape: tuple[int, ...]) -> tuple[Match, ...]:
+    """Those that are worth telling with axes turned around them, where the operation is done on `shape`.
+
+    An axis that is turned is no batch axis.
+    """
+    if wrapping.takes_first_axis:
+        found = tuple(match for match in found if match.op.rank == len(shape))
     return found if wrapping.leading else tuple(match for match in found if set(match.parameters) - _HOW_MANY)
 
 

@@ -165,7 +165,7 @@ def test_where_it_differs(target, shape, expected, parameters, told):
             (4, 4, 8),
             "space_to_depth",
             "input [2, 2, 2]: the result's element [1, 0, 0] comes from input [0, 0, 1] "
-            "in space_to_depth_crd (stride 2), which it is, in space_to_depth (stride 2) from [1, 0, 0]",
+            "in pixel_unshuffle (stride 2), which it is, in space_to_depth (stride 2) from [1, 0, 0]",
         ),
         (np.roll(np.arange(128), 1), (4, 4, 8), "space_to_depth", "input [4, 4, 8]: the result's element [0, 0, 0]"),
         (np.arange(64), (4, 4, 8), "space_to_depth", "no permutation: its result has 64 elements"),

@@ -28,7 +28,7 @@ def test_every_entry_is_named_with_its_parameters(name, stride):
     assert name in found.names
     assert {**found.parameters, **parameters} == dict(found.parameters)
     assert all(lb.op(other, **match.parameters) == operation for match in found.matches for other in [match.name])
-    assert lb.identify(operation.table(shape), shape).names[:1] <= found.names
+    assert name in lb.identify(operation.table(shape), shape).names
     assert lb.identify(operation, shape).names == found.names
 
 
