@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from layoutbridge.algebra.read_factorization import candidate_read_digits
-from layoutbridge.algebra.readings import REVERSED, Reading
+from layoutbridge.algebra.readings import REVERSED, Reading, is_order, values_read
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
-from layoutbridge.algebra.table import Digits, gather_table, reading_of, step_of
+from layoutbridge.algebra.table import Digits, gather_table, read_position, reading_of, step_of
 from layoutbridge.errors import UnusableInputError
 
 Problem = Literal["out of range", "repeats", "not mixed-radix"]
 _SHOWN = 8
 _CHUNK = 1 << 16
+_LONGEST_ROW = 1 << 12  # entries of a part of the table that is computed once
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,33 @@ def _even_run(values: NDArray[Any], stride: int) -> int:
 
 
 def _agrees(flat: NDArray[Any], digits: Digits) -> bool:
-    expected = gather_table(digits)
-    return all(
-        np.array_equal(flat[start : start + _CHUNK], expected[start : start + _CHUNK])
-        for start in range(0, flat.size, _CHUNK)
-    )
+    """Whether the table has these digits: every row the innermost ones, and the heads of the rows the others."""
+    end = len(digits)
+    while end:
+        start = end - 1
+        while start and prod(digit[0] for digit in digits[start - 1 : end]) <= _LONGEST_ROW:
+            start -= 1
+        rows = flat.reshape(-1, prod(digit[0] for digit in digits[start:end]))
+        heads = rows[:, 0].astype(np.int64) - read_position(digits[start:end], 0)
+        together = max(1, _CHUNK // rows.shape[1])
+        for column in range(0, rows.shape[1], _CHUNK):
+            inner = _sums_between(digits[start:end], column, min(column + _CHUNK, rows.shape[1]))
+            for row in range(0, len(rows), together):
+                part = rows[row : row + together, column : column + _CHUNK]
+                if not np.array_equal(part, heads[row : row + together, None] + inner):
+                    return False
+        flat, end = heads, start
+    return bool(flat[0] == 0)
+
+
+def _sums_between(digits: Digits, start: int, stop: int) -> NDArray[np.int64]:
+    """The entries `start` to `stop` of the table with these digits."""
+    if len(digits) > 1:
+        return gather_table(digits)[start:stop]
+    size, stride, reading = digits[0][0], digits[0][1], reading_of(digits[0])
+    if is_order(reading):
+        return values_read(reading, size)[start:stop] * stride
+    return (size - 1 - np.arange(start, stop) if reading else np.arange(start, stop)) * stride
 
 
 def digits_sentence(digits: Digits) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_CHUNK = 1 << 15  # positions that are worked on at a time: they stay in the processor's second cache
 _BITS = 31
 _MASK = np.uint32(2**_BITS - 1)
 _LEAST: Mapping[int, Any] = {4: np.uint32(0x20000000), 8: np.uint64(0x3C00 << 48)}  # a magnitude's bits, by width
@@ -31,21 +32,47 @@ class Code:
 
     def values(self, count: int) -> NDArray[Any]:
         """The values of the positions from 0 up."""
-        numbers = np.arange(count, dtype=np.uint32)
-        numbers *= np.uint32(self.multiplier)
-        numbers += np.uint32(self.offset)
-        numbers &= _MASK
-        return self._written(numbers)
+        values = np.empty(count, self.dtype)
+        for start in range(0, count, _CHUNK):
+            numbers = np.arange(start, min(start + _CHUNK, count), dtype=np.uint32)
+            numbers *= np.uint32(self.multiplier)
+            numbers += np.uint32(self.offset)
+            numbers &= _MASK
+            values[start : start + _CHUNK] = self._written(numbers)
+        return values
 
-    def positions(self, values: NDArray[Any], count: int) -> NDArray[np.uint32] | None:
-        """The positions of values in any order; None where one is the value of none of `count` positions."""
-        numbers = self._read(np.ascontiguousarray(values).reshape(-1))
+    def positions(self, values: NDArray[Any], count: int) -> NDArray[np.int64] | None:
+        """The positions of values in any order, flat; None where one is the value of none of `count` positions."""
+        if values.dtype != self.dtype:
+            return None
+        flat = np.ascontiguousarray(values).reshape(-1)
+        found = np.empty(flat.size, np.int64)
+        for start in range(0, flat.size, _CHUNK):
+            part = self._positions(flat[start : start + _CHUNK], count)
+            if part is None:
+                return None
+            found[start : start + _CHUNK] = part
+        return found
+
+    def agrees(self, values: NDArray[Any], count: int, table: NDArray[np.int64]) -> bool:
+        """Whether these values stand for the positions in `table`, which has as many entries."""
+        if values.dtype != self.dtype or values.size != table.size:
+            return False
+        flat, wanted = np.ascontiguousarray(values).reshape(-1), table.reshape(-1)
+        for start in range(0, flat.size, _CHUNK):
+            part = self._positions(flat[start : start + _CHUNK], count)
+            if part is None or not np.array_equal(part, wanted[start : start + _CHUNK]):
+                return False
+        return True
+
+    def _positions(self, values: NDArray[Any], count: int) -> NDArray[np.uint32] | None:
+        numbers = self._read(values)
         if numbers is None:
             return None
         numbers -= np.uint32(self.offset)
         numbers *= np.uint32(pow(self.multiplier, -1, 2**_BITS))
         numbers &= _MASK
-        return None if numbers.size and int(numbers.max()) >= count else numbers
+        return None if int(numbers.max()) >= count else numbers
 
     def _written(self, numbers: NDArray[np.uint32]) -> NDArray[Any]:
         width = _WIDTH[self.dtype.itemsize]
@@ -65,8 +92,6 @@ class Code:
 
     def _read(self, values: NDArray[Any]) -> NDArray[np.uint32] | None:
         """The numbers behind the values, as a new array; None where one has bits that no number gives it."""
-        if values.dtype != self.dtype:
-            return None
         bits = values.view(_WIDTH[self.dtype.itemsize])
         if self.dtype.itemsize == 8:
             if self.dtype.kind == "f":

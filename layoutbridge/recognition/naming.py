@@ -12,7 +12,7 @@ from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog, op, revision
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form
-from layoutbridge.recognition.parameters import fitting_parameters, rank_of
+from layoutbridge.recognition.parameters import fitting_parameters, ranks_of
 from layoutbridge.recognition.structure import sizes_within
 
 _MOST_FREE = 3  # numbers of a form that are looked for where the result's shape is not known
@@ -45,9 +45,10 @@ def matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...
     >>> [str(match) for match in matches(((2, 1), (3, 2)), (6, 1, 1), (6, 1, 1))]
     ['channel_shuffle (groups 3)']
     """
-    return usual_matches(digits, in_shape, out_shape) or _maps_at(revision(), in_shape, out_shape, False, None).get(
-        digits, ()
-    )
+    if found := usual_matches(digits, in_shape, out_shape):
+        return found
+    sizes = sizes_within(digits, in_shape, out_shape)
+    return _maps_at(revision(), in_shape, out_shape, True, False, sizes).get(digits, ())
 
 
 def candidates(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Match]:
@@ -60,7 +61,7 @@ def candidates(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterato
 
 def usual_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
     """The same, of the entries' usual forms alone."""
-    return _maps_at(revision(), in_shape, out_shape, True, None).get(digits, ())
+    return _maps_at(revision(), in_shape, out_shape, True, True, None).get(digits, ())
 
 
 def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
@@ -69,21 +70,27 @@ def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int
     The numbers are those that the digits have, for most of these operations have several.
     """
     sizes = sizes_within(digits, in_shape, out_shape)
-    each = (_maps_at(revision(), in_shape, out_shape, usual, sizes).get(digits, ()) for usual in (True, False))
+    each = (_maps_at(revision(), in_shape, out_shape, False, usual, sizes).get(digits, ()) for usual in (True, False))
     return next(filter(None, each), ())
 
 
 @lru_cache(maxsize=1024)
 def _maps_at(
-    _: int, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, usual: bool, sizes: frozenset[int] | None
+    _: int,
+    in_shape: tuple[int, ...],
+    out_shape: tuple[int, ...] | None,
+    native: bool,
+    usual: bool,
+    sizes: frozenset[int] | None,
 ) -> Mapping[Digits, tuple[Match, ...]]:
-    """The names by the digits that they have between these shapes, of the usual forms or of the others.
+    """The names by the digits that they have between these shapes: of one kind of family, usual forms or the others.
 
-    Where `sizes` says what their numbers may be, they are those of the other families. The first argument is the
-    catalogue's revision: what is remembered of another one is not asked for again.
+    `sizes` says what their numbers may be, where that is known. The first argument is the catalogue's revision: what is
+    remembered of another one is not asked for again.
     """
     found: dict[Digits, tuple[Match, ...]] = {}
-    for entry, form in _forms_that_take(revision(), len(in_shape), usual, sizes is None):
+    given = None if out_shape is None else len(out_shape)
+    for entry, form in _forms_that_take(revision(), len(in_shape), given, native, usual):
         if sizes is not None and out_shape is None and len(form.numbers) > _MOST_FREE:
             continue
         for parameters in fitting_parameters(form, in_shape, out_shape, sizes):
@@ -94,16 +101,26 @@ def _maps_at(
     return found
 
 
-@lru_cache(maxsize=64)
-def _forms_that_take(_: int, rank: int, usual: bool, native: bool) -> tuple[tuple[CatalogEntry, Form], ...]:
-    """The forms, usual or not, of the families with native ops or of the others, that take arrays of so many axes."""
+@lru_cache(maxsize=256)
+def _forms_that_take(
+    _: int, taken: int, given: int | None, native: bool, usual: bool
+) -> tuple[tuple[CatalogEntry, Form], ...]:
+    """The forms, usual or not, of the families with native ops or of the others, between arrays of so many axes."""
     return tuple(
         (entry, form)
         for entry in catalog().values()
         if entry.is_native == native
         for form in entry.forms
-        if (form in entry.usual_forms) == usual and rank_of(form) in (None, rank, rank - entry.has_batch)
+        if (form in entry.usual_forms) == usual and _is_between(ranks_of(form), taken, given, entry.has_batch)
     )
+
+
+def _is_between(ranks: tuple[int, int] | None, taken: int, given: int | None, has_batch: bool) -> bool:
+    """Whether an operation of these ranks, if they are known, may be done between arrays of so many axes."""
+    if ranks is None:
+        return True
+    extra = taken - ranks[0]
+    return extra in (0, int(has_batch)) and given in (None, ranks[1] + extra)
 
 
 def names_at(parameter: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -27,18 +27,14 @@ class Condition:
     """A size that must be whole, or the length that `axis` must have.
 
     It is `coefficient` times powers of axes and of numbers; `parameters` holds an exponent for each number of the form,
-    in order. The result's axes count after the input's.
+    in order, and `last` is the last of them that it depends on, -1 for none. The result's axes count after the input's.
     """
 
     coefficient: Fraction
     axes: tuple[tuple[int, int], ...]
     parameters: tuple[int, ...]
+    last: int
     axis: int | None = None
-
-    @property
-    def last(self) -> int:
-        """The last parameter that it depends on, -1 for none."""
-        return max((k for k, exponent in enumerate(self.parameters) if exponent), default=-1)
 
     def holds(self, lengths: Sequence[int], values: Sequence[int]) -> bool:
         """Whether it does for these lengths of the axes and values of the numbers, as far as it depends on them."""
@@ -93,15 +89,15 @@ def fitting_parameters(
             yield form.values(numbers)
 
 
-def rank_of(form: Form) -> int | None:
-    """How many axes an item has that this form takes; None where it cannot be read with primes for its numbers.
+def ranks_of(form: Form) -> tuple[int, int] | None:
+    """How many axes an item has that this form takes, and the result; None where it cannot be read with primes.
 
     >>> from layoutbridge.operations.catalog import entry
-    >>> rank_of(entry("pixel_shuffle").forms[0]), rank_of(entry("oihw_to_hwio").forms[0])
-    (3, 4)
+    >>> ranks_of(entry("pixel_shuffle").forms[0]), ranks_of(entry("patchify").forms[0])
+    ((3, 3), (3, 2))
     """
     conditions = _conditions_of(form)
-    return None if conditions is None else conditions.rank
+    return None if conditions is None else (conditions.rank, conditions.results)
 
 
 @lru_cache(maxsize=4096)
@@ -212,7 +208,8 @@ def _condition(size: Size, primes: Mapping[str, int], sides: frozenset[str], axi
         exponents.append(exponent)
     multiples = sum(exponent for name, exponent in zip(primes, exponents, strict=True) if name in sides)
     own = (e if name in sides else e - multiples for name, e in zip(primes, exponents, strict=True))
-    return Condition(coefficient, size.powers, tuple(own), axis)
+    powers = tuple(own)
+    return Condition(coefficient, size.powers, powers, max((k for k, e in enumerate(powers) if e), default=-1), axis)
 
 
 @lru_cache(maxsize=64)

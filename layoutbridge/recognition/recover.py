@@ -98,16 +98,17 @@ def _recovered_at_once(run: Run, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     total = prod(shape)
     if total > _MOST_CODES:
         return None
-    table: NDArray[np.uint32] | None = None
+    table: NDArray[np.int64] | None = None
     for code in codes_for(dtype):
         result = np.asarray(run(code.values(total).reshape(shape)))
-        found = code.positions(result, total)
-        if found is None or (table is not None and not (table.shape == found.shape and np.array_equal(table, found))):
+        if table is None:
+            found = code.positions(result, total)
+            if found is None:
+                return None
+            table = found.reshape(result.shape)
+        elif result.shape != table.shape or not code.agrees(result, total, table):
             return None
-        if table is not None:
-            return Recovered("moves elements", shape, result.shape, found.astype(np.int64))
-        table = found
-    return None
+    return None if table is None else Recovered("moves elements", shape, table.shape, table.reshape(-1))
 
 
 def _checked(

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.factorization import factorize
+from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.naming import Match
@@ -53,27 +55,32 @@ def confirmed(
         return replace(first, reason=f"{first.reason}; seen at this shape alone, for at {list(shape)} {error}")
     if found.table is None or found.behaviour != "moves elements":
         return _another_there(first, shape, f"it {found.behaviour} ({found.detail})", "drops or repeats")
+    if not first.matches and (seen := factorize(found.table)).is_permutation:  # what names it has there tells nothing
+        return _with_both(first, shape, seen.digits, found.out_shape)
     second = read_table(found.table, shape, found.out_shape)
     if not second.is_permutation:
         return _another_there(first, shape, second.reason.removeprefix("no permutation: "), second.kind)
-    if first.matches:
-        first = replace(first, also=tuple(match for match in first.also if _holds(match, PLAIN, second)))
-        kept = tuple(match for match in first.matches if _is_told_again(match, first, second))
-        if kept:
-            return replace(_narrowed(first, kept), second_shape=shape)
-        if there := _of_the_same_names(first, second):
-            kept = tuple(match for match in first.matches if match.name in {other.name for other in there})
-            told = ", ".join(map(str, there))
-            reason = f"{first.reason}; its parameters follow the shape: at {list(shape)} it is {told}"
-            return replace(_narrowed(first, kept), reason=reason)
-        told = ", ".join(map(str, second.matches)) or f"'{second.pattern}'"
-        return _another_there(first, shape, f"it is {told}", "permutation")
-    if first.digits is None or second.digits is None:
+    first = replace(first, also=tuple(match for match in first.also if _holds(match, PLAIN, second)))
+    kept = tuple(match for match in first.matches if _is_told_again(match, first, second))
+    if kept:
+        return replace(_narrowed(first, kept), second_shape=shape)
+    if there := _of_the_same_names(first, second):
+        kept = tuple(match for match in first.matches if match.name in {other.name for other in there})
+        told = ", ".join(map(str, there))
+        reason = f"{first.reason}; its parameters follow the shape: at {list(shape)} it is {told}"
+        return replace(_narrowed(first, kept), reason=reason)
+    told = ", ".join(map(str, second.matches)) or f"'{second.pattern}'"
+    return _another_there(first, shape, f"it is {told}", "permutation")
+
+
+def _with_both(
+    first: Identification, shape: tuple[int, ...], digits: Digits | None, out_shape: tuple[int, ...]
+) -> Identification:
+    """`first`, which has no name, with the pattern that both shapes show."""
+    if first.digits is None or digits is None:
         return first
-    pattern = pattern_of(
-        Seen(first.digits, first.in_shape, first.out_shape or (prod(first.in_shape),)),
-        Seen(second.digits, shape, found.out_shape),
-    )
+    here = Seen(first.digits, first.in_shape, first.out_shape or (prod(first.in_shape),))
+    pattern = pattern_of(here, Seen(digits, shape, out_shape))
     return first if pattern is None else replace(first, pattern=pattern, second_shape=shape)
 
 

@@ -7,16 +7,17 @@ axes; seen at one, it is a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 from math import prod
 
 from layoutbridge.algebra.readings import Reading, is_order, written_reading
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
-from layoutbridge.algebra.table import Digits, reading_of
+from layoutbridge.algebra.table import Digit, Digits, reading_of
 from layoutbridge.errors import LayoutBridgeError
 
 _AXES = {1: "k", 2: "k d", 3: "c h w", 4: "n c h w", 5: "n c d h w"}
@@ -47,6 +48,7 @@ class _Piece:
     out_axis: int
 
 
+@lru_cache(maxsize=256)
 def pattern_of(first: Seen, second: Seen | None = None, *, drop_batch: bool = True) -> str | None:
     """The map as a pattern that holds at both shapes; where there is one shape, for that alone.
 
@@ -71,6 +73,7 @@ def pattern_of(first: Seen, second: Seen | None = None, *, drop_batch: bool = Tr
     return None
 
 
+@lru_cache(maxsize=1024)
 def sizes_within(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> frozenset[int]:
     """What the parameters of an operation with these digits may be: products of neighbouring digits, cut at the axes.
 
@@ -124,6 +127,36 @@ def _form(pieces: Sequence[_Piece]) -> tuple[object, ...]:
     return tuple((ranks.index(k), each.reading, each.in_axis, each.out_axis) for k, each in enumerate(pieces))
 
 
+def turned(seen: Seen, before: Sequence[int], after: Sequence[int]) -> Digits | None:
+    """The digits of what is done between two transposes; None where it has none.
+
+    The input's axes were taken in the order `before`, and the result's were given in the order `after`; empty where
+    they stay.
+
+    >>> turned(Seen(((2, 3), (3, 1)), (2, 3), (2, 3)), (1, 0), ())
+    ((2, 1), (3, 2))
+    """
+    pieces = _cut(seen, bool(before), bool(after))
+    if pieces is None:
+        return None
+    if after:
+        pieces = [piece for axis in range(len(after)) for piece in pieces if piece.out_axis == after.index(axis)]
+    starts, inside = _starts(seen.in_shape), _starts(tuple(seen.in_shape[axis] for axis in before))
+    digits: list[Digit] = []
+    for piece in pieces:
+        stride = piece.stride
+        if before:
+            stride = stride // starts[piece.in_axis] * inside[before.index(piece.in_axis)]
+        last = digits[-1] if digits else None
+        follows = last is not None and last[1] == stride * piece.size and reading_of(last) == piece.reading
+        if last is not None and follows and not is_order(piece.reading):
+            size = last[0] * piece.size
+            digits[-1] = (size, stride, piece.reading) if piece.reading else (size, stride)
+        elif piece.size > 1:
+            digits.append((piece.size, stride, piece.reading) if piece.reading else (piece.size, stride))
+    return tuple(digits)
+
+
 def _cut(seen: Seen, by_input: bool, by_result: bool) -> list[_Piece] | None:
     """The digits, cut at the axes; None where a cut is not exact."""
     pieces: list[_Piece] = []
@@ -132,27 +165,25 @@ def _cut(seen: Seen, by_input: bool, by_result: bool) -> list[_Piece] | None:
     for digit in seen.digits:
         size, stride, reading = digit[0], digit[1], reading_of(digit)
         out_stride //= size
-        cuts = set(_inside(starts_in, stride, size)) if by_input else set()
-        cuts |= set(_inside(starts_out, out_stride, size)) if by_result else set()
-        if cuts and is_order(reading):
-            return None
-        sizes, below = [], Fraction(1)
-        for cut in (*sorted(cuts), Fraction(size)):
-            if (cut / below).denominator != 1 or cut.denominator != 1:
+        ends = {size}  # of the parts that the digit is cut into, in its own values
+        for starts, own in ((starts_in if by_input else (), stride), (starts_out if by_result else (), out_stride)):
+            inside = [start for start in starts if own < start < own * size]
+            if any(start % own for start in inside):
                 return None
-            sizes.append(int(cut / below))
-            below = cut
-        inner = [(part, prod(sizes[:k])) for k, part in enumerate(sizes)]
-        for part, offset in reversed(inner):
+            ends.update(start // own for start in inside)
+        if len(ends) > 1 and is_order(reading):
+            return None
+        parts, below = [], 1
+        for end in sorted(ends):
+            if end % below:
+                return None
+            parts.append((end // below, below))
+            below = end
+        for part, offset in reversed(parts):
             place_in = _axis(starts_in, stride * offset) if by_input else -1
             place_out = _axis(starts_out, out_stride * offset) if by_result else -1
             pieces.append(_Piece(part, stride * offset, reading, place_in, place_out))
     return pieces
-
-
-def _inside(starts: Sequence[int], stride: int, size: int) -> Iterator[Fraction]:
-    """Where axes begin inside a digit, in its own values."""
-    return (Fraction(start, stride) for start in starts if stride < start < stride * size)
 
 
 def _starts(shape: tuple[int, ...]) -> list[int]:

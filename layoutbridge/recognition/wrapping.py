@@ -8,22 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.chains import reduce_chain
-from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.algebra.sizes import Domain, Size
-from layoutbridge.algebra.table import Digits, digits_of, step_of
+from layoutbridge.algebra.table import Digits
+from layoutbridge.operations.catalog import revision
 from layoutbridge.recognition.naming import Match, late_matches, matches, usual_matches
+from layoutbridge.recognition.structure import Seen, turned
 
 Order = tuple[int, ...]
-_NO_AXES = Domain(0)
 _MOST_AXES = 6
 _PLAIN_PATTERN = re.compile(r"([^|,>]*) -> ([^|,>]*)(, .*|)")
 _IN_FRONT = ("n", "b", "t", "m", *(f"x{k}" for k in range(_MOST_AXES)))
@@ -135,6 +134,12 @@ def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] 
     >>> found.matches[0].name, found.wrapping.words
     ('pixel_shuffle', 'the tensor read as channels last')
     """
+    return _named(revision(), digits, in_shape, out_shape)
+
+
+@lru_cache(maxsize=1024)
+def _named(_: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Wrapped:
+    """The same at a revision of the catalogue."""
     found = matches(digits, in_shape, out_shape)
     if found or out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
         return Wrapped(found, PLAIN, digits)
@@ -228,28 +233,18 @@ def _unwrapped(
     digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...], wrapping: Wrapping
 ) -> tuple[Digits, tuple[int, ...], tuple[int, ...]] | None:
     """The digits and shapes of what is inside; None where that has no digits."""
-    steps = [step_of(digits)]
+    found = turned(Seen(digits, in_shape, out_shape), wrapping.before, wrapping.after)
+    if found is None:
+        return None
     if wrapping.before:
         in_shape = tuple(in_shape[axis] for axis in wrapping.before)
-        steps.insert(0, DigitStep(_sizes(in_shape), _inverse(wrapping.before)))
     if wrapping.after:
-        back = _inverse(wrapping.after)
-        steps.append(DigitStep(_sizes(out_shape), back))
-        out_shape = tuple(out_shape[axis] for axis in back)
-    chain = reduce_chain(steps, _NO_AXES)
-    if len(chain) > 1:
-        return None
+        out_shape = tuple(out_shape[axis] for axis in _inverse(wrapping.after))
     if wrapping.leading:
         in_shape, out_shape = (
             (prod(shape[: wrapping.leading]), *shape[wrapping.leading :]) for shape in (in_shape, out_shape)
         )
-    total = prod(in_shape)
-    plain: Digits = ((total, 1),) if total > 1 else ()
-    return (digits_of(chain[0]) if chain else plain), in_shape, out_shape
-
-
-def _sizes(shape: tuple[int, ...]) -> tuple[Size, ...]:
-    return tuple(map(Size.constant, shape))
+    return found, in_shape, out_shape
 
 
 def _first_to_last(rank: int, batch: int) -> Order:
