@@ -19,13 +19,14 @@ import layoutbridge as lb
 
 einops = pytest.importorskip("einops")
 ROWS: list[tuple[str, float]] = []
-STRIDES = {name: (2, 3) if entry.parameters else (None,) for name, entry in lb.catalog().items()}
+NATIVE = {name: entry for name, entry in lb.catalog().items() if entry.is_native}
+STRIDES = {name: (2, 3) if entry.parameters else (None,) for name, entry in NATIVE.items()}
 CASES = [(name, stride) for name, strides in STRIDES.items() for stride in strides]
 SMALL = ((1, 144, 6, 6), (1, 144, 24, 24), (4, 144, 24, 24), (8, 144, 48, 48))
 
 
 def operation(name, stride):
-    return lb.op(name, **dict.fromkeys(lb.catalog()[name].parameters, stride))
+    return NATIVE[name].build_at(stride) if stride else lb.op(name)
 
 
 def in_turns(functions, seconds, block=8):
