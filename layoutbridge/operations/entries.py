@@ -21,14 +21,25 @@ from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter, form
 from layoutbridge.operations.patch_entries import PATCH_ENTRIES
 from layoutbridge.operations.picture_entries import PICTURE_ENTRIES
-from layoutbridge.operations.weight_entries import WEIGHT_ENTRIES
+from layoutbridge.operations.weight_entries import FLATTEN_ENTRIES, WEIGHT_ENTRIES
 
 
 def _form(pattern: str, **letters: str) -> tuple[Form, ...]:
     return (Form(pattern, MappingProxyType({name: (letter,) for name, letter in letters.items()})),)
 
 
+def _transposes(source: str, target: str) -> tuple[Form, ...]:
+    """A transpose of pictures, of rows and of volumes."""
+    axes = {2: "h w", 1: "w", 3: "d h w"}
+    return tuple(
+        form(f"{source.replace('h w', own)} -> {target.replace('h w', own)}", spatial=n) for n, own in axes.items()
+    )
+
+
 _STRIDE: Mapping[str, Parameter] = MappingProxyType({"stride": Parameter("stride", 2, "size of a block")})
+_SPATIAL: Mapping[str, Parameter] = MappingProxyType(
+    {"spatial": Parameter("spatial", 2, "how many axes there are beside the channels: 1, 2 or 3")}
+)
 _GROUPS: Mapping[str, Parameter] = MappingProxyType({"groups": Parameter("groups", 2, "how many groups")})
 
 
@@ -102,17 +113,19 @@ BUILTIN = (  # the best-known names first: where several fit, they are told in t
     ),
     CatalogEntry(
         "nchw_to_nhwc",
-        _form("c h w -> h w c"),
+        _transposes("c h w", "h w c"),
         "channels first to channels last",
         "ONNX Transpose, perm 0 2 3 1",
+        _SPATIAL,
         equals="the inverse of nhwc_to_nchw",
         family="layouts",
     ),
     CatalogEntry(
         "nhwc_to_nchw",
-        _form("h w c -> c h w"),
+        _transposes("h w c", "c h w"),
         "channels last to channels first",
         "ONNX Transpose, perm 0 3 1 2",
+        _SPATIAL,
         equals="the inverse of nchw_to_nhwc",
         family="layouts",
     ),
@@ -241,4 +254,5 @@ BUILTIN = (  # the best-known names first: where several fit, they are told in t
     *PATCH_ENTRIES,
     *WEIGHT_ENTRIES,
     *PICTURE_ENTRIES,
+    *FLATTEN_ENTRIES,
 )

@@ -97,15 +97,11 @@ class CatalogEntry:
 @lru_cache(maxsize=4096)  # identification tries an entry at every parameter that a shape admits
 def _built(entry: CatalogEntry, asked: tuple[tuple[str, ParameterValue], ...]) -> Rearrangement:
     form, values = _form_for(entry, dict(asked))
-    lengths = {
-        letter: number
-        for name, letters in form.letters.items()
-        for letter, number in zip(letters, _numbers(values[name]), strict=True)
-    }
+    numbers = [number for name in form.letters for number in _numbers(values[name])]
     usual = entry.forms[0].fixed
     shown_values = tuple((n, values[n]) for n in entry.parameters if n in values and _is_told(values[n], usual.get(n)))
     refusal = partial(entry.describe_refusal, _numbers(values["stride"])[0]) if entry.describe_refusal else None
-    return Rearrangement(form.pattern, **lengths).named(entry.name, shown_values, refusal)
+    return form.at(numbers).named(entry.name, shown_values, refusal)
 
 
 def _is_usual(form: Form, first: Form) -> bool:

@@ -8,7 +8,7 @@ of, and which other parameters it is the form for: `spatial=3`, say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -36,6 +36,10 @@ class Form:
     A parameter with several letters takes as many numbers, not all equal; one with a single letter takes a number.
     Where that number stands for `axes` axes, so many equal numbers are the same. Numbers are looked for from 2 up, for
     a block of one position moves nothing; of the letters in `from_one` from 1 up, such as the height of a grid.
+
+    Where a pattern is more than letters with numbers in their place, such as an order of heads, `write` gives it, and
+    `pattern` shows how it looks. Where numbers are no digits of the map, such as two sides of which it has the product
+    alone, `candidates` gives those to try, all numbers of one try together, by the digits' sizes.
     """
 
     pattern: str
@@ -43,6 +47,8 @@ class Form:
     fixed: Mapping[str, ParameterValue] = field(default_factory=lambda: NOTHING, hash=False)
     axes: int = 1
     from_one: frozenset[str] = frozenset()
+    write: Callable[[Sequence[int]], str] | None = None
+    candidates: Callable[[Iterable[int]], Iterable[tuple[int, ...]]] | None = None
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -51,6 +57,8 @@ class Form:
 
     def at(self, numbers: Sequence[int]) -> Rearrangement:
         """The rearrangement with these numbers for `self.numbers`."""
+        if self.write is not None:
+            return Rearrangement(self.write(numbers))
         return Rearrangement(self.pattern, **dict(zip(self.numbers, numbers, strict=True)))
 
     def values(self, numbers: Sequence[int]) -> dict[str, ParameterValue]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import permutations
+from math import isqrt
 from types import MappingProxyType
 
+import numpy as np
+
+from layoutbridge.errors import ParameterError
 from layoutbridge.operations.blocks import BLOCKS
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter, form
@@ -104,6 +109,20 @@ _SIDES = (
     Parameter("height", 7, "height of what is flattened"),
     Parameter("width", 7, "width of what is flattened"),
 )
+
+
+def _nearly_square(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Two sides for each product: the map shows nothing else, and most pictures are nearly as high as wide."""
+    for size in sorted(sizes):
+        height = next(side for side in range(isqrt(size), 0, -1) if size % side == 0)
+        yield height, size // height
+
+
+def _flattened(pattern: str) -> tuple[Form, ...]:
+    letters = MappingProxyType({side.name: (side.name,) for side in _SIDES})
+    return (Form(pattern, letters, candidates=_nearly_square),)
+
+
 _DENSE_ENTRIES = (
     CatalogEntry(
         "transpose",
@@ -113,9 +132,12 @@ _DENSE_ENTRIES = (
         equals="its own inverse",
         family=_DENSE,
     ),
+)
+
+FLATTEN_ENTRIES = (
     CatalogEntry(
         "dense_chw_to_hwc",
-        (form("k (c h:height w:width) -> k (h w c)", "height", "width"),),
+        _flattened("k (c h:height w:width) -> k (h w c)"),
         "weights [out, C·H·W] behind a flatten of [C, H, W], for a flatten of [H, W, C]",
         "Flatten in PyTorch and ONNX; in Keras and TensorFlow with channels last",
         _taken(*_SIDES),
@@ -125,7 +147,7 @@ _DENSE_ENTRIES = (
     ),
     CatalogEntry(
         "dense_hwc_to_chw",
-        (form("k (h:height w:width c) -> k (c h w)", "height", "width"),),
+        _flattened("k (h:height w:width c) -> k (c h w)"),
         "weights [out, H·W·C] behind a flatten of [H, W, C], for a flatten of [C, H, W]",
         "Flatten in Keras and TensorFlow with channels last; in PyTorch and ONNX",
         _taken(*_SIDES),
@@ -156,6 +178,45 @@ def _projections() -> tuple[Form, ...]:
             pattern = f"({left}){behind} -> ({right}){behind}"
             forms.append(form(pattern, "heads", source=source, target=target, axes=count))
     return tuple(dict.fromkeys(forms))
+
+
+def _grouped(source: str, behind: str, numbers: Sequence[int]) -> str:
+    """The rows of `heads` queries and `groups` keys and values, which share them, as a pattern with an order."""
+    heads, groups = numbers
+    if heads % groups:
+        raise ParameterError(
+            f"heads {heads} is no multiple of groups {groups}: each group has a key, a value and as many queries"
+        )
+    queries = heads // groups
+    rows = np.arange(heads + 2 * groups).reshape(groups, queries + 2)
+    order = np.concatenate([rows[:, :queries].reshape(-1), rows[:, queries], rows[:, queries + 1]])
+    if source == "3hd":
+        order = np.argsort(order)
+    return f"(t d){behind} -> (t[{' '.join(map(str, order))}] d){behind}"
+
+
+def _shared(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Heads and groups that make so many rows."""
+    for size in sorted(sizes):
+        for groups in range(1, size // 3 + 1):
+            if (size - 2 * groups) % groups == 0:
+                yield size - 2 * groups, groups
+
+
+def _grouped_projections() -> tuple[Form, ...]:
+    letters = MappingProxyType({"heads": ("heads",), "groups": ("groups",)})
+    return tuple(
+        Form(
+            f"(t d){behind} -> (t[order] d){behind}",
+            letters,
+            MappingProxyType({"source": source, "target": target, "axes": axes}),
+            from_one=frozenset({"groups"}),
+            write=partial(_grouped, source, behind),
+            candidates=_shared,
+        )
+        for source, target in (("g", "3hd"), ("3hd", "g"))
+        for axes, behind in _ROWS.items()
+    )
 
 
 _ATTENTION_ENTRIES = (
@@ -200,6 +261,22 @@ _ATTENTION_ENTRIES = (
             Parameter("target", "3hd", "order wanted: 3hd, h3d or hd3"),
             _AXES,
         ),
+        family=_ATTENTION,
+        has_batch=False,
+    ),
+    CatalogEntry(
+        "qkv_rows_grouped",
+        _grouped_projections(),
+        "rows of a fused projection whose queries share keys and values: group by group, or all queries first",
+        "InternLM2 (wqkv), Falcon's new_decoder_architecture, Megatron-LM's query groups (g); Phi-3's qkv_proj (3hd)",
+        _taken(
+            Parameter("heads", 8, "how many heads the queries have"),
+            Parameter("groups", 2, "how many heads the keys and the values have"),
+            Parameter("source", "g", "order of the rows: g (group by group), or 3hd (all queries, keys, values)"),
+            Parameter("target", "3hd", "order wanted: 3hd or g"),
+            _AXES,
+        ),
+        equals="qkv_rows with source h3d where every query has a key of its own",
         family=_ATTENTION,
         has_batch=False,
     ),

@@ -58,7 +58,7 @@ class _Reference:
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether it can be done at a shape."""
-        inside = _inside(self.wrapping, shape)
+        inside = self.wrapping.inside(shape)
         operation = self.operation
         return len(inside) - operation.rank in (0, 1) and operation.domain.accepts(inside[-operation.rank :])
 
@@ -169,13 +169,7 @@ def _shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, .
         given = tuple(given[wrapping.after.index(axis)] for axis in range(len(given)))
     if wrapping.leading and given is not None:
         given = (prod(given[: wrapping.leading]), *given[wrapping.leading :])
-    return _inside(wrapping, found.in_shape), given
-
-
-def _inside(wrapping: Wrapping, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that the operation takes, of one that is given to what is around it."""
-    taken = tuple(shape[axis] for axis in wrapping.before) if wrapping.before else shape
-    return (prod(taken[: wrapping.leading]), *taken[wrapping.leading :]) if wrapping.leading else taken
+    return wrapping.inside(found.in_shape), given
 
 
 def _keeps_its_name(wrapping: Wrapping) -> bool:

@@ -89,6 +89,7 @@ def fitting_parameters(
             yield form.values(numbers)
 
 
+@lru_cache(maxsize=1024)
 def ranks_of(form: Form) -> tuple[int, int] | None:
     """How many axes an item has that this form takes, and the result; None where it cannot be read with primes.
 
@@ -96,6 +97,9 @@ def ranks_of(form: Form) -> tuple[int, int] | None:
     >>> ranks_of(entry("pixel_shuffle").forms[0]), ranks_of(entry("patchify").forms[0])
     ((3, 3), (3, 2))
     """
+    if form.candidates is not None:
+        made = form.at((2,) * len(form.numbers))
+        return made.rank, len(made.result_shape)
     conditions = _conditions_of(form)
     return None if conditions is None else (conditions.rank, conditions.results)
 
@@ -113,6 +117,9 @@ def _is_readable(form: Form, numbers: tuple[int, ...]) -> bool:
 def _fitting_numbers(
     form: Form, shape: Sequence[int], out_shape: Sequence[int] | None, allowed: frozenset[int] | None
 ) -> Iterator[tuple[int, ...]]:
+    if form.candidates is not None:
+        yield from form.candidates(allowed or (1, *_divisors(prod(shape))))
+        return
     least = [
         2 if len(letters) == 1 and letter not in form.from_one else 1
         for letters in form.letters.values()

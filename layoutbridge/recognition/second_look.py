@@ -20,7 +20,7 @@ from layoutbridge.recognition.structure import Seen, another_shape, pattern_of
 from layoutbridge.recognition.wrapping import PLAIN, Wrapping
 
 ReadTable = Callable[[NDArray[Any], tuple[int, ...], tuple[int, ...] | None], Identification]
-_PRIMES = (2, 3, 5, 7, 11, 13)
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)  # one for each axis, and some to choose another
 _LARGEST = 1 << 20  # elements of a shape that is made up here
 
 
@@ -134,13 +134,15 @@ def _second_shape(first: Identification) -> tuple[int, ...] | None:
             return None
         shape = another_shape(Seen(first.digits, first.in_shape, first.out_shape or (prod(first.in_shape),)))
         return shape if shape != first.in_shape and prod(shape) <= _LARGEST else None
-    domains = [match.op.domain for match in first.matches if match.op.rank == first.matches[0].op.rank]
-    item = []
-    for axis in range(domains[0].rank):
-        fixed = {length for domain in domains for place, length in domain.fixed if place == axis}
-        unit = lcm(*(domain.divisor(axis) for domain in domains))
-        item.append(fixed.pop() if fixed else unit * _PRIMES[axis % len(_PRIMES)])
+    rank, seen = first.matches[0].op.rank, first.wrapping.inside(first.in_shape)
+    item: list[int] = []
+    primes = list(_PRIMES)
+    for axis in range(-rank, 0):
+        domains = [(match.op.domain, axis + match.op.rank) for match in first.matches if match.op.rank + axis >= 0]
+        fixed = {length for domain, place in domains for at, length in domain.fixed if at == place}
+        unit = lcm(*(domain.divisor(place) for domain, place in domains))
+        prime = next(prime for prime in primes if unit * prime != seen[axis])
+        primes.remove(prime)
+        item.append(fixed.pop() if fixed else unit * prime)
     shape = first.wrapping.input_shape(tuple(item), len(first.in_shape))
-    if shape == first.in_shape:
-        shape = first.wrapping.input_shape((item[0], *(2 * length for length in item[1:])), len(first.in_shape))
     return shape if shape != first.in_shape and prod(shape) <= _LARGEST else None

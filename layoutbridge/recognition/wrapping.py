@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.table import Digits
-from layoutbridge.operations.catalog import revision
+from layoutbridge.operations.catalog import catalog, revision
 from layoutbridge.recognition.naming import Match, late_matches, matches, usual_matches
 from layoutbridge.recognition.structure import Seen, turned
 
@@ -83,6 +83,11 @@ class Wrapping:
             del taken[0], given[0]
         return f"{' '.join(taken)} -> {' '.join(given)}{plain[3]}"
 
+    def inside(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What the operation is done on, where the wrapped one is done on `shape`."""
+        turned_shape = tuple(shape[axis] for axis in self.before) if self.before else shape
+        return (prod(turned_shape[: self.leading]), *turned_shape[self.leading :]) if self.leading else turned_shape
+
     def input_shape(self, item: tuple[int, ...], rank: int) -> tuple[int, ...]:
         """A shape of `rank` axes for which the operation takes `item`, with 2 or 3 in each axis before that."""
         missing = rank - len(item)
@@ -140,7 +145,12 @@ def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] 
 @lru_cache(maxsize=1024)
 def _named(_: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Wrapped:
     """The same at a revision of the catalogue."""
-    found = matches(digits, in_shape, out_shape)
+    usual = usual_matches(digits, in_shape, out_shape)
+    found = usual or matches(digits, in_shape, out_shape)
+    if found and not usual and not _with_sizes(found):  # a transpose of rows or volumes may be better known as another
+        late = late_matches(digits, in_shape, out_shape)
+        aliases = (match for match in late if not set(match.parameters) - _HOW_MANY)
+        found = tuple(sorted((*found, *aliases), key=lambda match: len(match.parameters)))
     if found or out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
         return Wrapped(found, PLAIN, digits)
     inside = [(each, _unwrapped(digits, in_shape, out_shape, each)) for each in _wrappings(in_shape, out_shape)]
@@ -201,7 +211,14 @@ def _turned(found: tuple[Match, ...], wrapping: Wrapping, shape: tuple[int, ...]
     """
     if wrapping.takes_first_axis:
         found = tuple(match for match in found if match.op.rank == len(shape))
-    return found if wrapping.leading else tuple(match for match in found if set(match.parameters) - _HOW_MANY)
+    if wrapping.leading:  # which stand in the place of the batch
+        return tuple(match for match in found if match.op.rank < len(shape) and catalog()[match.name].has_batch)
+    return _with_sizes(found)
+
+
+def _with_sizes(found: tuple[Match, ...]) -> tuple[Match, ...]:
+    """Those with a parameter that does not only say on how many axes they work."""
+    return tuple(match for match in found if set(match.parameters) - _HOW_MANY)
 
 
 def _wrappings(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Wrapping]:

@@ -32,8 +32,9 @@ WITH_STRIDE = [
     "leimao_reorg",
     "leimao_reorg_reverse",
 ]
-WITHOUT_PARAMETERS = ["darknet_flatten", "darknet_unflatten", "nchw_to_nhwc", "nhwc_to_nchw"]
-PROMISED = [*WITH_STRIDE, *WITHOUT_PARAMETERS, "channel_shuffle"]
+WITHOUT_PARAMETERS = ["darknet_flatten", "darknet_unflatten"]
+TRANSPOSES = ["nchw_to_nhwc", "nhwc_to_nchw"]
+PROMISED = [*WITH_STRIDE, *WITHOUT_PARAMETERS, *TRANSPOSES, "channel_shuffle"]
 
 
 @pytest.fixture
@@ -86,6 +87,13 @@ def test_channel_shuffle_takes_groups():
 def test_entries_without_parameters_take_none(name):
     assert op(name).parameters == () and op(name).label == name
     with pytest.raises(ParameterError, match=f"{name} does not take stride=2; it takes no parameter"):
+        op(name, stride=2)
+
+
+@pytest.mark.parametrize("name", TRANSPOSES)
+def test_transposes_take_no_stride(name):
+    assert op(name).parameters == () and op(name).label == name
+    with pytest.raises(ParameterError, match=f"{name} does not take stride=2; it takes spatial"):
         op(name, stride=2)
 
 

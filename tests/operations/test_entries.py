@@ -41,6 +41,10 @@ EINOPS = [  # entry, parameters, einops' pattern and lengths, a shape
     ("bshd_to_bhsd", {}, "b s h d -> b h s d", {}, (2, 4, 5, 3)),
     ("qkv_rows", {"heads": 4}, "(h t d) k -> (t h d) k", {"h": 4, "t": 3}, (24, 5)),
     ("qkv_rows", {"heads": 4, "source": "3hd", "target": "hd3"}, "(t h d) k -> (h d t) k", {"h": 4, "t": 3}, (24, 5)),
+    ("nchw_to_nhwc", {"spatial": 1}, "c w -> w c", {}, (4, 5)),
+    ("nchw_to_nhwc", {"spatial": 3}, "c d h w -> d h w c", {}, (4, 2, 3, 5)),
+    ("nhwc_to_nchw", {"spatial": 1}, "w c -> c w", {}, (5, 4)),
+    ("nhwc_to_nchw", {"spatial": 3}, "d h w c -> c d h w", {}, (2, 3, 5, 4)),
     ("rotary_pairs_to_halves", {"heads": 2}, "(h e r) d -> (h r e) d", {"h": 2, "r": 2}, (12, 5)),
     ("rotary_halves_to_pairs", {"heads": 2}, "(h r e) d -> (h e r) d", {"h": 2, "r": 2}, (12, 5)),
     ("rotary_halves_to_pairs", {"heads": 2, "axes": 1}, "(h r e) -> (h e r)", {"h": 2, "r": 2}, (12,)),
@@ -87,7 +91,7 @@ UNTOLD = {
     "nchwc_to_nchw",
     "planes_to_interleaved",
 }
-LOOPS = {"rgb_to_bgr", "focus_bgr", "lstm_gates", "gru_gates"}
+LOOPS = {"qkv_rows_grouped", "rgb_to_bgr", "focus_bgr", "lstm_gates", "gru_gates"}
 
 
 def numbered(shape):
@@ -156,6 +160,37 @@ def test_gates(name, orders, source, target):
     np.testing.assert_array_equal(lb.op(name, source=source, target=target, axes=1)(given[:, 0]), wanted[:, 0])
 
 
+@pytest.mark.parametrize(("heads", "groups", "size"), [(8, 2, 3), (6, 3, 2), (4, 4, 5), (5, 1, 2), (64, 8, 1)])
+def test_rows_of_queries_that_share_keys_and_values(heads, groups, size):
+    """InternLM2's wqkv: each group has its queries, then their key, then their value, of `size` rows each."""
+    weight, each = numbered(((heads + 2 * groups) * size, 2)), heads // groups
+    queries, keys, values, row = [], [], [], 0
+    for _ in range(groups):
+        for _ in range(each):
+            queries += [weight[row + k] for k in range(size)]
+            row += size
+        for own in (keys, values):
+            own += [weight[row + k] for k in range(size)]
+            row += size
+    split = np.array([*queries, *keys, *values])
+    parameters = {"heads": heads, "groups": groups}
+    operation = lb.op("qkv_rows_grouped", **parameters)
+    np.testing.assert_array_equal(operation(weight), split)
+    back = lb.op("qkv_rows_grouped", source="3hd", target="g", **parameters)
+    np.testing.assert_array_equal(back(split), weight)
+    bias = lb.op("qkv_rows_grouped", axes=1, **parameters)
+    np.testing.assert_array_equal(bias(weight[:, 0]), split[:, 0])
+    assert lb.prove(operation.inverse(), back).for_all_sizes
+    assert lb.Rearrangement(operation.pattern) == operation
+    found = lb.identify(lambda x: operation(x), weight.shape)
+    if groups == 1:
+        assert operation.is_identity
+    elif heads == groups:
+        assert found.names[0] == "qkv_rows" and lb.prove(operation, lb.op("qkv_rows", heads=heads)).for_all_sizes
+    else:
+        assert {**found.parameters, **parameters} == found.parameters and "qkv_rows_grouped" in found.names
+
+
 def test_colours_in_the_other_order():
     x = numbered((2, 3, 4, 6))
     np.testing.assert_array_equal(lb.op("rgb_to_bgr")(x), x[:, ::-1])
@@ -174,6 +209,11 @@ def test_colours_in_the_other_order():
 def test_parameters_that_do_not_fit(name, parameters, shape, told):
     with pytest.raises(ShapeError, match=told):
         lb.op(name, **parameters)(np.zeros(shape))
+
+
+def test_heads_that_the_groups_do_not_share_evenly():
+    with pytest.raises(ParameterError, match="heads 7 is no multiple of groups 2"):
+        lb.op("qkv_rows_grouped", heads=7, groups=2)
 
 
 def test_words_that_an_entry_does_not_know():

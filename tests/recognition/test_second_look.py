@@ -140,7 +140,8 @@ def test_what_it_is_not_is_told():
 def test_the_pattern_is_that_of_the_name_that_is_left():
     """At 30 columns two entries fit; at the second shape one of them does, and its pattern is told."""
     found = lb.identify(lambda x: rearrange(x, "k (r w) -> k (w r)", r=6), (4, 30))
-    assert found.names == ("planar_to_interleaved",) and found.parameters == {"parts": 6}
+    assert found.names == ("planar_to_interleaved", "dense_hwc_to_chw")  # of a grid of 6 places: the same at any size
+    assert found.parameters == {"parts": 6, "height": 2, "width": 3}
     positions = np.arange(240).reshape(4, 60)
     expected = rearrange(positions, "k (r w) -> k (w r)", r=6)
     assert np.array_equal(lb.Rearrangement(found.pattern)(positions), expected)
