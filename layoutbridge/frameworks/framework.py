@@ -76,7 +76,7 @@ def options_of(function: Function) -> tuple[str, ...]:
 
     >>> from layoutbridge.frameworks.table import framework
     >>> options_of(framework("torch").save)
-    ('shape', 'batch', 'dtype')
+    ('shape', 'dtype', 'batch')
     """
     return tuple(
         name for name, option in signature(function).parameters.items() if option.kind is Parameter.KEYWORD_ONLY

@@ -36,8 +36,8 @@ def save(
     path: str | os.PathLike[str],
     *,
     shape: Sequence[int | None] | None = None,
-    batch: bool | None = None,
     dtype: str = "float32",
+    batch: bool | None = None,
 ) -> None:
     """Write `op` as an exported function (.jax), whole or not at all, for CPUs, GPUs and TPUs.
 

@@ -41,10 +41,10 @@ def emit(
     op: Rearrangement,
     *,
     shape: OpenShape | None = None,
-    batch: bool | None = None,
     dtype: str = "float32",
     opset: int = DEFAULT_OPSET,
     native: bool = True,
+    batch: bool | None = None,
 ) -> onnx.ModelProto:
     """`op` as a model from "input" to "output".
 
@@ -92,16 +92,16 @@ def save(
     path: str | os.PathLike[str],
     *,
     shape: OpenShape | None = None,
-    batch: bool | None = None,
     dtype: str = "float32",
     opset: int = DEFAULT_OPSET,
     native: bool = True,
+    batch: bool | None = None,
 ) -> None:
     """Write the model that `emit` makes to `path`, whole or not at all.
 
     Raises as `emit` does, and `UnusableInputError` where `path` cannot be written.
     """
-    model = emit(op, shape=shape, batch=batch, dtype=dtype, opset=opset, native=native)
+    model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native, batch=batch)
     from layoutbridge.frameworks.onnx.writer import data_of
 
     with whole_file(path, partial(data_of, path)) as temporary:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTRA", "emit", "installed", "runnables", "save"]
 
 
-def emit(op: Rearrangement, *, batch: bool | None = None, data_format: str = "channels_last") -> keras.Layer:
+def emit(op: Rearrangement, *, data_format: str = "channels_last", batch: bool | None = None) -> keras.Layer:
     """`op` as a Keras layer without weights, for tensors [N, H, W, C], or [N, C, H, W] with "channels_first".
 
     N, H and W may be unknown when a model is built, and so may C. Any dtype passes through as it is, also under
@@ -63,9 +63,9 @@ def save(
     path: str | os.PathLike[str],
     *,
     shape: Sequence[int | None] | None = None,
-    batch: bool | None = None,
     data_format: str = "channels_last",
     dtype: str = "float32",
+    batch: bool | None = None,
 ) -> None:
     """Write a model of this one layer, whole or not at all: a file where `path` ends in .keras, else a SavedModel.
 
@@ -96,7 +96,7 @@ def save(
     except ValueError:
         raise ParameterError(f"Keras has no dtype {shown(dtype)}") from None
     batched = has_batch_axis(op, batch, shape)
-    layer = emit(op, batch=batched, data_format=data_format)
+    layer = emit(op, data_format=data_format, batch=batched)
     lengths = _open_lengths(op, shape, batch, data_format, batched)
     inputs = keras.Input(batch_shape=(None, *lengths) if batched else lengths, dtype=kind)
     model = keras.Model(inputs, layer(inputs), name=op.name or "rearrangement")
@@ -131,7 +131,7 @@ def runnables(stride: int, entries: Iterable[Rearrangement]) -> Iterable[Runnabl
     for op in entries:
         for data_format, layout in LAYOUTS.items():
             if layout == "NCHW" or has_data_format(op):
-                layer = emit(op, batch=True, data_format=data_format)
+                layer = emit(op, data_format=data_format, batch=True)
                 yield _runnable(version, op.label, op.name, layer.call, layout, emitted=True)
 
 

@@ -65,8 +65,8 @@ def save(
     path: str | os.PathLike[str],
     *,
     shape: Sequence[int | None] | None = None,
-    batch: bool | None = None,
     dtype: str = "float32",
+    batch: bool | None = None,
 ) -> None:
     """Write `op` as an exported program (.pt2), whole or not at all; `torch.export.load` reads it.
 
