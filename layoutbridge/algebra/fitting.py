@@ -66,11 +66,16 @@ def read_open_lengths(op: TakesShapes, shape: Sequence[int | None]) -> Lengths:
 
 
 def refuse_misfit(
-    op: TakesShapes, lengths: Lengths, *, batch_required: bool = False, may_be_empty: Collection[int] = ()
+    op: TakesShapes,
+    lengths: Lengths,
+    *,
+    batch_required: bool = False,
+    batch_refused: bool = False,
+    may_be_empty: Collection[int] = (),
 ) -> None:
     """Raise `ShapeError` where no tensor of these `lengths` fits, one item or with a batch axis in front.
 
-    Axes in `may_be_empty` may have length 0.
+    The batch axis may be required, or refused. Axes in `may_be_empty` may have length 0.
 
     >>> from layoutbridge.operations.catalog import op
     >>> refuse_misfit(op("focus"), (None, 3, 5, None))
@@ -78,7 +83,7 @@ def refuse_misfit(
     layoutbridge.errors.ShapeError: focus (stride 2) does not take shape (?, 3, 5, ?): H = 5 is not a multiple of 2
     """
     complaint = (
-        _axes_complaint(op, lengths, batch_required)
+        _axes_complaint(op, lengths, batch_required, batch_refused)
         or _numbers_complaint(op, lengths, may_be_empty)
         or _domain_complaint(op, lengths)
     )
@@ -100,11 +105,13 @@ def refuse_impossible(op: TakesShapes) -> None:
         raise ShapeError(f"{op.label} takes no shape with at most 2^63 - 1 elements")
 
 
-def _axes_complaint(op: TakesShapes, lengths: Lengths, batch_required: bool) -> str | None:
+def _axes_complaint(op: TakesShapes, lengths: Lengths, batch_required: bool, batch_refused: bool) -> str | None:
     count = len(lengths)
-    if count == op.rank + 1 or (count == op.rank and not batch_required):
+    if (count == op.rank + 1 and not batch_refused) or (count == op.rank and not batch_required):
         return None
-    if count == op.rank:
+    if batch_refused:
+        takes = f"{op.rank} axes [{', '.join(op.axes)}] and none in front (batch=True, or --batch, adds one)"
+    elif count == op.rank:
         takes = f"{op.rank + 1} axes [{', '.join([batch_name(op.axes), *op.axes])}], the batch axis in front"
     else:
         takes = f"{op.rank} axes [{', '.join(op.axes)}], or {op.rank + 1} with a batch axis in front"

@@ -94,6 +94,7 @@ class Rearrangement:
     domain: Domain  # which shapes fit
     name: str | None
     parameters: Parameters  # what the catalogue entry was built with
+    has_batch: bool = True  # off where the pattern names every axis that arrays have: nothing is put in front of them
     source_pattern: str | None
     _refusal: Refusal | None
     _bound: dict[tuple[int, ...], BoundRearrangement]  # at the shapes met so far
@@ -127,6 +128,8 @@ class Rearrangement:
         result_shape: tuple[Size, ...],
         steps: Sequence[DigitStep],
         domain: Domain,
+        *,
+        has_batch: bool = True,
     ) -> Rearrangement:
         made = cls.__new__(cls)
         made.__dict__.update(
@@ -137,6 +140,7 @@ class Rearrangement:
             domain=domain,
             name=None,
             parameters=(),
+            has_batch=has_batch,
             source_pattern=None,
             _refusal=None,
             **_empty_caches(),
@@ -148,8 +152,21 @@ class Rearrangement:
 
         `refusal(shape)` may add to the error for a shape that does not fit: what the original code does there.
         """
+        return self._with(name=name, parameters=parameters, _refusal=refusal)
+
+    def naming_every_axis(self) -> Rearrangement:
+        """The same, with `has_batch` off: of weights, say. What is emitted for it has no batch axis unless asked to.
+
+        Called on an array, it takes one more axis in front all the same. Inverses, and chains with it, are alike.
+
+        >>> Rearrangement("o i h w -> h w i o").naming_every_axis().inverse().has_batch
+        False
+        """
+        return self._with(has_batch=False)
+
+    def _with(self, **changed: Any) -> Rearrangement:
         made = type(self).__new__(type(self))
-        made.__setstate__({**self.__getstate__(), "name": name, "parameters": parameters, "_refusal": refusal})
+        made.__setstate__({**self.__getstate__(), **changed})
         return made
 
     def __setattr__(self, attribute: str, value: object) -> None:
@@ -276,7 +293,7 @@ class Rearrangement:
         domain = Domain(len(in_shape), whole_conditions(sizes), fixed)
         steps = [step.map_sizes(substitution).inverse() for step in reversed(self.steps)]
         result = tuple(size.substitute(substitution) for size in self.in_shape)
-        return self._from_parts(names, in_shape, result, steps, domain)
+        return self._from_parts(names, in_shape, result, steps, domain, has_batch=self.has_batch)
 
     def then(self, following: Rearrangement) -> Rearrangement:
         """`following` after this one, in fewest steps.
@@ -318,6 +335,7 @@ class Rearrangement:
             result_shape=tuple(size.substitute(substitution) for size in following.result_shape),
             steps=steps,
             domain=domain,
+            has_batch=self.has_batch and following.has_batch,
         )
 
     def _new_copier(self, x: NDArray[Any]) -> tuple[Copier, tuple[int, ...]]:

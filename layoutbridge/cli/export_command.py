@@ -10,7 +10,7 @@ import typer
 from layoutbridge.cli.application import app
 from layoutbridge.cli.arguments import NMS_KINDS_TOLD, complete_name, share, whole
 from layoutbridge.cli.network_export import export_network, runtimes
-from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation
+from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation, with_batch_told
 from layoutbridge.cli.overwriting import Force
 from layoutbridge.cli.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.printing import remark
@@ -18,6 +18,10 @@ from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 
 _LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads
+_BATCH_TOLD = "Pictures at a time. (default: any, where a file can) For an operation, alone: see --no-batch"
+_NO_BATCH_TOLD = (
+    "No batch axis in front of the pattern's; --batch: one. (default: none where an entry names every axis)"
+)
 _OPERATION, _NETWORK, _SOME = "For an operation", "For a network", "For a network, in some targets"
 
 
@@ -36,7 +40,14 @@ def _option(help_text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=help_text, rich_help_panel=panel, show_default=False)
 
 
-@app.command(cls=WithParameters)
+class _Export(WithParameters):
+    """The command whose `--batch` has a number behind it for a network, and none for an operation."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_batch_told(args))
+
+
+@app.command(cls=_Export)
 def export(
     name: Annotated[
         str,
@@ -62,10 +73,11 @@ def export(
     shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
     parameters: Annotated[list[str] | None, parameters_option(_OPERATION)] = None,
     dtype: Annotated[str | None, _option("The input's dtype. (default: float32)", _OPERATION)] = None,
+    no_batch: Annotated[bool, _option(_NO_BATCH_TOLD, _OPERATION, "--no-batch")] = False,
     flavor: Annotated[str | None, _option("alexey (the fork, default) or pjreddie (the original)", _NETWORK)] = None,
     head: Annotated[str | None, _option("darknet (default), raw, boxes, yolov5 or yolov8", _NETWORK)] = None,
     size: Annotated[str | None, _option("Override the input size: WIDTHxHEIGHT", _NETWORK)] = None,
-    batch: Annotated[str | None, _option("Pictures at a time. (default: any, where a file can)", _NETWORK)] = None,
+    batch: Annotated[str | None, _option(_BATCH_TOLD, _NETWORK)] = None,
     upto: Annotated[str | None, _option("Keep the first so many layers", _NETWORK)] = None,
     every_layer: Annotated[bool, _option("Every layer's output too", _NETWORK, "--every-layer")] = False,
     strict: Annotated[bool, _option("Weights that are too long are an error", _NETWORK, "--strict")] = False,
@@ -100,13 +112,13 @@ def export(
     external_data: Annotated[bool, _option("Weights in a file of their own", _SOME, "--external-data")] = False,
 ) -> None:
     """Write an operation, or a whole Darknet network, as a model of another framework."""
-    for_operations = {"--shape": shape, "--dtype": dtype}
+    for_operations = {"--shape": shape, "--dtype": dtype, "--no-batch": no_batch}
     for_reading = {
         "--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict,
         "--activation": activation or None, "--allow-path": allow_path or None, "WEIGHTS": weights,
     }  # fmt: skip
     for_networks = {
-        "--head": head, "--batch": batch, "--every-layer": every_layer, "--half": half, "--for": runtime,
+        "--head": head, "--every-layer": every_layer, "--half": half, "--for": runtime,
         "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
         "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
         "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps,
@@ -117,7 +129,7 @@ def export(
     if not name.lower().endswith(".cfg"):
         why = f"is for a network, and {name!r} is none (its name must end in .cfg)"
         _refuse_given(for_reading | for_networks, why)
-        chosen = for_operations | {"--opset": opset_number, "--data-format": data_format}
+        chosen = for_operations | {"--batch": batch, "--opset": opset_number, "--data-format": data_format}
         export_operation(name, parameters, to, output, chosen, force=force)
         _warn_of_opset(opset_number)
         return

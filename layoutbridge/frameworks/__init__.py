@@ -14,21 +14,33 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
 
 
-def emit(op: Rearrangement, framework: str, **options: Any) -> Any:
+def emit(op: Rearrangement, framework: str, *, batch: bool | None = None, **options: Any) -> Any:
     """`op` in `framework`: a function, an `nn.Module`, a Keras layer or an `onnx.ModelProto`.
 
+    With `batch` on it takes a batch axis in front of the pattern's, with `batch` off the pattern's axes alone. Without
+    it `op.has_batch` decides: off for entries that name every axis themselves, weights and what goes across the batch;
+    there a `shape` with one axis more asks for a batch, too. Functions, modules and layers then take both, as far as
+    the framework's do.
+
     `options` are those of that framework's `emit`; another one raises `ParameterError` with the names of those. Raises
-    `UnknownNameError` for an unknown framework, `MissingFrameworkError` where it is not installed,
-    and `ShapeError` for an `op` that no array can be of a shape for.
+    `ParameterError` for another `batch`, `UnknownNameError` for an unknown framework, `MissingFrameworkError` where it
+    is not installed, and `ShapeError` for an `op` that no array can be of a shape for.
+
+    >>> from layoutbridge.operations.catalog import op
+    >>> from numpy import zeros
+    >>> emit(op("window_partition", window=4), "numpy", batch=False)(zeros((2, 8, 8, 3))).shape
+    (8, 4, 4, 3)
     """
     from layoutbridge.algebra.fitting import refuse_impossible
+    from layoutbridge.frameworks.batch import check_batch
     from layoutbridge.frameworks.framework import refuse_unknown
     from layoutbridge.frameworks.table import framework as framework_named
 
     record = framework_named(framework)
     refuse_unknown(f"emit for {record.name}", record.emit, options)
+    check_batch(batch)
     refuse_impossible(op)
-    return record.emit(op, **options)
+    return record.emit(op, batch=batch, **options)
 
 
 def export(
@@ -37,18 +49,30 @@ def export(
     path: str | os.PathLike[str],
     *,
     shape: Sequence[int | None] | None = None,
+    batch: bool | None = None,
     **options: Any,
 ) -> None:
     """Write `op` to `path` as `framework` stores models, whole or not at all.
 
-    `shape` is the input's, [N, C, H, W]; None leaves an axis open where the framework can. Raises as `emit` does,
-    and `ShapeError` for a shape that does not fit.
+    `shape` is the input's, [N, C, H, W]; None leaves an axis open where the framework can. With `batch` off it has the
+    pattern's axes alone, and so has the model; without `batch` it is as in `emit`. Raises as `emit` does, and
+    `ShapeError` for a shape that does not fit.
+
+    >>> import os, tempfile
+    >>> from numpy import load
+    >>> from layoutbridge.operations.catalog import op
+    >>> path = os.path.join(tempfile.mkdtemp(), "table.npy")
+    >>> export(op("oihw_to_hwio", spatial=1), "numpy", path, shape=(2, 2, 1))
+    >>> load(path)
+    array([0, 2, 1, 3])
     """
     from layoutbridge.algebra.fitting import refuse_impossible
+    from layoutbridge.frameworks.batch import check_batch
     from layoutbridge.frameworks.framework import refuse_unknown
     from layoutbridge.frameworks.table import framework as framework_named
 
     record = framework_named(framework)
     refuse_unknown(f"export for {record.name}", record.save, options)
+    check_batch(batch)
     refuse_impossible(op)
-    record.save(op, path, shape=shape, **options)
+    record.save(op, path, shape=shape, batch=batch, **options)

@@ -47,11 +47,11 @@ class Framework:
     """How a rearrangement is written, run and read in one framework.
 
     `name` is that of its folder and of the module that a program imports; `extra` brings it (empty where it is always
-    there). `installed()` is its version, or None. `emit(op, **options)` gives the
-    rearrangement as its users expect it, `save(op, path, shape=..., **options)` writes it whole or not at all, to a
-    file with one of the endings in `writes` (an empty one is a folder). `runnables(stride, entries)` are its native
-    ops at that stride and each of the entries emitted, in `layouts`. `reads` holds, by ending, how a model file
-    becomes a function of one array.
+    there). `installed()` is its version, or None. `emit(op, batch=..., **options)` gives the rearrangement as its users
+    expect it, `save(op, path, shape=..., batch=..., **options)` writes it whole or not at all, to a file with one of
+    the endings in `writes` (an empty one is a folder); `frameworks/batch.py` tells `batch`. `runnables(stride,
+    entries)` are its native ops at that stride and each of the entries emitted, in `layouts`. `reads` holds, by ending,
+    how a model file becomes a function of one array.
     """
 
     name: str
@@ -76,7 +76,7 @@ def options_of(function: Function) -> tuple[str, ...]:
 
     >>> from layoutbridge.frameworks.table import framework
     >>> options_of(framework("torch").save)
-    ('shape', 'dtype')
+    ('shape', 'dtype', 'batch')
     """
     return tuple(
         name for name, option in signature(function).parameters.items() if option.kind is Parameter.KEYWORD_ONLY

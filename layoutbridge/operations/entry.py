@@ -101,7 +101,8 @@ def _built(entry: CatalogEntry, asked: tuple[tuple[str, ParameterValue], ...]) -
     usual = entry.forms[0].fixed
     shown_values = tuple((n, values[n]) for n in entry.parameters if n in values and _is_told(values[n], usual.get(n)))
     refusal = partial(entry.describe_refusal, _numbers(values["stride"])[0]) if entry.describe_refusal else None
-    return form.at(numbers).named(entry.name, shown_values, refusal)
+    made = form.at(numbers).named(entry.name, shown_values, refusal)
+    return made if entry.has_batch else made.naming_every_axis()
 
 
 def _is_usual(form: Form, first: Form) -> bool:

@@ -30,7 +30,6 @@ STRIDES = (1, 2, 3, 4, 5)
 # batch, and how many times the smallest length that the op accepts: one channel, not square, odd multiples, batches
 _SHAPE_PLAN = ((1, (1, 2, 3)), (2, (2, 1, 3)), (1, (3, 3, 1)))
 _SHAPES_OF_UNNAMED = "space_to_depth"  # a native op that no entry is named after takes this entry's shapes
-_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -209,11 +208,11 @@ def _backward_row(
 
 
 def _last(x: NDArray[Any], runnable: Runnable) -> NDArray[Any]:
-    return np.ascontiguousarray(x.transpose(_TO_LAST)) if runnable.layout == "NHWC" else x
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if runnable.layout == "NHWC" else x
 
 
 def _first(y: NDArray[Any], runnable: Runnable) -> NDArray[Any]:
-    return y.transpose(_TO_FIRST) if runnable.layout == "NHWC" and y.ndim == 4 else y
+    return np.moveaxis(y, -1, 1) if runnable.layout == "NHWC" and y.ndim > 1 else y
 
 
 def _row(

@@ -34,7 +34,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
         "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--spatial", "--dtype", "--flavor",
         "--head", "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for",
         "--winograd", "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names", "--dynamic-size",
-        "--keep-batch-norm", "--external-data",
+        "--keep-batch-norm", "--external-data", "--no-batch",
     ),
     "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
     "prove": ("--stride", "--groups", "--spatial", "--order", "--json"),
@@ -43,7 +43,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "verify": ("--ops", "--json"),
 }  # fmt: skip
 _ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
-          "--dynamic-size", "--keep-batch-norm", "--external-data"}  # fmt: skip
+          "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
     "MODEL": ("boxes.onnx", "op.onnx"),

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.algebra.fitting import refuse_misfit
 from layoutbridge.algebra.moves import Lowering, lower
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ShapeError
 from layoutbridge.frameworks.base import installed_version, require
+from layoutbridge.frameworks.batch import refuse_misfit
 
 if TYPE_CHECKING:
     import jax
@@ -24,8 +24,8 @@ def installed() -> str | None:
     return installed_version("jax")
 
 
-def emit(op: Rearrangement) -> Callable[[jax.Array], jax.Array]:
-    """`op` as a function of arrays [N, ...], or of one item [...], of any dtype.
+def emit(op: Rearrangement, *, batch: bool | None = None) -> Callable[[jax.Array], jax.Array]:
+    """`op` as a function of arrays [N, ...], or of one item [...], of any dtype; with `batch` on or off of one of them.
 
     It may be transformed as any function of JAX: `jit`, `grad` (its gradient is the inverse rearrangement), `vmap`, and
     `jax.export` with symbolic lengths. The function raises `ShapeError` for a shape that does not fit, when it is
@@ -36,12 +36,14 @@ def emit(op: Rearrangement) -> Callable[[jax.Array], jax.Array]:
     >>> reorg = jax.jit(emit(op("darknet_reorg", stride=2)))
     >>> reorg(jax.numpy.zeros((1, 64, 26, 26), "int8")).shape
     (1, 256, 13, 13)
+    >>> emit(op("space_to_batch"), batch=False)(jax.numpy.zeros((2, 3, 4, 4))).shape
+    (8, 3, 2, 2)
     """
     numpy = require("jax.numpy", "JAX", EXTRA)
 
     def rearrange(x: jax.Array) -> jax.Array:
         x = numpy.asarray(x)
-        lowering = _lowered(op, x.shape)
+        lowering = _lowered(op, x.shape, batch)
         for move in lowering.moves:
             x = x.reshape(move.view)
             match move.kind:
@@ -61,10 +63,10 @@ def emit(op: Rearrangement) -> Callable[[jax.Array], jax.Array]:
 Lengths = tuple[Any, ...]  # numbers, or what `jax.export` has for lengths that are not known
 
 
-def _lowered(op: Rearrangement, shape: Lengths) -> Lowering[Any]:
+def _lowered(op: Rearrangement, shape: Lengths, batch: bool | None) -> Lowering[Any]:
     """The transposes of `op` for `shape`; raises `ShapeError` where it does not fit."""
     known = tuple(length if isinstance(length, int) else None for length in shape)
-    refuse_misfit(op, known)
+    refuse_misfit(op, known, batch)
     if None in known:
         _refuse_undecided(op, shape)
     return lower(op, known).map_lengths(lambda size: _length(size, shape))

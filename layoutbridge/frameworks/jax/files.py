@@ -17,6 +17,7 @@ from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, 
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import DTYPE_NAMES, require
+from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
 from layoutbridge.frameworks.framework import TypedCallable
 from layoutbridge.frameworks.jax.emission import EXTRA, emit
 from layoutbridge.inputs import file_size, read_bytes
@@ -36,13 +37,15 @@ def save(
     *,
     shape: Sequence[int | None] | None = None,
     dtype: str = "float32",
+    batch: bool | None = None,
 ) -> None:
     """Write `op` as an exported function (.jax), whole or not at all, for CPUs, GPUs and TPUs.
 
     The function takes arrays of `shape` and `dtype`; an axis given as None may have any length that `op` accepts, and
-    without a shape all may. `jax.export.deserialize(Path(path).read_bytes()).call(x)` runs it where layoutbridge is not
-    installed, and it has its gradient with it. Raises `ParameterError` for another ending or an unknown dtype,
-    `ShapeError` for a shape that does not fit, and `MissingFrameworkError`.
+    without a shape all may, `batch` or else `op.has_batch` saying whether there is a batch axis.
+    `jax.export.deserialize(Path(path).read_bytes()).call(x)` runs it where layoutbridge is not installed, and it has
+    its gradient with it. Raises `ParameterError` for another ending or an unknown dtype, `ShapeError` for a shape that
+    does not fit, and `MissingFrameworkError`.
 
     >>> import tempfile, jax
     >>> from layoutbridge.operations.catalog import op
@@ -63,10 +66,12 @@ def save(
         kind = None
     if kind is None or kind.kind in "OSUMm":
         raise ParameterError(f"JAX has no dtype {shown(dtype)}; it has {', '.join(DTYPE_NAMES)} and more")
-    lengths = _symbolic(op, (None,) * (op.rank + 1) if shape is None else shape)
+    lengths = _symbolic(op, (None,) * (op.rank + has_batch_axis(op, batch)) if shape is None else shape, batch)
     with _wide_numbers(kind):
         try:
-            exported = export.export(jax.jit(emit(op)), platforms=_PLATFORMS)(jax.ShapeDtypeStruct(lengths, kind))
+            exported = export.export(jax.jit(emit(op, batch=batch)), platforms=_PLATFORMS)(
+                jax.ShapeDtypeStruct(lengths, kind)
+            )
         except OverflowError:  # of a number beside an open length
             raise ShapeError(
                 f"{op.label}: JAX counts open lengths in 32 bits: give every length of the shape"
@@ -77,11 +82,12 @@ def save(
         temporary.write_bytes(content)
 
 
-def _symbolic(op: Rearrangement, shape: Sequence[int | None]) -> tuple[Any, ...]:
+def _symbolic(op: Rearrangement, shape: Sequence[int | None], batch: bool | None) -> tuple[Any, ...]:
     """The lengths, those left open as multiples of what `op` divides them by, named as its axes."""
     from jax import export
 
     lengths = read_open_lengths(op, shape)
+    refuse_misfit(op, lengths, batch)
     whole = with_batch_axis(op, len(lengths))
     fixed = dict(whole.domain.fixed)
     written = []

@@ -13,11 +13,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layoutbridge.algebra.fitting import read_open_lengths, refuse_misfit
+from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
+from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
 from layoutbridge.frameworks.onnx.moves import fastest_lowering
 from layoutbridge.frameworks.onnx.versions import (
     BFLOAT16_OPSET,
@@ -43,13 +44,16 @@ def emit(
     dtype: str = "float32",
     opset: int = DEFAULT_OPSET,
     native: bool = True,
+    batch: bool | None = None,
 ) -> onnx.ModelProto:
     """`op` as a model from "input" to "output".
 
-    `shape` is the input's with its batch axis in front, [N, C, H, W]; None or a name leaves a length open, and
-    without `shape` all are. `dtype` is a float, integer or bool NumPy name, or bfloat16. `opset` goes from 11 (13
-    for bfloat16) to what the installed onnx knows; onnxruntime may know less. With `native` off there is no
-    SpaceToDepth and no DepthToSpace in it, which makes depth-to-space at least twice as fast in onnxruntime.
+    `shape` is the input's with its batch axis in front, [N, C, H, W]; None or a name leaves a length open, and without
+    `shape` all are. With `batch` off, or where the pattern names every axis, there is no batch axis in front; a pattern
+    of four axes may then be SpaceToDepth or DepthToSpace itself. `dtype` is a float, integer or bool NumPy name, or
+    bfloat16. `opset` goes from 11 (13 for bfloat16) to what the installed onnx knows; onnxruntime may know less. With
+    `native` off there is no SpaceToDepth and no DepthToSpace in it, which makes depth-to-space at least twice as fast
+    in onnxruntime.
 
     A fixed length that does not fit raises `ShapeError`, one left open is refused when the model runs. Raises
     `ParameterError` for an unusable opset or dtype and `MissingFrameworkError` without onnx.
@@ -60,6 +64,9 @@ def emit(
     ['darknet_reorg/Reshape', 'darknet_reorg/SpaceToDepth', 'darknet_reorg/Reshape_2']
     >>> [length.dim_param or length.dim_value for length in model.graph.output[0].type.tensor_type.shape.dim]
     ['N', 256, 13, 13]
+    >>> model = emit(Rearrangement("n c (h p:2) (w q:2) -> n (p q c) h w"), batch=False)
+    >>> [node.op_type for node in model.graph.node]
+    ['SpaceToDepth']
     """
     require("onnx", "onnx", EXTRA)
     from layoutbridge.frameworks.onnx.graph import build_model
@@ -67,9 +74,10 @@ def emit(
 
     dtype = _known_dtype(dtype)
     opset = _known_opset(opset, dtype)
-    names, known = _read_shape(op, shape)
+    batched = has_batch_axis(op, batch, shape)
+    names, known = _read_shape(op, shape, batched)
     return build_model(
-        fastest_lowering(op, known, dtype, opset, native),
+        fastest_lowering(op, known, dtype, opset, native, batched),
         name=op.name or "rearrangement",
         names=names,
         elem_type=ELEM_TYPES[dtype],
@@ -87,12 +95,13 @@ def save(
     dtype: str = "float32",
     opset: int = DEFAULT_OPSET,
     native: bool = True,
+    batch: bool | None = None,
 ) -> None:
     """Write the model that `emit` makes to `path`, whole or not at all.
 
     Raises as `emit` does, and `UnusableInputError` where `path` cannot be written.
     """
-    model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native)
+    model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native, batch=batch)
     from layoutbridge.frameworks.onnx.writer import data_of
 
     with whole_file(path, partial(data_of, path)) as temporary:
@@ -133,14 +142,14 @@ def _known_opset(opset: int, dtype: str) -> int:
     return number
 
 
-def _read_shape(op: Rearrangement, shape: OpenShape | None) -> tuple[tuple[str, ...], dict[int, int]]:
-    """The name of each axis, the batch in front, and the lengths that are fixed; `ShapeError` where they do not fit."""
-    whole = with_batch_axis(op, op.rank + 1)
+def _read_shape(op: Rearrangement, shape: OpenShape | None, batched: bool) -> tuple[tuple[str, ...], dict[int, int]]:
+    """The name of each axis, a batch in front, and the lengths that are fixed; `ShapeError` where they do not fit."""
+    whole = with_batch_axis(op, op.rank + batched)
     known = dict(whole.domain.fixed)
     if shape is None:
         return whole.axes, known
     lengths = read_open_lengths(op, [None if isinstance(length, str) else length for length in shape])
-    refuse_misfit(op, lengths, batch_required=True)
+    refuse_misfit(op, lengths, batched)
     names = list(whole.axes)
     for axis, (given, length) in enumerate(zip(shape, lengths, strict=True)):
         if length is not None:

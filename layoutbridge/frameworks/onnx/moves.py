@@ -33,11 +33,11 @@ _FOCUS, _SPACE_TO_DEPTH = (0, 4, 2, 1, 3), (0, 2, 4, 1, 3)  # digits (a, x, p, w
 
 
 def fastest_lowering(
-    op: Rearrangement, known: Mapping[int, int], dtype: str, opset: int, native: bool = True
+    op: Rearrangement, known: Mapping[int, int], dtype: str, opset: int, native: bool = True, batched: bool = True
 ) -> Lowering[Size]:
-    """How to write `op` on a tensor with a batch axis in front; `known` are the lengths of axes that are fixed.
+    """How to write `op` on a tensor with a batch axis in front, or where it is not `batched` on one without.
 
-    With `native` off, without SpaceToDepth and DepthToSpace.
+    `known` are the lengths of axes that are fixed. With `native` off, without SpaceToDepth and DepthToSpace.
 
     >>> from layoutbridge.operations.catalog import op
     >>> [move.kind for move in fastest_lowering(op("darknet_reorg"), {}, "float32", 17).moves]
@@ -47,7 +47,7 @@ def fastest_lowering(
     >>> [move.kind for move in fastest_lowering(op("focus"), {1: 3}, "float32", 17).moves]
     ['space_to_depth', 'gather']
     """
-    plain = lower(op)
+    plain = lower(op, (None,) * (op.rank + batched))
     sizes = {axis: Size.constant(length) for axis, length in known.items()}
     if not native:
         dtype = ""  # one that nothing but Transpose and Gather takes

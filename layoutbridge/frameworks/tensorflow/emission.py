@@ -1,8 +1,9 @@
 """TensorFlow and Keras 3: a rearrangement as a layer or a file, and what TensorFlow has of this kind itself.
 
 A layer's `data_format` says how its tensors are held. An entry of the catalogue is defined on [N, C, H, W]; with
-"channels_last", the default as in Keras, its layer takes [N, H, W, C] and gives the same image that way round. The
-entries `nchw_to_nhwc` and `nhwc_to_nchw` are the layout change itself and take the tensor as it is, under either.
+"channels_last", the default as in Keras, its layer takes [N, H, W, C] and gives the same image that way round, and so
+for images on one or three spatial axes. The entries `nchw_to_nhwc` and `nhwc_to_nchw` are the layout change itself and
+take the tensor as it is, under either; so do weights and tokens. `data_formats` tells which is which.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Layout, Runnable
-from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS
+from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
+from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS, has_data_format, layout_order
 from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
 from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed, load_keras, require_h5py
 
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["EXTRA", "emit", "installed", "runnables", "save"]
 
 
-def emit(op: Rearrangement, *, data_format: str = "channels_last") -> keras.Layer:
+def emit(op: Rearrangement, *, data_format: str = "channels_last", batch: bool | None = None) -> keras.Layer:
     """`op` as a Keras layer without weights, for tensors [N, H, W, C], or [N, C, H, W] with "channels_first".
 
     N, H and W may be unknown when a model is built, and so may C. Any dtype passes through as it is, also under
     mixed precision; the layer runs eagerly, in `tf.function` and under XLA, and its gradient is the inverse
-    rearrangement. Raises `ParameterError` for another `data_format`, `MissingFrameworkError` without TensorFlow and
+    rearrangement. With `batch` off the pattern names all axes of the tensor, and the first of them is Keras' batch
+    axis: `space_to_batch` takes [N, H, W, C] as `tf.space_to_batch` does. Without `batch` a layer for what has no batch
+    takes both. Raises `ParameterError` for another `data_format`, `MissingFrameworkError` without TensorFlow and
     `UnsupportedError` where Keras runs on another backend; the layer raises `ShapeError` for a shape that does not fit.
 
     >>> from layoutbridge.operations.catalog import op
@@ -45,11 +49,13 @@ def emit(op: Rearrangement, *, data_format: str = "channels_last") -> keras.Laye
     (None, 13, 13, 256)
     >>> layer(np.zeros((1, 4, 4, 4), np.int8)).dtype
     tf.int8
+    >>> emit(op("space_to_batch"), batch=False)(np.zeros((1, 4, 4, 3))).shape
+    TensorShape([4, 2, 2, 3])
     """
     load_keras()
     from layoutbridge.frameworks.tensorflow.rearrange import Rearrange
 
-    return Rearrange(op, data_format=data_format)
+    return Rearrange(op, data_format=data_format, batch=True if batch is None and op.has_batch else batch)
 
 
 def save(
@@ -59,12 +65,15 @@ def save(
     shape: Sequence[int | None] | None = None,
     data_format: str = "channels_last",
     dtype: str = "float32",
+    batch: bool | None = None,
 ) -> None:
     """Write a model of this one layer, whole or not at all: a file where `path` ends in .keras, else a SavedModel.
 
     `shape` is that of the entry's input, [N, C, H, W] whatever the `data_format`, None for a length left open; the
-    model takes any N. Without a shape all lengths stay open. Raises `ParameterError` for a path with another ending,
-    an unknown dtype or `data_format`, `ShapeError` for a shape that does not fit, and what `emit` raises.
+    model takes any N. Without a shape all lengths stay open. Where there is no batch axis, with `batch` off or where
+    the pattern names every axis, the model's first axis is the pattern's first, and may be fixed: call such a model,
+    for `predict` would cut that axis into pieces of 32. Raises `ParameterError` for a path with another ending, an
+    unknown dtype or `data_format`, `ShapeError` for a shape that does not fit, and what `emit` raises.
 
     >>> import tempfile
     >>> from layoutbridge.operations.catalog import op
@@ -86,8 +95,10 @@ def save(
         kind = keras.backend.standardize_dtype(dtype)
     except ValueError:
         raise ParameterError(f"Keras has no dtype {shown(dtype)}") from None
-    layer = emit(op, data_format=data_format)
-    inputs = keras.Input(_open_lengths(op, shape, data_format), dtype=kind)
+    batched = has_batch_axis(op, batch, shape)
+    layer = emit(op, data_format=data_format, batch=batched)
+    lengths = _open_lengths(op, shape, batch, data_format, batched)
+    inputs = keras.Input(batch_shape=(None, *lengths) if batched else lengths, dtype=kind)
     model = keras.Model(inputs, layer(inputs), name=op.name or "rearrangement")
     with whole_file(path) as temporary:
         if suffix:
@@ -96,20 +107,17 @@ def save(
             export_saved_model(model, temporary)
 
 
-def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_format: str) -> tuple[int | None, ...]:
+def _open_lengths(
+    op: Rearrangement, shape: Sequence[int | None] | None, batch: bool | None, data_format: str, batched: bool
+) -> tuple[int | None, ...]:
     """One item's lengths in the layer's own layout, from the entry's shape with or without its batch axis."""
-    from layoutbridge.frameworks.tensorflow.rearrange import has_data_format
-
-    lengths: tuple[int | None, ...]
-    if shape is None:
-        fixed = dict(op.domain.fixed)
-        lengths = tuple(fixed.get(axis) for axis in range(op.rank))
-    else:
-        lengths = read_open_lengths(op, shape)[-op.rank :]
-    if data_format == "channels_last" and has_data_format(op):
-        channels, height, width = lengths
-        return height, width, channels
-    return lengths
+    fixed = dict(op.domain.fixed)
+    lengths: tuple[int | None, ...] = tuple(fixed.get(axis) for axis in range(op.rank))
+    if shape is not None:
+        given = read_open_lengths(op, shape)
+        refuse_misfit(op, given, batch)
+        lengths = given[-op.rank :]
+    return tuple(lengths[axis] for axis in layout_order(op, data_format, batched=batched))
 
 
 # ---------------------------------------------------------------------- for verification
@@ -119,13 +127,11 @@ def runnables(stride: int, entries: Iterable[Rearrangement]) -> Iterable[Runnabl
     """TensorFlow's and Keras' own operations at `stride`, and every entry as a layer in both data formats."""
     keras = load_keras()
     yield from _native_runnables(keras, stride)
-    from layoutbridge.frameworks.tensorflow.rearrange import has_data_format
-
     version = f"tensorflow {installed()}"
     for op in entries:
         for data_format, layout in LAYOUTS.items():
             if layout == "NCHW" or has_data_format(op):
-                layer = emit(op, data_format=data_format)
+                layer = emit(op, data_format=data_format, batch=True)
                 yield _runnable(version, op.label, op.name, layer.call, layout, emitted=True)
 
 

@@ -19,19 +19,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from layoutbridge.algebra import fitting
 from layoutbridge.algebra.fitting import Lengths
 from layoutbridge.algebra.moves import Lowering, Move, axis_order, lower, own_blocks
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.errors import LayoutBridgeError, ShapeError
-from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
+from layoutbridge.frameworks import batch as batches
+from layoutbridge.frameworks.tensorflow.data_formats import in_layout
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.operations.catalog import op as catalog_op
 
-_TO_FIRST = Rearrangement("H W C -> C H W")
-_TO_LAST = Rearrangement("C H W -> H W C")
-_IMAGE = ("C", "H", "W")
 _FEWEST_NATIVE_CHANNELS = 32  # with fewer, the native ops' loops over short runs lose to one transpose
 
 View = tuple[int | Size, ...]  # lengths that are known, and those that the tensor's shape gives
@@ -41,11 +38,12 @@ View = tuple[int | Size, ...]  # lengths that are known, and those that the tens
 class Rearrange(keras.layers.Layer):
     """A rearrangement of tensors [N, ...] as a layer: no weights, any dtype, unknown lengths allowed.
 
-    `rearrangement` is a `Rearrangement`, a pattern, or a list of patterns that follow one another. With
+    `rearrangement` is a `Rearrangement`, a pattern, or a list of patterns that follow one another. With `batch` off its
+    pattern names every axis of the tensor, Keras' batch axis being the first; with None either will do. With
     `data_format="channels_last"` an image op, defined on [N, C, H, W], takes [N, H, W, C] and gives the same image
-    that way round. The layout changes themselves, and whatever does not map three axes to three, take the tensor
-    as it is. `operation` and `parameters` are the catalogue's name for it, for errors to quote. Raises
-    `PatternError`, `ParameterError`, and `ShapeError` for a shape that does not fit, as far as its lengths are known.
+    that way round; everything else takes the tensor as it is (see `data_formats`). `operation` and `parameters` are the
+    catalogue's name for it, for errors to quote. Raises `PatternError`, `ParameterError`, and `ShapeError` for a shape
+    that does not fit, as far as its lengths are known.
 
     >>> layer = Rearrange("c (h p) (w q) -> (c p q) h w, p=2, q=2")
     >>> layer.compute_output_shape((None, 26, None, 3))
@@ -61,15 +59,19 @@ class Rearrange(keras.layers.Layer):
         operation: str | None = None,
         parameters: Mapping[str, int] | None = None,
         data_format: str = "channels_last",
+        batch: bool | None = True,
         name: str | None = None,
         **options: Any,
     ) -> None:
         op = _as_rearrangement(rearrangement, operation, parameters or {})
+        batches.check_batch(batch)
         options["autocast"] = False  # a rearrangement gives back the dtype that it is given
         super().__init__(name=name or _free_name(op.name or "rearrangement"), **options)
         self.rearrangement = op
         self.data_format = data_format
-        self._applied = in_layout(op, data_format)
+        self.batch = batch
+        self._behind_batch = in_layout(op, data_format)
+        self._alone = in_layout(op, data_format, batched=False)
 
     def get_config(self) -> dict[str, Any]:
         """Patterns, names and numbers, from which the constructor makes the same layer."""
@@ -79,14 +81,14 @@ class Rearrange(keras.layers.Layer):
             "operation": op.name,
             "parameters": dict(op.parameters),
             "data_format": self.data_format,
+            "batch": self.batch,
         }
         return {**super().get_config(), **own}
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Lengths:
         """The result's shape; unknown lengths stay None. Raises `ShapeError` for a shape that does not fit."""
         lengths = tuple(input_shape)
-        refuse_misfit(self._applied, lengths)
-        result = with_batch_axis(self._applied, self._applied.rank + 1).result_shape
+        result = with_batch_axis(self._applied(lengths), len(lengths)).result_shape
         return _known_lengths(tuple(_evaluated(size, lengths) for size in result))
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
@@ -98,44 +100,23 @@ class Rearrange(keras.layers.Layer):
         """The layer on a tensor or an array; a misfit is told before Keras adds its own paragraph to the error."""
         shape = getattr(inputs, "shape", None)
         if shape is not None:
-            refuse_misfit(self._applied, _lengths(shape))
+            self._applied(_lengths(shape))
         return super().__call__(inputs, *args, **options)
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any) -> Any:
         """The rearranged tensor, of the same dtype."""
-        return rearrange(self._applied, inputs)
+        return rearrange(self._applied(_lengths(inputs.shape)), inputs)
 
-
-# ---------------------------------------------------------------------- the layout and the text of a rearrangement
-
-
-def in_layout(op: Rearrangement, data_format: str) -> Rearrangement:
-    """What `op` does to tensors held in `data_format`; raises `ParameterError` for a format there is not.
-
-    >>> from layoutbridge.operations.catalog import op
-    >>> in_layout(op("space_to_depth"), "channels_last").out_shape((4, 6, 3))
-    (2, 3, 12)
-    """
-    check_data_format(data_format)
-    if data_format == "channels_first" or not has_data_format(op):
+    def _applied(self, lengths: Lengths) -> Rearrangement:
+        """What is done to a tensor of these lengths; raises `ShapeError` where it cannot be one."""
+        alone = self.batch is False or (self.batch is None and len(lengths) == self.rearrangement.rank)
+        op = self._alone if alone else self._behind_batch
+        batches.refuse_misfit(op, lengths, self.batch, may_be_empty=() if alone else (0,))
         return op
-    refusal = op._refusal
-    conjugated = _TO_FIRST.then(op).then(_TO_LAST)
-    if op.name is None:
-        return conjugated
-    told = None if refusal is None else (lambda item: refusal((item[2], item[0], item[1])))
-    return conjugated.named(f"{op.name} on channels-last tensors", op.parameters, told)
 
 
-def has_data_format(op: Rearrangement) -> bool:
-    """Whether `op` maps images to images, so that channels may come first or last; layout changes do not.
-
-    A named one says so by its axes, for those of `patch_merging` are H, W, C; a pattern may call them anything.
-    """
-    if op.name is not None and op.axes != _IMAGE:
-        return False
-    return op.rank == 3 and len(op.result_shape) == 3 and op not in (_TO_FIRST, _TO_LAST)
+# ---------------------------------------------------------------------- the text of a rearrangement
 
 
 def step_patterns(op: Rearrangement) -> list[str]:
@@ -184,11 +165,6 @@ def _lengths(shape: Any) -> Lengths:
     return tuple(shape)
 
 
-def refuse_misfit(op: Rearrangement, lengths: Lengths) -> None:
-    """Raise `ShapeError` where [N, ...] of these lengths cannot fit, as far as they are known; N may be 0."""
-    fitting.refuse_misfit(op, lengths, batch_required=True, may_be_empty=(0,))
-
-
 def _evaluated(size: Size, lengths: Lengths) -> int | Size:
     """Its number, or the size itself where the lengths do not tell."""
     if any(lengths[axis] is None for axis, _ in size.powers):
@@ -204,7 +180,7 @@ def _known_lengths(view: View) -> Lengths:
 
 
 def rearrange(op: Rearrangement, x: tf.Tensor) -> tf.Tensor:
-    """`op` on a tensor [N, ...]; raises `ShapeError` where its known lengths do not fit."""
+    """`op` on a tensor [N, ...], or on one of its own axes alone, of lengths that fit as far as they are known."""
     lowering = fastest_lowering(op, op.domain, _lengths(x.shape))
     y, shape = x, lowering.in_shape
     for move in lowering.moves:
@@ -241,8 +217,7 @@ def fastest_lowering(op: Rearrangement, domain: Domain, lengths: Lengths) -> Low
     >>> [len(fastest_lowering(reorg, reorg.domain, (None, h, 26, 64)).moves) for h in (26, 28)]
     [3, 1]
     """
-    refuse_misfit(op, lengths)
-    lowering = lower(op, (None, *lengths[1:]))  # a step never depends on the batch
+    lowering = lower(op, (None, *lengths[1:]) if len(lengths) > op.rank else lengths)  # no step depends on a batch
     if len(lowering.moves) == 1 and lowering.moves[0].kind == "transpose":
         lowering = replace(lowering, moves=(_whole_map(lowering) or lowering.moves[0],))
     return lowering.map_lengths(lambda size: _evaluated(size, lengths))

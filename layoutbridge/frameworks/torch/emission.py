@@ -19,6 +19,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, ShapeError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, installed_version, numpy_dtype, require
+from layoutbridge.frameworks.batch import refuse_misfit
 from layoutbridge.frameworks.torch.metadata import state_dict_of
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ def installed() -> str | None:
     return installed_version("torch")
 
 
-def emit(op: Rearrangement) -> torch.nn.Module:
+def emit(op: Rearrangement, *, batch: bool | None = None) -> torch.nn.Module:
     """`op` as an `nn.Module` on tensors [N, ...], or on one item [...], of any dtype, strides and device.
+
+    With `batch` on or off it takes one of the two alone.
 
     It has no parameters, returns a new contiguous tensor, and its gradient is the inverse rearrangement. It goes
     through `torch.compile`, `torch.export`, `torch.jit.trace` and `torch.onnx.export`, with dynamic shapes too.
@@ -48,11 +51,13 @@ def emit(op: Rearrangement) -> torch.nn.Module:
     >>> x = torch.arange(48).view(1, 3, 4, 4)
     >>> torch.equal(module(x), torch.nn.functional.pixel_unshuffle(x, 2))
     True
+    >>> emit(op("oihw_to_hwio"), batch=False)(torch.zeros(8, 4, 3, 3)).shape
+    torch.Size([3, 3, 4, 8])
     """
     require("torch", "PyTorch", EXTRA)
     from layoutbridge.frameworks.torch.module import Rearrange
 
-    return Rearrange(op)
+    return Rearrange(op, batch=batch)
 
 
 def save(
@@ -61,10 +66,12 @@ def save(
     *,
     shape: Sequence[int | None] | None = None,
     dtype: str = "float32",
+    batch: bool | None = None,
 ) -> None:
     """Write `op` as an exported program (.pt2), whole or not at all; `torch.export.load` reads it.
 
-    The program takes tensors of `shape` and `dtype`; an axis given as None may have any length that `op` accepts.
+    The program takes tensors of `shape` and `dtype`; an axis given as None may have any length that `op` accepts. With
+    `batch` on the shape has a batch axis, with it off none; without it either.
     Raises `ParameterError` without a shape or for an unknown dtype, `ShapeError` for a shape that does not fit,
     and `MissingFrameworkError`.
 
@@ -85,7 +92,7 @@ def save(
         raise ParameterError(f"PyTorch has no dtype {shown(dtype)}; it has {', '.join(DTYPE_NAMES)} and more")
     if Path(path).suffix != ".pt2":
         raise ParameterError(f"'{path}' must end in .pt2, the ending of exported programs")
-    read_open_lengths(op, shape)
+    refuse_misfit(op, read_open_lengths(op, shape), batch)
     fixed = {axis + len(shape) - op.rank: length for axis, length in op.domain.fixed}
     shape = [fixed.get(axis) if length is None else length for axis, length in enumerate(shape)]
     divisors = [1, *(op.domain.divisor(axis) for axis in range(op.rank))][-len(shape) :]
@@ -102,7 +109,7 @@ def save(
     except RuntimeError:  # PyTorch's, for want of memory
         raise ShapeError(f"an example of shape {lengths} does not fit into memory: take a smaller shape") from None
     with exporting():
-        program = torch.export.export(emit(op), (example,), dynamic_shapes=(dimensions,), strict=False)
+        program = torch.export.export(emit(op, batch=batch), (example,), dynamic_shapes=(dimensions,), strict=False)
     with whole_file(path, partial(state_dict_of, path)) as temporary, exporting():
         torch.export.save(program, temporary)
 

@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from layoutbridge.algebra.fitting import refuse_misfit
 from layoutbridge.algebra.moves import Lowering, Move, along_axes, as_blocks, lower
-from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ShapeError
+from layoutbridge.frameworks.batch import refuse_misfit
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.operations.catalog import op as catalog_op
 
 _SHAPES_KEPT = 256
+_NATIVE_RANK = 4  # of the tensors that PyTorch's own functions take; a pattern may name all their axes
 # Lengths under a tracer are not ints but stand for them, and take part in the same arithmetic.
 Lengths = tuple[Any, ...]
 Views = tuple[tuple[Lengths, ...], Lengths]  # each move's view, and the result's shape
@@ -55,14 +56,19 @@ class Length(NamedTuple):
 class Rearrange(torch.nn.Module):
     """A rearrangement as a module without parameters; `layoutbridge.emit(op, "torch")` makes it.
 
-    Takes [N, ...] or one item [...] of any dtype, strides and device, and returns a new contiguous tensor. The
-    gradient is the inverse rearrangement, to any order. Raises `ShapeError` for a shape that does not fit.
+    Takes [N, ...] or one item [...], by `batch` one of the two alone, of any dtype, strides and device, and returns a
+    new contiguous tensor. The gradient is the inverse rearrangement, to any order. Raises `ShapeError` for a shape that
+    does not fit.
+
+    >>> Rearrange(Rearrangement("n c (h p:2) (w q:2) -> n (c p q) h w"), batch=False)(torch.zeros(1, 3, 4, 4)).shape
+    torch.Size([1, 12, 2, 2])
     """
 
-    def __init__(self, op: Rearrangement) -> None:
+    def __init__(self, op: Rearrangement, *, batch: bool | None = None) -> None:
         super().__init__()
         lowering = lower(op)
         self.op = op
+        self.batch = batch
         first, *others = lowering.moves or (_copy(lowering),)
         cut = along_axes(first, lowering.in_shape, lowering.domain) if first.kind == "transpose" else None
         self._cut_along_axes = cut is not None  # then the first view is one of every tensor, whatever its strides
@@ -71,6 +77,7 @@ class Rearrange(torch.nn.Module):
         self._shuffles = tuple(map(_pixel_shuffle, (first, *others)))  # the same by `pixel_shuffle`, where that can be
         self._result = tuple(map(_length, lowering.result))
         self._whole = tuple(map(_length, op.domain.whole))
+        self._ranks = [op.rank] * (batch is not True) + [op.rank + 1] * (batch is not False)
         self._native = _native_of(op)
         # a tracer takes channel_shuffle for one that excludes lengths of 1
         self._native_traces = self._native is not None and self._native.args[0] is not functional.channel_shuffle
@@ -80,7 +87,8 @@ class Rearrange(torch.nn.Module):
         """The name and parameters of the rearrangement, and its pattern."""
         name = [self.op.name] if self.op.name else []
         values = [f"{parameter}={value}" for parameter, value in self.op.parameters]
-        return ", ".join([*name, *values, f"'{self.op.pattern}'"])
+        batch = [] if self.batch is None else [f"batch={self.batch}"]
+        return ", ".join([*name, *values, f"'{self.op.pattern}'", *batch])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`x` rearranged; see the class."""
@@ -91,7 +99,7 @@ class Rearrange(torch.nn.Module):
         except TypeError:  # a length that stands for any number has no hash
             return self._forward_traced(x)
         views, result = known or self._checked_views(x)
-        if self._native is not None and x.dim() > self.op.rank:
+        if self._native is not None and x.dim() == _NATIVE_RANK:
             return self._native(x).contiguous()
         for move, view in zip(self._moves, views, strict=True):
             x = self._applied(move, x.reshape(view))
@@ -112,7 +120,7 @@ class Rearrange(torch.nn.Module):
         """
         self._check_traced(x)
         batched = self._batched(x)
-        if self._native is not None and self._native_traces and x.dim() > self.op.rank and not _is_recorded():
+        if self._native is not None and self._native_traces and x.dim() == _NATIVE_RANK and not _is_recorded():
             return self._native(x).contiguous()
         views, result = self._views(batched, x.dim())
         # ONNX Runtime's DepthToSpace takes half the time of Transpose, but is not there for every dtype
@@ -137,7 +145,7 @@ class Rearrange(torch.nn.Module):
     def _checked_views(self, x: torch.Tensor) -> Views:
         """The same for a shape that is not known yet; raises `ShapeError`."""
         # Where torch.compile gives up on `forward` it goes on to compile what that calls, and NumPy goes wrong there.
-        bind: Callable[[tuple[int, ...]], object] = self.op.bind
+        bind: Callable[[tuple[int, ...]], object] = self._bind
         if "torch._dynamo" in sys.modules:
             bind = torch.compiler.disable(bind)  # type: ignore[no-untyped-call]
         bind(x.shape)
@@ -146,16 +154,20 @@ class Rearrange(torch.nn.Module):
         views = self._known[x.shape] = self._views(self._batched(x), x.dim())
         return views
 
+    def _bind(self, shape: tuple[int, ...]) -> None:
+        refuse_misfit(self.op, tuple(shape), self.batch)
+        self.op.bind(shape)
+
     def _check_traced(self, x: torch.Tensor) -> None:
         """Refuse what `op.bind` refuses, without reading a length that is not known; lengths of 0 pass."""
-        if x.dim() in (self.op.rank, self.op.rank + 1) and (_in_jit_trace() or self._fits(x.shape[-self.op.rank :])):
+        if x.dim() in self._ranks and (_in_jit_trace() or self._fits(x.shape[-self.op.rank :])):
             return  # in a JIT trace lengths are tensors, and asking them would be recorded as a constant
         if torch.compiler.is_dynamo_compiling():  # it drops the error's text; `forward` then runs as it is, and tells
             raise ShapeError(self.op.label)
         known = tuple(length if type(length) is int else None for length in x.shape)
-        refuse_misfit(self.op, known, may_be_empty=range(x.dim()))
+        refuse_misfit(self.op, known, self.batch, may_be_empty=range(x.dim()))
         # an open length is at fault: that of the example is read, which may be, for the trace ends here
-        refuse_misfit(self.op, tuple(map(int, x.shape)), may_be_empty=range(x.dim()))
+        refuse_misfit(self.op, tuple(map(int, x.shape)), self.batch, may_be_empty=range(x.dim()))
 
     def _fits(self, item: Lengths) -> bool:
         """Whether lengths of one item fit, in arithmetic that every tracer follows."""
@@ -169,7 +181,9 @@ class Rearrange(torch.nn.Module):
 
 
 def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
-    """PyTorch's own function for a batched input, where one is this very map and moves something."""
+    """PyTorch's own function for [N, C, H, W], where one is this very map and moves something."""
+    if op.rank not in (_NATIVE_RANK - 1, _NATIVE_RANK):
+        return None
     functions = {
         "pixel_unshuffle": functional.pixel_unshuffle,
         "pixel_shuffle": functional.pixel_shuffle,
@@ -179,7 +193,7 @@ def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
     for name, function in functions.items():
         parameter = next(iter(catalog()[name].parameters))
         for value in digits:
-            if op == catalog_op(name, **{parameter: value}):
+            if op == with_batch_axis(catalog_op(name, **{parameter: value}), op.rank):
                 return partial(_call_native, function, value)
     return None
 
