@@ -250,7 +250,7 @@ def test_functions_of_jax_are_identified(capfd, tmp_path, monkeypatch):
         for function, names in (
             ("in_place", "nchw_to_nhwc"),
             ("needs_jax", "nchw_to_nhwc"),
-            ("jitted", "space_to_depth_crd, pixel_unshuffle"),
+            ("jitted", "pixel_unshuffle, space_to_depth_crd"),
             ("Port", "nchw_to_nhwc"),
         ):
             code, out, err = run(capfd, "identify", f"{place}:{function}", "--shape", "1,4,6,8")
