@@ -26,6 +26,21 @@ def test_every_form_is_emitted(record, name):
                 np.testing.assert_array_equal(found.table, operation.table(shape))
 
 
+@pytest.mark.parametrize(
+    "pattern", ["c (w q:s) -> (q c) w", "c (d o:s) h (w q:s) -> (c q o) d h w", "c (w q:s) -> w (q c)"]
+)
+def test_verify_runs_images_on_one_and_three_axes_in_both_layouts(pattern):
+    lb.register("of_its_own", pattern, stride=2)
+    try:
+        result = lb.verify([record.name for record in INSTALLED], ["of_its_own"], strides=(2,), dtypes=("float32",))
+    finally:
+        lb.unregister("of_its_own")
+    emitted = [row for row in result.rows if row.emitted]
+    assert {row.status for row in emitted} <= {"matches", "unavailable"}
+    held = {row.layout for row in emitted if row.framework == "tensorflow"}
+    assert held in (set(), {"NCHW"} if pattern.endswith("(q c)") else {"NCHW", "NHWC"})
+
+
 READ = [
     "c h w -> c h w[::-1]",
     "c h w -> c h[::-1] w[::-1]",

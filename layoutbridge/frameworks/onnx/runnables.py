@@ -164,5 +164,5 @@ def _opened_model(
 @lru_cache(maxsize=1024)
 def _written_model(emit: Emit, op: Rearrangement, _: Domain, dtype: str, item: tuple[int, ...]) -> bytes:
     """As `export` writes it by default, for any batch."""
-    content: bytes = emit(op, shape=(None, *item), dtype=dtype, opset=DEFAULT_OPSET).SerializeToString()
+    content: bytes = emit(op, shape=(None, *item), dtype=dtype, opset=DEFAULT_OPSET, batch=True).SerializeToString()
     return content

@@ -70,8 +70,9 @@ class Rearrange(keras.layers.Layer):
         self.rearrangement = op
         self.data_format = data_format
         self.batch = batch
-        self._behind_batch = in_layout(op, data_format)
-        self._alone = in_layout(op, data_format, batched=False)
+        # what `batch` rules out is never asked for, and takes a while to work out
+        self._behind_batch = op if batch is False else in_layout(op, data_format)
+        self._alone = op if batch is True else in_layout(op, data_format, batched=False)
 
     def get_config(self) -> dict[str, Any]:
         """Patterns, names and numbers, from which the constructor makes the same layer."""
