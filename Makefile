@@ -2,7 +2,7 @@
 
 # PYTHON=/path/to/python make ...   builds the environment with that interpreter.
 # PYTEST_ARGS=... make test         replaces the options below: PYTEST_ARGS="-x -k prove", say.
-# SLOW=1 make test                  runs the slow tests too.
+# SLOW=1 make test                  runs the slow tests too; SLOW=all the thorough ones as well, as test-all does.
 # SECONDS=600 make fuzz             hunts so long over hostile inputs; FUZZ_ARGS="cfg weights --seed 7" chooses.
 # COUNT=5000 SEED=0 make fuzz-networks   draws so many networks of each flavour, from that seed on.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
@@ -36,6 +36,8 @@ LOWEST_STAMP := $(LOWEST)/.set-up$(addprefix -,$(subst $(SPACE),-,$(strip $(EXTR
 OPENCV4 := $(VENV)/opencv4
 PIP    = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 ifeq ($(SLOW),1)
+MARKS := -m "not thorough"
+else ifeq ($(SLOW),all)
 MARKS := -m ""
 endif
 
@@ -53,8 +55,8 @@ verify: $(STAMP)  ## recover what each installed framework's operations do, and 
 
 test: lint pytest  ## ruff, mypy and the default tests
 
-test-all:  ## the same with the slow tests
-	@$(MAKE) --no-print-directory test SLOW=1
+test-all:  ## the same with the slow and the thorough tests
+	@$(MAKE) --no-print-directory test SLOW=all
 
 test-bare: $(BARE)/.set-up  ## the tests that need no framework, in an environment without any
 	@$(BARE)/bin/python -m pytest $(PYTEST_ARGS)

@@ -112,15 +112,16 @@ def load_synthesizer() -> ModuleType:
 
 
 def zoo_networks(quick: int) -> list[Any]:
-    """The zoo's folders as test parameters: the `quick` smallest in the default set, the others slow."""
+    """The zoo's folders as test parameters: the `quick` smallest by default, the largest third to be thorough."""
     manifests = sorted(ZOO.glob("*/*/manifest.json"))
     sizes = {path: sum(part["count"] for part in json.loads(path.read_text())["segments"]) for path in manifests}
-    default = set(sorted(manifests, key=lambda path: sizes[path])[:quick])
+    by_size = sorted(manifests, key=lambda path: sizes[path])
+    default, thorough = set(by_size[:quick]), set(by_size[2 * len(by_size) // 3 :])
     found = [
         pytest.param(
             path.parent,
             id=f"{path.parent.parent.name}/{path.parent.name}",
-            marks=() if path in default else pytest.mark.slow,
+            marks=() if path in default else pytest.mark.thorough if path in thorough else pytest.mark.slow,
         )
         for path in manifests
     ]

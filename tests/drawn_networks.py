@@ -18,8 +18,8 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import CfgError
 from tests.darknet_files import MORE, built
 
-# Every fifth of the drawn networks is in the default tests, so that each batch size and opset is; the others are slow.
-SHARES = ("a fifth", pytest.param("the others", marks=pytest.mark.slow))
+# Every fifth of the drawn networks is in the default tests, so that each batch size and opset is; others are thorough.
+SHARES = ("a fifth", pytest.param("the others", marks=pytest.mark.thorough))
 TREE = MORE / "alexey" / "softmax_tree" / "tree.txt"
 TREE_CLASSES = 9
 _STEPPED = {"stair"}  # what lies on either side of a step is far apart

@@ -46,6 +46,7 @@ SURROUNDINGS = {
     "errors to a full disk": (FEW, f"{SHELL} 2>/dev/full"),
     "no folder for temporary files": (FEW | {"TMPDIR": "/nonexistent"}, SHELL),
 }
+HARDEST = {"ASCII alone", "no stream at all", "no folder for temporary files"}
 
 
 def called(arguments, folder, environment, script=SHELL, before=()):
@@ -71,8 +72,13 @@ def test_one_call_of_each_outcome(tmp_path, environment, script):
     assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["0", "2"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("environment", "script"), SURROUNDINGS.values(), ids=SURROUNDINGS)
+@pytest.mark.parametrize(
+    ("environment", "script"),
+    [
+        pytest.param(*given, id=name, marks=pytest.mark.slow if name in HARDEST else pytest.mark.thorough)
+        for name, given in SURROUNDINGS.items()
+    ],
+)
 def test_every_command(tmp_path, environment, script):
     for name, (code, arguments) in (CALLS | THOROUGH).items():
         if name not in NEEDED or find_spec(NEEDED[name]):

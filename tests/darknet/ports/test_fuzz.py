@@ -24,15 +24,16 @@ CANCELLED = 1e-4  # of what a layer takes: where less is left of it, its largest
 LAST_DIGIT = 2e-7  # of a number near 1: what a logistic less another may leave for 0
 STEPS = 3  # of a sequence
 DRAWN = 500  # seeds among which every option must be
-QUICK, ALL = 12, 150  # seeds of a flavour in the default tests, and in all of them
+QUICK, SLOW, ALL = 12, 40, 150  # seeds of a flavour in the default tests, with the slow ones, and in all of them
 COUNT, FIRST = (int(os.environ.get(f"FUZZ_{name}") or 0) for name in ("COUNT", "SEED"))
 
 
 def seeds():
-    """Those that were asked for; by default some, and more that are slow."""
+    """Those that were asked for; by default some, more that are slow, and many to be thorough."""
     if COUNT:
         return range(FIRST, FIRST + COUNT)
-    return [pytest.param(seed, marks=() if seed < QUICK else pytest.mark.slow) for seed in range(ALL)]
+    marks = [()] * QUICK + [pytest.mark.slow] * (SLOW - QUICK) + [pytest.mark.thorough] * (ALL - SLOW)
+    return [pytest.param(seed, marks=mark) for seed, mark in enumerate(marks)]
 
 
 def divides_by_nothing(layer, flavor):

@@ -460,13 +460,14 @@ def test_torch_is_imported_by_nothing_else(tmp_path):
 
 
 def networks():
-    """Every third network by size; the two smallest of them in the default set."""
+    """Every third network by size; the two smallest of them in the default set, the largest third to be thorough."""
     manifests = sorted(ZOO.glob("*/*/manifest.json"))
     sizes = {path: sum(part["count"] for part in json.loads(path.read_text())["segments"]) for path in manifests}
     chosen = sorted(manifests, key=lambda path: sizes[path])[::3]
-    for path in chosen:
+    for place, path in enumerate(chosen):
+        mark = pytest.mark.thorough if 3 * place >= 2 * len(chosen) else pytest.mark.slow
         name = f"{path.parent.parent.name}/{path.parent.name}"
-        yield pytest.param(path.parent, id=name, marks=() if path in chosen[:2] else pytest.mark.slow)
+        yield pytest.param(path.parent, id=name, marks=() if place < 2 else mark)
 
 
 NETWORKS = list(networks()) or [pytest.param(None, marks=pytest.mark.skip(reason=WHERE_ZOO))]
