@@ -1,0 +1,101 @@
+"""Numbers for the sizes that a model leaves open: those that are given, else such that tell axes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from layoutbridge.algebra.pattern import whole_number
+from layoutbridge.errors import ShapeError, shown
+
+OpenShape: TypeAlias = tuple[int | str | None, ...]
+Shapes: TypeAlias = Mapping[str, Sequence[int | str | None]] | Sequence[int | str | None] | None
+# For an open batch, and for other open sizes in turn: most networks take multiples of 32, none of these being equal.
+_CHOICES = (
+    (2, (64, 96, 160, 128)),
+    (1, (64, 96, 160, 128)),
+    (1, (224, 256, 320, 192)),
+    (1, (8, 12, 20, 28)),
+    (1, (1,)),
+)
+
+
+def filled_shapes(open_shapes: Mapping[str, OpenShape], given: Shapes) -> Iterator[Mapping[str, tuple[int, ...]]]:
+    """Numbers for the inputs' shapes, by name: one choice after the other, the likeliest to tell axes apart first.
+
+    `given` are shapes by the inputs' names, or the one of the only input; a None or a name in them leaves a length as
+    the model has it. Equal names in `open_shapes` are one size. Where nothing is open there is one choice. Raises
+    `ShapeError` where what is given does not fit, and does not name an input.
+
+    >>> next(filled_shapes({"images": ("N", 3, "H", "W")}, None))
+    {'images': (2, 3, 64, 96)}
+    >>> list(filled_shapes({"images": ("N", 3, "H", "W")}, (1, None, 26, 26)))
+    [{'images': (1, 3, 26, 26)}]
+    """
+    known = _with_given(open_shapes, given)
+    seen = []
+    for batch, sizes in _CHOICES:
+        filled = _filled(known, batch, sizes)
+        if filled not in seen:
+            seen.append(filled)
+            yield filled
+
+
+def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str, OpenShape]:
+    if given is None:
+        return dict(open_shapes)
+    if not isinstance(given, Mapping):
+        if len(open_shapes) != 1:
+            told = ", ".join(f"{name}=…" for name in open_shapes)
+            raise ShapeError(f"the model has {len(open_shapes)} inputs: give each a shape by its name, {told}")
+        given = {next(iter(open_shapes)): given}
+    known = dict(open_shapes)
+    sizes: dict[str, int] = {}
+    for name, shape in given.items():
+        if name not in open_shapes:
+            raise ShapeError(f"the model has no input called {shown(name)}; it has {', '.join(open_shapes)}")
+        declared = open_shapes[name]
+        if len(declared) != len(shape):
+            raise ShapeError(
+                f"input {name} has {len(declared)} axes {_told(declared)}, and shape {_told(shape)} {len(shape)}"
+            )
+        lengths: list[int | str | None] = []
+        for held, length in zip(declared, shape, strict=True):
+            number = (
+                None if length is None or isinstance(length, str) else whole_number(length, "every length of a shape")
+            )
+            if number is not None and isinstance(held, int) and held != number:
+                raise ShapeError(f"input {name} has the fixed shape {_told(declared)}, not {_told(shape)}")
+            if number is not None and isinstance(held, str) and sizes.setdefault(held, number) != number:
+                raise ShapeError(f"{held} would be {sizes[held]} and {number} at once")
+            lengths.append(held if number is None else number)
+        known[name] = tuple(lengths)
+    return {
+        name: tuple(sizes.get(length, length) if isinstance(length, str) else length for length in shape)
+        for name, shape in known.items()
+    }
+
+
+def _filled(known: Mapping[str, OpenShape], batch: int, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    chosen: dict[object, int] = {}
+    count = 0
+    for name, shape in known.items():
+        for axis, length in enumerate(shape):
+            key = length if isinstance(length, str) else (name, axis)
+            if isinstance(length, int) or key in chosen:
+                continue
+            if axis == 0 and len(shape) > 1:
+                chosen[key] = batch
+            else:
+                chosen[key], count = sizes[count % len(sizes)], count + 1
+    return {
+        name: tuple(
+            length if isinstance(length, int) else chosen[length if isinstance(length, str) else (name, axis)]
+            for axis, length in enumerate(shape)
+        )
+        for name, shape in known.items()
+    }
+
+
+def _told(shape: Sequence[object]) -> str:
+    return f"[{', '.join('?' if length is None else str(length) for length in shape)}]"
