@@ -22,6 +22,25 @@ def sliced(x: NDArray[Any], *, places: tuple[slice, ...]) -> NDArray[Any]:
     return x[places]
 
 
+def seen_as(x: NDArray[Any], *, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The elements in the same order under another shape."""
+    return x.reshape(shape)
+
+
+def python_slice(start: int, end: int, step: int, length: int) -> slice:
+    """The places from `start` to before `end`, cut off at the axis' ends, as NumPy takes them.
+
+    >>> np.arange(5)[python_slice(-1, -(2**63), -2, 5)].tolist(), python_slice(1, 2**63 - 1, 1, 5)
+    ([4, 2, 0], slice(1, 5, 1))
+    """
+    start = start + length if start < 0 else start
+    end = end + length if end < 0 else end
+    if step > 0:
+        return slice(min(max(start, 0), length), min(max(end, 0), length), step)
+    start, end = min(max(start, 0), length - 1), min(max(end, -1), length - 1)
+    return slice(start, None if end < 0 else end, step)
+
+
 def joined(*parts: NDArray[Any], axis: int) -> NDArray[Any]:
     """Arrays one behind the other along an axis."""
     return np.concatenate(parts, axis)
@@ -48,3 +67,48 @@ def patches(x: NDArray[Any], *, kernel: Sequence[int], stride: Sequence[int], di
     order = (0, 1, *range(2 + count, 2 + 2 * count), *range(2, 2 + count))
     n, c = x.shape[:2]
     return windows.transpose(order).reshape(n, c * int(np.prod(kernel)), -1)
+
+
+def gathered_along(x: NDArray[Any], *, indices: NDArray[np.int64], axis: int) -> NDArray[Any]:
+    """For each place of `indices` the element at that position of an axis, as ONNX's GatherElements."""
+    places: list[NDArray[Any]] = list(np.indices(indices.shape))
+    places[axis] = np.where(indices < 0, indices + x.shape[axis], indices)
+    return x[tuple(places)]
+
+
+def gathered(x: NDArray[Any], *, indices: NDArray[np.int64], leading: int) -> NDArray[Any]:
+    """The parts at coordinates, the innermost axis of `indices`, behind `leading` axes in common: ONNX's GatherND."""
+    front = x.shape[:leading]
+    flat, flat_indices = x.reshape(-1, *x.shape[leading:]), indices.reshape(-1, *indices.shape[leading:])
+    parts = [own[tuple(np.moveaxis(at, -1, 0))] for own, at in zip(flat, flat_indices, strict=True)]
+    made = np.stack(parts)
+    return made.reshape(*front, *made.shape[1:])
+
+
+def tiled(x: NDArray[Any], *, repeats: tuple[int, ...]) -> NDArray[Any]:
+    """The array several times beside itself along each axis."""
+    return np.tile(x, repeats)
+
+
+def one_hot_convolution(
+    x: NDArray[Any],
+    *,
+    channels: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    strides: tuple[int, ...],
+    shape: tuple[int, ...],
+) -> NDArray[Any]:
+    """A convolution that gives each output channel the elements of one input channel, at one offset in the kernel.
+
+    >>> x = np.arange(4).reshape(1, 1, 2, 2)
+    >>> offsets = np.array([[0, 1], [1, 0]])
+    >>> one_hot_convolution(x, channels=np.array([0, 0]), offsets=offsets, strides=(2, 2), shape=(1, 2, 1, 1)).tolist()
+    [[[[1]], [[2]]]]
+    """
+    lengths = shape[2:]
+    outputs = []
+    for channel, offset in zip(channels.tolist(), offsets.tolist(), strict=True):
+        steps = zip(offset, strides, lengths, strict=True)
+        places = tuple(slice(start, start + step * (length - 1) + 1, step) for start, step, length in steps)
+        outputs.append(x[(slice(None), channel, *places)])
+    return np.stack(outputs, 1)

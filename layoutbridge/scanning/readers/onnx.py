@@ -1,0 +1,377 @@
+"""ONNX models as graphs: shapes inferred node by node, what computes shapes worked out, movements bound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
+from layoutbridge.frameworks.onnx.reading import read_model
+from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
+from layoutbridge.scanning.readers.onnx_contrib import as_standard
+from layoutbridge.scanning.readers.onnx_movements import moved
+from layoutbridge.scanning.sizes import OpenShape, Shapes, filled_shapes
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+
+_STANDARD = ("", "ai.onnx")
+_SHOWN = 8  # custom operators that a note lists
+_CONTROL = {"If", "Loop", "Scan"}
+
+
+def read(path: str | os.PathLike[str], shapes: Shapes = None, choice: int = 0) -> Graph:
+    """The model in the file at `path`; its data in other files is not opened.
+
+    Open sizes are those of `shapes`, else numbers that are made up, another choice of them for each `choice`. Raises
+    `UnusableInputError` for what is no readable model, `ShapeError` where no shapes fit, `MissingFrameworkError`.
+
+    >>> import tempfile
+    >>> from layoutbridge.frameworks.onnx.emission import save
+    >>> from layoutbridge.operations.catalog import op
+    >>> path = os.path.join(tempfile.mkdtemp(), "focus.onnx")
+    >>> save(op("focus"), path, shape=(None, 3, 8, 8))
+    >>> [(node.operator, node.kind) for node in read(path).nodes]
+    [('SpaceToDepth', 'moves'), ('Gather', 'moves')]
+    """
+    model, _ = read_model(path)
+    return read_proto(model, os.fspath(path), shapes, choice)
+
+
+def read_proto(model: ModelProto, name: str, shapes: Shapes = None, choice: int = 0) -> Graph:
+    """The same of a model in memory, which `name` stands for in the answer and in errors."""
+    if model.functions:
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
+    open_shapes = _open_shapes(model.graph)
+    reasons: list[str] = []
+    for filled in islice(filled_shapes(open_shapes, shapes), choice, None):
+        try:
+            return _Reader(model, name).read(filled, open_shapes)
+        except ShapeError as error:
+            reasons.append(str(error))
+    raise ShapeError(reasons[0] if reasons else f"'{name}': there is no other choice of sizes")
+
+
+def _open_shapes(graph: GraphProto) -> dict[str, OpenShape]:
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {sparse.values.name for sparse in graph.sparse_initializer}
+    return {
+        value.name: shape
+        for value in graph.input
+        if value.name not in constants and (shape := _declared(value)) is not None
+    }
+
+
+def _declared(value: ValueInfoProto) -> OpenShape | None:
+    """The shape of a tensor as the file has it; None for one of unknown rank, and for what is no tensor."""
+    kind = value.type.tensor_type
+    if value.type.WhichOneof("value") != "tensor_type" or not kind.HasField("shape"):
+        return None
+    return tuple(
+        length.dim_value if length.HasField("dim_value") and length.dim_value > 0 else length.dim_param or None
+        for length in kind.shape.dim
+    )
+
+
+@dataclass
+class _Scope:
+    """What is known of the tensors of a graph, and of those around it."""
+
+    types: dict[str, TypeProto] = field(default_factory=dict)
+    known: dict[str, NDArray[Any]] = field(default_factory=dict)
+    arithmetic: set[str] = field(default_factory=set)  # what was computed from shapes
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, TensorProto] = field(default_factory=dict)
+
+    def within(self) -> _Scope:
+        """A scope in which all of this is seen, for a graph within a node."""
+        return _Scope(dict(self.types), dict(self.known), set(self.arithmetic), dict(self.tensors), dict(self.weights))
+
+
+class _Reader:
+    """Reads one model at one choice of sizes."""
+
+    def __init__(self, model: ModelProto, name: str) -> None:
+        from onnx import defs
+
+        self.name, self.graph = name, model.graph
+        self.opsets = list(model.opset_import)
+        self.ir_version = model.ir_version
+        self.version = next((each.version for each in self.opsets if each.domain in _STANDARD), 1)
+        self.newest = defs.onnx_opset_version()
+        self.custom: dict[str, int] = {}
+        self.unknown: dict[str, int] = {}
+
+    def read(self, filled: Mapping[str, tuple[int, ...]], open_shapes: Mapping[str, OpenShape]) -> Graph:
+        made = self._graph(self.graph, _Scope(), filled, open_shapes, self.name)
+        notes = []
+        if made_up := [name for name, shape in open_shapes.items() if any(not isinstance(n, int) for n in shape)]:
+            told = ", ".join(f"{visible(name)} {list(filled[name])}" for name in made_up)
+            notes.append(f"open sizes are filled in: {told}")
+        for what, counts in (
+            ("custom operators", self.custom),
+            ("operators whose results have no known shape", self.unknown),
+        ):
+            if counts:
+                told = ", ".join(f"{visible(name)} ({count})" for name, count in list(counts.items())[:_SHOWN])
+                notes.append(f"{what} are passed over: {told}")
+        return Graph(**{**_fields(made), "notes": tuple(notes)})
+
+    def _graph(
+        self,
+        graph: GraphProto,
+        scope: _Scope,
+        filled: Mapping[str, tuple[int, ...]],
+        open_shapes: Mapping[str, OpenShape],
+        name: str,
+    ) -> Graph:
+        for tensor in graph.initializer:
+            self._add_constant(scope, tensor, tensor.name)
+        for value in graph.input:
+            if value.name in filled and value.name not in scope.weights:
+                self._add(scope, value.name, value.type.tensor_type.elem_type, filled[value.name])
+                scope.tensors[value.name] = Tensor(
+                    value.name,
+                    filled[value.name],
+                    scope.tensors[value.name].dtype if value.name in scope.tensors else "float32",
+                    open_shapes.get(value.name),
+                )
+        nodes: list[Node] = []
+        inner: list[Graph] = []
+        declared = {value.name: value for value in (*graph.value_info, *graph.output)}
+        for place, node in enumerate(graph.node):
+            nodes += self._node(node, place, scope, declared, inner)
+        return Graph(
+            name, "onnx", tuple(nodes), scope.tensors,
+            tuple(value.name for value in graph.input), tuple(value.name for value in graph.output),
+            len(graph.node) + sum(each.node_count for each in inner), tuple(inner),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ one node
+
+    def _node(
+        self,
+        node: NodeProto,
+        place: int,
+        scope: _Scope,
+        declared: Mapping[str, ValueInfoProto],
+        inner: list[Graph],
+    ) -> list[Node]:
+        name = node.name or next((output for output in node.output if output), f"{node.op_type}_{place}")
+        if node.op_type == "Constant" and node.domain in _STANDARD:
+            self._constant(node, scope)
+            return []
+        if node.op_type in _CONTROL and node.domain in _STANDARD:
+            inner += self._inside(node, name, scope)
+        self._infer(node, scope, declared)
+        values = self._computed(node, scope)
+        if values is not None:
+            for output, value in zip(node.output, values, strict=False):
+                scope.known[output] = value
+        if node.op_type in ("Shape", "Size") or _is_arithmetic(node, scope):
+            scope.arithmetic.update(node.output)
+        made = []
+        for number, output in enumerate(node.output):
+            if not output:
+                continue
+            found = None
+            if output not in scope.arithmetic and not _is_index(scope, output, values):
+                found = moved(node, number, scope.tensors, scope.known, scope.weights, self.version)
+            if found is None:
+                made.append(Node(name, node.op_type, tuple(entry for entry in node.input if entry), output))
+            else:
+                inputs, movement, kind, order = found
+                made.append(Node(name, node.op_type, inputs, output, movement, kind, order))
+        return made
+
+    def _constant(self, node: NodeProto, scope: _Scope) -> None:
+        from onnx import numpy_helper
+
+        for attribute in node.attribute:
+            if attribute.name == "value":
+                self._add_constant(scope, attribute.t, node.output[0])
+            elif attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
+                value = attribute.i, list(attribute.ints), attribute.f, list(attribute.floats)
+                chosen = value[("value_int", "value_ints", "value_float", "value_floats").index(attribute.name)]
+                dtype = np.int64 if "int" in attribute.name else np.float32
+                tensor = numpy_helper.from_array(np.asarray(chosen, dtype))
+                self._add_constant(scope, tensor, node.output[0])
+
+    def _add_constant(self, scope: _Scope, tensor: TensorProto, name: str) -> None:
+        from onnx import numpy_helper
+
+        shape = tuple(tensor.dims)
+        self._add(scope, name, tensor.data_type, shape, is_constant=True)
+        scope.weights[name] = tensor
+        is_inside = tensor.data_location != tensor.EXTERNAL
+        if is_inside and int(np.prod(shape, dtype=np.int64)) <= LARGEST_KNOWN:
+            try:
+                scope.known[name] = numpy_helper.to_array(tensor)
+            except Exception as error:  # data of another length than its shape, an unknown dtype
+                raise UnusableInputError(
+                    f"'{self.name}': the constant '{visible(name[:80])}' cannot be read: {first_line(error)}"
+                ) from None
+
+    def _add(
+        self, scope: _Scope, name: str, elem_type: int, shape: Sequence[int], *, is_constant: bool = False
+    ) -> None:
+        from onnx import helper
+
+        scope.types[name] = helper.make_tensor_type_proto(elem_type, tuple(shape))
+        try:
+            dtype = helper.tensor_dtype_to_np_dtype(elem_type)
+        except (KeyError, ValueError):
+            return
+        if dtype.kind != "O":
+            scope.tensors[name] = Tensor(name, tuple(shape), dtype.name, is_constant=is_constant)
+
+    # ------------------------------------------------------------------ shapes
+
+    def _infer(self, node: NodeProto, scope: _Scope, declared: Mapping[str, ValueInfoProto]) -> None:
+        """Types of the node's outputs, where they can be had."""
+        found = self._inferred(node, scope)
+        for output in node.output:
+            if not output or output in scope.types:
+                continue
+            kind = found.get(output)
+            shape = _numbers(kind)
+            if shape is None and output in declared:
+                kind = declared[output].type
+                shape = _numbers(kind)
+            if kind is not None and shape is not None:
+                self._add(scope, output, kind.tensor_type.elem_type, shape)
+            elif node.op_type not in _CONTROL and kind is not None and not node.domain:
+                self.unknown[node.op_type] = self.unknown.get(node.op_type, 0) + 1
+
+    def _inferred(self, node: NodeProto, scope: _Scope) -> dict[str, TypeProto]:
+        from onnx import defs, numpy_helper, shape_inference
+
+        node = as_standard(node)
+        if node.domain not in _STANDARD:
+            self.custom[f"{node.domain}.{node.op_type}"] = self.custom.get(f"{node.domain}.{node.op_type}", 0) + 1
+            return {}
+        if node.op_type in _CONTROL or any(entry and entry not in scope.types for entry in node.input):
+            return {}
+        try:
+            schema = defs.get_schema(node.op_type, min(self.version, self.newest), "")
+        except defs.SchemaError:
+            self.custom[node.op_type] = self.custom.get(node.op_type, 0) + 1
+            return {}
+        types = {entry: scope.types[entry] for entry in node.input if entry}
+        data = {
+            entry: numpy_helper.from_array(np.ascontiguousarray(scope.known[entry]))
+            for entry in node.input
+            if entry in scope.known and scope.known[entry].dtype.kind in "biuf"
+        }
+        try:
+            return dict(
+                shape_inference.infer_node_outputs(
+                    schema, node, types, data, opset_imports=self.opsets, ir_version=self.ir_version
+                )
+            )
+        except shape_inference.InferenceError as error:
+            told = first_line(error)
+            raise ShapeError(
+                f"'{self.name}': node '{visible((node.name or node.op_type)[:80])}' takes no inputs of shapes "
+                f"{[list(scope.tensors[e].shape) for e in node.input if e in scope.tensors]}: {told}"
+            ) from None
+        except Exception:  # what is declared wrongly, in many ways: its shape is not known then
+            return {}
+
+    def _computed(self, node: NodeProto, scope: _Scope) -> tuple[NDArray[Any], ...] | None:
+        shapes = {entry: scope.tensors[entry].shape for entry in node.input if entry in scope.tensors}
+        return computed(node, scope.known, shapes, self.version)
+
+    # ------------------------------------------------------------------ control flow
+
+    def _inside(self, node: NodeProto, name: str, scope: _Scope) -> list[Graph]:
+        made = []
+        results: list[list[tuple[int, tuple[int, ...]] | None]] = []
+        for attribute in node.attribute:
+            if not attribute.HasField("g"):
+                continue
+            within, body = scope.within(), attribute.g
+            filled: dict[str, tuple[int, ...]] = {}
+            for value, given in zip(body.input, self._given(node, scope), strict=False):
+                if given is not None:
+                    filled[value.name] = given[1]
+                    value.type.tensor_type.elem_type = value.type.tensor_type.elem_type or given[0]
+            graph = self._graph(body, within, filled, {}, f"{name}/{attribute.name}")
+            made.append(graph)
+            results.append([_held(within, value.name) for value in body.output])
+        self._outputs_of(node, scope, results)
+        return made
+
+    def _given(self, node: NodeProto, scope: _Scope) -> Iterable[tuple[int, tuple[int, ...]] | None]:
+        """The type and shape of each input of a body: of a loop its number and condition first, of a scan slices."""
+        from onnx import TensorProto
+
+        held = [_held(scope, entry) for entry in node.input]
+        if node.op_type == "Loop":
+            return [(TensorProto.INT64, ()), (TensorProto.BOOL, ()), *held[2:]]
+        if node.op_type == "Scan":
+            scans = next((attribute.i for attribute in node.attribute if attribute.name == "num_scan_inputs"), 0)
+            states = len(held) - scans
+            sliced = [None if each is None else (each[0], each[1][1:]) for each in held[states:]]
+            return [*held[:states], *sliced]
+        return []
+
+    def _outputs_of(
+        self, node: NodeProto, scope: _Scope, results: Sequence[Sequence[tuple[int, tuple[int, ...]] | None]]
+    ) -> None:
+        """What a branch gives, where all branches give it alike; of a loop what it carries."""
+        if not results:
+            return
+        first = results[0]
+        if node.op_type == "Loop":
+            first = first[1 : len(node.input) - 1]
+        elif node.op_type == "If":
+            first = [
+                one if all(other[k : k + 1] == [one] for other in results) else None for k, one in enumerate(first)
+            ]
+        else:
+            return
+        for output, held in zip(node.output, first, strict=False):
+            if held is not None and output:
+                self._add(scope, output, *held)
+
+
+def _held(scope: _Scope, name: str) -> tuple[int, tuple[int, ...]] | None:
+    if name not in scope.tensors or name not in scope.types:
+        return None
+    return scope.types[name].tensor_type.elem_type, scope.tensors[name].shape
+
+
+def _is_arithmetic(node: NodeProto, scope: _Scope) -> bool:
+    """Whether a node works with shapes and constants alone, whether its result is known or not."""
+    return any(entry in scope.arithmetic for entry in node.input) and all(
+        not entry or entry in scope.arithmetic or entry in scope.known for entry in node.input
+    )
+
+
+def _is_index(scope: _Scope, output: str, values: object) -> bool:
+    """Whether a tensor is made of constants alone and holds whole numbers, as shapes and indices do."""
+    return values is not None and scope.known[output].dtype.kind in "biu"
+
+
+def _numbers(kind: TypeProto | None) -> tuple[int, ...] | None:
+    """The shape in a type where all of it is numbers."""
+    if kind is None or kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
+        return None
+    lengths = kind.tensor_type.shape.dim
+    if not all(length.HasField("dim_value") for length in lengths):
+        return None
+    return tuple(length.dim_value for length in lengths)
+
+
+def _fields(graph: Graph) -> dict[str, Any]:
+    return {name: getattr(graph, name) for name in Graph.__slots__}

@@ -1,0 +1,248 @@
+"""Which ONNX nodes move elements, and what they do to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.operations.catalog import op
+from layoutbridge.scanning.graph import Kind, Movement, Tensor
+from layoutbridge.scanning.movements import (
+    gathered,
+    gathered_along,
+    joined,
+    one_hot_convolution,
+    python_slice,
+    seen_as,
+    sliced,
+    taken,
+    tiled,
+)
+from layoutbridge.scanning.readers.onnx_arithmetic import attributes
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto
+
+Found = tuple[tuple[str, ...], Movement, Kind, tuple[int, ...]]
+_VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
+_MOST_WEIGHTS = 1 << 20  # of a convolution that is looked at: whether each output is one of the inputs
+
+
+class _Case:
+    """One node whose shapes are known."""
+
+    def __init__(
+        self,
+        node: NodeProto,
+        number: int,
+        tensors: Mapping[str, Tensor],
+        known: Mapping[str, NDArray[Any]],
+        weights: Mapping[str, TensorProto],
+        version: int,
+    ) -> None:
+        self.node, self.number, self.tensors, self.known, self.weights = node, number, tensors, known, weights
+        self.version, self.attributes = version, attributes(node)
+        self.shape = tensors[node.input[0]].shape
+        self.result = tensors[node.output[number]].shape
+
+    def operand(self, place: int, attribute: str) -> Any:
+        """What stands in an input, or in older opsets in an attribute; None where it is left out."""
+        if len(self.node.input) > place and self.node.input[place]:
+            return self.known[self.node.input[place]].reshape(-1).tolist()
+        return self.attributes.get(attribute)
+
+    @property
+    def axis(self) -> int:
+        """The attribute `axis`, from the front."""
+        return int(self.attributes.get("axis", 0)) % max(1, len(self.shape))
+
+
+def moved(
+    node: NodeProto,
+    number: int,
+    tensors: Mapping[str, Tensor],
+    known: Mapping[str, NDArray[Any]],
+    weights: Mapping[str, TensorProto],
+    version: int,
+) -> Found | None:
+    """What the `number`-th output of a node is: its inputs, the movement, its kind and a transpose's order.
+
+    None for what changes values, and where it cannot be told: an operand that is computed from values, a shape that is
+    not known.
+    """
+    if node.domain not in ("", "ai.onnx") or not node.input or node.input[0] not in tensors:
+        return None
+    if node.output[number] not in tensors:
+        return None
+    bind = _BINDERS.get(node.op_type)
+    if bind is None:
+        return None
+    try:
+        return bind(_Case(node, number, tensors, known, weights, version))
+    except (KeyError, IndexError, ValueError):  # an operand that is not known, or does not fit
+        return None
+
+
+def _alone(case: _Case, movement: Movement, kind: Kind = "moves", order: tuple[int, ...] = ()) -> Found:
+    return (case.node.input[0],), movement, kind, order
+
+
+def _view(case: _Case) -> Found | None:
+    if case.number or int(np.prod(case.shape)) != int(np.prod(case.result)):
+        return None
+    return _alone(case, partial(seen_as, shape=case.result), "view")
+
+
+def _cast(case: _Case) -> Found | None:
+    same = case.tensors[case.node.input[0]].dtype == case.tensors[case.node.output[0]].dtype
+    return _view(case) if same else None
+
+
+def _padded(case: _Case) -> Found | None:
+    return _view(case) if case.shape == case.result and not any(case.operand(1, "pads")) else None
+
+
+def _transpose(case: _Case) -> Found:
+    rank = len(case.shape)
+    order = tuple(case.attributes.get("perm", range(rank - 1, -1, -1)))
+    return _alone(case, partial(np.transpose, axes=order), "transpose", order)
+
+
+def _slice(case: _Case) -> Found:
+    starts, ends = case.operand(1, "starts"), case.operand(2, "ends")
+    axes = case.operand(3, "axes")
+    steps = case.operand(4, "steps") or [1] * len(starts)
+    places = [slice(None)] * len(case.shape)
+    for axis, start, end, step in zip(range(len(starts)) if axes is None else axes, starts, ends, steps, strict=True):
+        places[axis] = python_slice(start, end, step, case.shape[axis])
+    return _alone(case, partial(sliced, places=tuple(places)))
+
+
+def _split(case: _Case) -> Found:
+    lengths = [case.tensors[output].shape[case.axis] if output else 0 for output in case.node.output]
+    start = sum(lengths[: case.number])
+    places = [slice(None)] * len(case.shape)
+    places[case.axis] = slice(start, start + lengths[case.number])
+    return _alone(case, partial(sliced, places=tuple(places)))
+
+
+def _concat(case: _Case) -> Found:
+    inputs = tuple(case.node.input)
+    if any(case.tensors[entry].shape is None for entry in inputs):
+        raise KeyError
+    axis = int(case.attributes["axis"]) % len(case.shape)
+    return inputs, partial(joined, axis=axis), "moves", ()
+
+
+def _gather(case: _Case) -> Found | None:
+    indices = case.known[case.node.input[1]].astype(np.int64)
+    return _alone(case, partial(taken, indices=indices, axis=case.axis))
+
+
+def _gather_elements(case: _Case) -> Found:
+    return _alone(
+        case, partial(gathered_along, indices=case.known[case.node.input[1]].astype(np.int64), axis=case.axis)
+    )
+
+
+def _gather_nd(case: _Case) -> Found:
+    leading = int(case.attributes.get("batch_dims", 0))
+    return _alone(case, partial(gathered, indices=case.known[case.node.input[1]].astype(np.int64), leading=leading))
+
+
+def _tile(case: _Case) -> Found | None:
+    repeats = case.known[case.node.input[1]].reshape(-1).tolist()
+    if case.shape == case.result:
+        return _view(case)
+    return _alone(case, partial(tiled, repeats=tuple(repeats)))
+
+
+def _expand(case: _Case) -> Found | None:
+    """Without repeating anything, which is no movement that one looks for."""
+    return _view(case)
+
+
+def _space_to_depth(case: _Case) -> Found:
+    is_crd = case.attributes.get("mode", b"DCR") == b"CRD"
+    return _alone(case, op("space_to_depth_crd" if is_crd else "space_to_depth", stride=case.attributes["blocksize"]))
+
+
+def _depth_to_space(case: _Case) -> Found:
+    is_crd = case.attributes.get("mode", b"DCR") == b"CRD"
+    return _alone(case, op("depth_to_space_crd" if is_crd else "depth_to_space", stride=case.attributes["blocksize"]))
+
+
+def _einsum(case: _Case) -> Found | None:
+    """One operand, each of whose axes is in the result once."""
+    taken_axes, arrow, given = case.attributes["equation"].decode().replace(" ", "").partition("->")
+    given = given if arrow else "".join(sorted(taken_axes))
+    if len(case.node.input) != 1 or "." in taken_axes or len(set(taken_axes)) != len(taken_axes):
+        return None
+    if sorted(given) != sorted(taken_axes):
+        return None
+    order = tuple(taken_axes.index(letter) for letter in given)
+    return _alone(case, partial(np.transpose, axes=order), "transpose", order)
+
+
+def _convolution(case: _Case) -> Found | None:
+    """One whose weights give each output channel one of the inputs, as it is."""
+    from onnx import numpy_helper
+
+    tensor = case.weights.get(case.node.input[1])
+    padded = any(case.attributes.get("pads", ())) or case.attributes.get("auto_pad", b"NOTSET") not in (
+        b"NOTSET",
+        b"VALID",
+    )
+    if tensor is None or padded or tensor.data_location == tensor.EXTERNAL:
+        return None
+    if int(np.prod(tensor.dims)) > _MOST_WEIGHTS:
+        return None
+    weights = numpy_helper.to_array(tensor)
+    if np.count_nonzero(weights) != len(weights) or not np.all(weights[weights != 0] == 1):
+        return None
+    places = np.argwhere(weights)
+    if places[:, 0].tolist() != list(range(len(weights))):
+        return None
+    if len(case.node.input) > 2 and case.node.input[2]:
+        bias = case.weights.get(case.node.input[2])
+        if bias is None or np.any(numpy_helper.to_array(bias)):
+            return None
+    spatial = len(case.shape) - 2
+    groups = int(case.attributes.get("group", 1))
+    channels = places[:, 1] + np.arange(len(weights)) // (len(weights) // groups) * weights.shape[1]
+    dilations = np.array(case.attributes.get("dilations", [1] * spatial))
+    strides = tuple(case.attributes.get("strides", [1] * spatial))
+    return _alone(
+        case,
+        partial(
+            one_hot_convolution,
+            channels=channels,
+            offsets=places[:, 2:] * dilations,
+            strides=strides,
+            shape=case.result,
+        ),
+    )
+
+
+_BINDERS: Mapping[str, Callable[[_Case], Found | None]] = {
+    **dict.fromkeys(_VIEWS, _view),
+    "Cast": _cast,
+    "Pad": _padded,
+    "Transpose": _transpose,
+    "Slice": _slice,
+    "Split": _split,
+    "Concat": _concat,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Tile": _tile,
+    "Expand": _expand,
+    "SpaceToDepth": _space_to_depth,
+    "DepthToSpace": _depth_to_space,
+    "Einsum": _einsum,
+    "Conv": _convolution,
+}
