@@ -21,7 +21,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Layout, Runnable
-from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS
+from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS, has_data_format
 from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
 from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed, load_keras, require_h5py
 
@@ -98,8 +98,6 @@ def save(
 
 def _open_lengths(op: Rearrangement, shape: Sequence[int | None] | None, data_format: str) -> tuple[int | None, ...]:
     """One item's lengths in the layer's own layout, from the entry's shape with or without its batch axis."""
-    from layoutbridge.frameworks.tensorflow.rearrange import has_data_format
-
     lengths: tuple[int | None, ...]
     if shape is None:
         fixed = dict(op.domain.fixed)
@@ -119,8 +117,6 @@ def runnables(stride: int, entries: Iterable[Rearrangement]) -> Iterable[Runnabl
     """TensorFlow's and Keras' own operations at `stride`, and every entry as a layer in both data formats."""
     keras = load_keras()
     yield from _native_runnables(keras, stride)
-    from layoutbridge.frameworks.tensorflow.rearrange import has_data_format
-
     version = f"tensorflow {installed()}"
     for op in entries:
         for data_format, layout in LAYOUTS.items():

@@ -25,13 +25,10 @@ from layoutbridge.algebra.moves import Lowering, Move, axis_order, lower, own_bl
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.errors import LayoutBridgeError, ShapeError
-from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
+from layoutbridge.frameworks.tensorflow.data_formats import in_layout
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.operations.catalog import op as catalog_op
 
-_TO_FIRST = Rearrangement("H W C -> C H W")
-_TO_LAST = Rearrangement("C H W -> H W C")
-_IMAGE = ("C", "H", "W")
 _FEWEST_NATIVE_CHANNELS = 32  # with fewer, the native ops' loops over short runs lose to one transpose
 
 View = tuple[int | Size, ...]  # lengths that are known, and those that the tensor's shape gives
@@ -107,35 +104,7 @@ class Rearrange(keras.layers.Layer):
         return rearrange(self._applied, inputs)
 
 
-# ---------------------------------------------------------------------- the layout and the text of a rearrangement
-
-
-def in_layout(op: Rearrangement, data_format: str) -> Rearrangement:
-    """What `op` does to tensors held in `data_format`; raises `ParameterError` for a format there is not.
-
-    >>> from layoutbridge.operations.catalog import op
-    >>> in_layout(op("space_to_depth"), "channels_last").out_shape((4, 6, 3))
-    (2, 3, 12)
-    """
-    check_data_format(data_format)
-    if data_format == "channels_first" or not has_data_format(op):
-        return op
-    refusal = op._refusal
-    conjugated = _TO_FIRST.then(op).then(_TO_LAST)
-    if op.name is None:
-        return conjugated
-    told = None if refusal is None else (lambda item: refusal((item[2], item[0], item[1])))
-    return conjugated.named(f"{op.name} on channels-last tensors", op.parameters, told)
-
-
-def has_data_format(op: Rearrangement) -> bool:
-    """Whether `op` maps images to images, so that channels may come first or last; layout changes do not.
-
-    A named one says so by its axes, for those of `patch_merging` are H, W, C; a pattern may call them anything.
-    """
-    if op.name is not None and op.axes != _IMAGE:
-        return False
-    return op.rank == 3 and len(op.result_shape) == 3 and op not in (_TO_FIRST, _TO_LAST)
+# ---------------------------------------------------------------------- the text of a rearrangement
 
 
 def step_patterns(op: Rearrangement) -> list[str]:

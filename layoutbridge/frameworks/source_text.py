@@ -1,0 +1,250 @@
+"""Source text of small functions, laid out as ruff and black do: what the writers of code have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from keyword import iskeyword
+
+from layoutbridge.algebra.moves import Lowering, Move, Shape
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.sizes import Size
+from layoutbridge.algebra.spelling import Spelling
+from layoutbridge.errors import visible
+
+LONGEST_LINE = 100
+_INDENT = "    "
+_LONGEST_ORDER = 40  # characters of an order inside an expression
+_NAME = re.compile(r"[A-Za-z](\w*[A-Za-z0-9])?", re.ASCII)  # what einops takes for an axis, too
+
+
+@dataclass(frozen=True, slots=True)
+class Bracketed:
+    """`head`, the items between brackets, `close`. A `display`, a list or a tuple, has an item a line when broken."""
+
+    head: str
+    items: tuple[str | Bracketed, ...]
+    close: str = ")"
+    display: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.head}{', '.join(map(str, self.items))}{self.close}"
+
+
+def call(function: str, *items: str | Bracketed) -> Bracketed:
+    """`function(item, item)`."""
+    return Bracketed(f"{function}(", items)
+
+
+def listed(items: Iterable[object]) -> Bracketed:
+    """`[item, item]`.
+
+    >>> str(call("tf.reshape", "x", listed(["n", 4])))
+    'tf.reshape(x, [n, 4])'
+    """
+    return Bracketed("[", tuple(map(str, items)), "]", display=True)
+
+
+def laid_out(start: str, what: str | Bracketed, indent: str = _INDENT, end: str = "") -> list[str]:
+    """The lines of a statement that begins with `start`, within the longest line where brackets let it."""
+    line = f"{indent}{start}{what}{end}"
+    if isinstance(what, str) or not what.items or len(line) <= LONGEST_LINE:
+        return [line]
+    opened, closed, deeper = f"{indent}{start}{what.head}", f"{indent}{what.close}{end}", indent + _INDENT
+    inside = f"{deeper}{', '.join(map(str, what.items))}"
+    if len(inside) <= LONGEST_LINE and (not what.display or len(what.items) == 1):
+        return [opened, inside + ("," if what.display else ""), closed]
+    return [opened, *(line for item in what.items for line in laid_out("", item, deeper, ",")), closed]
+
+
+# ---------------------------------------------------------------------- names and lengths
+
+
+class Lengths:
+    """Lengths as expressions of variables, one for each axis; it remembers which variables were asked for.
+
+    >>> lengths = Lengths(["C", "H", "W"], ["x"])
+    >>> lengths(Size.axis(0) / Size.constant(4)), lengths.unpacked((Size.axis(0), Size.axis(1)))
+    ('c // 4', ['    c, _ = x.shape'])
+    """
+
+    def __init__(self, axes: Sequence[str], taken: Iterable[str]) -> None:
+        self.names = usable_names(axes, taken)
+        self._used: set[int] = set()
+
+    def __call__(self, size: Size) -> str:
+        """The whole number that `size` is."""
+        self._used.update(axis for axis, _ in size.powers)
+        over = [self.names[axis] for axis, power in size.powers for _ in range(power)]
+        under = [self.names[axis] for axis, power in size.powers for _ in range(-power)]
+        if size.coefficient.numerator != 1 or not over:
+            over.append(str(size.coefficient.numerator))
+        if size.coefficient.denominator != 1:
+            under.append(str(size.coefficient.denominator))
+        divisor = under[0] if len(under) == 1 else f"({' * '.join(under)})"
+        return " * ".join(over) + (f" // {divisor}" if under else "")
+
+    def of(self, shape: Shape) -> list[str]:
+        """Each length of a shape."""
+        return [self(size) for size in shape]
+
+    def uses(self, axis: int) -> bool:
+        """Whether the length of that axis was asked for."""
+        return axis in self._used
+
+    def unpacked(self, shape: Shape, source: str = "x.shape", first: int = 0) -> list[str]:
+        """The line that takes the lengths that were asked for from a tensor of `shape`, from its axis `first` on."""
+        names = [self.names[axis] if axis in self._used else "_" for axis in range(first, len(shape))]
+        if all(name == "_" for name in names):
+            return []
+        target = ", ".join(names) if len(names) > 1 else f"({names[0]},)"
+        return [f"{_INDENT}{target} = {source}"]
+
+
+def usable_names(wanted: Sequence[str], taken: Iterable[str]) -> tuple[str, ...]:
+    """Variables in small letters that are no keywords, not taken and distinct; a letter where a name cannot be one.
+
+    >>> usable_names(["N", "n", "for", "größe", "x"], ["x"])
+    ('n', 'n2', 'for2', 'a', 'x2')
+    """
+    used = {"x", "y", "l", "lambda", *taken}
+    names: list[str] = []
+    for name in (each.lower() for each in wanted):
+        plain = name if _NAME.fullmatch(name) else next(letter for letter in _letters() if letter not in used)
+        made = plain if plain not in used and not iskeyword(plain) else _numbered(plain, used)
+        used.add(made)
+        names.append(made)
+    return tuple(names)
+
+
+def _numbered(name: str, used: set[str]) -> str:
+    return next(made for number in range(2, len(used) + 3) if (made := f"{name}{number}") not in used)
+
+
+def _letters() -> Iterable[str]:
+    yield from "abcdefghijkmnopqrstuvwz"
+    number = 0
+    while True:
+        number += 1
+        yield f"a{number}"
+
+
+def function_name(op: Rearrangement, taken: Iterable[str]) -> str:
+    """What the function is called: as its entry, else `rearrange`; never as what it uses itself."""
+    name = re.sub(r"\W+", "_", op.name or "rearrange", flags=re.ASCII).strip("_") or "rearrange"
+    name = f"op_{name}" if name[0].isdigit() else name
+    return f"{name}_axes" if iskeyword(name) or name in taken else name
+
+
+# ---------------------------------------------------------------------- a function
+
+
+def docstring(op: Rearrangement, note: str = "") -> list[str]:
+    """The label and the pattern: in one line, or in paragraphs where that would be too long."""
+    pattern = _escaped(" ".join(op.pattern.split()))
+    title = f"{_escaped(op.label)}{note}" if op.name else note.removeprefix(", ")
+    told = f"{title}: {pattern}" if title else pattern
+    line = f'{_INDENT}"""{told}"""'
+    if len(line) <= LONGEST_LINE or not title:
+        return [line]
+    return [f'{_INDENT}"""{title}', "", f"{_INDENT}{pattern}", f'{_INDENT}"""']
+
+
+def _escaped(text: str) -> str:
+    return visible(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def function_text(
+    imports: Sequence[str], name: str, parameters: Sequence[str], returns: str, body: Sequence[str]
+) -> str:
+    """A module of one function."""
+    arrow = f" -> {returns}" if returns else ""
+    head = laid_out("", Bracketed(f"def {name}(", tuple(parameters), f"){arrow}:"), "")
+    return "\n".join([*imports, "", "", *head, *body]) + "\n"
+
+
+def fixed_lengths(spelling: Spelling, lengths: Lengths) -> list[str]:
+    """An assertion of the lengths that the pattern fixes, which no reshape would mind."""
+    fixed = dict(spelling.domain.fixed)
+    if not fixed:
+        return []
+    rank = len(spelling.in_shape)
+    held = [lengths.names[axis] if lengths.uses(axis) else f"x.shape[{axis - rank}]" for axis in fixed]
+    if len(fixed) == 1:
+        return [f"{_INDENT}assert {held[0]} == {next(iter(fixed.values()))}"]
+    return [f"{_INDENT}assert ({', '.join(held)}) == ({', '.join(map(str, fixed.values()))})"]
+
+
+def views_between(lowering: Lowering[Size]) -> list[tuple[Shape | None, Move[Size] | None]]:
+    """What there is to do in turn: the view to take first, None where the tensor has that shape, and the move."""
+    shape = lowering.in_shape
+    found: list[tuple[Shape | None, Move[Size] | None]] = []
+    for move in lowering.moves:
+        found.append((None if move.view == shape else move.view, move))
+        shape = move.written
+    return found if shape == lowering.result else [*found, (lowering.result, None)]
+
+
+# ---------------------------------------------------------------------- functions that chain methods
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """How a framework's arrays are moved by methods and by indexing: `.permute`, `.flip(-1)`, `[..., [2, 1, 0], :]`."""
+
+    transpose: str
+    flip: Callable[[Move[Size]], str]
+    order: Callable[[str], str] = str
+
+
+def method_function(op: Rearrangement, spelling: Spelling, methods: Methods, imports: Sequence[str], kind: str) -> str:
+    """The function of arrays of this `kind` that reshapes, transposes and reshapes again."""
+    taken = [line.split()[-1] for line in imports]
+    lengths = Lengths(spelling.axes, [*taken, "order", "order2", "order3"])
+    links, body = _links(spelling.lowering, methods, lengths)
+    unpacked = lengths.unpacked(spelling.in_shape)
+    lines = [*docstring(op), *unpacked, *fixed_lengths(spelling, lengths), *body, *_chained(links)]
+    return function_text(imports, function_name(op, taken), [f"x: {kind}"], kind, lines)
+
+
+def _links(lowering: Lowering[Size], methods: Methods, lengths: Lengths) -> tuple[list[str | Bracketed], list[str]]:
+    """What is written behind `x`, and the orders that are too long to stand there."""
+    links: list[str | Bracketed] = []
+    orders: list[str] = []
+    names: list[str] = []
+    for view, move in views_between(lowering):
+        if view is not None:
+            links.append(call(".reshape", *lengths.of(view)))
+        if move is None:
+            continue
+        if move.kind == "transpose":
+            links.append(call(f".{methods.transpose}", *map(str, move.order)))
+        elif move.kind == "flip":
+            links.append(methods.flip(move))
+        else:
+            text = listed(move.indices)
+            order = methods.order(str(text))
+            if len(order) > _LONGEST_ORDER:
+                names.append(f"order{len(names) + 1}" if names else "order")
+                orders += laid_out(f"{names[-1]} = ", text)
+                order = methods.order(names[-1])
+            links.append(indexed({move.axis: order}, len(move.view)))
+    return links, orders
+
+
+def indexed(entries: dict[int, str], rank: int) -> str:
+    """Indexing of some of the axes, counted from the last.
+
+    >>> indexed({1: "::-1"}, 4)
+    '[..., ::-1, :, :]'
+    """
+    return f"[..., {', '.join(entries.get(axis, ':') for axis in range(min(entries), rank))}]"
+
+
+def _chained(links: Sequence[str | Bracketed]) -> list[str]:
+    line = f"{_INDENT}return x{''.join(map(str, links))}"
+    if len(line) <= LONGEST_LINE:
+        return [line]
+    *before, last = links
+    return [line for link in before for line in laid_out("x = x", link)] + laid_out("return x", last)
