@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from keyword import iskeyword
+from textwrap import wrap
 
 from layoutbridge.algebra.moves import Lowering, Move, Shape
 from layoutbridge.algebra.rearrangement import Rearrangement
@@ -16,6 +17,7 @@ from layoutbridge.errors import visible
 LONGEST_LINE = 100
 _INDENT = "    "
 _LONGEST_ORDER = 40  # characters of an order inside an expression
+_LONGEST_NAME = 20  # of a variable: a pattern may give an axis the names of all its digits
 _NAME = re.compile(r"[A-Za-z](\w*[A-Za-z0-9])?", re.ASCII)  # what einops takes for an axis, too
 
 
@@ -111,7 +113,8 @@ def usable_names(wanted: Sequence[str], taken: Iterable[str]) -> tuple[str, ...]
     used = {"x", "y", "l", "lambda", *taken}
     names: list[str] = []
     for name in (each.lower() for each in wanted):
-        plain = name if _NAME.fullmatch(name) else next(letter for letter in _letters() if letter not in used)
+        is_plain = _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
+        plain = name if is_plain else next(letter for letter in _letters() if letter not in used)
         made = plain if plain not in used and not iskeyword(plain) else _numbered(plain, used)
         used.add(made)
         names.append(made)
@@ -146,9 +149,11 @@ def docstring(op: Rearrangement, note: str = "") -> list[str]:
     title = f"{_escaped(op.label)}{note}" if op.name else note.removeprefix(", ")
     told = f"{title}: {pattern}" if title else pattern
     line = f'{_INDENT}"""{told}"""'
-    if len(line) <= LONGEST_LINE or not title:
+    if len(line) <= LONGEST_LINE:
         return [line]
-    return [f'{_INDENT}"""{title}', "", f"{_INDENT}{pattern}", f'{_INDENT}"""']
+    paragraphs = [title, "", *wrap(pattern, LONGEST_LINE - len(_INDENT))] if title else wrap(told, LONGEST_LINE - 7)
+    first, *others = (f"{_INDENT}{text}".rstrip() for text in paragraphs)
+    return [f'{_INDENT}"""{first.strip()}', *others, f'{_INDENT}"""']
 
 
 def _escaped(text: str) -> str:

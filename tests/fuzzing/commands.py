@@ -23,7 +23,8 @@ from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
-    "table": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",), "verify": (),
+    "table": ("NAME",), "code": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",),
+    "verify": (),
 }  # fmt: skip
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
@@ -37,12 +38,13 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
         "--keep-batch-norm", "--external-data",
     ),
     "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
+    "code": ("--to", "--stride", "--groups", "--spatial", "--order", "--data-format", "--batch", "--no-batch"),
     "prove": ("--stride", "--groups", "--spatial", "--order", "--json"),
     "identify": ("--shape", "--second-shape", "--expect", "--stride", "--json"),
     "list": ("--json",),
     "verify": ("--ops", "--json"),
 }  # fmt: skip
-_ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
+_ALONE = {"--json", "--strict", "--brief", "--letterbox", "--no-batch", "--stretch", "--every-layer", "--half", "--winograd",
           "--dynamic-size", "--keep-batch-norm", "--external-data"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layoutbridge.algebra.digits import DigitStep
-from layoutbridge.algebra.moves import Move, Shape, lower, own_blocks
+from layoutbridge.algebra.moves import Lowering, Move, Shape, lower, own_blocks
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import ONE, Size
 from layoutbridge.algebra.spelling import Spelling, spelled
@@ -22,6 +22,8 @@ from layoutbridge.frameworks.source_text import (
     views_between,
 )
 from layoutbridge.frameworks.tensorflow.data_formats import has_data_format, in_layout
+
+_MOST_AXES = 8  # of a tensor that tf.reverse takes; digits are merged where there would be more
 
 
 def write_code(op: Rearrangement, *, batch: bool, data_format: str = "channels_last") -> str:
@@ -41,7 +43,10 @@ def write_code(op: Rearrangement, *, batch: bool, data_format: str = "channels_l
     spelling = spelled(held, batch=batch)
     lengths = Lengths(spelling.axes, ["tf"])
     native = _native(held, batch)
-    steps = [native] if native is not None else _steps(spelling, lengths)
+    lowering = spelling.lowering
+    if any(len(move.view) > _MOST_AXES for move in lowering.moves):
+        lowering = lower(held, [None] * len(spelling.in_shape))
+    steps = [native] if native is not None else _steps(lowering, lengths)
     *before, last = steps or ["x"]
     body = [line for step in before for line in laid_out("x = ", step)] + laid_out("return ", last)
     lines = [*docstring(op, note), *_unpacked(spelling, lengths, batch), *fixed_lengths(spelling, lengths), *body]
@@ -56,9 +61,9 @@ def _unpacked(spelling: Spelling, lengths: Lengths, batch: bool) -> list[str]:
     return first + lengths.unpacked(spelling.in_shape, "x.shape[1:]", first=1)
 
 
-def _steps(spelling: Spelling, lengths: Lengths) -> list[Bracketed | str]:
+def _steps(lowering: Lowering[Size], lengths: Lengths) -> list[Bracketed | str]:
     steps: list[Bracketed | str] = []
-    for view, move in views_between(spelling.lowering):
+    for view, move in views_between(lowering):
         if view is not None:
             steps.append(call("tf.reshape", "x", listed(lengths.of(view))))
         if move is not None:
