@@ -92,10 +92,12 @@ def run_torch(function, x):
 
 def run_onnx(function, x, free):
     """`free` are the axes whose lengths the function may ask for: not the batch, not those that are fixed."""
+    import onnx
     import onnxruntime
 
     asks = [name for name in inspect.signature(function).parameters if name != "dtype"]
     model = function(*(x.shape[axis] for axis in free)) if asks else function()
+    onnx.checker.check_model(model, full_check=True)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

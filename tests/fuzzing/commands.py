@@ -44,8 +44,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "list": ("--json",),
     "verify": ("--ops", "--json"),
 }  # fmt: skip
-_ALONE = {"--json", "--strict", "--brief", "--letterbox", "--no-batch", "--stretch", "--every-layer", "--half", "--winograd",
-          "--dynamic-size", "--keep-batch-norm", "--external-data"}  # fmt: skip
+_ALONE = {"--json", "--strict", "--brief", "--letterbox", "--no-batch", "--stretch", "--every-layer", "--half",
+          "--winograd", "--dynamic-size", "--keep-batch-norm", "--external-data"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
     "MODEL": ("boxes.onnx", "op.onnx"),
