@@ -16,7 +16,6 @@ from layoutbridge.errors import visible
 
 LONGEST_LINE = 100
 _INDENT = "    "
-_LONGEST_ORDER = 40  # characters of an order inside an expression
 _LONGEST_NAME = 20  # of a variable: a pattern may give an axis the names of all its digits
 _NAME = re.compile(r"[A-Za-z](\w*[A-Za-z0-9])?", re.ASCII)  # what einops takes for an axis, too
 
@@ -72,7 +71,8 @@ class Lengths:
     """
 
     def __init__(self, axes: Sequence[str], taken: Iterable[str]) -> None:
-        self.names = usable_names(axes, taken)
+        variables = ["length" if axis in ("l", "L") else axis for axis in axes]  # an l is read as a 1
+        self.names = usable_names(variables, {"x", "y", *taken})
         self._used: set[int] = set()
 
     def __call__(self, size: Size) -> str:
@@ -100,8 +100,10 @@ class Lengths:
         names = [self.names[axis] if axis in self._used else "_" for axis in range(first, len(shape))]
         if all(name == "_" for name in names):
             return []
-        target = ", ".join(names) if len(names) > 1 else f"({names[0]},)"
-        return [f"{_INDENT}{target} = {source}"]
+        line = f"{_INDENT}{', '.join(names) if len(names) > 1 else f'({names[0]},)'} = {source}"
+        if len(line) <= LONGEST_LINE:
+            return [line]
+        return laid_out("", Bracketed("(", tuple(names), f") = {source}", display=True))
 
 
 def usable_names(wanted: Sequence[str], taken: Iterable[str]) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def usable_names(wanted: Sequence[str], taken: Iterable[str]) -> tuple[str, ...]
     >>> usable_names(["N", "n", "for", "größe", "x"], ["x"])
     ('n', 'n2', 'for2', 'a', 'x2')
     """
-    used = {"x", "y", "l", "lambda", *taken}
+    used = set(taken)
     names: list[str] = []
     for name in (each.lower() for each in wanted):
         is_plain = _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
@@ -170,15 +172,12 @@ def function_text(
 
 
 def fixed_lengths(spelling: Spelling, lengths: Lengths) -> list[str]:
-    """An assertion of the lengths that the pattern fixes, which no reshape would mind."""
-    fixed = dict(spelling.domain.fixed)
-    if not fixed:
-        return []
+    """Assertions of the lengths that the pattern fixes, which no reshape would mind."""
     rank = len(spelling.in_shape)
-    held = [lengths.names[axis] if lengths.uses(axis) else f"x.shape[{axis - rank}]" for axis in fixed]
-    if len(fixed) == 1:
-        return [f"{_INDENT}assert {held[0]} == {next(iter(fixed.values()))}"]
-    return [f"{_INDENT}assert ({', '.join(held)}) == ({', '.join(map(str, fixed.values()))})"]
+    return [
+        f"{_INDENT}assert {lengths.names[axis] if lengths.uses(axis) else f'x.shape[{axis - rank}]'} == {length}"
+        for axis, length in spelling.domain.fixed
+    ]
 
 
 def views_between(lowering: Lowering[Size]) -> list[tuple[Shape | None, Move[Size] | None]]:
@@ -196,55 +195,44 @@ def views_between(lowering: Lowering[Size]) -> list[tuple[Shape | None, Move[Siz
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """How a framework's arrays are moved by methods and by indexing: `.permute`, `.flip(-1)`, `[..., [2, 1, 0], :]`."""
+    """What is written behind an array to transpose it, to flip it, and to read an axis in an order."""
 
     transpose: str
     flip: Callable[[Move[Size]], str]
-    order: Callable[[str], str] = str
+    gather: Callable[[Move[Size]], Bracketed]
 
 
 def method_function(op: Rearrangement, spelling: Spelling, methods: Methods, imports: Sequence[str], kind: str) -> str:
     """The function of arrays of this `kind` that reshapes, transposes and reshapes again."""
     taken = [line.split()[-1] for line in imports]
-    lengths = Lengths(spelling.axes, [*taken, "order", "order2", "order3"])
-    links, body = _links(spelling.lowering, methods, lengths)
+    lengths = Lengths(spelling.axes, taken)
+    links = _links(spelling.lowering, methods, lengths)
     unpacked = lengths.unpacked(spelling.in_shape)
-    lines = [*docstring(op), *unpacked, *fixed_lengths(spelling, lengths), *body, *_chained(links)]
+    lines = [*docstring(op), *unpacked, *fixed_lengths(spelling, lengths), *_chained(links)]
     return function_text(imports, function_name(op, taken), [f"x: {kind}"], kind, lines)
 
 
-def _links(lowering: Lowering[Size], methods: Methods, lengths: Lengths) -> tuple[list[str | Bracketed], list[str]]:
-    """What is written behind `x`, and the orders that are too long to stand there."""
+def _links(lowering: Lowering[Size], methods: Methods, lengths: Lengths) -> list[str | Bracketed]:
     links: list[str | Bracketed] = []
-    orders: list[str] = []
-    names: list[str] = []
     for view, move in views_between(lowering):
         if view is not None:
             links.append(call(".reshape", *lengths.of(view)))
         if move is None:
             continue
-        if move.kind == "transpose":
-            links.append(call(f".{methods.transpose}", *map(str, move.order)))
-        elif move.kind == "flip":
-            links.append(methods.flip(move))
-        else:
-            text = listed(move.indices)
-            order = methods.order(str(text))
-            if len(order) > _LONGEST_ORDER:
-                names.append(f"order{len(names) + 1}" if names else "order")
-                orders += laid_out(f"{names[-1]} = ", text)
-                order = methods.order(names[-1])
-            links.append(indexed({move.axis: order}, len(move.view)))
-    return links, orders
+        match move.kind:
+            case "transpose":
+                links.append(call(f".{methods.transpose}", *map(str, move.order)))
+            case "flip":
+                links.append(methods.flip(move))
+            case _:
+                links.append(methods.gather(move))
+    return links
 
 
-def indexed(entries: dict[int, str], rank: int) -> str:
-    """Indexing of some of the axes, counted from the last.
-
-    >>> indexed({1: "::-1"}, 4)
-    '[..., ::-1, :, :]'
-    """
-    return f"[..., {', '.join(entries.get(axis, ':') for axis in range(min(entries), rank))}]"
+def flipped_by_index(move: Move[Size]) -> str:
+    """Indexing that reads axes backwards, counted from the last: `[..., ::-1, :, :]`."""
+    rank = len(move.view)
+    return f"[..., {', '.join('::-1' if axis in move.flipped else ':' for axis in range(min(move.flipped), rank))}]"
 
 
 def _chained(links: Sequence[str | Bracketed]) -> list[str]:

@@ -26,7 +26,8 @@ from layoutbridge.frameworks.source_text import (
     usable_names,
 )
 
-_TAKEN = ("rearrange", "reversed", "range", "index", "order", "tensor", "pattern", "axis")
+_NOT_DIGITS = ("tensor", "pattern", "axis")  # names of parameters of `rearrange`; einops warns of an axis
+_TAKEN = ("rearrange", "reversed", "range", "index", "order", *_NOT_DIGITS)
 _LETTERS = tuple("pqrstuvabcdefgijkmowz")
 _LONGEST_ORDER = 60  # characters of an order inside a comprehension
 
@@ -146,7 +147,7 @@ class _Writer:
 
     def _digit_names(self, spelled_step: SpelledStep) -> tuple[str, ...]:
         if spelled_step.names:
-            return usable_names(spelled_step.names, _TAKEN)
+            return usable_names(spelled_step.names, _NOT_DIGITS)
         return self._names_for(spelled_step.step.sizes)
 
     def _axes(self, shape: Shape) -> list[list[str]]:

@@ -6,7 +6,7 @@ from layoutbridge.algebra.moves import Move
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.algebra.spelling import spelled
-from layoutbridge.frameworks.source_text import Methods, indexed, method_function
+from layoutbridge.frameworks.source_text import Bracketed, Methods, call, flipped_by_index, listed, method_function
 
 
 def write_code(op: Rearrangement, *, batch: bool) -> str:
@@ -14,14 +14,14 @@ def write_code(op: Rearrangement, *, batch: bool) -> str:
 
     >>> from layoutbridge.operations.catalog import op
     >>> print(write_code(op("gru_gates"), batch=False).splitlines()[-1])
-        return x.reshape(3, d // 3, k)[..., jnp.array([1, 0, 2]), :, :].reshape(d, k)
+        return x.reshape(3, d // 3, k).take(jnp.array([1, 0, 2]), axis=-3).reshape(d, k)
     """
     spelling = spelled(op, batch=batch)
     gathers = any(move.kind == "gather" for move in spelling.lowering.moves)
     imports = ["import jax", "import jax.numpy as jnp"] if gathers else ["import jax"]
-    methods = Methods("transpose", _flipped, lambda order: f"jnp.array({order})")
+    methods = Methods("transpose", flipped_by_index, _taken)
     return method_function(op, spelling, methods, imports, "jax.Array")
 
 
-def _flipped(move: Move[Size]) -> str:
-    return indexed(dict.fromkeys(move.flipped, "::-1"), len(move.view))
+def _taken(move: Move[Size]) -> Bracketed:
+    return call(".take", call("jnp.array", listed(move.indices)), f"axis={move.axis - len(move.view)}")

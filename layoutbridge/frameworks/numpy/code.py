@@ -6,7 +6,7 @@ from layoutbridge.algebra.moves import Move
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.algebra.spelling import spelled
-from layoutbridge.frameworks.source_text import Methods, indexed, method_function
+from layoutbridge.frameworks.source_text import Bracketed, Methods, call, flipped_by_index, listed, method_function
 
 
 def write_code(op: Rearrangement, *, batch: bool) -> str:
@@ -22,9 +22,9 @@ def write_code(op: Rearrangement, *, batch: bool) -> str:
         return x[..., ::-1]
     <BLANKLINE>
     """
-    methods = Methods("transpose", _flipped)
+    methods = Methods("transpose", flipped_by_index, _taken)
     return method_function(op, spelled(op, batch=batch), methods, ["import numpy as np"], "np.ndarray")
 
 
-def _flipped(move: Move[Size]) -> str:
-    return indexed(dict.fromkeys(move.flipped, "::-1"), len(move.view))
+def _taken(move: Move[Size]) -> Bracketed:
+    return call(".take", listed(move.indices), f"axis={move.axis - len(move.view)}")

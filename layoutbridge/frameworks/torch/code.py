@@ -6,14 +6,23 @@ from layoutbridge.algebra.moves import Move, lower, own_blocks
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.algebra.spelling import spelled
-from layoutbridge.frameworks.source_text import Methods, docstring, function_name, function_text, method_function
+from layoutbridge.frameworks.source_text import (
+    Bracketed,
+    Methods,
+    call,
+    docstring,
+    function_name,
+    function_text,
+    listed,
+    method_function,
+)
 
 _IMPORTS = ("import torch", "import torch.nn.functional as F")
 _BLOCKS = {"space_to_depth": "pixel_unshuffle", "depth_to_space": "pixel_shuffle"}
 
 
 def write_code(op: Rearrangement, *, batch: bool) -> str:
-    """A function of tensors: PyTorch's own op where it is the same map, else views, `permute`, `flip` and indexing.
+    """A function of tensors: PyTorch's own op where it is the same map, else views, `permute`, `flip`, `index_select`.
 
     >>> from layoutbridge.operations.catalog import op
     >>> print(write_code(op("darknet_reorg"), batch=False).splitlines()[-1])
@@ -24,7 +33,7 @@ def write_code(op: Rearrangement, *, batch: bool) -> str:
         function, number = native
         lines = [*docstring(op), f"    return F.{function}(x, {number})"]
         return function_text(_IMPORTS, function_name(op, ("F", "torch")), ["x: torch.Tensor"], "torch.Tensor", lines)
-    methods = Methods("permute", _flipped)
+    methods = Methods("permute", _flipped, _selected)
     return method_function(op, spelled(op, batch=batch), methods, _IMPORTS[:1], "torch.Tensor")
 
 
@@ -45,3 +54,8 @@ def _native(op: Rearrangement, batch: bool) -> tuple[str, int] | None:
 
 def _flipped(move: Move[Size]) -> str:
     return f".flip({', '.join(str(axis - len(move.view)) for axis in move.flipped)})"
+
+
+def _selected(move: Move[Size]) -> Bracketed:
+    order = call("torch.tensor", listed(move.indices), "device=x.device")
+    return call(".index_select", str(move.axis - len(move.view)), order)

@@ -14,6 +14,7 @@ from layoutbridge.frameworks import emit
 from layoutbridge.frameworks.base import DTYPE_NAMES, FLOAT_NAMES, numpy_dtype
 from layoutbridge.frameworks.table import framework as framework_named
 from layoutbridge.frameworks.tensorflow import emission as framework
+from layoutbridge.frameworks.tensorflow.data_formats import in_layout
 from tests.keras_layers import FORMATS, KINDS, LAYOUT_CHANGES, counting, entry_at, gathered, held, same, shape_for
 from tests.pictures import pictures
 
@@ -23,7 +24,6 @@ keras = pytest.importorskip("keras", reason="Keras is not installed")
 from layoutbridge.frameworks.tensorflow.rearrange import (  # noqa: E402
     Rearrange,
     fastest_lowering,
-    in_layout,
     step_patterns,
     with_inferred,
 )
