@@ -44,8 +44,9 @@ class Spelling:
         >>> [(move.kind, move.order) for move in spelled(op("pixel_unshuffle"), batch=True).lowering.moves]
         [('transpose', (0, 1, 3, 5, 2, 4))]
         """
-        moves = tuple(move for spelled_step in self.steps for move in _moves(spelled_step.step))
-        return Lowering(self.in_shape, moves, self.result, self.domain)
+        turn = _turn_of_axes(self)
+        moves = [turn] if turn is not None else [move for spelled in self.steps for move in _moves(spelled.step)]
+        return Lowering(self.in_shape, tuple(moves), self.result, self.domain)
 
 
 def spelled(op: Rearrangement, *, batch: bool) -> Spelling:
@@ -142,3 +143,19 @@ def _moves(step: DigitStep) -> list[Move[Size]]:
         moves.append(Move("flip", view, view, flipped=backwards))
     orders = [(place, reading) for place, reading in enumerate(written) if is_order(reading)]
     return moves + [Move("gather", view, view, axis=place, indices=reading) for place, reading in orders]
+
+
+def _turn_of_axes(spelling: Spelling) -> Move[Size] | None:
+    """The one move that puts whole axes in another order, those of length 1 among them; None where there is none."""
+    before, after = ([axis for axis, size in enumerate(s) if size.is_one] for s in (spelling.in_shape, spelling.result))
+    if len(spelling.steps) != 1 or spelling.steps[0].step.readings or not before or len(before) != len(after):
+        return None
+    step = spelling.steps[0].step
+    whole = [axis for axis in range(len(spelling.in_shape)) if axis not in before]
+    if step.sizes != tuple(spelling.in_shape[axis] for axis in whole):
+        return None
+    ones, others = iter(before), (whole[digit] for digit in step.order)
+    order = tuple(next(ones) if axis in after else next(others) for axis in range(len(spelling.result)))
+    written = tuple(spelling.in_shape[axis] for axis in order)
+    is_turn = written == spelling.result and order != tuple(range(len(order)))
+    return Move("transpose", spelling.in_shape, written, order) if is_turn else None

@@ -91,9 +91,15 @@ class Lengths:
         """Each length of a shape."""
         return [self(size) for size in shape]
 
-    def uses(self, axis: int) -> bool:
-        """Whether the length of that axis was asked for."""
-        return axis in self._used
+    def name(self, axis: int) -> str:
+        """The variable that holds the length of an axis."""
+        self._used.add(axis)
+        return self.names[axis]
+
+    @property
+    def uses_any(self) -> bool:
+        """Whether any length was asked for."""
+        return bool(self._used)
 
     def unpacked(self, shape: Shape, source: str = "x.shape", first: int = 0) -> list[str]:
         """The line that takes the lengths that were asked for from a tensor of `shape`, from its axis `first` on."""
@@ -173,9 +179,9 @@ def function_text(
 
 def fixed_lengths(spelling: Spelling, lengths: Lengths) -> list[str]:
     """Assertions of the lengths that the pattern fixes, which no reshape would mind."""
-    rank = len(spelling.in_shape)
+    rank, unpacks = len(spelling.in_shape), lengths.uses_any
     return [
-        f"{_INDENT}assert {lengths.names[axis] if lengths.uses(axis) else f'x.shape[{axis - rank}]'} == {length}"
+        f"{_INDENT}assert {lengths.name(axis) if unpacks else f'x.shape[{axis - rank}]'} == {length}"
         for axis, length in spelling.domain.fixed
     ]
 
@@ -207,8 +213,8 @@ def method_function(op: Rearrangement, spelling: Spelling, methods: Methods, imp
     taken = [line.split()[-1] for line in imports]
     lengths = Lengths(spelling.axes, taken)
     links = _links(spelling.lowering, methods, lengths)
-    unpacked = lengths.unpacked(spelling.in_shape)
-    lines = [*docstring(op), *unpacked, *fixed_lengths(spelling, lengths), *_chained(links)]
+    fixed = fixed_lengths(spelling, lengths)
+    lines = [*docstring(op), *lengths.unpacked(spelling.in_shape), *fixed, *_chained(links)]
     return function_text(imports, function_name(op, taken), [f"x: {kind}"], kind, lines)
 
 

@@ -45,7 +45,8 @@ def write_code(op: Rearrangement, *, batch: bool) -> str:
     spelling = spelled(op, batch=batch)
     lengths = Lengths(spelling.axes, _TAKEN)
     body = _Writer(spelling, lengths, batch).body()
-    lines = [*docstring(op), *lengths.unpacked(spelling.in_shape), *fixed_lengths(spelling, lengths), *body]
+    fixed = fixed_lengths(spelling, lengths)
+    lines = [*docstring(op), *lengths.unpacked(spelling.in_shape), *fixed, *body]
     return function_text(["from einops import rearrange"], function_name(op, _TAKEN), ["x"], "", lines)
 
 

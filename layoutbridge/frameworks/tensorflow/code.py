@@ -49,7 +49,8 @@ def write_code(op: Rearrangement, *, batch: bool, data_format: str = "channels_l
     steps = [native] if native is not None else _steps(lowering, lengths)
     *before, last = steps or ["x"]
     body = [line for step in before for line in laid_out("x = ", step)] + laid_out("return ", last)
-    lines = [*docstring(op, note), *_unpacked(spelling, lengths, batch), *fixed_lengths(spelling, lengths), *body]
+    fixed = fixed_lengths(spelling, lengths)
+    lines = [*docstring(op, note), *_unpacked(spelling, lengths, batch), *fixed, *body]
     name = function_name(op, ["tf"])
     return function_text(["import tensorflow as tf"], name, ["x: tf.Tensor"], "tf.Tensor", lines)
 
@@ -57,8 +58,8 @@ def write_code(op: Rearrangement, *, batch: bool, data_format: str = "channels_l
 def _unpacked(spelling: Spelling, lengths: Lengths, batch: bool) -> list[str]:
     if not batch:
         return lengths.unpacked(spelling.in_shape)
-    first = [f"    {lengths.names[0]} = tf.shape(x)[0]"] if lengths.uses(0) else []  # x.shape[0] may be None
-    return first + lengths.unpacked(spelling.in_shape, "x.shape[1:]", first=1)
+    others = lengths.unpacked(spelling.in_shape, "x.shape[1:]", first=1)
+    return [f"    {lengths.names[0]} = tf.shape(x)[0]", *others] if lengths.uses_any else []  # x.shape[0] may be None
 
 
 def _steps(lowering: Lowering[Size], lengths: Lengths) -> list[Bracketed | str]:
