@@ -433,6 +433,12 @@ def test_what_is_no_operation_is_refused():
         lb.code(lb.op("focus", stride=2**40), "torch")
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+def test_digits_as_large_as_can_be_cost_nothing(name):
+    huge = lb.Rearrangement("(a:1000000000000 b) c -> (b a[::-1]) c")
+    assert "1000000000000" in lb.code(huge, name)
+
+
 def test_names_that_are_no_identifiers_make_code():
     for name in ("for", "2 fast", 'a"b\\n', "rearrange", "np", "größe", "..."):
         function = function_of(lb.code(lb.Rearrangement("a b -> b a").named(name), "numpy", batch=False))

@@ -29,6 +29,7 @@ from layoutbridge.frameworks.source_text import (
 _NOT_DIGITS = ("tensor", "pattern", "axis")  # names of parameters of `rearrange`; einops warns of an axis
 _TAKEN = ("rearrange", "reversed", "range", "index", "order", *_NOT_DIGITS)
 _LETTERS = tuple("pqrstuvabcdefgijkmowz")
+_MOST_LISTED = 4  # items that are told one by one where they are read backwards
 _LONGEST_ORDER = 60  # characters of an order inside a comprehension
 
 
@@ -131,7 +132,7 @@ class _Writer:
 
     def _read(self, index: str, reading: Reading, size: Size) -> None:
         """`x` as a list of its items at `index`, which einops takes for an axis in front."""
-        if reading == REVERSED and not size.is_constant:
+        if reading == REVERSED and not (size.is_constant and size.coefficient <= _MOST_LISTED):
             values = f"reversed(range({self._lengths(size)}))"
         else:
             items = tuple(map(str, values_read(reading, int(size.coefficient)).tolist()))
