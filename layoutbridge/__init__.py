@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
     from layoutbridge.errors import LayoutBridgeError
-    from layoutbridge.frameworks import emit, export
+    from layoutbridge.frameworks import code, emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
     from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.answer import Identification
@@ -48,6 +48,7 @@ _HOMES = {
     "register": "operations.catalog",
     "unregister": "operations.catalog",
     "LayoutBridgeError": "errors",
+    "code": "frameworks",
     "emit": "frameworks",
     "export": "frameworks",
     "Identification": "recognition.answer",
@@ -72,6 +73,7 @@ __all__ = [
     "__version__",
     "carry",
     "catalog",
+    "code",
     "darknet",
     "emit",
     "export",

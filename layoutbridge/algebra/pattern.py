@@ -40,11 +40,12 @@ _FACTOR = re.compile(r"([*/]?)(\w+)(?:\^(\w+))?")
 
 @dataclass(frozen=True, slots=True)
 class ParsedPattern:
-    """What a pattern says: axis names and sizes, which shapes fit, the digits and their order, the result."""
+    """What a pattern says: axis names and sizes, which shapes fit, the digits by name and their order, the result."""
 
     axes: tuple[str, ...]
     in_shape: tuple[Size, ...]
     out_shape: tuple[Size, ...]
+    digits: tuple[str, ...]
     step: DigitStep
     domain: Domain
 
@@ -140,7 +141,7 @@ class _Reader:
         fixed = tuple((k, int(s.coefficient)) for k, s in enumerate(in_shape) if s.is_constant)
         readings = tuple(_reading(orders, name) for name in digits) if orders else ()
         step = DigitStep(digit_sizes, tuple(digits.index(name) for name in names), readings)
-        return ParsedPattern(axes, in_shape, out_shape, step, Domain(len(axes), whole, fixed))
+        return ParsedPattern(axes, in_shape, out_shape, tuple(digits), step, Domain(len(axes), whole, fixed))
 
     def _source_groups(self, text: str) -> tuple[tuple[str, ...], tuple[Size, ...], list[str]]:
         groups = [[token.partition(":") for token in group] for group in _groups(text, sized=True)]

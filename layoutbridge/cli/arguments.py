@@ -48,6 +48,13 @@ def complete_frameworks(incomplete: str) -> list[str]:
     return _complete_list(FRAMEWORKS, incomplete)
 
 
+def complete_code_target(incomplete: str) -> list[str]:
+    """What code is written for, where it begins so."""
+    from layoutbridge.frameworks.table import WRITTEN
+
+    return [name for name in WRITTEN if name.startswith(incomplete)]
+
+
 def complete_targets(incomplete: str) -> list[str]:
     """A comma list of targets for networks, its last one completed."""
     from layoutbridge.darknet.ports.table import TARGETS

@@ -1,4 +1,4 @@
-"""Commands on operations: verify, table, prove, identify, list."""
+"""Commands on operations: verify, table, code, prove, identify, list."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from layoutbridge.cli.arguments import (
     AsJson,
     Name,
     Shape,
+    complete_code_target,
     complete_family,
     complete_frameworks,
     complete_name,
@@ -31,9 +32,9 @@ from layoutbridge.cli.parameters import (
     operations_asked,
     parameters_option,
 )
-from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text
+from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text, print_text
 from layoutbridge.errors import ParameterError, UnknownNameError
-from layoutbridge.frameworks.table import FRAMEWORKS
+from layoutbridge.frameworks.table import FRAMEWORKS, WRITTEN, code_writer
 
 if TYPE_CHECKING:
     from layoutbridge.operations.entry import CatalogEntry
@@ -113,6 +114,41 @@ def table(
     ask_before_overwriting([output], force=force)
     with whole_file(output) as temporary, temporary.open("wb") as file:
         write_table(file, operation, lengths, chosen)
+
+
+@app.command(cls=WithParameters)
+def code(
+    name: Name,
+    *,
+    to: Annotated[
+        str,
+        typer.Option(help=f"For which: {', '.join(WRITTEN)}.", autocompletion=complete_code_target, show_default=False),
+    ],
+    batch: Annotated[
+        bool | None,
+        typer.Option(
+            "--batch/--no-batch",
+            help="With a batch axis in front of the pattern's. (default: as the entry has it)",
+            show_default=False,
+        ),
+    ] = None,
+    data_format: Annotated[
+        str | None,
+        typer.Option(help="For tensorflow: channels_last (default) or channels_first.", show_default=False),
+    ] = None,
+    parameters: Parameters = None,
+) -> None:
+    """Print a function that does it and needs nothing but that framework: code to paste."""
+    from layoutbridge.frameworks import code as source
+    from layoutbridge.frameworks.framework import options_of
+
+    _, operation = operation_asked(name, parameters)
+    options = {} if data_format is None else {"data_format": data_format}
+    if options and "data_format" not in options_of(code_writer(to)):
+        fitting = [each for each in WRITTEN if "data_format" in options_of(code_writer(each))]
+        raise ParameterError(f"--data-format is for --to {' or '.join(fitting)}, not --to {to[:80]}")
+    for line in source(operation, to, batch=batch, **options).splitlines():
+        print_text(line)
 
 
 @app.command(cls=WithParameters)

@@ -76,3 +76,40 @@ def export(
     check_batch(batch)
     refuse_impossible(op)
     record.save(op, path, shape=shape, batch=batch, **options)
+
+
+def code(op: Rearrangement, framework: str, *, batch: bool | None = None, **options: Any) -> str:
+    """The source text of a function that is `op` and needs nothing but `framework`, which may also be "einops".
+
+    It is for tensors with a batch axis in front, unless `batch` is False; None is as `op.has_batch` says, which for
+    weights is without. `options` are the framework's own: TensorFlow's `data_format`, as for `emit`. No
+    framework is imported for it. Raises `UnknownNameError` for an unknown framework, `ParameterError` for an unknown
+    option or no `Rearrangement`, `ShapeError` for an `op` that no array can be of a shape for.
+
+    >>> from layoutbridge.operations.catalog import op
+    >>> print(code(op("window_partition", window=7), "torch"))
+    import torch
+    <BLANKLINE>
+    <BLANKLINE>
+    def window_partition(x: torch.Tensor) -> torch.Tensor:
+        \"\"\"window_partition (window 7): n (h p:window) (w q:window) c -> (n h w) p q c, window=7\"\"\"
+        n, h, w, c = x.shape
+        x = x.reshape(n, h // 7, 7, w // 7, 7, c)
+        x = x.permute(0, 1, 3, 2, 4, 5)
+        return x.reshape(n * h * w // 49, 7, 7, c)
+    <BLANKLINE>
+    """
+    from layoutbridge.algebra.fitting import refuse_impossible
+    from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.errors import ParameterError, shown
+    from layoutbridge.frameworks.batch import check_batch
+    from layoutbridge.frameworks.framework import refuse_unknown
+    from layoutbridge.frameworks.table import code_writer
+
+    if not isinstance(op, Rearrangement):
+        raise ParameterError(f"code is written for a Rearrangement, as lb.op(NAME) gives, not for {shown(op)}")
+    check_batch(batch)
+    writer = code_writer(framework)
+    refuse_unknown(f"code for {framework}", writer, options)
+    refuse_impossible(op)
+    return writer(op, batch=op.has_batch if batch is None else batch, **options)

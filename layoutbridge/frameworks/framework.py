@@ -50,8 +50,9 @@ class Framework:
     there). `installed()` is its version, or None. `emit(op, batch=..., **options)` gives the rearrangement as its users
     expect it, `save(op, path, shape=..., batch=..., **options)` writes it whole or not at all, to a file with one of
     the endings in `writes` (an empty one is a folder); `frameworks/batch.py` tells `batch`. `runnables(stride,
-    entries)` are its native ops at that stride and each of the entries emitted, in `layouts`. `reads` holds, by ending,
-    how a model file becomes a function of one array.
+    entries)` are its native ops at that stride and each of the entries emitted, in `layouts`. `code(op,
+    batch=..., **options)` is the source text of a function that needs nothing but the framework. `reads` holds, by
+    ending, how a model file becomes a function of one array.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Framework:
     save: Callable[..., None]
     writes: tuple[str, ...]
     runnables: Callable[[int, Iterable[Rearrangement]], Iterable[Runnable]]
+    code: Callable[..., str]
     layouts: tuple[Layout, ...] = ("NCHW",)
     reads: Mapping[str, Callable[[str | os.PathLike[str]], Function]] = field(default_factory=dict)
     tensors: Tensors | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from layoutbridge.errors import UnknownNameError, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layoutbridge.frameworks.framework import Framework
 
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {  # the folder of a framework: what else it is called
@@ -18,6 +20,7 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {  # the folder of a framework: what 
     "jax": (),
 }
 FRAMEWORKS = tuple(_OTHER_NAMES)
+WRITTEN = ("einops", *FRAMEWORKS)  # what code is written for
 
 
 def names_of(framework: str) -> tuple[str, ...]:
@@ -45,3 +48,17 @@ def framework(name: str) -> Framework:
 def frameworks() -> tuple[Framework, ...]:
     """The records of all frameworks, in the table's order. None of them is imported for it."""
     return tuple(map(framework, FRAMEWORKS))
+
+
+def code_writer(name: str) -> Callable[..., str]:
+    """What writes code for the framework called `name`, or for einops; raises `UnknownNameError` with what there is.
+
+    >>> code_writer("pytorch").__module__
+    'layoutbridge.frameworks.torch.code'
+    """
+    if name == "einops":
+        writer: Callable[..., str] = import_module("layoutbridge.frameworks.einops.code").write_code
+        return writer
+    if not any(name in names_of(known) for known in FRAMEWORKS):
+        raise UnknownNameError(f"no code is written for {shown(name)}; there are {', '.join(WRITTEN)}")
+    return framework(name).code

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
+from layoutbridge.frameworks.table import WRITTEN
 from tests.command_line import refused, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -305,6 +306,45 @@ def test_unusable_calls(capfd, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
     assert says in refused(capfd, "table", *arguments, "--shape", "4,4,4")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("framework", WRITTEN)
+@pytest.mark.parametrize(
+    ("asked", "operation"),
+    [
+        (["focus"], lb.op("focus")),
+        (["pixel_unshuffle", "--stride", "2x4"], lb.op("pixel_unshuffle", stride=(2, 4))),
+        (["c (h p:2) w -> (p c) h w"], lb.Rearrangement("c (h p:2) w -> (p c) h w")),
+        (["focus then inverse(pixel_unshuffle(stride=2))"], lb.op("focus").then(lb.op("pixel_unshuffle").inverse())),
+    ],
+)
+def test_code_is_printed(capfd, framework, asked, operation):
+    assert run(capfd, "code", *asked, "--to", framework) == (0, lb.code(operation, framework), "")
+
+
+def test_code_with_and_without_a_batch_and_in_a_data_format(capfd):
+    focus, weights = lb.op("focus"), lb.op("oihw_to_hwio")
+    assert run(capfd, "code", "focus", "--to", "torch", "--no-batch")[1] == lb.code(focus, "torch", batch=False)
+    assert run(capfd, "code", "oihw_to_hwio", "--to", "jax", "--batch")[1] == lb.code(weights, "jax", batch=True)
+    told = run(capfd, "code", "focus", "--to", "keras", "--data-format", "channels_first")[1]
+    assert told == lb.code(focus, "tensorflow", data_format="channels_first") != lb.code(focus, "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["focus", "--to", "caffe"], "there are einops, numpy, torch, tensorflow, onnx, jax"),
+        (["focus"], "--to"),
+        (["fokus", "--to", "torch"], "did you mean focus"),
+        (["focus", "--to", "torch", "--data-format", "channels_last"], "--data-format is for --to tensorflow"),
+        (["focus", "--to", "caffe", "--data-format", "channels_last"], "no code is written for 'caffe'"),
+        (["focus", "--to", "tensorflow", "--data-format", "x"], "channels_last or channels_first"),
+        (["focus", "--to", "torch", "--groups", "2"], "--groups"),
+        (["focus", "--to", "torch", "--stride", "9999999999999"], "takes no shape"),
+    ],
+)
+def test_code_that_cannot_be_is_refused(capfd, arguments, says):
+    assert says in refused(capfd, "code", *arguments)
 
 
 def test_missing_arguments_and_commands(capfd):

@@ -23,7 +23,8 @@ from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
-    "table": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",), "verify": (),
+    "table": ("NAME",), "code": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",),
+    "verify": (),
 }  # fmt: skip
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
@@ -37,6 +38,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
         "--keep-batch-norm", "--external-data", "--no-batch",
     ),
     "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
+    "code": ("--to", "--stride", "--groups", "--spatial", "--order", "--data-format", "--batch", "--no-batch"),
     "prove": ("--stride", "--groups", "--spatial", "--order", "--json"),
     "identify": ("--shape", "--second-shape", "--expect", "--stride", "--json"),
     "list": ("--json",),

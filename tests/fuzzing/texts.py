@@ -15,6 +15,7 @@ import layoutbridge as lb
 from layoutbridge.cli.arguments import listed, open_shape, picture_size, share, whole_shape
 from layoutbridge.darknet import read_names
 from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.frameworks.table import WRITTEN
 from layoutbridge.recognition.targets.table_files import read_table
 from tests.fuzzing.mutation import encoded, hostile_value, mutated_json, number, word
 from tests.fuzzing.surface import surface, written
@@ -69,7 +70,7 @@ def _near(random: Random) -> str:
 
 @surface(".txt", drawn_pattern, share=2)
 def pattern(data: bytes, folder: Path) -> None:
-    """A pattern, its inverse, its proof against another, and its tables."""
+    """A pattern, its inverse, its proof against another, its tables, and code for it."""
     made = lb.Rearrangement(data.decode("utf-8", "surrogateescape"))
     repr(made), made.pattern, made.canonical, hash(made)
     with suppress(LayoutBridgeError):
@@ -80,6 +81,8 @@ def pattern(data: bytes, folder: Path) -> None:
     made.out_shape(shape)
     if 6**made.rank <= _MOST_COMPARED:
         assert np.array_equal(np.sort(made.table(shape)), np.arange(6**made.rank)), "no permutation"
+    for target in WRITTEN:
+        compile(lb.code(made, target), target, "exec")
 
 
 def drawn_shape(random: Random) -> bytes:

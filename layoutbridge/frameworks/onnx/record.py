@@ -1,6 +1,7 @@
 """ONNX's record."""
 
 from layoutbridge.frameworks.framework import Framework
+from layoutbridge.frameworks.onnx.code import write_code
 from layoutbridge.frameworks.onnx.emission import emit, runnables, save
 from layoutbridge.frameworks.onnx.reading import load_callable
 from layoutbridge.frameworks.onnx.versions import EXTRA, installed
@@ -13,5 +14,6 @@ RECORD = Framework(
     save=save,
     writes=(".onnx",),
     runnables=runnables,
+    code=write_code,
     reads={".onnx": load_callable},
 )

@@ -2,6 +2,7 @@
 
 from layoutbridge.frameworks.framework import Framework, Tensors
 from layoutbridge.frameworks.tensorflow.calling import call, is_layer
+from layoutbridge.frameworks.tensorflow.code import write_code
 from layoutbridge.frameworks.tensorflow.emission import emit, runnables, save
 from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
 from layoutbridge.frameworks.tensorflow.start_up import EXTRA, installed
@@ -14,6 +15,7 @@ RECORD = Framework(
     save=save,
     writes=(KERAS, ""),
     runnables=runnables,
+    code=write_code,
     layouts=("NCHW", "NHWC"),
     reads={KERAS: load_keras_file},
     tensors=Tensors("a TensorFlow tensor", call, is_layer),
