@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layoutbridge as lb
-from layoutbridge.checkpoints import safetensors_files
+from layoutbridge.checkpoints import safetensors_files, transfer
 from layoutbridge.checkpoints.headers import _BITS_OF
 
 einops = pytest.importorskip("einops")
@@ -149,17 +149,17 @@ def test_without_the_systems_own_copy(tmp_path, monkeypatch):
         tmp_path / "in.safetensors",
         {"a": ("U8", (5000,), bytes(range(250)) * 20), "conv1": ("U8", (2, 3, 1, 1), b"abcdef")},
     )
-    original = safetensors_files.os.copy_file_range
-    monkeypatch.setattr(safetensors_files, "_BUFFER", 999)
+    original = transfer.os.copy_file_range
+    monkeypatch.setattr(transfer, "_BUFFER", 999)
 
     def fails(*_):
         raise OSError(18, "cross-device link")
 
-    for replaced in (fails, lambda a, b, count, at: original(a, b, min(count, 7), at), lambda *_: 0):
-        monkeypatch.setattr(safetensors_files.os, "copy_file_range", replaced)
+    for replaced in (fails, lambda a, b, count, at, to: original(a, b, min(count, 7), at, to), lambda *_: 0):
+        monkeypatch.setattr(transfer.os, "copy_file_range", replaced)
         lb.rearrange_checkpoint(source, tmp_path / "out.safetensors", RULES[1:])
         assert read(tmp_path / "out.safetensors")[1] == {"a": bytes(range(250)) * 20, "conv1": b"adbecf"}
-    monkeypatch.delattr(safetensors_files.os, "copy_file_range")
+    monkeypatch.delattr(transfer.os, "copy_file_range")
     lb.rearrange_checkpoint(source, tmp_path / "out.safetensors", RULES[1:])
     assert read(tmp_path / "out.safetensors")[1]["conv1"] == b"adbecf"
 
