@@ -22,18 +22,33 @@ LARGEST = 64 << 20  # bytes of a block whose elements come from all over the ten
 LEAST_RUN = 16 << 10  # bytes that lie together in the file: reading fewer at once costs more than the cache saves
 
 
+class Buffers:
+    """Arrays that are used again from block to block, by one thread: fresh memory costs as much as the copy."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, NDArray[np.uint8]] = {}
+
+    def get(self, name: str, length: int, dtype: np.dtype[Any]) -> Elements:
+        """One of `length` elements, whose content may be anything."""
+        size, held = length * dtype.itemsize, self._held.get(name)
+        if held is None or held.size < size:
+            held = self._held[name] = np.empty(size, np.uint8)
+        return held[:size].view(dtype)
+
+
 def moved_blocks(
     operation: Rearrangement,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     read: ReadInto,
+    buffers: Buffers,
     block: int = BLOCK,
     largest: int = LARGEST,
 ) -> Iterator[Elements]:
     """The flat result of `operation` on a tensor of `shape`, in blocks that follow one another.
 
-    `read` fills arrays of `dtype` from the tensor. A result is only good until the next one is asked for. One has
-    about `block` bytes where what makes it up lies in long runs in the tensor, else about `largest`.
+    `read` fills arrays of `dtype` from the tensor. Results lie in `buffers`: each is only good until the next one is
+    asked for. One has about `block` bytes where what makes it up lies in long runs in the tensor, else `largest`.
     """
     bound, total = operation.bind(shape), prod(shape)
     if bound.digits is None:  # a chain: its steps want all of it
@@ -44,7 +59,7 @@ def moved_blocks(
     if not total:
         return
     digits = tuple(digit for digit in bound.digits if digit[0] > 1) or ((total, 1),)
-    mover = _Mover(dtype, read)
+    mover = _Mover(dtype, read, buffers)
     for first, own in _pieces(digits, 0, _most(digits, dtype.itemsize, block, largest)):
         yield mover.moved(own, first)
 
@@ -82,20 +97,19 @@ def _pieces(digits: Digits, base: int, most: int) -> Iterator[tuple[int, Digits]
 
 
 class _Mover:
-    """Reads what digits read, and moves it; arrays are used again: fresh memory costs as much as the copy."""
+    """Reads what digits read, and moves it."""
 
-    def __init__(self, dtype: np.dtype[Any], read: ReadInto) -> None:
-        self._dtype, self._read = dtype, read
-        self._held: dict[str, Elements] = {}
+    def __init__(self, dtype: np.dtype[Any], read: ReadInto, buffers: Buffers) -> None:
+        self._dtype, self._read, self._buffers = dtype, read, buffers
         self._moves: dict[Digits, Rearrangement | None] = {}
 
     def moved(self, digits: Digits, first: int) -> Elements:
         """What the digits read from element `first` on, in the order of writing."""
         total = prod(digit[0] for digit in digits)
-        source = self._buffer("source", total)
+        source = self._buffers.get("source", total, self._dtype)
         self._fill(source, digits, first)
         move = self._move(digits)
-        return source if move is None else move(source, self._buffer("result", total))
+        return source if move is None else move(source, self._buffers.get("result", total, self._dtype))
 
     def _fill(self, source: Elements, digits: Digits, first: int) -> None:
         """The elements in the order of the tensor, close together."""
@@ -112,10 +126,3 @@ class _Mover:
             stays = strides == sorted(strides, reverse=True) and not any(map(reading_of, digits))
             self._moves[digits] = None if stays else flat_rearrangement(digits)
         return self._moves[digits]
-
-    def _buffer(self, name: str, length: int) -> Elements:
-        """An array of `length` elements, whose content may be anything."""
-        held = self._held.get(name)
-        if held is None or held.size < length:
-            held = self._held[name] = np.empty(length, self._dtype)
-        return held[:length]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from io import FileIO
 from pathlib import Path
+from threading import local
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.checkpoints.headers import Header, read_header
-from layoutbridge.checkpoints.moving import moved_blocks
+from layoutbridge.checkpoints.moving import Buffers, moved_blocks
 from layoutbridge.checkpoints.stored import Change, Stored
 from layoutbridge.checkpoints.transfer import AT_ONCE, Job, Transfer
 from layoutbridge.errors import UnusableInputError
@@ -77,10 +78,11 @@ class SafetensorsFile:
 
     def _jobs(self, transfer: Transfer, changes: Mapping[str, Change], shift: int) -> list[Job]:
         """What is to be done; all lies `shift` bytes further on in the copy."""
+        kept = _Kept()
         return [
             partial(_copy, transfer, start, size, shift)
             if tensor is None
-            else partial(_move, transfer, tensor, changes[tensor.name], shift)
+            else partial(_move, transfer, tensor, changes[tensor.name], shift, kept)
             for start, size, tensor in self._parts(changes)
         ]
 
@@ -118,7 +120,14 @@ def _copy(transfer: Transfer, start: int, size: int, shift: int) -> None:
     transfer.flush(start + shift, start + size + shift)
 
 
-def _move(transfer: Transfer, tensor: Stored, change: Change, shift: int) -> None:
+class _Kept(local):
+    """What each thread keeps from tensor to tensor."""
+
+    def __init__(self) -> None:
+        self.buffers = Buffers()
+
+
+def _move(transfer: Transfer, tensor: Stored, change: Change, shift: int, kept: _Kept) -> None:
     """Rearrange one tensor; its elements are numbers of as many bytes."""
     dtype = np.dtype(f"u{tensor.itemsize}")
 
@@ -126,7 +135,7 @@ def _move(transfer: Transfer, tensor: Stored, change: Change, shift: int) -> Non
         transfer.read(array.data.cast("B"), tensor.start + first * dtype.itemsize)
 
     at = flushed = tensor.start + shift
-    for block in moved_blocks(change.operation, change.shape, dtype, read):
+    for block in moved_blocks(change.operation, change.shape, dtype, read, kept.buffers):
         transfer.write(block.data.cast("B"), at)
         at += block.nbytes
         transfer.tell(block.nbytes)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layoutbridge as lb
-from layoutbridge.checkpoints.moving import moved_blocks
+from layoutbridge.checkpoints.moving import Buffers, moved_blocks
 
 CASES = [
     ("(h e r:2) d -> (h r e) d, h=4", (24, 10)),
@@ -26,15 +26,15 @@ CASES = [
 ]
 
 
-@given(st.sampled_from(CASES), st.integers(1, 2000), st.sampled_from(["u1", "u2", "u4", "u8"]))
-def test_blocks_make_up_the_result(case, block, code):
+@given(st.sampled_from(CASES), st.integers(1, 2000), st.integers(1, 2000), st.sampled_from(["u1", "u2", "u4", "u8"]))
+def test_blocks_make_up_the_result(case, block, largest, code):
     pattern, shape = case
     operation, x = lb.Rearrangement(pattern), np.arange(np.prod(shape)).astype(code)
 
     def read(array, first):
         array[:] = x[first : first + array.size]
 
-    blocks = [part.copy() for part in moved_blocks(operation, shape, x.dtype, read, block)]
+    blocks = [part.copy() for part in moved_blocks(operation, shape, x.dtype, read, Buffers(), block, largest)]
     assert np.array_equal(np.concatenate(blocks), operation(x.reshape(shape)).ravel())
 
 
@@ -50,7 +50,9 @@ def test_where_the_outermost_digit_stays_little_is_read_at_once(pattern, shape, 
         array[:] = 0
         reads.append((first, array.size))
 
-    blocks = [part.size for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u1"), read, 1600)]
+    blocks = [
+        part.size for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u1"), read, Buffers(), 1600)
+    ]
     assert max(blocks) <= largest
     assert max(size for _, size in reads) <= largest
     assert [first for first, _ in reads] == np.cumsum([0, *(size for _, size in reads)])[:-1].tolist()
