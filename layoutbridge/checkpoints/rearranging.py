@@ -104,6 +104,8 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
         return read_sharded(index)
     if not exists(path):
         raise UnusableInputError(f"there is no checkpoint '{text}'")
+    if is_folder(path) and len(found := sorted(Path(path).glob(f"*{SAFETENSORS}"))) > 0:
+        raise UnusableInputError(f"'{text}' has no *{INDEX_ENDING}: name a file in it, such as '{found[0]}'")
     raise UnusableInputError(
         f"'{text}' is no checkpoint that is read here: {SAFETENSORS}, {NPZ}, or a folder with *{INDEX_ENDING}"
     )
