@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import FileIO
 from itertools import count
 from pathlib import Path
@@ -37,7 +38,7 @@ class Transfer:
         self._progress, self._total, self._done = progress, total, 0
         self._caller, self._lock = get_ident(), Lock()
         self._failures: list[BaseException] = []
-        self._by_system = hasattr(os, "copy_file_range")
+        self._by_system = _BY_POSITION and hasattr(os, "copy_file_range")
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs, begun in this order; raises what the first one that fails raises, when all have stopped."""
@@ -101,7 +102,8 @@ class Transfer:
     def flush(self, start: int, end: int) -> None:
         """Have the disk begin with what was written there, so that little is left to wait for in the end."""
         if hasattr(os, "posix_fadvise") and end > start:
-            os.posix_fadvise(self._out.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # it is advice, which a file system may not take
+                os.posix_fadvise(self._out.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
 
     def _copied_by_system(self, start: int, size: int, target: int) -> int:
         if not self._by_system:

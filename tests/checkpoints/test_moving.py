@@ -56,3 +56,20 @@ def test_where_the_outermost_digit_stays_little_is_read_at_once(pattern, shape, 
     assert max(blocks) <= largest
     assert max(size for _, size in reads) <= largest
     assert [first for first, _ in reads] == np.cumsum([0, *(size for _, size in reads)])[:-1].tolist()
+
+
+@pytest.mark.parametrize("pattern", ["a b -> b a", "a b -> b[::-1] a", "(a g:4) b -> (g[2 0 3 1] b) a"])
+def test_however_large_a_tensor_is_a_block_is_all_that_is_held(pattern):
+    shape, held = (512, 300), []
+
+    def read(array, first):
+        array[:] = 0
+        held.append(array.base.nbytes if array.base is not None else array.nbytes)
+
+    blocks = [
+        part.nbytes
+        for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u2"), read, Buffers(), 64, 9000)
+    ]
+    assert sum(blocks) == 2 * 512 * 300
+    assert max(blocks) <= 9000
+    assert max(held) <= 9000

@@ -143,6 +143,17 @@ def test_without_the_systems_own_copy(tmp_path, monkeypatch):
     assert read(tmp_path / "out.safetensors")[1]["conv1"] == b"adbecf"
 
 
+def test_where_a_file_has_no_positions(tmp_path, monkeypatch):
+    """As on Windows: one thread reads and writes, one thing after another."""
+    layers = {f"layers.{k}.q.weight": ("U8", (12, 8), bytes(range(96))) for k in range(20)}
+    source = write(tmp_path / "in.safetensors", layers | {"a": ("U8", (5000,), bytes(range(250)) * 20)})
+    lb.rearrange_checkpoint(source, tmp_path / "usual.safetensors", RULES[:1])
+    monkeypatch.setattr(transfer, "_BY_POSITION", False)
+    monkeypatch.setattr(transfer, "_BUFFER", 999)
+    lb.rearrange_checkpoint(source, tmp_path / "out.safetensors", RULES[:1])
+    assert (tmp_path / "out.safetensors").read_bytes() == (tmp_path / "usual.safetensors").read_bytes()
+
+
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path):
     source = write(tmp_path / "in.safetensors", {"conv1": ("U8", (2, 3, 1, 1), b"abcdef"), "b": ("U8", (2,), b"xy")})
 
