@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.checkpoints.headers import Header, read_header
-from layoutbridge.checkpoints.moving import Buffers, moved_blocks
+from layoutbridge.checkpoints.moving import LOADING_PAYS, Workspace, is_scattered, moved_blocks
 from layoutbridge.checkpoints.stored import Change, Stored
 from layoutbridge.checkpoints.transfer import AT_ONCE, Job, Transfer
 from layoutbridge.errors import UnusableInputError
@@ -78,7 +78,13 @@ class SafetensorsFile:
 
     def _jobs(self, transfer: Transfer, changes: Mapping[str, Change], shift: int) -> list[Job]:
         """What is to be done; all lies `shift` bytes further on in the copy."""
-        kept = _Kept()
+        scattered = sum(
+            tensor.size
+            for tensor in self.tensors
+            if (change := changes.get(tensor.name)) is not None
+            and is_scattered(change.operation, change.shape, tensor.itemsize or 1)
+        )
+        kept = _Kept(loads=scattered > LOADING_PAYS)
         return [
             partial(_copy, transfer, start, size, shift)
             if tensor is None
@@ -123,8 +129,8 @@ def _copy(transfer: Transfer, start: int, size: int, shift: int) -> None:
 class _Kept(local):
     """What each thread keeps from tensor to tensor."""
 
-    def __init__(self) -> None:
-        self.buffers = Buffers()
+    def __init__(self, *, loads: bool) -> None:
+        self.workspace = Workspace(loads=loads)
 
 
 def _move(transfer: Transfer, tensor: Stored, change: Change, shift: int, kept: _Kept) -> None:
@@ -135,7 +141,7 @@ def _move(transfer: Transfer, tensor: Stored, change: Change, shift: int, kept: 
         transfer.read(array.data.cast("B"), tensor.start + first * dtype.itemsize)
 
     at = flushed = tensor.start + shift
-    for block in moved_blocks(change.operation, change.shape, dtype, read, kept.buffers):
+    for block in moved_blocks(change.operation, change.shape, dtype, read, kept.workspace):
         transfer.write(block.data.cast("B"), at)
         at += block.nbytes
         transfer.tell(block.nbytes)

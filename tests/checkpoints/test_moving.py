@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layoutbridge as lb
-from layoutbridge.checkpoints.moving import Buffers, moved_blocks
+from layoutbridge.checkpoints.moving import Workspace, moved_blocks
 
 CASES = [
     ("(h e r:2) d -> (h r e) d, h=4", (24, 10)),
@@ -26,15 +26,23 @@ CASES = [
 ]
 
 
-@given(st.sampled_from(CASES), st.integers(1, 2000), st.integers(1, 2000), st.sampled_from(["u1", "u2", "u4", "u8"]))
-def test_blocks_make_up_the_result(case, block, largest, code):
+@given(
+    st.sampled_from(CASES),
+    st.integers(1, 2000),
+    st.integers(1, 2000),
+    st.booleans(),
+    st.sampled_from(["u1", "u2", "u4", "u8"]),
+)
+def test_blocks_make_up_the_result(case, block, largest, loads, code):
     pattern, shape = case
     operation, x = lb.Rearrangement(pattern), np.arange(np.prod(shape)).astype(code)
 
     def read(array, first):
         array[:] = x[first : first + array.size]
 
-    blocks = [part.copy() for part in moved_blocks(operation, shape, x.dtype, read, Buffers(), block, largest)]
+    blocks = [
+        part.copy() for part in moved_blocks(operation, shape, x.dtype, read, Workspace(loads=loads), block, largest)
+    ]
     assert np.array_equal(np.concatenate(blocks), operation(x.reshape(shape)).ravel())
 
 
@@ -51,7 +59,7 @@ def test_where_the_outermost_digit_stays_little_is_read_at_once(pattern, shape, 
         reads.append((first, array.size))
 
     blocks = [
-        part.size for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u1"), read, Buffers(), 1600)
+        part.size for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u1"), read, Workspace(), 1600)
     ]
     assert max(blocks) <= largest
     assert max(size for _, size in reads) <= largest
@@ -68,7 +76,7 @@ def test_however_large_a_tensor_is_a_block_is_all_that_is_held(pattern):
 
     blocks = [
         part.nbytes
-        for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u2"), read, Buffers(), 64, 9000)
+        for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u2"), read, Workspace(), 64, 9000)
     ]
     assert sum(blocks) == 2 * 512 * 300
     assert max(blocks) <= 9000
