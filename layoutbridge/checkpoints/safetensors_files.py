@@ -1,4 +1,4 @@
-"""Safetensors files, one tensor at a time; what no rule touches is copied by the system, as it lies."""
+"""Safetensors files, tensor by tensor; what no rule touches is copied as it lies."""
 
 from __future__ import annotations
 

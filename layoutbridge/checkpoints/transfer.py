@@ -38,7 +38,7 @@ class Transfer:
         self._progress, self._total, self._done = progress, total, 0
         self._caller, self._lock = get_ident(), Lock()
         self._failures: list[BaseException] = []
-        self._by_system = _BY_POSITION and hasattr(os, "copy_file_range")
+        self._writing = Lock()  # a file system lets one write to a file at a time: others had better sleep than spin
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs, begun in this order; raises what the first one that fails raises, when all have stopped."""
@@ -73,21 +73,18 @@ class Transfer:
     def write(self, view: memoryview, at: int) -> None:
         """Write all of it; a system may take less at once."""
         while view:
-            written = os.pwrite(self._out.fileno(), view, at) if _BY_POSITION else self._out.write(view) or 0
+            with self._writing:
+                written = os.pwrite(self._out.fileno(), view, at) if _BY_POSITION else self._out.write(view) or 0
             view, at = view[written:], at + written
 
     def copy(self, start: int, size: int, target: int) -> None:
-        """Copy bytes to `target` of the output, by the system where it can."""
-        end, shift = start + size, target - start
-        while start < end:
-            copied = self._copied_by_system(start, min(end - start, AT_ONCE), start + shift)
-            if copied == 0:
-                view = memoryview(bytearray(min(end - start, _BUFFER)))
-                self.read(view, start)
-                self.write(view, start + shift)
-                copied = len(view)
-            start += copied
-            self.tell(copied)
+        """Copy bytes to `target` of the output, through a piece of memory that stays in the cache."""
+        buffer = memoryview(bytearray(min(size, _BUFFER)))
+        for first in range(start, start + size, _BUFFER):
+            view = buffer[: start + size - first]
+            self.read(view, first)
+            self.write(view, first - start + target)
+            self.tell(len(view))
 
     def tell(self, size: int) -> None:
         """Say that so many bytes more are done; the caller of `run` alone hears it."""
@@ -104,16 +101,6 @@ class Transfer:
         if hasattr(os, "posix_fadvise") and end > start:
             with suppress(OSError):  # it is advice, which a file system may not take
                 os.posix_fadvise(self._out.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
-
-    def _copied_by_system(self, start: int, size: int, target: int) -> int:
-        if not self._by_system:
-            return 0
-        try:
-            copied = os.copy_file_range(self._source, self._out.fileno(), size, start, target)
-        except OSError:  # between file systems, or of one that cannot
-            copied = 0
-        self._by_system = copied > 0
-        return copied
 
 
 def _read_at(descriptor: int, view: memoryview, at: int) -> int:
