@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.factorization import flat_rearrangement
-from layoutbridge.algebra.readings import REVERSED, is_order, values_read
+from layoutbridge.algebra.readings import REVERSED, is_order
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import Digit, Digits, reading_of
 from layoutbridge.copying import Copier, compiled
@@ -109,7 +109,7 @@ def _pieces(digits: Digits, base: int, most: int) -> Iterator[tuple[int, Digits]
     many = 1 if is_order(reading) else max(1, most // inner)
     for first in range(0, size, many):
         count = min(many, size - first)
-        lowest = min(values_read(reading, size)[[first, first + count - 1]].tolist())
+        lowest = reading[first] if is_order(reading) else size - first - count if reading == REVERSED else first
         own: Digit = (count, stride, reading) if reading == REVERSED else (count, stride)
         yield from _pieces(digits[1:] if count == 1 else (own, *digits[1:]), base + lowest * stride, most)
 
