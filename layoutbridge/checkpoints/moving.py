@@ -21,7 +21,7 @@ Elements = NDArray[Any]
 ReadInto = Callable[[Elements, int], None]  # fill an array from an element of the tensor on
 BLOCK = 1 << 20  # bytes: read, moved and written within a second-level cache
 LARGEST = 64 << 20  # bytes of a block whose elements come from all over the tensor
-LOADING_PAYS = 600_000_000  # bytes of such blocks in all, above which compiled kernels save more than loading takes
+LOADING_PAYS = 1_500_000_000  # bytes of such blocks in all, above which compiled kernels save more than loading takes
 LEAST_RUN = 16 << 10  # bytes that lie together in the file: reading fewer at once costs more than the cache saves
 
 
