@@ -8,6 +8,7 @@ milliseconds, whatever the framework took to get there.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
+
+from tests.checkpoint_files import write as write_safetensors
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = ("first", "second")
@@ -55,6 +58,8 @@ FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "c": (("net.c",), ()),
     "picture": (("net.png",), ("PIL",)),
     "weights": (("net.weights",), ()),
+    "checkpoint": (("moved.safetensors",), ()),
+    "shards": (("moved",), ()),
 }
 
 
@@ -71,6 +76,8 @@ def write(form: str, variant: str, folder: Path, work: Path) -> None:
 
         size = 24 if variant == "first" else 48
         assert cli.main(["table", "focus", "--shape", f"3,{size},{size}", "-o", str(target)]) == 0
+    elif form in ("checkpoint", "shards"):
+        _write_checkpoint(target, 1 + VARIANTS.index(variant), work, in_shards=form == "shards")
     elif form == "picture":
         from PIL import Image
 
@@ -79,6 +86,25 @@ def write(form: str, variant: str, folder: Path, work: Path) -> None:
         draw(Image.new("RGB", (300, 300), "red" if variant == "first" else "blue"), [], target)
     else:
         _write_network(form, _network(variant, work), target)
+
+
+def _write_checkpoint(target: Path, value: int, work: Path, *, in_shards: bool) -> None:
+    """Tensors of some megabytes, most of them moved."""
+    from layoutbridge.checkpoints.rearranging import rearrange_checkpoint
+
+    rows, columns = (64, 1 << 15) if not in_shards else (64, 1 << 13)
+    content = bytes([value]) * (rows * columns)
+    source = work / "in"
+    source.mkdir(exist_ok=True)
+    owners: dict[str, str] = {}
+    for number in range(2):
+        names = [f"layer{number}.{name}" for name in ("q", "k", "bias")]
+        tensors = dict.fromkeys(names, ("U8", (rows, columns), content))
+        owners |= dict.fromkeys(names, f"m-{number}.safetensors")
+        first = write_safetensors(source / f"m-{number}.safetensors", tensors)
+    (source / "m.safetensors.index.json").write_text(json.dumps({"weight_map": owners}))
+    rules = [{"tensors": "*.q", "apply": "transpose"}, {"tensors": "*.k", "pattern": "(e r:2) d -> (r e) d"}]
+    rearrange_checkpoint(source if in_shards else first, target, rules)
 
 
 def _write_network(form: str, net: Any, target: Path) -> None:
@@ -114,12 +140,14 @@ def variant_of(path: Path, references: dict[str, Path]) -> str | None:
 
 
 def _alike(path: Path, reference: Path) -> bool:
+    if path.name == "moved":
+        return {p.name: p.read_bytes() for p in path.iterdir()} == {p.name: p.read_bytes() for p in reference.iterdir()}
     if path.is_dir():
         sizes = [{p.relative_to(f): p.stat().st_size for p in f.rglob("*") if p.is_file()} for f in (path, reference)]
         return sizes[0].keys() == sizes[1].keys() and all(
             _has_layer(path / name) == _has_layer(reference / name) for name in sizes[0]
         )
-    if path.suffix == ".safetensors":  # its header is in another order each time
+    if path.name == "net.safetensors":  # its header is in another order each time
         both = [file.read_bytes() for file in (path, reference)]
         return len(both[0]) == len(both[1]) and (b"first.cfg" in both[0]) == (b"first.cfg" in both[1])
     if path.suffix == ".keras":  # it bears its time

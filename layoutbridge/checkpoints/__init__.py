@@ -8,5 +8,6 @@
 | stored.py | a tensor as a file holds it |
 | headers.py | the header of a safetensors file, read, and with other shapes |
 | moving.py | a tensor's elements, block by block |
+| transfer.py | bytes from file to file, by several threads |
 | safetensors_files.py, sharded.py, npz_files.py | the formats |
 """

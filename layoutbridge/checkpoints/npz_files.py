@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
@@ -26,6 +27,8 @@ from layoutbridge.inputs import PathLike, opened, stamp_of
 ENDING = ".npz"
 _ARRAY = ".npy"
 _BUFFER = 1 << 20
+# What zipfile and NumPy raise for what is none: NumPy has Python's tokenizer read headers of old versions.
+_BROKEN = (BadZipFile, ZlibError, EOFError, ValueError, SyntaxError, TokenError, TypeError, NotImplementedError)
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -101,7 +104,7 @@ def _reading(path: PathLike) -> Iterator[None]:
         yield
     except UnusableInputError:
         raise
-    except (BadZipFile, ZlibError, EOFError, ValueError, SyntaxError, TypeError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise UnusableInputError(f"'{os.fspath(path)}' is no whole archive of arrays: {str(error)[:200]}") from None
 
 

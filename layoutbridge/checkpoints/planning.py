@@ -60,8 +60,16 @@ def _change(tensor: Stored, rule: Rule, operation: Rearrangement, number: int) -
                 f"{operation.label} takes {operation.rank} axes, and shape {list(tensor.shape)} has {len(tensor.shape)}"
             )
     except LayoutBridgeError as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(f"{where}: {error}{_way_out(tensor, rule, operation)}") from None
     return Change(tensor.name, tensor.dtype, tensor.shape, result, operation, number, tensor.size)
+
+
+def _way_out(tensor: Stored, rule: Rule, operation: Rearrangement) -> str:
+    """What to do about a tensor with too few axes, such as the bias beside the weights that a rule is for."""
+    if len(tensor.shape) >= operation.rank:
+        return ""
+    axes = f", with axes = {len(tensor.shape)}" if "axes" in rule.takes and tensor.shape else ""
+    return f": name it in a rule of its own{axes}, or leave it out"
 
 
 def _nothing_matched(rule: Rule, tensors: Sequence[Stored]) -> str:

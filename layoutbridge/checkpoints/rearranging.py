@@ -52,8 +52,8 @@ def rearrange_checkpoint(
     safetensors wrote it. With `dry_run` only headers are read, and nothing is written. `progress` is called with bytes
     done and bytes in all.
 
-    Tensors go through memory in blocks where their outermost digit stays in its place, else one by one, as all in .npz
-    do; what no rule names is copied as it lies, with order and metadata, of any dtype.
+    Tensors of safetensors files go through memory in blocks, by several threads, those in .npz one by one; what no rule
+    names is copied as it lies, with order and metadata, of any dtype.
     The file is written whole or not at all. Raises a `LayoutBridgeError` for rules that match nothing, a tensor twice,
     or what does not fit them, for input that is no whole checkpoint, for files with pickles, and for an `output` that
     is the input or cannot be written.
@@ -104,6 +104,8 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
         return read_sharded(index)
     if not exists(path):
         raise UnusableInputError(f"there is no checkpoint '{text}'")
+    if is_folder(path) and len(found := sorted(Path(path).glob(f"*{SAFETENSORS}"))) > 0:
+        raise UnusableInputError(f"'{text}' has no *{INDEX_ENDING}: name a file in it, such as '{found[0]}'")
     raise UnusableInputError(
         f"'{text}' is no checkpoint that is read here: {SAFETENSORS}, {NPZ}, or a folder with *{INDEX_ENDING}"
     )

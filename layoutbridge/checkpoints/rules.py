@@ -17,6 +17,7 @@ from layoutbridge.operations.expressions import Expression, read_expression, unu
 
 _LARGEST = 4 << 20  # bytes of a file
 _MOST_RULES = 10_000
+_TO_BE_SAID = ("heads", "groups", "multiplier", "height", "width")  # a wrong one fits most shapes, too
 _OWN_KEYS = ("tensors", "regex", "apply", "pattern", "inverse")
 
 
@@ -24,7 +25,8 @@ _OWN_KEYS = ("tensors", "regex", "apply", "pattern", "inverse")
 class Rule:
     """`operation` for every tensor that `matches`. `where` is what errors call it, `text` what it says of names.
 
-    `has_batch` is off where the operation's pattern names every axis, so that one more in front does not fit.
+    `has_batch` is off where the operation's pattern names every axis, so that one more in front does not fit; `takes`
+    are the parameters that its entries may be asked for.
     """
 
     where: str
@@ -32,6 +34,7 @@ class Rule:
     matches: Matches
     operation: Rearrangement
     has_batch: bool
+    takes: tuple[str, ...] = ()
 
 
 def read_rules(rules: PathLike | Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
@@ -77,15 +80,17 @@ def _rule(where: str, table: Mapping[str, Any]) -> Rule:
         text = _one_of(table, "tensors", "regex")
         matches = matches_glob(text) if "tensors" in table else matches_regex(text)
         parameters = {key: value for key, value in table.items() if key not in _OWN_KEYS}
-        steps = _steps(table)
+        steps, takes = _steps(table), tuple[str, ...]()
         if "pattern" in table:
             operation, batched = Rearrangement(steps[0], **parameters), True
         else:
-            operation, batched = _applied([read_expression(step) for step in steps], parameters)
+            read = [read_expression(step) for step in steps]
+            operation, batched = _applied(read, parameters)
+            takes = tuple(name for step in read for known in step.entries for name in known.parameters)
         inverse = table.get("inverse", False)
         if not isinstance(inverse, bool):
             raise ParameterError(f"inverse is true or false, not {shown(inverse)}")
-        return Rule(where, text, matches, inverted(operation) if inverse else operation, batched)
+        return Rule(where, text, matches, inverted(operation) if inverse else operation, batched, takes)
     except LayoutBridgeError as error:
         raise type(error)(f"{where}: {error}") from None
     except TypeError as error:  # a length of another kind
@@ -117,6 +122,7 @@ def _applied(steps: Sequence[Expression], parameters: Mapping[str, Any]) -> tupl
         takes = "; ".join(f"{known.name} takes {', '.join(known.parameters) or 'none'}" for known in entries)
         own = ", ".join(_OWN_KEYS)
         raise ParameterError(f"{shown(lost[0])} is neither {own}, nor a parameter: {takes or 'a pattern has its own'}")
+    _refuse_unsaid(steps, parameters)
     made = [
         step.build(lambda known: {key: value for key, value in parameters.items() if key in known.parameters})
         for step in steps
@@ -125,6 +131,21 @@ def _applied(steps: Sequence[Expression], parameters: Mapping[str, Any]) -> tupl
     operation = reduce(Rearrangement.then, made)
     batched = all(known.has_batch for known in entries)
     return (operation if operation.label == title else operation.named(title)), batched
+
+
+def _refuse_unsaid(steps: Sequence[Expression], said: Mapping[str, Any]) -> None:
+    """Raise where an entry would take its usual number for what the network alone knows."""
+    for step in steps:
+        for term in step.terms:
+            if term.inverted is not None:
+                _refuse_unsaid([term.inverted], said)
+            elif term.entry is not None:
+                for name in _TO_BE_SAID:
+                    if name in term.entry.parameters and name not in term.parameters and name not in said:
+                        meaning = term.entry.parameters[name].meaning
+                        raise ParameterError(
+                            f"{term.entry.name} takes {name} ({meaning}), which no shape tells: add a line {name} = …"
+                        )
 
 
 def inverted(operation: Rearrangement) -> Rearrangement:

@@ -1,27 +1,28 @@
-"""Safetensors files, one tensor at a time; what no rule touches is copied by the system, as it lies."""
+"""Safetensors files, tensor by tensor; what no rule touches is copied as it lies."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from pathlib import Path
+from threading import local
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.checkpoints.headers import Header, read_header
-from layoutbridge.checkpoints.moving import moved_blocks
+from layoutbridge.checkpoints.moving import LOADING_PAYS, Workspace, is_scattered, moved_blocks
 from layoutbridge.checkpoints.stored import Change, Stored
+from layoutbridge.checkpoints.transfer import AT_ONCE, Job, Transfer
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import Progress
 from layoutbridge.inputs import PathLike, opened, stamp_of
 
 ENDING = ".safetensors"
-_COPIED_AT_ONCE = 64 << 20  # bytes, so that progress shows and a signal is heeded
-_BUFFER = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,49 @@ class SafetensorsFile:
         shapes = {name: change.result for name, change in changes.items() if change.result != change.shape}
         with opened(self.path) as source, FileIO(target, "w") as out:
             self._refuse_changed(source.fileno())
-            _write_all(out, memoryview(self.header.with_shapes(shapes)))
-            done = 8 + self.header.length  # the input's, of which progress tells
-            for start, size, tensor in self._parts(changes):
-                if tensor is None:
-                    for count in _copied(source.fileno(), start, size, out):
-                        done += count
-                        progress(done, self.size)
-                    continue
-                change = changes[tensor.name]
-                reader = _Reader(source.fileno(), tensor, self.path)
-                for block in moved_blocks(change.operation, change.shape, reader.dtype, reader):
-                    done += _write_all(out, block.data.cast("B"))
-                    progress(done, self.size)
+            transfer = Transfer(source.fileno(), self.path, out, progress, self.size)
+            header = self.header.with_shapes(shapes)
+            transfer.write(memoryview(header), 0)
+            transfer.tell(self._begin)
+            shift = len(header) - self._begin
+            try:
+                transfer.run(self._jobs(transfer, changes, shift))
+            except UnusableInputError:
+                self._refuse_changed(source.fileno())  # which is why it ended too soon
+                raise
+            progress(self.size, self.size)
             self._refuse_changed(source.fileno())
 
+    @property
+    def _begin(self) -> int:
+        """Where its tensors begin."""
+        return 8 + self.header.length
+
+    def _jobs(self, transfer: Transfer, changes: Mapping[str, Change], shift: int) -> list[Job]:
+        """What is to be done; all lies `shift` bytes further on in the copy."""
+        scattered = sum(
+            tensor.size
+            for tensor in self.tensors
+            if (change := changes.get(tensor.name)) is not None
+            and is_scattered(change.operation, change.shape, tensor.itemsize or 1)
+        )
+        kept = _Kept(loads=scattered > LOADING_PAYS)
+        return [
+            partial(_copy, transfer, start, size, shift)
+            if tensor is None
+            else partial(_move, transfer, tensor, changes[tensor.name], shift, kept)
+            for start, size, tensor in self._parts(changes)
+        ]
+
     def _parts(self, changes: Mapping[str, Change]) -> Iterator[tuple[int, int, Stored | None]]:
-        """Start and size of what is copied in one go (None), and of each tensor that is moved."""
-        start = 8 + self.header.length
+        """Start and size of what is copied in one go (None), and of each tensor that is moved, in their order."""
+        start = self._begin
         for tensor in self.tensors:
             if tensor.name in changes:
-                yield start, tensor.start - start, None
+                yield from _ranges(start, tensor.start)
                 yield tensor.start, tensor.size, tensor
                 start = tensor.start + tensor.size
-        yield start, self.size - start, None
+        yield from _ranges(start, self.size)
 
     def _refuse_changed(self, descriptor: int) -> None:
         if stamp_of(os.fstat(descriptor)) != self.stamp:
@@ -96,62 +116,36 @@ def read_safetensors(path: PathLike) -> SafetensorsFile:
         )
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Fills arrays with a tensor's elements, as numbers of the same bytes."""
-
-    descriptor: int
-    tensor: Stored
-    path: Path
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(f"u{self.tensor.itemsize}")
-
-    def __call__(self, array: NDArray[Any], first: int) -> None:
-        view = array.data.cast("B")
-        at = self.tensor.start + first * array.itemsize
-        while view:
-            count = _read_at(self.descriptor, view, at)
-            if count == 0:
-                raise UnusableInputError(f"'{self.path}' ends within tensor '{self.tensor.name[:80]}': copy it again")
-            view, at = view[count:], at + count
+def _ranges(start: int, end: int) -> Iterator[tuple[int, int, None]]:
+    for first in range(start, end, AT_ONCE):
+        yield first, min(AT_ONCE, end - first), None
 
 
-def _read_at(descriptor: int, view: memoryview, at: int) -> int:
-    if hasattr(os, "preadv"):
-        return os.preadv(descriptor, [view[: 1 << 30]], at)
-    os.lseek(descriptor, at, os.SEEK_SET)  # Windows
-    content = os.read(descriptor, min(len(view), _BUFFER))
-    view[: len(content)] = content
-    return len(content)
+def _copy(transfer: Transfer, start: int, size: int, shift: int) -> None:
+    transfer.copy(start, size, start + shift)
+    transfer.flush(start + shift, start + size + shift)
 
 
-def _write_all(out: FileIO, view: memoryview) -> int:
-    """Write all of it; a system may take less at once."""
-    size = len(view)
-    while view:
-        view = view[out.write(view) or 0 :]
-    return size
+class _Kept(local):
+    """What each thread keeps from tensor to tensor."""
+
+    def __init__(self, *, loads: bool) -> None:
+        self.workspace = Workspace(loads=loads)
 
 
-def _copied(source: int, start: int, size: int, out: FileIO) -> Iterator[int]:
-    """Copy bytes to the end of `out`, by the system where it can; yields how many each time."""
-    by_system = hasattr(os, "copy_file_range")
-    end = start + size
-    while start < end:
-        count = 0
-        if by_system:
-            try:
-                count = os.copy_file_range(source, out.fileno(), min(end - start, _COPIED_AT_ONCE), start)
-            except OSError:  # between file systems, or of one that cannot
-                by_system = False
-        if count == 0:
-            by_system = False
-            view = memoryview(bytearray(min(end - start, _BUFFER)))
-            count = _read_at(source, view, start)
-            if count == 0:
-                raise UnusableInputError("the file ends before its tensors do: copy it again")
-            _write_all(out, view[:count])
-        start += count
-        yield count
+def _move(transfer: Transfer, tensor: Stored, change: Change, shift: int, kept: _Kept) -> None:
+    """Rearrange one tensor; its elements are numbers of as many bytes."""
+    dtype = np.dtype(f"u{tensor.itemsize}")
+
+    def read(array: NDArray[Any], first: int) -> None:
+        transfer.read(array.data.cast("B"), tensor.start + first * dtype.itemsize)
+
+    at = flushed = tensor.start + shift
+    for block in moved_blocks(change.operation, change.shape, dtype, read, kept.workspace):
+        transfer.write(block.data.cast("B"), at)
+        at += block.nbytes
+        transfer.tell(block.nbytes)
+        if at - flushed >= AT_ONCE:
+            transfer.flush(flushed, at)
+            flushed = at
+    transfer.flush(flushed, at)

@@ -17,6 +17,7 @@ from layoutbridge.inputs import PathLike, is_folder, read_bytes, read_json
 INDEX_ENDING = ".safetensors.index.json"
 _LARGEST = 100_000_000  # bytes of an index
 _MOST_SHARDS = 10_000
+_LONGEST_NAME = 255  # characters: no file system has longer ones
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def read_sharded(index: PathLike) -> ShardedCheckpoint:
         raise UnusableInputError(f"'{path}' is no index of shards: it has no weight_map from tensors to files")
     names = list(dict.fromkeys(owners.values()))
     for name in names:
-        if Path(name).name != name or "\\" in name or not name.endswith(ENDING):
+        if Path(name).name != name or "\\" in name or not name.endswith(ENDING) or len(name) > _LONGEST_NAME:
             raise UnusableInputError(f"'{path}' names {shown(name)}: a shard is a {ENDING} file in the same folder")
     if len(names) > _MOST_SHARDS:
         raise UnusableInputError(f"'{path}' names {len(names):,} shards, and may name {_MOST_SHARDS:,}")

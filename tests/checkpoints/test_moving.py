@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layoutbridge as lb
-from layoutbridge.checkpoints.moving import moved_blocks
+from layoutbridge.checkpoints.moving import Workspace, moved_blocks
 
 CASES = [
     ("(h e r:2) d -> (h r e) d, h=4", (24, 10)),
@@ -26,15 +26,23 @@ CASES = [
 ]
 
 
-@given(st.sampled_from(CASES), st.integers(1, 2000), st.sampled_from(["u1", "u2", "u4", "u8"]))
-def test_blocks_make_up_the_result(case, block, code):
+@given(
+    st.sampled_from(CASES),
+    st.integers(1, 2000),
+    st.integers(1, 2000),
+    st.booleans(),
+    st.sampled_from(["u1", "u2", "u4", "u8"]),
+)
+def test_blocks_make_up_the_result(case, block, largest, loads, code):
     pattern, shape = case
     operation, x = lb.Rearrangement(pattern), np.arange(np.prod(shape)).astype(code)
 
     def read(array, first):
         array[:] = x[first : first + array.size]
 
-    blocks = [part.copy() for part in moved_blocks(operation, shape, x.dtype, read, block)]
+    blocks = [
+        part.copy() for part in moved_blocks(operation, shape, x.dtype, read, Workspace(loads=loads), block, largest)
+    ]
     assert np.array_equal(np.concatenate(blocks), operation(x.reshape(shape)).ravel())
 
 
@@ -50,7 +58,26 @@ def test_where_the_outermost_digit_stays_little_is_read_at_once(pattern, shape, 
         array[:] = 0
         reads.append((first, array.size))
 
-    blocks = [part.size for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u1"), read, 1600)]
+    blocks = [
+        part.size for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u1"), read, Workspace(), 1600)
+    ]
     assert max(blocks) <= largest
     assert max(size for _, size in reads) <= largest
     assert [first for first, _ in reads] == np.cumsum([0, *(size for _, size in reads)])[:-1].tolist()
+
+
+@pytest.mark.parametrize("pattern", ["a b -> b a", "a b -> b[::-1] a", "(a g:4) b -> (g[2 0 3 1] b) a"])
+def test_however_large_a_tensor_is_a_block_is_all_that_is_held(pattern):
+    shape, held = (512, 300), []
+
+    def read(array, first):
+        array[:] = 0
+        held.append(array.base.nbytes if array.base is not None else array.nbytes)
+
+    blocks = [
+        part.nbytes
+        for part in moved_blocks(lb.Rearrangement(pattern), shape, np.dtype("u2"), read, Workspace(), 64, 9000)
+    ]
+    assert sum(blocks) == 2 * 512 * 300
+    assert max(blocks) <= 9000
+    assert max(held) <= 9000

@@ -1,6 +1,7 @@
 """Safetensors files rearranged: read by safetensors itself, moved by einops, undone to the same bytes."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layoutbridge as lb
-from layoutbridge.checkpoints import safetensors_files
+from layoutbridge.checkpoints import safetensors_files, transfer
 from layoutbridge.checkpoints.headers import _BITS_OF
+from tests.checkpoint_files import read, write
 
 einops = pytest.importorskip("einops")
 safetensors = pytest.importorskip("safetensors")
@@ -27,28 +29,6 @@ def halves(array):
 
 def last(array):
     return einops.rearrange(array, "o i h w -> h w i o")
-
-
-def write(path, tensors, metadata=None, order=None, pad=8):
-    """A file of raw tensors {name: (dtype, shape, bytes)}, written after the format's description."""
-    header, at = {} if metadata is None else {"__metadata__": metadata}, 0
-    for name, (dtype, shape, content) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + len(content)]}
-        at += len(content)
-    names = order or list(header)
-    text = json.dumps({name: header[name] for name in names}, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % pad)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(content for _, _, content in tensors.values()))
-    return path
-
-
-def read(path):
-    """The header as JSON, and each tensor's bytes, read after the format's description."""
-    raw = path.read_bytes()
-    (length,) = struct.unpack("<Q", raw[:8])
-    header = json.loads(raw[8 : 8 + length])
-    data = raw[8 + length :]
-    return header, {n: data[slice(*value["data_offsets"])] for n, value in header.items() if n != "__metadata__"}
 
 
 @st.composite
@@ -143,25 +123,29 @@ def test_headers_written_with_spaces_or_filled_up_further_come_back_too(tmp_path
         assert (tmp_path / "back.safetensors").read_bytes() == (tmp_path / "in.safetensors").read_bytes()
 
 
-def test_without_the_systems_own_copy(tmp_path, monkeypatch):
-    """Between file systems, and where a call moves fewer bytes than it was asked for."""
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="this system has no reads at a position")
+def test_where_a_call_moves_fewer_bytes_than_it_was_asked_for(tmp_path, monkeypatch):
     source = write(
         tmp_path / "in.safetensors",
         {"a": ("U8", (5000,), bytes(range(250)) * 20), "conv1": ("U8", (2, 3, 1, 1), b"abcdef")},
     )
-    original = safetensors_files.os.copy_file_range
-    monkeypatch.setattr(safetensors_files, "_BUFFER", 999)
-
-    def fails(*_):
-        raise OSError(18, "cross-device link")
-
-    for replaced in (fails, lambda a, b, count, at: original(a, b, min(count, 7), at), lambda *_: 0):
-        monkeypatch.setattr(safetensors_files.os, "copy_file_range", replaced)
-        lb.rearrange_checkpoint(source, tmp_path / "out.safetensors", RULES[1:])
-        assert read(tmp_path / "out.safetensors")[1] == {"a": bytes(range(250)) * 20, "conv1": b"adbecf"}
-    monkeypatch.delattr(safetensors_files.os, "copy_file_range")
+    pwrite, preadv = os.pwrite, os.preadv
+    monkeypatch.setattr(transfer, "_BUFFER", 999)
+    monkeypatch.setattr(os, "pwrite", lambda file, view, at: pwrite(file, view[:7], at))
+    monkeypatch.setattr(os, "preadv", lambda file, views, at: preadv(file, [views[0][:5]], at))
     lb.rearrange_checkpoint(source, tmp_path / "out.safetensors", RULES[1:])
-    assert read(tmp_path / "out.safetensors")[1]["conv1"] == b"adbecf"
+    assert read(tmp_path / "out.safetensors")[1] == {"a": bytes(range(250)) * 20, "conv1": b"adbecf"}
+
+
+def test_where_a_file_has_no_positions(tmp_path, monkeypatch):
+    """As on Windows: one thread reads and writes, one thing after another."""
+    layers = {f"layers.{k}.q.weight": ("U8", (12, 8), bytes(range(96))) for k in range(20)}
+    source = write(tmp_path / "in.safetensors", layers | {"a": ("U8", (5000,), bytes(range(250)) * 20)})
+    lb.rearrange_checkpoint(source, tmp_path / "usual.safetensors", RULES[:1])
+    monkeypatch.setattr(transfer, "_BY_POSITION", False)
+    monkeypatch.setattr(transfer, "_BUFFER", 999)
+    lb.rearrange_checkpoint(source, tmp_path / "out.safetensors", RULES[:1])
+    assert (tmp_path / "out.safetensors").read_bytes() == (tmp_path / "usual.safetensors").read_bytes()
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path):

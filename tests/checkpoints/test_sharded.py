@@ -68,6 +68,10 @@ BAD = {
         lambda f: broken_index(f, lambda i: i["weight_map"].update(a="/x.safetensors")),
         "same folder",
     ),
+    "a name that no file has": (
+        lambda f: broken_index(f, lambda i: i["weight_map"].update(a="m" * 5000 + ".safetensors")),
+        "same folder",
+    ),
     "another file": (lambda f: broken_index(f, lambda i: i["weight_map"].update(a="config.json")), "same folder"),
     "a missing shard": (lambda f: (f / SHARDS[1]).unlink(), "there is no safetensors file"),
     "a tensor that is nowhere": (lambda f: broken_index(f, lambda i: i["weight_map"].update(a=SHARDS[0])), "does not"),

@@ -24,7 +24,7 @@ from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
     "table": ("NAME",), "code": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",),
-    "verify": (),
+    "verify": (), "checkpoint": ("CHECKPOINT",),
 }  # fmt: skip
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
@@ -43,14 +43,17 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "identify": ("--shape", "--second-shape", "--expect", "--stride", "--json"),
     "list": ("--json",),
     "verify": ("--ops", "--json"),
+    "checkpoint": ("-o", "--rules", "--undo", "--dry-run", "--force", "--json"),
 }  # fmt: skip
 _ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
-          "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch"}  # fmt: skip
+          "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch", "--undo", "--dry-run",
+          "--force"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
     "MODEL": ("boxes.onnx", "op.onnx"),
     "PICTURE": ("a.png",), "NAME": ("darknet_reorg", "space_to_depth", "channel_shuffle",
     "c (h p) (w q) -> (p q c) h w, p=2, q=2", "focus then inverse(pixel_unshuffle(stride=2))", "inverse(focus)"),
+    "CHECKPOINT": ("w.safetensors", "w.safetensors", "outputs.npz"),
     "TABLE": ("t.npy", "t.csv", "t.json", "op.onnx", "json:dumps", "ports.py:Reorg(2)"),
 }  # fmt: skip
 _STRANGE = (
@@ -70,6 +73,8 @@ _OUTPUTS = (
     "o.param",
     "missing/o.onnx",
     "o.py",
+    "o.safetensors",
+    "o.npz",
     "o\x1b.onnx",
     "n" * 251 + ".npy",
 )
@@ -86,7 +91,7 @@ _FITTING: dict[str, tuple[str, ...]] = {
     "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),
     "--format": ("npy", "c"),
     "--activation": ("leaky=swish",), "--tolerance": ("0.1",), "--against": ("outputs.npz",), "--names": ("x.names",),
-    "--to": ("onnx", "ncnn"),
+    "--to": ("onnx", "ncnn"), "--rules": ("r.toml", "any.toml"),
     "--threshold": ("0.5", "0"), "--nms": ("0.4",), "--nms-kind": ("greedynms", "diounms"), "--opset": ("13", "17"),
     "--head": ("raw", "darknet"),
     "--batch": ("1", "2"), "--for": ("onnxruntime", "opencv"), "--dtype": ("int8", "float16"), "--overlap": ("0.5",),
@@ -111,6 +116,13 @@ def drawn_command(random: Random) -> bytes:
             words.append(_value(random, option))
     if command in ("export",) and random.random() < 0.8:
         words += ["-o", random.choice(_OUTPUTS)]
+    if command == "checkpoint" and random.random() < 0.9:
+        words += [
+            "--rules",
+            random.choice(("r.toml", "r.toml", "any.toml")),
+            "-o",
+            random.choice(("o.safetensors", "o.npz")),
+        ]
     if command == "check":
         words += ["--targets", random.choice(("onnx", "ncnn", "x", ",", "onnx,onnx", word(random)))]
     if command == "verify":

@@ -159,7 +159,7 @@ def test_torch_compile_without_a_break(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["alexey/residual", "pjreddie/passthrough"])
+@pytest.mark.parametrize("name", [pytest.param("alexey/residual", marks=pytest.mark.thorough), "pjreddie/passthrough"])
 def test_torch_compile_by_inductor(name):
     compare_compiled(name, "inductor")
 
