@@ -236,7 +236,7 @@ def _binary_op(layer: Layer, shapes: Sequence[Shape]) -> list[Shape]:
 
 
 def _grown(shape: Shape, other: Shape, axes: int) -> Shape:
-    """As ncnn broadcasts: a vector goes to the outermost axis of its length, else the innermost; others get inner ones."""
+    """A vector goes to the outermost axis of its length, else the innermost; other blobs get inner axes."""
     missing = axes - len(shape)
     if missing and len(shape) == 1 and shape[0] != other[0]:
         return (1,) * missing + shape
