@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from layoutbridge.errors import ShapeError, UnusableInputError, shown
@@ -30,9 +30,9 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
     """The network of a .param file; `shapes` are [C, H, W] by the inputs' names, or the one of the only input.
 
     A 1 for a batch may stand in front. Shapes that the file tells of its inputs count where none are given: ncnn itself
-    takes any. Where it tells none, the channels are those of the convolution that reads the input. Raises
-    `UnusableInputError` with the line for a file that ncnn would not read, and `ShapeError` where shapes do not fit
-    or cannot be found.
+    takes any. Where it tells none, the channels are those of the convolution that reads the input, else a picture's, if
+    all layers can be at that. Raises `UnusableInputError` with the line for a file that ncnn would not read, and
+    `ShapeError` where shapes do not fit or cannot be found.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -42,9 +42,13 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
     >>> graph.nodes[0].operator, graph.tensors["y"].shape
     ('Reorg', (32, 2, 2))
     """
-    layers = read_layers(path)
+    layers, left = read_layers(path)
     declared = {layer.outputs[0]: _declared(path, layer) for layer in layers if layer.kind == "Input" and layer.outputs}
-    return _best(path, layers, declared, shapes)
+    graph = _best(path, layers, declared, shapes)
+    if left:
+        told = f"ncnn does not read the last {left} lines: line 2 says {len(layers)} layers"
+        graph = replace(graph, notes=(told, *graph.notes))
+    return graph
 
 
 def _declared(path: PathLike, layer: Layer) -> Shape:
@@ -66,10 +70,10 @@ def _best(path: PathLike, layers: Sequence[Layer], declared: Mapping[str, Shape]
             break
     if best is None:
         raise AssertionError("there is always a choice of sizes")
-    if best.misfits and guessed:
-        told = f"{guessed[0]}=3,224,224" if len(open_shapes) > 1 else "3,224,224"
+    if guessed and best.doubt:
+        told = f"{guessed[0]}=3,224,224" if len(declared) > 1 else "3,224,224"
         raise ShapeError(
-            f"'{os.fspath(path)}' does not say the shape of its input {shown(guessed[0])}, and {best.misfits[0]}: "
+            f"'{os.fspath(path)}' does not say the shape of its input {shown(guessed[0])}, and {best.doubt}: "
             f"give --shape, as in --shape {told}"
         )
     return _graph(path, layers, best, open_shapes)
@@ -81,17 +85,20 @@ def _best(path: PathLike, layers: Sequence[Layer], declared: Mapping[str, Shape]
 def _open_shapes(
     layers: Sequence[Layer], declared: Mapping[str, Shape], given: Shapes
 ) -> tuple[dict[str, OpenShape], list[str]]:
-    """The inputs' shapes, and the names of those that are guessed."""
+    """The inputs' shapes, and the names of those that are guessed; where some are given, others are not guessed."""
     asked = _given_shapes(declared, given)
     shapes: dict[str, OpenShape] = {}
     guessed = []
     for name, shape in declared.items():
         known: OpenShape = tuple(length if length > 0 else None for length in shape)
-        if not known:
-            known = _read_by_convolution(layers, name) or _PICTURE
-            if name not in asked:
-                guessed.append(name)
-        shapes[name] = _overlaid(name, known, asked[name], bool(shape)) if name in asked else known
+        known = known or _read_by_convolution(layers, name)
+        if name in asked:
+            shapes[name] = _overlaid(name, known or _PICTURE, asked[name], bool(shape))
+        elif known:
+            shapes[name] = known
+        elif not asked:
+            shapes[name] = _PICTURE
+            guessed.append(name)
     return shapes, guessed
 
 
@@ -164,6 +171,13 @@ class _Walk:
     misfits: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
     behind: int = 0  # layers whose inputs are not known
+
+    @property
+    def doubt(self) -> str:
+        """What speaks against the sizes, empty where nothing does."""
+        if self.misfits:
+            return self.misfits[0]
+        return f"nothing is known of {self.unknown.most_common(1)[0][0]}" if self.unknown else ""
 
 
 def _walked(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> _Walk:

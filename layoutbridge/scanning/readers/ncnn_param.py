@@ -65,16 +65,16 @@ class Layer:
         return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def read_layers(path: PathLike) -> tuple[Layer, ...]:
-    """The layers of a .param file, in order; each reads what a layer before it gives.
+def read_layers(path: PathLike) -> tuple[tuple[Layer, ...], int]:
+    """The layers of a .param file, in order, and how many lines behind them ncnn does not read.
 
-    Raises `UnusableInputError` with the line for what ncnn would not read.
+    Each reads what a layer before it gives. Raises `UnusableInputError` with the line for what ncnn would not read.
 
     >>> import tempfile
     >>> from pathlib import Path
     >>> file = Path(tempfile.mkdtemp()) / "net.param"
     >>> _ = file.write_text("7767517\\n2 2\\nInput in 0 1 x 0=4 1=4 2=8\\nReorg moved 1 1 x y 0=2\\n")
-    >>> [(layer.kind, layer.outputs, layer.values) for layer in read_layers(file)]
+    >>> [(layer.kind, layer.outputs, layer.values) for layer in read_layers(file)[0]]
     [('Input', ('x',), {0: 4, 1: 4, 2: 8}), ('Reorg', ('y',), {0: 2})]
     """
     try:
@@ -88,11 +88,11 @@ def read_layers(path: PathLike) -> tuple[Layer, ...]:
     if len(lines) == 1:
         raise _fault(path, lines[0][0], "the file ends where the numbers of layers and blobs should stand")
     count = _layer_count(path, *lines[1])
-    if len(lines) - 2 != count:
+    if not 0 <= count <= len(lines) - 2:
         raise _fault(path, lines[1][0], f"it says {count} layers, and the file has {len(lines) - 2}")
-    layers = tuple(_layer(path, number, line) for number, line in lines[2:])
+    layers = tuple(_layer(path, number, line) for number, line in lines[2 : count + 2])
     _check_blobs(path, layers)
-    return layers
+    return layers, len(lines) - 2 - count
 
 
 def _fault(path: PathLike, line: int, told: str) -> UnusableInputError:

@@ -294,6 +294,12 @@ def _attention(layer: Layer, shapes: Sequence[Shape]) -> list[Shape]:
     return [(_of_axes(shapes[0], 2)[0], layer.whole(2) // width)]
 
 
+def _scaled_attention(_: Layer, shapes: Sequence[Shape]) -> list[Shape] | None:
+    if len(shapes) < 3 or any(len(shape) != 3 for shape in shapes[:3]):
+        return None
+    return [(*shapes[0][:2], shapes[2][2])]  # of the caches behind it nothing is told
+
+
 def _embed(layer: Layer, shapes: Sequence[Shape]) -> list[Shape]:
     return [(prod(shapes[0]), layer.whole(0))]
 
@@ -333,5 +339,6 @@ SHAPES: Mapping[str, Callable[[Layer, Sequence[Shape]], list[Shape] | None]] = M
         "Pooling1D": _pooling_1d,
         "RNN": _recurrent,
         "Reduction": _reduction,
+        "SDPA": _scaled_attention,
     }
 )

@@ -321,6 +321,26 @@ def test_an_input_that_nothing_tells_of(tmp_path):
     assert read(path, (7,)).tensors["y"].shape == (5,)
 
 
+def test_an_input_that_an_unknown_layer_reads(tmp_path):
+    path = param(tmp_path, ["Input in 0 1 x", "Mystery own 1 1 x y"])
+    with pytest.raises(ShapeError, match="nothing is known of Mystery: give --shape"):
+        read(path)
+    assert read(path, (7,)).nodes == ()
+
+
+def test_inputs_that_are_not_given_beside_one_that_is(tmp_path):
+    path = param(tmp_path, ["Input a 0 1 a", "Input b 0 1 b", "Flatten flat 1 1 a c", "Flatten other 1 1 b d"])
+    graph = read(path, {"a": (4, 5)})
+    assert (graph.inputs, [node.output for node in graph.nodes]) == (("a",), ["c"])
+    assert graph.outputs == ("c",)
+
+
+def test_lines_that_ncnn_does_not_read(tmp_path):
+    path = one(tmp_path, (4, 6, 10), "Flatten")
+    path.write_text(path.read_text() + "Flatten more 1 1 y0 z\n")
+    assert compare(path).notes == ("ncnn does not read the last 1 lines: line 2 says 2 layers",)
+
+
 # ---------------------------------------------------------------------- what is not known
 
 
@@ -334,7 +354,7 @@ def test_an_unknown_layer_is_passed_over(tmp_path):
     ]
     graph = read(param(tmp_path, lines))
     assert [node.output for node in graph.nodes] == ["a", "b", "e"]
-    assert set(graph.outputs) == {"a", "e"}
+    assert set(graph.outputs) == {"a", "e"}  # the first, since something else reads it too
     assert any("Mystery (1)" in note for note in graph.notes)
 
 
