@@ -63,7 +63,7 @@ def _best(path: PathLike, layers: Sequence[Layer], declared: Mapping[str, Shape]
     open_shapes, guessed = _open_shapes(layers, declared, given)
     best: _Walk | None = None
     for filled in filled_shapes(open_shapes, None):
-        walk = _walked(layers, filled)
+        walk = _walked(layers, filled, has_hints=all(filled.get(name) == shape for name, shape in declared.items()))
         if best is None or len(walk.misfits) < len(best.misfits):
             best = walk
         if not walk.misfits:
@@ -165,6 +165,7 @@ class _Walk:
     """What was found on the way through the layers: shapes by blob, and why some are not known."""
 
     shapes: dict[str, Shape]
+    has_hints: bool  # whether the shapes that the file notes are those at these sizes
     constants: set[str] = field(default_factory=set)
     nodes: list[Node] = field(default_factory=list)
     used_elsewhere: list[str] = field(default_factory=list)  # blobs that a passed-over layer reads
@@ -180,8 +181,8 @@ class _Walk:
         return f"nothing is known of {self.unknown.most_common(1)[0][0]}" if self.unknown else ""
 
 
-def _walked(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> _Walk:
-    walk = _Walk(dict(inputs))
+def _walked(layers: Sequence[Layer], inputs: Mapping[str, Shape], *, has_hints: bool) -> _Walk:
+    walk = _Walk(dict(inputs), has_hints)
     for layer in layers:
         if layer.kind == "Input":
             continue
@@ -217,7 +218,7 @@ def _nodes(walk: _Walk, layer: Layer) -> Iterator[Node]:
             walk.misfits.append(f"{layer.kind} {layer.name} (line {layer.line}) cannot be: {error}")
     else:
         walk.behind += 1
-    hints = _hints(layer)
+    hints = _hints(layer) if walk.has_hints else [None] * len(layer.outputs)
     for place, name in enumerate(layer.outputs):
         found = results[place] if place < len(results) else None
         found = hints[place] if found is None else found
@@ -244,6 +245,8 @@ def _results(walk: _Walk, layer: Layer, known: Sequence[Shape]) -> Sequence[Move
 
 
 def _hints(layer: Layer) -> list[Shape | None]:
+    if layer.kind.endswith("DetectionOutput"):  # how many there are depends on the picture
+        return [None] * len(layer.outputs)
     try:
         return hinted_shapes(layer)
     except MisfitError:

@@ -363,6 +363,7 @@ def test_shapes_that_the_file_notes_are_taken(tmp_path):
     graph = read(param(tmp_path, lines))
     assert graph.tensors["d"].shape == (20, 3, 1)
     assert graph.nodes[0].movement is None
+    assert read(param(tmp_path, lines), (8, 6, 4)).nodes == ()  # at another size they are others
 
 
 def test_a_layer_that_cannot_be(tmp_path):
