@@ -24,6 +24,11 @@ _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 _PICTURE: OpenShape = (3, None, None)
 _MOST_ELEMENTS = 1 << 31  # what ncnn counts in 32 bits
 _MOST_TOLD = 3
+_ENOUGH = {
+    "SDPA": 3,
+    "MultiHeadAttention": 1,
+    "RotaryEmbed": 1,
+}  # inputs that say the result's shape; others may be open
 
 
 def read(path: PathLike, shapes: Shapes = None) -> Graph:
@@ -43,7 +48,7 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
     ('Reorg', (32, 2, 2))
     """
     layers, left = read_layers(path)
-    declared = {layer.outputs[0]: _declared(path, layer) for layer in layers if layer.kind == "Input" and layer.outputs}
+    declared = {name: _declared(path, layer) for layer in layers if layer.kind == "Input" for name in layer.outputs}
     graph = _best(path, layers, declared, shapes)
     if left:
         told = f"ncnn does not read the last {left} lines: line 2 says {len(layers)} layers"
@@ -209,9 +214,10 @@ def _keep_constant(walk: _Walk, layer: Layer) -> None:
 
 def _nodes(walk: _Walk, layer: Layer) -> Iterator[Node]:
     """A node for each output whose shape is known."""
-    known = [walk.shapes[name] for name in layer.inputs if name in walk.shapes]
+    wanted = layer.inputs[: _ENOUGH.get(layer.kind)]
+    known = [walk.shapes[name] for name in wanted if name in walk.shapes]
     results: Sequence[Move | Shape | None] = ()
-    if known and len(known) == len(layer.inputs):
+    if known and len(known) == len(wanted):
         try:
             results = _results(walk, layer, known)
         except MisfitError as error:

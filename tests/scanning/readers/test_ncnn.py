@@ -335,6 +335,19 @@ def test_inputs_that_are_not_given_beside_one_that_is(tmp_path):
     assert graph.outputs == ("c",)
 
 
+def test_attention_does_not_wait_for_its_caches(tmp_path):
+    lines = [
+        *(f"Input {name} 0 1 {name} 0=8 1=5 2={heads}" for name, heads in (("q", 4), ("k", 4), ("v", 4))),
+        "Input mask 0 1 mask 0=5 1=5",
+        "Input cache 0 2 k0 v0",
+        "SDPA it 6 3 q k v mask k0 v0 y k1 v1 5=1 7=1",
+        "Permute turned 1 1 y z 0=2",
+    ]
+    graph = read(param(tmp_path, lines), {"q": (4, 5, 8)})
+    assert graph.inputs == ("q", "k", "v", "mask")
+    assert graph.tensors["z"].shape == (5, 4, 8)
+
+
 def test_lines_that_ncnn_does_not_read(tmp_path):
     path = one(tmp_path, (4, 6, 10), "Flatten")
     path.write_text(path.read_text() + "Flatten more 1 1 y0 z\n")
