@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from layoutbridge.errors import ShapeError, UnusableInputError, shown
+from layoutbridge.errors import ShapeError, UnusableInputError, shown, visible
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graph import Graph, Node, Tensor
 from layoutbridge.scanning.readers.ncnn_moves import MOVES, Move
@@ -286,14 +286,17 @@ def _graph(path: PathLike, layers: Sequence[Layer], walk: _Walk, open_shapes: Ma
         inputs=tuple(open_shapes),
         outputs=tuple(outputs),
         node_count=len(layers),
-        notes=tuple(_notes(walk, open_shapes)),
+        notes=tuple(map(visible, _notes(layers, walk, open_shapes))),
     )
 
 
-def _notes(walk: _Walk, open_shapes: Mapping[str, OpenShape]) -> Iterator[str]:
+def _notes(layers: Sequence[Layer], walk: _Walk, open_shapes: Mapping[str, OpenShape]) -> Iterator[str]:
     for name, shape in open_shapes.items():
         if None in shape:
             yield f"the file leaves sizes of input {name} open: it was read at {list(walk.shapes[name])}"
+    for layer in layers:
+        if layer.kind == "Reshape" and layer.values.get(3) == 1:
+            yield f"Reshape {layer.name} has channels last within (3=1), which newer versions of ncnn ignore"
     if walk.unknown:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in walk.unknown.most_common(10))
         yield f"passed over, since the shapes that they give are not known: {kinds}"

@@ -54,7 +54,7 @@ def lengths_of(formula: str, shapes: Sequence[Shape]) -> tuple[int, ...]:
     try:
         for word in reversed(words):
             stack.append(_value(word, stack, shapes))
-            if abs(stack[-1]) >= _LARGEST:
+            if not abs(stack[-1]) < _LARGEST:  # nor for what is no number
                 raise ValueError(word)
     except (IndexError, ValueError, ArithmeticError):
         raise MisfitError(f"its formula {formula[:80]!r} cannot be computed") from None

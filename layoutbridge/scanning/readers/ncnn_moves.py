@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.errors import shown
 from layoutbridge.scanning.graph import Kind, Movement
 from layoutbridge.scanning.movements import joined, patches, sliced
 from layoutbridge.scanning.readers.ncnn_formulas import AXES, lengths_of
@@ -340,7 +341,7 @@ def _concat(layer: Layer, shapes: Sequence[Shape]) -> list[Move]:
     axis = 0 if len(first) == 1 else axis_of(layer.whole(0), len(first))
     rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if len(rest) > 1 or any(len(shape) != len(first) for shape in shapes):
-        raise MisfitError(f"{', '.join(str(list(shape)) for shape in shapes)} do not join on axis {axis}")
+        raise MisfitError(f"{shown([list(shape) for shape in shapes])} do not join on axis {axis}")
     result = (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
     return [Move(result, partial(joined, axis=axis), reads=tuple(range(len(shapes))))]
 
@@ -359,7 +360,7 @@ def _tile(layer: Layer, shapes: Sequence[Shape]) -> list[Move]:
     seen = (1,) * (axes - len(shape)) + shape
     times = (1,) * (axes - len(repeats)) + repeats
     if any(count < 1 for count in times) or axes > 4:
-        raise MisfitError(f"it repeats {list(shape)} {list(repeats)} times")
+        raise MisfitError(f"it repeats {list(shape)} {shown(list(repeats))} times")
     result = tuple(length * count for length, count in zip(seen, times, strict=True))
     return [Move(result, partial(np.tile, reps=times))]
 

@@ -15,6 +15,7 @@ ABSENT = -233  # what ncnn takes for a number that is not given
 _MAGIC = "7767517"
 _MOST_BYTES = 64_000_000
 _MOST_BLOBS = 1_000  # of one layer
+_LONGEST_NAME = 255  # characters that ncnn reads
 _FIRST_ARRAY = -23300  # an older file has the array of key 3 under -23303, its length in front
 _PAIR = re.compile(r'(-?[0-9]{1,6})=("[^"]*"|\S+)')
 _WHOLE = re.compile(r"[+-]?[0-9]{1,10}")
@@ -112,10 +113,13 @@ def _layer(path: PathLike, number: int, line: str) -> Layer:
         raise _fault(path, number, f"{shown(line)} should be a layer: its type, name, numbers of inputs and outputs")
     kind, name, taken, given = words[0], words[1], int(words[2]), int(words[3])
     if not (0 <= taken <= _MOST_BLOBS and 0 <= given <= _MOST_BLOBS):
-        raise _fault(path, number, f"{kind} {name} has {taken} inputs and {given} outputs: {_MOST_BLOBS} at most")
+        raise _fault(path, number, f"it has {taken} inputs and {given} outputs: {_MOST_BLOBS} at most")
     rest = words[4] if len(words) == 5 else ""
     parts = rest.split(maxsplit=taken + given) if taken + given else [rest]
     blobs = parts[: taken + given]
+    longest = max(map(len, (kind, name, *blobs)))
+    if longest > _LONGEST_NAME:
+        raise _fault(path, number, f"a name has {longest} characters, and may have {_LONGEST_NAME}")
     if len(blobs) < taken + given:
         raise _fault(path, number, f"{kind} {name} has {len(blobs)} blobs of {taken} inputs and {given} outputs")
     values = _values(path, number, parts[taken + given] if len(parts) > taken + given else "")

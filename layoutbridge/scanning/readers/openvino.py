@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from layoutbridge.errors import ShapeError, UnusableInputError, first_line
+from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike, file_size, refuse_costly
 from layoutbridge.scanning.graph import Graph, Node, Tensor
@@ -132,6 +132,7 @@ class _Reading:
         self.title = title
         self.open_shapes = open_shapes
         self.names: dict[tuple[str, int], str] = {}  # (OpenVINO's own unique name, output's number): the user's
+        self.taken: set[str] = set()
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.inner: list[Graph] = []
@@ -144,9 +145,10 @@ class _Reading:
             kind = node.get_type_name()
             if kind == "Result":
                 continue
+            constant = kind == "Constant" or self._is_constant(node)
             for port in node.outputs():
-                self._keep(port, constant=kind == "Constant")
-            if kind not in _NOT_STEPS:
+                self._keep(port, constant=constant)
+            if kind != "Parameter" and not constant:
                 self._read(node, kind)
                 self.inner += _bodies(node)
         ends = [self._source(node.input_value(0)) for node in model.get_results()]
@@ -162,16 +164,22 @@ class _Reading:
             outputs=tuple(outputs),
             node_count=count,
             inner=tuple(self.inner),
-            notes=tuple(self._notes()),
+            notes=tuple(map(visible, self._notes())),
         )
 
     def _source(self, value: Any) -> str:
         return self.names[value.get_node().get_name(), value.get_index()]
 
+    def _is_constant(self, node: Any) -> bool:
+        """Whether it only depends on weights: some, stored in fewer bits, are not folded."""
+        sources = [self.tensors.get(self._source(value)) for value in node.input_values()]
+        return bool(sources) and all(source is not None and source.is_constant for source in sources)
+
     def _keep(self, port: Any, *, constant: bool) -> None:
         name, shape = _name(port), port.get_partial_shape()
-        if name in self.tensors or name in self.names.values():
+        if name in self.taken:
             name = f"{name} ({port.get_node().get_name()}:{port.get_index()})"
+        self.taken.add(name)
         self.names[port.get_node().get_name(), port.get_index()] = name
         if shape.is_static:
             dtype = _DTYPES.get(port.get_element_type().get_type_name(), "uint8")

@@ -136,10 +136,7 @@ def _slice(operation: Operation) -> list[Move]:
     axes = operation.numbers(4) if len(operation.inputs) > 4 else range(len(starts))
     places = _whole(len(operation.inputs[0]))
     for axis, start, stop, step in zip(axes, starts, stops, steps, strict=True):
-        length = operation.inputs[0][axis]
-        # Behind the front, from where a slice backwards goes to its end.
-        end = None if step < 0 and stop < -length else stop
-        places[operation.from_front(axis)] = slice(start, end, step)
+        places[operation.from_front(axis)] = slice(start, stop, step)
     return [_cut(places)]
 
 

@@ -128,6 +128,24 @@ def test_movements(tmp_path, shape, layer):
 
 
 @pytest.mark.parametrize(
+    ("shape", "values", "expected"),
+    [
+        ((4, 6, 10), "0=-1", lambda x: x.transpose(1, 2, 0).ravel()),
+        ((4, 6, 10), "0=5 1=6 2=-1", lambda x: x.transpose(1, 2, 0).reshape(6, 5, 8).transpose(2, 0, 1)),
+        ((4, 6, 10), "0=12 1=-1", lambda x: x.transpose(1, 2, 0).reshape(12, 20).T),
+        ((6, 10), "0=5 1=3 2=4", lambda x: x.T.reshape(3, 5, 4).transpose(2, 0, 1)),
+        ((24,), "0=4 1=3 2=2", lambda x: x.reshape(3, 4, 2).transpose(2, 0, 1)),
+    ],
+)
+def test_reshape_with_channels_last_of_older_versions(tmp_path, shape, values, expected):
+    graph = read(one(tmp_path, shape, f"Reshape {values} 3=1"))
+    x = np.arange(np.prod(shape)).reshape(shape)
+    (node,) = graph.nodes
+    np.testing.assert_array_equal(node.movement(x), expected(x))
+    assert "newer versions of ncnn ignore" in graph.notes[0]
+
+
+@pytest.mark.parametrize(
     ("shape", "layer", "outputs"),
     [
         ((4, 6, 10), "Slice -23300=3,1,2,-233 1=0", 3),
@@ -379,6 +397,13 @@ def test_shapes_that_the_file_notes_are_taken(tmp_path):
     assert read(param(tmp_path, lines), (8, 6, 4)).nodes == ()  # at another size they are others
 
 
+@pytest.mark.parametrize("formula", ["1e999", "-(1e999,1e999)", "//(0w,0)", "max(1)", "0n,9w", "sqrt(-1)"])
+def test_formulas_that_cannot_be(tmp_path, formula):
+    graph = read(one(tmp_path, (4, 6, 10), f'Reshape 6="{formula}"'))
+    assert graph.nodes == ()
+    assert "Reshape it (line 4) cannot be" in graph.notes[0]
+
+
 def test_a_layer_that_cannot_be(tmp_path):
     graph = read(one(tmp_path, (3, 4, 4), "PixelShuffle 0=2"))
     assert graph.nodes == ()
@@ -402,6 +427,7 @@ def test_a_layer_that_cannot_be(tmp_path):
         ("7767517\n1 1\nInput a 0 99999 x\n", "line 3"),
         ("7767517\n1 1\nReLU a 1 1 x y\n", "line 3: ReLU a reads 'x', which no layer before it gives"),
         ("7767517\n2 2\nInput a 0 1 x\nInput b 0 1 x\n", "line 4: Input b gives 'x', as line 3 does"),
+        (f"7767517\n1 1\nInput a 0 1 {'x' * 256}\n", "line 3: a name has 256 characters"),
         ("7767517\n1 1\nInput a 0 1 x what\n", "line 3: 'what' is no key=value"),
         ("7767517\n1 1\nInput a 0 1 x 0=99999999999\n", "line 3"),
         ("7767517\n1 1\nInput a 0 1 x -23300=3,1\n", "line 3"),

@@ -23,11 +23,11 @@ def one(value):
     return ops.constant(np.array(value, np.int64))
 
 
-def saved(folder, parameters, results):
+def saved(folder, parameters, results, *, half=False):
     """A model of these, written and to be read."""
     path = folder / "net.xml"
     model = openvino.Model([ops.result(result) for result in results], parameters, "net")
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    openvino.save_model(model, str(path), compress_to_fp16=half)
     return path
 
 
@@ -103,6 +103,7 @@ MOVING = {
     "strided slice of all": (PICTURE, lambda x: strided(x, (0,), (0,), (1,), end=[1])),
     "slice": (PICTURE, lambda x: opset8.slice(x, ints(1, 0), ints(4, 100), ints(1, 2), ints(2, -1))),
     "slice back": (PICTURE, lambda x: opset8.slice(x, ints(-1), ints(-100), ints(-1), ints(1))),
+    "slice back by two": (PICTURE, lambda x: opset8.slice(x, ints(-2), ints(0), ints(-2), ints(1))),
     "slice without axes": (PICTURE, lambda x: opset8.slice(x, ints(0, 1), ints(1, 7), ints(1, 3))),
     "concat": (PICTURE, lambda x: ops.concat([x, x], -1)),
     "gather": (PICTURE, lambda x: opset8.gather(x, ints(3, 0, -1), one(1))),
@@ -222,6 +223,14 @@ def test_open_sizes(tmp_path):
         assert made.issuperset(node.inputs)
         made.add(node.output)
     assert made.issuperset(graph.outputs)
+
+
+def test_weights_in_fewer_bits_are_constants(tmp_path):
+    x = ops.parameter(list(PICTURE), np.float32, name="x")
+    scaled = ops.multiply(x, ops.constant(np.full((1, 8, 4, 6), 0.1, np.float32)))
+    graph = compare(saved(tmp_path, [x], [scaled], half=True))
+    (node,) = graph.nodes
+    assert [graph.tensors[name].is_constant for name in node.inputs] == [False, True]
 
 
 def test_given_sizes(tmp_path):
