@@ -200,21 +200,37 @@ def _pixel_shuffle(layer: Layer, shapes: Sequence[Shape]) -> list[Move]:
 
 
 def _reorg(layer: Layer, shapes: Sequence[Shape]) -> list[Move]:
-    channels, rows, columns = _three(shapes[0])
-    size = _positive(layer.whole(0, 1), "stride")
+    order = (0, 2, 4, 1, 3) if layer.whole(1) == 0 else (2, 4, 0, 1, 3)
+    return [_blocks_to_channels(_three(shapes[0]), _positive(layer.whole(0, 1), "stride"), order)]
+
+
+def _focus(_: Layer, shapes: Sequence[Shape]) -> list[Move]:
+    """A layer of programs, not of ncnn's own: that of its examples, yolov5.cpp and yolox.cpp."""
+    shape = _three(shapes[0])
+    if shape[2] % 2:
+        raise MisfitError(f"its input {list(shape)} has an odd width")
+    return [_blocks_to_channels(shape, 2, (4, 2, 0, 1, 3))]
+
+
+def _blocks_to_channels(shape: Shape, size: int, order: tuple[int, ...]) -> Move:
+    """Each block's places as channels, rows and columns behind the last whole block left out.
+
+    `order` is that of channels, blocks down, rows, blocks across and columns.
+    """
+    channels, rows, columns = shape
     down, across = rows // size, columns // size
     if not down or not across:
         raise MisfitError(f"blocks of {size} do not fit into {rows} × {columns}")
-    order = (0, 2, 4, 1, 3) if layer.whole(1) == 0 else (2, 4, 0, 1, 3)
+    result = (channels * size**2, down, across)
     move = partial(
         _blocks_apart,
         places=(slice(None), slice(down * size), slice(across * size)),
-        shape=(channels, rows, columns),
+        shape=shape,
         apart=(channels, down, size, across, size),
         order=order,
-        result=(channels * size**2, down, across),
+        result=result,
     )
-    return [Move((channels * size**2, down, across), move)]
+    return Move(result, move)
 
 
 def _blocks_apart(
@@ -425,5 +441,6 @@ MOVES: Mapping[str, Callable[[Layer, Sequence[Shape]], list[Move] | None]] = Map
         "Unfold": _unfold,
         "Pooling": _pooling,
         "Dropout": _dropout,
+        "YoloV5Focus": _focus,
     }
 )

@@ -258,6 +258,15 @@ def of_two(folder, shapes, layer):
     return param(folder, [*lines, f"{kind} it 2 1 a b y {values}"])
 
 
+def test_the_focus_of_the_examples(tmp_path):
+    """ncnn's examples/yolov5.cpp: channel p of the result begins at row (p/C)%2 and column (p/C)/2 of p%C."""
+    x = np.random.default_rng(0).random((3, 7, 8))
+    (node,) = read(one(tmp_path, x.shape, "YoloV5Focus")).nodes
+    parts = [x[p % 3, (p // 3) % 2 :: 2, (p // 3) // 2 :: 2][:3, :4] for p in range(12)]
+    np.testing.assert_array_equal(node.movement(x), parts)
+    assert "odd width" in read(one(tmp_path, (3, 8, 7), "YoloV5Focus")).notes[0]
+
+
 FOCUS = [
     "Input in 0 1 x 0=8 1=6 2=3",
     "Split copies 1 4 x a b c d",
