@@ -157,6 +157,15 @@ def turned(seen: Seen, before: Sequence[int], after: Sequence[int]) -> Digits | 
     return tuple(digits)
 
 
+def follow_transpose(seen: Seen, order: Sequence[int]) -> Digits | None:
+    """The digits of a map whose result's axes are then taken in another order; None where that has none.
+
+    >>> follow_transpose(Seen(((6, 1),), (6,), (2, 3)), (1, 0))
+    ((3, 1), (2, 3))
+    """
+    return turned(seen, (), [order.index(axis) for axis in range(len(order))])
+
+
 def _cut(seen: Seen, by_input: bool, by_result: bool) -> list[_Piece] | None:
     """The digits, cut at the axes; None where a cut is not exact."""
     pieces: list[_Piece] = []

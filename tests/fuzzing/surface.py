@@ -19,7 +19,8 @@ from layoutbridge.errors import LayoutBridgeError
 from tests.fuzzing.mutation import mutated
 
 CORPORA = Path(__file__).resolve().parents[2] / "fixtures" / "fuzz"
-_MODULES = tuple(f"tests.fuzzing.{name}" for name in ("texts", "checkpoints", "networks", "models", "commands"))
+_KINDS = ("texts", "checkpoints", "networks", "graphs", "models", "commands")
+_MODULES = tuple(f"tests.fuzzing.{name}" for name in _KINDS)
 BESIDE = "tests.fuzzing.exports"
 _LONGEST_LINE = 2000  # characters of an error
 _MOST_LINES = 21  # of a cfg's
