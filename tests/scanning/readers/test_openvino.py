@@ -1,5 +1,6 @@
 """What the reader of OpenVINO's IR finds, against OpenVINO: every tensor's shape, every movement's elements."""
 
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -136,7 +137,7 @@ MOVING = {
     "einsum": (PICTURE, lambda x: ops.einsum([x], "abcd->dacb")),
     "identity": (PICTURE, lambda x: opset15.reshape(x, ints(*PICTURE), False)),
     **{
-        f"{name} {mode}": (shape, lambda x, make=make, mode=mode: make(x, mode, 2))
+        f"{name} {mode}": (shape, partial(make, mode=mode, block_size=2))
         for name, shape, make in (
             ("depth to space", (2, 8, 4, 6), ops.depth_to_space),
             ("depth to volume", (2, 16, 4, 6, 2), ops.depth_to_space),
