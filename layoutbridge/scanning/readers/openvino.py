@@ -50,15 +50,23 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
     weights = os.path.splitext(os.fspath(path))[0] + ".bin"
     size += os.path.getsize(weights) if os.path.isfile(weights) else 0
     with _refusals_of(path):
-        model = openvino.Core().read_model(os.fspath(path))
-    open_shapes = {_name(port): _open_shape(port, shapes) for port in (p.output(0) for p in model.get_parameters())}
-    sized = _at_sizes(openvino, model, open_shapes, shapes)
-    told = f"'{os.fspath(path)}'"
-    count = sum(node.get_type_name() not in _NOT_STEPS for node in model.get_ordered_ops())
-    refuse_costly(_constant_bytes(sized), size, told, doing="to fold its constants")
-    with _refusals_of(path):
+        model = _loaded(path)
+        open_shapes = {_name(port): _open_shape(port, shapes) for port in _given(model)}
+        sized = _at_sizes(openvino, model, open_shapes, shapes)
+        count = sum(node.get_type_name() not in _NOT_STEPS for node in model.get_ordered_ops())
+        refuse_costly(_constant_bytes(sized), size, f"'{os.fspath(path)}'", doing="to fold its constants")
         _fold(sized)
-    return _Reading(os.path.basename(os.fspath(path)), open_shapes).graph(sized, count)
+        return _Reading(os.path.basename(os.fspath(path)), open_shapes).graph(sized, count)
+
+
+def _loaded(path: PathLike) -> Any:
+    """The model by the front end for IR alone: others would say on standard error what they think of the file."""
+    frontend = require("openvino.frontend", "OpenVINO", "openvino").FrontEndManager().load_by_framework("ir")
+    return frontend.convert(frontend.load(os.fspath(path)))
+
+
+def _given(model: Any) -> list[Any]:
+    return [parameter.output(0) for parameter in model.get_parameters()]
 
 
 # ---------------------------------------------------------------------- sizes
@@ -81,7 +89,7 @@ def _at_sizes(openvino: Any, model: Any, open_shapes: Mapping[str, OpenShape], g
         if all(None not in shape for shape in open_shapes.values()):
             return model
         sized = model.clone()
-        wanted = {p.output(0): openvino.PartialShape(list(filled[_name(p.output(0))])) for p in sized.get_parameters()}
+        wanted = {port: openvino.PartialShape(list(filled[_name(port)])) for port in _given(sized)}
         try:
             sized.reshape(wanted)
         except RuntimeError as error:
@@ -154,7 +162,7 @@ class _Reading:
         ends = [self._source(node.input_value(0)) for node in model.get_results()]
         # What a passed-over operation reads counts as given back, so that no region goes past it.
         outputs = [name for name in dict.fromkeys([*ends, *self.used_elsewhere]) if name in self.tensors]
-        given = [self._source(node.output(0)) for node in model.get_parameters()]
+        given = [self._source(port) for port in _given(model)]
         return Graph(
             name=self.title,
             format="OpenVINO",
@@ -216,8 +224,8 @@ class _Reading:
         )
         try:
             return MOVES[kind](operation)
-        except UnknownOperandError:
-            return None
+        except (UnknownOperandError, ValueError, LookupError, ArithmeticError):
+            return None  # operands that do not fit each other: OpenVINO itself looks at them when it runs
 
     def _notes(self) -> Iterator[str]:
         for name, shape in self.open_shapes.items():
@@ -262,10 +270,10 @@ def _name(port: Any) -> str:
 
 @contextmanager
 def _refusals_of(path: PathLike) -> Iterator[None]:
-    """`UnusableInputError` with OpenVINO's own words: it raises RuntimeError, ValueError where a file is no text."""
+    """`UnusableInputError` with OpenVINO's own words: it raises RuntimeError, and another where a name is no text."""
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise UnusableInputError(f"OpenVINO cannot read '{os.fspath(path)}': {_reason(error)}") from None
 
 

@@ -1,10 +1,15 @@
 """What the reader of OpenVINO's IR finds, against OpenVINO: every tensor's shape, every movement's elements."""
 
+from functools import partial
+from random import Random
+
 import numpy as np
 import pytest
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError
 from layoutbridge.scanning.readers.openvino import read
+from tests.fuzzing.mutation import mutated
+from tests.fuzzing.surface import refuse_unclear
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
@@ -132,7 +137,7 @@ MOVING = {
     "einsum": (PICTURE, lambda x: ops.einsum([x], "abcd->dacb")),
     "identity": (PICTURE, lambda x: opset15.reshape(x, ints(*PICTURE), False)),
     **{
-        f"{name} {mode}": (shape, lambda x, make=make, mode=mode: make(x, mode, 2))
+        f"{name} {mode}": (shape, partial(make, mode=mode, block_size=2))
         for name, shape, make in (
             ("depth to space", (2, 8, 4, 6), ops.depth_to_space),
             ("depth to volume", (2, 16, 4, 6, 2), ops.depth_to_space),
@@ -310,12 +315,33 @@ def test_weights_that_are_missing(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "<net", "\xff\xfe"])
-def test_broken_files(tmp_path, text):
+def test_broken_files(tmp_path, text, capfd):
     path = tmp_path / "net.xml"
     path.write_text(text)
     with pytest.raises(UnusableInputError) as caught:
         read(path)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_names_that_are_no_text(tmp_path):
+    path = open_model(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'names="images"', b'names="im\xff"'))
+    with pytest.raises(UnusableInputError, match="utf-8"):
+        read(path)
+
+
+def test_changed_files_are_an_error_of_ours_or_a_graph(tmp_path):
+    path, random = open_model(tmp_path), Random(1)
+    whole = path.read_bytes()
+    for _ in range(600):
+        path.write_bytes(mutated(random, whole, (whole,)))
+        try:
+            graph = read(path)
+        except LayoutBridgeError as error:
+            refuse_unclear(str(error), 1)
+            continue
+        assert all(node.output in graph.tensors for node in graph.nodes)
 
 
 def test_files_that_are_none(tmp_path):
