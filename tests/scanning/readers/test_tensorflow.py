@@ -28,7 +28,7 @@ def saved(path, function, *shape, dtype=tf.float32):
 def values_of(function, graph):
     """What TensorFlow computes for every tensor of `function`'s graph, by the names in it."""
     shape = graph.tensors[graph.inputs[0]].shape
-    concrete = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32, name="x"))
+    concrete = tf.compat.v1.wrap_function(function, [tf.TensorSpec(shape, tf.float32, name="x")])
     x = tf.reshape(tf.range(np.prod(shape), dtype=tf.float32), shape)
     fetched = [each for op in concrete.graph.get_operations() for each in op.outputs if each.dtype.is_numpy_compatible]
     names = [each.name for each in fetched if each.dtype not in (tf.resource, tf.variant)]
@@ -66,6 +66,7 @@ class Of(keras.Layer):
     def __init__(self, function):
         super().__init__(name="of")
         self.function = function
+        self.built = True
 
     def call(self, x):
         return self.function(x)
@@ -110,12 +111,9 @@ MOVING = {
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_each_movement_is_what_tensorflow_computes(name, tmp_path):
-    moving = set()
+def test_each_movement_is_what_tensorflow_computes(name):
     graph = read_keras(Of(MOVING[name]), {"x": (2, 6, 6, 4)})
-    renamed = {f"of/{key}": value for key, value in values_of(MOVING[name], graph).items()}
-    values = {name: renamed.get(name, renamed.get(f"of/{name}")) for name in graph.tensors}
-    moving |= set(compare(graph, {name: value for name, value in values.items() if value is not None}))
+    moving = compare(graph, values_of(MOVING[name], graph))
     assert name in moving or name == "Einsum"  # which TensorFlow writes as a transpose
 
 
@@ -196,9 +194,10 @@ def test_a_model_and_its_file_have_the_layers_names(tmp_path):
 
 
 def test_the_movements_of_a_model_arrive_as_in_keras():
-    model = keras.Sequential([keras.Input((4, 6, 8)), keras.layers.Reshape((2, 2, 6, 8)), keras.layers.Permute((1, 3, 2, 4)),
-                              keras.layers.Reshape((2, 6, 16)), keras.layers.Cropping2D(((0, 1), (1, 0))),
-                              keras.layers.UpSampling2D((2, 3)), keras.layers.Flatten(), keras.layers.RepeatVector(3)])  # fmt: skip
+    of = keras.layers
+    model = keras.Sequential([keras.Input((4, 6, 8)), of.Reshape((2, 2, 6, 8)), of.Permute((1, 3, 2, 4)),
+                              of.Reshape((2, 6, 16)), of.Cropping2D(((0, 1), (1, 0))), of.UpSampling2D((2, 3)),
+                              of.Flatten(), of.RepeatVector(3)])  # fmt: skip
     graph = read_keras(model)
     x = np.arange(2 * 192, dtype=np.float32).reshape(2, 4, 6, 8)
     values = {graph.inputs[0]: x}
@@ -219,11 +218,11 @@ def test_several_inputs_and_shared_layers():
 
 def test_layers_are_left_as_they_are():
     layer = keras.layers.Conv2D(4, 3, name="conv")
-    with pytest.raises(ShapeError, match=r"layer conv does not say .* --shape"):
+    with pytest.raises(ShapeError, match=r"layer conv does not say what it takes.*--shape"):
         read_keras(layer)
     graph = read_keras(layer, (1, 8, 8, 3))
     assert not layer.built
-    assert "conv/convolution" in {node.name for node in graph.nodes}
+    assert "convolution" in {node.name for node in graph.nodes}
 
 
 def test_loops_are_inner_graphs():
@@ -296,11 +295,14 @@ def test_branches_are_inner_graphs(tmp_path):
 
 
 def test_graphs_that_read_files_are_refused(tmp_path):
-    path = saved(
-        tmp_path / "net", lambda x: tf.reshape(x, tf.io.decode_raw(tf.io.read_file("/dev/zero"), tf.int32)), 2, 3
-    )
+    """TensorFlow would read them when the graph is made: it works constants out as it infers shapes."""
+    (tmp_path / "shape").write_bytes(np.array([3, 2], np.int32).tobytes())
+
+    def function(x):
+        return tf.reshape(x, tf.io.decode_raw(tf.io.read_file(str(tmp_path / "shape")), tf.int32))
+
     with pytest.raises(UnusableInputError, match="reads or writes files as it runs"):
-        read_saved_model(path)
+        read_saved_model(saved(tmp_path / "net", function, 2, 3))
 
 
 def test_folders_that_are_no_models(tmp_path):

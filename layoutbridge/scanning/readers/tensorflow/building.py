@@ -62,7 +62,7 @@ def graph_of(source: Source, label: Callable[[str], str], notes: Sequence[str] =
         with graph.as_default():
             tf.import_graph_def(flat.graph, name="")
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        told = ", ".join(f"{name} {list(shape)}" for name, shape in source.inputs.items())
+        told = ", ".join(f"{source.called.get(name, name)} {list(shape)}" for name, shape in source.inputs.items())
         raise Misfit(f"'{source.name}' has no meaning at {told}: {class_and_first_line(error)}") from None
     reader = _Reader(source, label, depth)
     return reader.read(graph, inputs, outputs, notes)
