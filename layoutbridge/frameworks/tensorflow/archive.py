@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Container, Iterator
 from math import prod
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import ZipFile, ZipInfo
 
 from layoutbridge.archives import checked_zip
@@ -81,7 +81,8 @@ def check_keras_file(path: PathLike, registered: Container[str] = ()) -> tuple[d
             if "class_name" not in config:
                 raise UnusableInputError("its config.json names no model")
             refuse_names(config, registered)
-            held = _check_weights(archive.read(_WEIGHTS))
+            weights = archive.read(_WEIGHTS)
+            held = check_weights(io.BytesIO(weights), len(weights))
     except UnusableInputError as error:
         raise UnusableInputError(f"{told} is not read as a Keras model: {error}") from None
     except Exception as error:  # whatever reading bytes that are no such part runs into
@@ -201,12 +202,15 @@ def _short(value: object) -> str:
 # ---------------------------------------------------------------------- weights
 
 
-def _check_weights(content: bytes) -> int:
-    """How many numbers the arrays in an HDF5 file hold, which must lie in it as they are."""
+def check_weights(content: BinaryIO, size: int) -> int:
+    """How many numbers the arrays in an HDF5 file of `size` bytes hold, which must lie in it as they are.
+
+    Raises `UnusableInputError` where they do not, or take more memory than the file is worth.
+    """
     import h5py
 
     numbers, total, seen = 0, 0, set()
-    with h5py.File(io.BytesIO(content), "r") as file:
+    with h5py.File(content, "r") as file:
         left = [file]
         while left:
             group = left.pop()
@@ -224,7 +228,7 @@ def _check_weights(content: bytes) -> int:
                     _check_array(held, name)
                     numbers += prod(held.shape)
                     total += prod(held.shape) * held.dtype.itemsize
-    refuse_costly(total, len(content), "what its weights declare")
+    refuse_costly(total, size, "what its weights declare")
     return numbers
 
 

@@ -53,7 +53,7 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
         raise UnusableInputError(f"'{os.fspath(path)}' does not end in .keras, and no other files of Keras are read")
     file_size(path)
     require_h5py()
-    installed_here = _refuse_old_keras()
+    installed_here = refuse_old_keras()
     known = sys.modules.get("keras")  # where it is not imported, nothing is registered
     registered = frozenset(known.saving.get_custom_objects() if known is not None else ())
     config, written_by, held = check_keras_file(path, registered)
@@ -62,7 +62,7 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     from layoutbridge.frameworks.tensorflow.layers import fix_called_statistics
 
     try:
-        _refuse_more_variables(config, held)
+        refuse_more_variables(config, held)
         model = keras.saving.load_model(path)
     except UnusableInputError as error:
         raise UnusableInputError(f"'{os.fspath(path)}' is not read as a Keras model: {error}") from None
@@ -79,7 +79,7 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     return model
 
 
-def _refuse_old_keras() -> str:
+def refuse_old_keras() -> str:
     """The version of Keras; raises `UnusableInputError` where it is one that is known to run code from .keras files."""
     version = installed_version("keras", "keras-nightly") or str(load_keras().__version__)
     if _numbers(version) < _numbers(LEAST_KERAS):
@@ -89,7 +89,7 @@ def _refuse_old_keras() -> str:
     return version
 
 
-def _refuse_more_variables(config: dict[str, Any], held: int) -> None:
+def refuse_more_variables(config: dict[str, Any], held: int) -> None:
     """Raise `UnusableInputError` where the layers of `config` have far more numbers than the `held` ones of the file.
 
     The model is made without any numbers for that. It leaves marks in what Keras keeps for each thread, so a thread of

@@ -14,6 +14,7 @@ from tests.fuzzing.surface import refuse_unclear
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 keras = pytest.importorskip("keras", reason="Keras is not installed")
+h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
 
 def saved(path, function, *shape, dtype=tf.float32):
@@ -209,7 +210,7 @@ def test_the_movements_of_a_model_arrive_as_in_keras():
 def test_several_inputs_and_shared_layers():
     first, second = keras.Input((4, 4, 2), name="first"), keras.Input((4, 4, 3), name="second")
     turn = keras.layers.Permute((3, 1, 2), name="turn")
-    model = keras.Model({"a": first, "b": second}, [turn(first), turn(second)])
+    model = keras.Model({"first": first, "second": second}, [turn(first), turn(second)])
     graph = read_keras(model, {"first": (1, 4, 4, 2)})
     assert [graph.tensors[name].shape for name in ("first", "second")] == [(1, 4, 4, 2), (2, 4, 4, 3)]
     assert [node.inputs for node in graph.nodes] == [("first",), ("second",)]
@@ -245,7 +246,34 @@ def test_files_of_keras_stay_guarded(tmp_path):
     with pytest.raises(UnusableInputError, match="it names Lambda, which runs code"):
         read_keras(path)
     with pytest.raises(UnusableInputError, match=r"does not end in \.keras"):
-        read_keras(tmp_path / "net.h5")
+        read_keras(tmp_path / "net.pt")
+
+
+def test_older_files_of_keras(tmp_path):
+    taken = keras.Input((None, None, 3), name="picture")  # such files know layers alone, not focus' slices
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Conv2D(8, 3, name="stem")(taken))
+    model, path = keras.Model(taken, keras.layers.Permute((3, 1, 2), name="turn")(x)), tmp_path / "net.h5"
+    model.save(path)
+    assert [node.name for node in read_keras(path).nodes] == [node.name for node in read_keras(model).nodes]
+    model.save_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(UnusableInputError, match="holds weights alone"):
+        read_keras(tmp_path / "net.weights.h5")
+    for name, wrong in (("Lambda", "runs code"), ("TFSMLayer", "runs code")):
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            config["config"]["layers"][-1]["class_name"] = name
+            file.attrs["model_config"] = json.dumps(config)
+        with pytest.raises(UnusableInputError, match=wrong):
+            read_keras(path)
+    with h5py.File(path, "r+") as file:
+        config["config"]["layers"][-1] = {"class_name": "Dense", "config": {"units": 1 << 40}}
+        file["elsewhere"] = h5py.ExternalLink("other.h5", "x")
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(UnusableInputError, match="links are not followed"):
+        read_keras(path)
+    path.write_bytes(b"no file of this kind")
+    with pytest.raises(UnusableInputError, match="Keras cannot read"):
+        read_keras(path)
 
 
 # ---------------------------------------------------------------------- SavedModels
@@ -283,6 +311,30 @@ def test_a_saved_model_of_keras(tmp_path):
     assert graph.tensors[graph.outputs[0]].shape == tuple(model.compute_output_shape((2, 64, 96, 3)))
     kernels = [graph.tensors[node.inputs[1]] for node in graph.nodes if node.operator == "Conv2D"]
     assert [(held.is_constant, held.shape) for held in kernels] == [(True, (3, 3, 12, 8)), (True, (1, 1, 8, 4))]
+
+
+class Times(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.weights = tf.Variable(tf.ones((4, 3)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32, name="x")], autograph=False)
+    def __call__(self, x):
+        return tf.transpose(x @ self.weights)
+
+
+def test_a_saved_model_without_signatures(tmp_path):
+    tf.saved_model.save(Times(), str(tmp_path / "net"))
+    graph = read_saved_model(tmp_path / "net", (5, 4))
+    assert [(node.operator, node.order) for node in graph.nodes if node.kind != "view"] == [
+        ("MatMul", ()),
+        ("Transpose", (1, 0)),
+    ]
+    assert graph.tensors[graph.outputs[0]].shape == (3, 5)
+    assert [name for name, held in graph.tensors.items() if held.is_constant and held.shape == (4, 3)]
+    tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
+    with pytest.raises(UnusableInputError, match="has no signature"):
+        read_saved_model(tmp_path / "empty")
 
 
 def test_branches_are_inner_graphs(tmp_path):

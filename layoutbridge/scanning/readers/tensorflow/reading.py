@@ -9,27 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError, class_and_first_line
-from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
-from layoutbridge.frameworks.tensorflow.start_up import EXTRA, load_keras
-from layoutbridge.inputs import PathLike, read_bytes
+from layoutbridge.frameworks.tensorflow.files import load_keras_file
+from layoutbridge.frameworks.tensorflow.start_up import load_keras
+from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graph import Graph
 from layoutbridge.scanning.readers.tensorflow.building import Misfit, Source, graph_of
+from layoutbridge.scanning.readers.tensorflow.designs import is_design, load_keras_design
 from layoutbridge.scanning.readers.tensorflow.flattening import Functions
 from layoutbridge.scanning.readers.tensorflow.layer_names import LayerNames
+from layoutbridge.scanning.readers.tensorflow.saved_models import Saved, read_saved
 from layoutbridge.scanning.sizes import OpenShape, Shapes, filled_shapes
-
-_SAVED = "saved_model.pb"
-_LARGEST = (1 << 31) - 1
-_SERVING = "serving_default"
 
 
 def read_keras(source: PathLike | Any, shapes: Shapes = None, choice: int = 0) -> Graph:
-    """The .keras file at a path, or a live model or layer of Keras, which is left as it is.
+    """The .keras or .h5 file at a path, or a live model or layer of Keras, which is left as it is.
 
     Open sizes are those of `shapes`, else numbers that are made up, another choice of them for each `choice`. A layer
     does not say what it takes: there `shapes` must. Raises `UnusableInputError` as `load_keras_file` does for files,
@@ -44,13 +40,13 @@ def read_keras(source: PathLike | Any, shapes: Shapes = None, choice: int = 0) -
     """
     if not isinstance(source, str | os.PathLike):
         return _read_live(source, f"{source.name}", shapes, choice)
-    if Path(source).suffix != KERAS:
-        raise UnusableInputError(f"'{os.fspath(source)}' does not end in .keras: save it as model.save('net.keras')")
+    if is_design(source):
+        return _read_live(load_keras_design(source), os.fspath(source), shapes, choice)
     return _read_live(load_keras_file(source), os.fspath(source), shapes, choice)
 
 
 def read_saved_model(path: PathLike, shapes: Shapes = None, choice: int = 0) -> Graph:
-    """The SavedModel folder at `path`, by its signature "serving_default" or the only one it has.
+    """The SavedModel folder at `path`, by its signature "serving_default", its only one, or its `__call__`.
 
     Its graph is read, and nothing is run or loaded. The rest is as for `read_keras`.
 
@@ -59,33 +55,26 @@ def read_saved_model(path: PathLike, shapes: Shapes = None, choice: int = 0) -> 
     ...
     layoutbridge.errors.UnusableInputError: there is no SavedModel 'folder/saved_model.pb'
     """
-    content = read_bytes(Path(path) / _SAVED, "SavedModel", most=_LARGEST)
-    require("tensorflow", "TensorFlow", EXTRA)
-    told = os.fspath(path)
-    message = require("google.protobuf.message", "TensorFlow", EXTRA)
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    try:
-        saved = SavedModel.FromString(content)
-    except message.DecodeError:
-        raise UnusableInputError(f"'{told}' is no whole SavedModel: write it again") from None
-    if not saved.meta_graphs:
-        raise UnusableInputError(f"'{told}' holds no graph: write it again")
-    meta = saved.meta_graphs[0]
-    signature = _signature(meta.signature_def, told)
-    nodes = {node.name: node for node in meta.graph_def.node}
-    library = Functions(meta.graph_def.library.function)
-    inputs = {name: held.name.partition(":")[0] for name, held in sorted(signature.inputs.items())}
-    outputs = [held.name for _, held in sorted(signature.outputs.items())]
-    open_shapes = {name: _declared(held.tensor_shape, name, told) for name, held in sorted(signature.inputs.items())}
+    saved, told = _whole(path), os.fspath(path)
 
     def built(filled: Mapping[str, tuple[int, ...]], notes: tuple[str, ...]) -> Graph:
-        given = {inputs[name]: shape for name, shape in filled.items()}
-        called = {node: name for name, node in inputs.items()}
-        source = Source(told, nodes, library, given, outputs, open_shapes, called)
+        given = {saved.inputs[name]: shape for name, shape in filled.items()}
+        called = {node: name for name, node in saved.inputs.items()}
+        source = Source(told, saved.nodes, saved.library, given, saved.outputs, saved.shapes, called)
         return graph_of(source, str, notes)
 
-    return _at_some_sizes(built, open_shapes, shapes, choice, told)
+    return _at_some_sizes(built, saved.shapes, shapes, choice, told)
+
+
+def _whole(path: PathLike) -> Saved:
+    try:
+        return read_saved(path)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, LayoutBridgeError):
+            raise
+        raise UnusableInputError(
+            f"'{os.fspath(path)}' is no whole SavedModel ({class_and_first_line(error)}): write it again"
+        ) from None
 
 
 def _at_some_sizes(built: Any, open_shapes: Mapping[str, OpenShape], shapes: Shapes, choice: int, told: str) -> Graph:
@@ -110,26 +99,6 @@ def _at_some_sizes(built: Any, open_shapes: Mapping[str, OpenShape], shapes: Sha
 
 def _is_fixed(shape: OpenShape) -> bool:
     return all(isinstance(length, int) for length in shape)
-
-
-# ---------------------------------------------------------------------- SavedModels
-
-
-def _signature(signatures: Mapping[str, Any], told: str) -> Any:
-    usable = {name: held for name, held in signatures.items() if held.inputs and held.outputs}
-    if _SERVING in usable:
-        return usable[_SERVING]
-    if len(usable) != 1:
-        raise UnusableInputError(
-            f"'{told}' has {len(usable)} signatures, none called {_SERVING}: save it with that one"
-        )
-    return next(iter(usable.values()))
-
-
-def _declared(shape: Any, name: str, told: str) -> OpenShape:
-    if shape.unknown_rank:
-        raise UnusableInputError(f"'{told}' takes {name} with any number of axes: save it with an input of some shape")
-    return tuple(None if length.size < 0 else int(length.size) for length in shape.dim)
 
 
 # ---------------------------------------------------------------------- live models
