@@ -16,6 +16,8 @@ tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 keras = pytest.importorskip("keras", reason="Keras is not installed")
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
+from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
+
 
 def saved(path, function, *shape, dtype=tf.float32):
     """A SavedModel of a function of one tensor."""
@@ -355,6 +357,28 @@ def test_graphs_that_read_files_are_refused(tmp_path):
 
     with pytest.raises(UnusableInputError, match="reads or writes files as it runs"):
         read_saved_model(saved(tmp_path / "net", function, 2, 3))
+
+
+def test_a_graph_that_asks_for_terabytes_of_constants_takes_none(tmp_path):
+    """TensorFlow works constants out to infer shapes; this one it would fill, and sum up, for a reshape."""
+
+    def function(x):
+        return tf.reshape(x, tf.reshape(tf.reduce_sum(tf.fill([1000], 1)) * 0 - 1, [1]))
+
+    path = saved(tmp_path / "net", function, 2, 3) / "saved_model.pb"
+    held = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    constants = [
+        node.attr["value"].tensor
+        for function in held.meta_graphs[0].graph_def.library.function
+        for node in function.node_def
+        if node.op == "Const" and list(node.attr["value"].tensor.int_val) == [1000]
+    ]
+    for constant in constants:
+        constant.int_val[0] = 2_000_000_000
+    path.write_bytes(held.SerializeToString())
+    graph = read_saved_model(path.parent)
+    (fill,) = (node for node in graph.nodes if node.operator == "Fill")
+    assert graph.tensors[fill.output].shape == (2_000_000_000,)
 
 
 def test_folders_that_are_no_models(tmp_path):

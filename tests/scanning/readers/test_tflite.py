@@ -59,7 +59,7 @@ def compare(path, graph):
 
 MOVING = {
     "RESHAPE": lambda x: tf.reshape(x, (-1, 6, 12)) + 1,
-    "SQUEEZE": lambda x: tf.squeeze(x[:, :1] + 1, [1]) + 1,
+    "SQUEEZE": lambda x: tf.squeeze(tf.reduce_max(x, 1, keepdims=True), [1]) + 1,
     "EXPAND_DIMS": lambda x: tf.expand_dims(x, 1) + 1,
     "TRANSPOSE": lambda x: tf.transpose(x, (0, 3, 1, 2)) + 1,
     "STRIDED_SLICE": lambda x: (x[:, ::2, 1::2] + 1, x[:, 2] + 1, x[..., 1:-1, tf.newaxis] + 1, x[:, ::-1, -1] + 1),
@@ -87,8 +87,8 @@ MOVING = {
 
 @pytest.mark.parametrize("name", MOVING)
 def test_each_movement_is_what_litert_computes(name, tmp_path):
-    length = None if name in ("SQUEEZE", "EXPAND_DIMS") else 6  # else the converter makes reshapes of them
-    path = converted(tmp_path / "net.tflite", MOVING[name], 2, length, length, 4)
+    shape = (None,) * 3 if name in ("SQUEEZE", "EXPAND_DIMS") else (2, 6, 6)  # of fixed sizes they become reshapes
+    path = converted(tmp_path / "net.tflite", MOVING[name], *shape, 4)
     assert name in compare(path, read(path))
 
 
@@ -155,6 +155,12 @@ def test_branches_and_loops_are_inner_graphs(tmp_path):
     (branch,) = (node for node in graph.nodes if node.operator == "IF")
     assert [inner.name for inner in graph.inner] == [branch.name] * 2
     assert {node.operator for inner in graph.inner for node in inner.nodes} >= {"TRANSPOSE", "RESHAPE"}
+
+
+def test_a_file_that_asks_for_gigabytes_is_refused(tmp_path):
+    path = converted(tmp_path / "net.tflite", lambda x: tf.reshape(x, (-1, 2)) + 1, 1000, 1000, 1000)
+    with pytest.raises(UnusableInputError, match="would take 4,000 MB of memory"):
+        read(path)
 
 
 def test_files_that_are_no_models(tmp_path):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import UnusableInputError, class_and_first_line
 from layoutbridge.scanning.graph import Graph, Node, Tensor
 from layoutbridge.scanning.readers.tensorflow.arithmetic import computed
+from layoutbridge.scanning.readers.tensorflow.bounds import BARRIER
 from layoutbridge.scanning.readers.tensorflow.flattening import Flat, Functions
 from layoutbridge.scanning.readers.tensorflow.movements import Call, Moved, moved_by
 
@@ -133,6 +134,9 @@ class _Reader:
         )
 
     def _read(self, op: Any) -> None:
+        if op.type == BARRIER:
+            self._pass_on(op.inputs[0].name, op.outputs[0].name)
+            return
         label = self._free(self.source.called.get(op.name) or self.label(op.name))
         inputs = [tensor for tensor in op.inputs if tensor.dtype.name not in _HANDLES]
         outputs = [tensor for tensor in op.outputs if tensor.dtype.name not in _HANDLES]
@@ -153,6 +157,11 @@ class _Reader:
             self.values[outputs[0].name] = value
         if not is_given and value is None:
             self._enter_nodes(op, label, inputs, outputs, None if call is None else moved_by(call))
+
+    def _pass_on(self, name: str, new: str) -> None:
+        self.names[new] = self.names[name]
+        if name in self.values:
+            self.values[new] = self.values[name]
 
     def _enter(self, tensor: Any, label: str, is_constant: bool) -> None:
         shape = _shape(tensor)

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from layoutbridge.errors import UnusableInputError
+from layoutbridge.scanning.readers.tensorflow.bounds import BARRIER, Bounds
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MOST_NODES = 1_000_000
 _DEEPEST = 64  # calls within calls
-# TensorFlow works out small constants while it infers shapes: none of these may be among them.
-_REFUSED = frozenset(("ReadFile", "MatchingFiles", "Restore", "RestoreV2", "RestoreSlice", "WriteFile", "SaveV2"))
+# TensorFlow works out constants while it infers shapes: none of these may be among them.
+_REFUSED = frozenset(
+    ("ReadFile", "MatchingFiles", "Restore", "RestoreV2", "RestoreSlice", "WriteFile", "SaveV2", "ImmutableConst")
+)
 
 
 class Functions(Mapping[str, Any]):
@@ -59,6 +62,7 @@ class Flat:
         self.graph = GraphDef()
         self.library, self._source = library, source
         self._names: set[str] = set()
+        self._bounds = Bounds()
 
     def add(
         self,
@@ -96,13 +100,15 @@ class Flat:
         return self.add(body, results, given, prefix, depth + 1)
 
     def _copy(self, held: Any, prefix: str, taken: list[str]) -> str:
+        from tensorflow.core.framework.node_def_pb2 import NodeDef
+
         if held.op in _REFUSED:
             raise UnusableInputError(f"'{self._source}' reads or writes files as it runs ({held.op}), and is not read")
         if len(self.graph.node) >= _MOST_NODES:
             raise UnusableInputError(
                 f"'{self._source}' has more than {_MOST_NODES:,} nodes once its calls are expanded"
             )
-        new = self.graph.node.add()
+        new = NodeDef()
         new.CopyFrom(held)
         new.name = self._free(held.name, prefix)
         new.device = ""
@@ -110,7 +116,23 @@ class Flat:
         new.input.extend(taken)
         for attribute in [name for name in new.attr if name.startswith("_")]:
             del new.attr[attribute]
+        place = self._bounds.admit(new, _outputs(held))
+        if place is not None:
+            new.input[place] = self._cut_off(new, place)
+        self.graph.node.append(new)
         return str(new.name)
+
+    def _cut_off(self, node: Any, place: int) -> str:
+        """A step before an input of `node`, through which TensorFlow does not look for constants."""
+        from tensorflow.core.framework.node_def_pb2 import NodeDef
+        from tensorflow.python.framework import op_def_registry
+
+        argument = op_def_registry.get(node.op).input_arg[place]
+        made = NodeDef(name=self._free(f"{node.name}/constant", ""), op=BARRIER, input=[node.input[place]])
+        made.attr["T"].type = node.attr[argument.type_attr].type if argument.type_attr else argument.type
+        made.attr["U"].list.SetInParent()
+        self.graph.node.append(made)
+        return f"{made.name}:0"
 
     def _free(self, name: str, prefix: str) -> str:
         made, count = name, 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
 from layoutbridge.frameworks.base import require
-from layoutbridge.inputs import PathLike, read_bytes
+from layoutbridge.inputs import PathLike, read_bytes, refuse_costly
 
 Array = NDArray[Any]
 LARGEST = 2 << 30
@@ -57,6 +58,12 @@ class Subgraph:
         """The shapes that the file says, with a 1 where it leaves a length open."""
         return {k: tuple(max(int(n), 0) for n in _listed(held.shape)) for k, held in enumerate(self.tensors)}
 
+    def bytes(self) -> list[int]:
+        """How many bytes each tensor takes at these shapes."""
+        kinds = ("uint16" if dtype == "bfloat16" else dtype for dtype in self.dtypes)
+        sizes = map(prod, self.file_shapes().values())
+        return [size * np.dtype(kind).itemsize for size, kind in zip(sizes, kinds, strict=True)]
+
     def open_shape(self, number: int) -> tuple[int | None, ...]:
         """The shape of a tensor with None where the file leaves it open."""
         held = self.tensors[number]
@@ -82,6 +89,8 @@ class Model:
         if not self.subgraphs:
             raise UnusableInputError(f"'{self.path}' holds no graph: convert it again")
         self._content = content
+        sizes = [size for graph in self.subgraphs for size in graph.bytes()]
+        refuse_costly(max(sizes, default=0), len(content), f"a tensor of '{self.path}'", doing="when it is planned")
 
     def shapes_at(self, filled: Mapping[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
         """The shapes of the main graph's tensors where the inputs have these; raises `UnusableInputError`."""
