@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import ShapeError
 from layoutbridge.recognition.structure import Seen, follow_transpose
-from layoutbridge.scanning.graph import Graph, Node
+from layoutbridge.scanning.graphs.graph import Graph, Node
 
 _MOST_ELEMENTS = 1 << 28  # of a tensor whose positions are worked with
 
@@ -38,7 +38,7 @@ class Region:
 def find_regions(graph: Graph) -> list[Region]:
     """The maximal regions of a graph, in its order; none shares a node with another.
 
-    >>> from layoutbridge.scanning.graph import Tensor
+    >>> from layoutbridge.scanning.graphs.graph import Tensor
     >>> flat, deep = Tensor("flat", (6,)), Tensor("deep", (2, 3))
     >>> view = Node("see", "Reshape", ("flat",), "deep", lambda x: x.reshape(2, 3), "view")
     >>> graph = Graph("m", "none", (view,), {"flat": flat, "deep": deep}, ("flat",), ("deep",), 1)

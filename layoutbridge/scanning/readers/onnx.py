@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.onnx.reading import read_model
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
 from layoutbridge.scanning.readers.onnx_contrib import as_standard
 from layoutbridge.scanning.readers.onnx_movements import moved
-from layoutbridge.scanning.sizes import OpenShape, Shapes, filled_shapes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -181,10 +181,10 @@ class _Reader:
             scope.arithmetic.update(node.output)
         made = []
         for number, output in enumerate(node.output):
-            if not output:
+            if not output or output in scope.arithmetic:  # who only asks for a shape reads no element
                 continue
             found = None
-            if output not in scope.arithmetic and not _is_index(scope, output, values):
+            if not _is_index(scope, output, values):
                 found = moved(node, number, scope.tensors, scope.known, scope.weights, self.version)
             if found is None:
                 made.append(Node(name, node.op_type, tuple(entry for entry in node.input if entry), output))

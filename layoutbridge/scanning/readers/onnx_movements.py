@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.operations.catalog import op
-from layoutbridge.scanning.graph import Kind, Movement, Tensor
-from layoutbridge.scanning.movements import (
+from layoutbridge.scanning.graphs.graph import Kind, Movement, Tensor
+from layoutbridge.scanning.graphs.movements import (
     gathered,
     gathered_along,
     joined,
