@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.rearrangement import ParameterValue
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
 from layoutbridge.algebra.table import gather_table
+from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.identification import identify_digits, identify_table
@@ -230,9 +231,6 @@ def _positions(place: Place) -> NDArray[np.int64] | None:
     shape = place.seen_shapes[0]
     if place.pattern is None or prod(shape) > _COMPARED:
         return None
-    from layoutbridge.algebra.rearrangement import Rearrangement
-    from layoutbridge.errors import LayoutBridgeError
-
     try:
         bound = Rearrangement(place.pattern).bind(shape)
     except LayoutBridgeError:
