@@ -30,7 +30,7 @@ PACKAGE = FIXTURES.parent / "layoutbridge"
 # What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
 READERS_NEED = {"onnx": ("onnx",), "openvino": ("openvino",), "models": ("onnx",), "expecting": ("onnx",)}
-PAGES_NEED = {"README.md": ("onnxruntime",), "networks.md": ("torch", "tensorflow")}
+PAGES_NEED = {"README.md": ("onnxruntime",), "scan.md": ("onnx",), "networks.md": ("torch", "tensorflow")}
 
 
 @cache

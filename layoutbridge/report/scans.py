@@ -25,10 +25,10 @@ def show_scan(console: Console, found: Scan) -> None:
         lines = [f"{', '.join(place.inputs)} to {place.output}, {shapes}", place.pattern or place.reason, place.advice]
         for line in filter(None, lines):
             console.print(f"  {escape(line)}", highlight=False)
-    moving = sum(place.kind != "view" for place in found.places)
+    moving, count = sum(place.kind != "view" for place in found.places), len(found.places)
     console.print(
-        f"{escape(found.model)}: {found.nodes} nodes ({found.format}), {len(found.places)} places, "
-        f"{moving} of which move elements",
+        f"{escape(found.model)}: {found.nodes} nodes ({found.format}), {count} {'place' if count == 1 else 'places'}, "
+        f"{moving} of which {'moves' if moving == 1 else 'move'} elements",
         highlight=False,
     )
 
