@@ -280,7 +280,7 @@ class _Reader:
             return {}
         types = {entry: scope.types[entry] for entry in node.input if entry}
         data = {
-            entry: numpy_helper.from_array(np.ascontiguousarray(scope.known[entry]))
+            entry: numpy_helper.from_array(np.array(scope.known[entry], order="C"))
             for entry in node.input
             if entry in scope.known and scope.known[entry].dtype.kind in "biuf"
         }
