@@ -73,6 +73,15 @@ def scan(model: object, shape: Shapes = None, **options: Any) -> Scan:
     )
 
 
+def can_be_scanned(name: str) -> bool:
+    """Whether a path has the ending of a model that is read here.
+
+    >>> can_be_scanned("net.onnx"), can_be_scanned("ports.py:Reorg")
+    (True, False)
+    """
+    return Path(name).suffix.lower() in _READERS
+
+
 def reader_of(model: object, options: Mapping[str, Any]) -> Read:
     """What reads `model`; raises `UnusableInputError` where nothing does, with what there is."""
     if isinstance(model, str | os.PathLike):

@@ -211,6 +211,14 @@ def test_the_command(tmp_path, capfd):
     assert "part0, part1, part2, … y (5 nodes)  focus (stride 2)" in run(capfd, "scan", path)[1]
 
 
+def test_identify_points_to_it_where_values_change(tmp_path, capfd):
+    path = tmp_path / "net.onnx"
+    nodes = [node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]), node("Relu", ["t"], ["y"])]
+    path.write_bytes(model(nodes, (1, 2, 3, 4)).SerializeToString())
+    code, _, err = run(capfd, "identify", str(path), "--shape", "1,2,3,4")
+    assert code == 1 and f"layoutbridge scan {path} finds the places" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
