@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.identification import identify
     from layoutbridge.recognition.verification import Verification, verify
+    from layoutbridge.scanning.models import Scan, scan
     from layoutbridge.weights.carrying import carry
 
 _HOMES = {
@@ -58,6 +59,8 @@ _HOMES = {
     "carry": "weights.carrying",
     "RearrangedCheckpoint": "checkpoints.rearranging",
     "rearrange_checkpoint": "checkpoints.rearranging",
+    "scan": "scanning.models",
+    "Scan": "scanning.models",
 }
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
     "Proof",
     "RearrangedCheckpoint",
     "Rearrangement",
+    "Scan",
     "Verification",
     "__version__",
     "carry",
@@ -83,6 +87,7 @@ __all__ = [
     "prove",
     "rearrange_checkpoint",
     "register",
+    "scan",
     "unregister",
     "verify",
 ]

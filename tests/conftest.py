@@ -29,7 +29,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 PACKAGE = FIXTURES.parent / "layoutbridge"
 # What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
-PAGES_NEED = {"README.md": ("onnxruntime",), "networks.md": ("torch", "tensorflow")}
+READERS_NEED = {"onnx": ("onnx",), "openvino": ("openvino",), "models": ("onnx",), "expecting": ("onnx",)}
+PAGES_NEED = {"README.md": ("onnxruntime",), "scan.md": ("onnx",), "networks.md": ("torch", "tensorflow")}
 
 
 @cache
@@ -90,6 +91,8 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
     if not path.is_relative_to(PACKAGE):
         return PAGES_NEED.get(path.name, ())
     *rooms, _ = path.relative_to(PACKAGE).parts
+    if rooms[:1] == ["scanning"]:
+        return next((needed for start, needed in READERS_NEED.items() if path.stem.startswith(start)), ())
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,6 +102,27 @@ def open_shape(text: str) -> tuple[int | None, ...]:
         None if part.isidentifier() or part == "?" else whole(part, f"every length in --shape {text[:80]}")
         for part in parts
     )
+
+
+def input_shapes(texts: Sequence[str] | None) -> tuple[int | None, ...] | dict[str, tuple[int | None, ...]] | None:
+    """The shapes of a model's inputs: one alone, or some by name.
+
+    >>> input_shapes(["1,3,H,26"]), input_shapes(["left=1,3", "right=2,N"])
+    ((1, 3, None, 26), {'left': (1, 3), 'right': (2, None)})
+    """
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return open_shape(texts[0])
+    shapes = {}
+    for text in texts:
+        name, equals, shape = text.rpartition("=")
+        if not equals or not name:
+            raise ParameterError(f"of several shapes each is name=1,3,224,224, not '{text[:80]}'")
+        if name in shapes:
+            raise ParameterError(f"the shape of {name[:80]} is given twice")
+        shapes[name] = open_shape(shape)
+    return shapes
 
 
 def listed(text: str | None, what: str) -> list[str] | None:

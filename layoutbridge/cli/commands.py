@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layoutbridge.cli import checkpoint_command, export_command, network_commands, operation_commands
+from layoutbridge.cli import checkpoint_command, export_command, network_commands, operation_commands, scan_command
 from layoutbridge.cli.application import app
 
-__all__ = ["app", "checkpoint_command", "export_command", "network_commands", "operation_commands"]
+__all__ = ["app", "checkpoint_command", "export_command", "network_commands", "operation_commands", "scan_command"]

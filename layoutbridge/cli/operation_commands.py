@@ -32,7 +32,7 @@ from layoutbridge.cli.parameters import (
     operations_asked,
     parameters_option,
 )
-from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text, print_text
+from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text, print_text, remark
 from layoutbridge.errors import ParameterError, UnknownNameError
 from layoutbridge.frameworks.table import FRAMEWORKS, WRITTEN, code_writer
 
@@ -211,6 +211,7 @@ def identify(
     from layoutbridge.recognition.identification import identify as name_it
     from layoutbridge.recognition.targets.loading import load_target
     from layoutbridge.report.terminal import show_expectation, show_identification
+    from layoutbridge.scanning.models import can_be_scanned
 
     if parameters and expect is None:
         raise ParameterError(f"--{next(iter(given_parameters(parameters)))} is of the entry to --expect: name one")
@@ -235,6 +236,8 @@ def identify(
         if expected is not None:
             show_expectation(console(), expected)
         show_identification(console(), target, found)
+    if found.table is None and can_be_scanned(target):
+        remark(f"layoutbridge scan {target} finds the places inside of it that move elements")
     if not (found.names if expected is None else expected.holds):
         raise typer.Exit(1)
 

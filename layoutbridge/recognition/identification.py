@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from math import prod
 from typing import Any, Literal
@@ -15,12 +16,11 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import Factorization, digits_sentence, factorize, table_array
 from layoutbridge.algebra.pattern import LARGEST, whole_number
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.algebra.table import unravel
+from layoutbridge.algebra.table import Digits, unravel
 from layoutbridge.errors import ParameterError, ShapeError, shown
 from layoutbridge.recognition.answer import Identification, Kind
 from layoutbridge.recognition.beyond_digits import in_another_order, padded
 from layoutbridge.recognition.codes import codes_for
-from layoutbridge.recognition.naming import Match
 from layoutbridge.recognition.recover import Behaviour, Recovered, recover
 from layoutbridge.recognition.second_look import confirmed, refuse_fickle
 from layoutbridge.recognition.structure import Seen, pattern_of
@@ -115,6 +115,34 @@ def _from_padding(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[
     )
 
 
+def identify_table(
+    table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[int, ...] | None = None
+) -> Identification:
+    """What a gather table is over an input of `shape`, checked already; `out_shape` is the result's, where known.
+
+    >>> identify_table(np.arange(12).reshape(3, 4).T, (3, 4), (4, 3)).names
+    ('transpose', 'nchw_to_nhwc', 'nhwc_to_nchw')
+    """
+    return _from_table(table, shape, out_shape)
+
+
+def identify_digits(digits: Digits, shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Identification:
+    """The same of digits, without a table: of an input that is too large to look at each element."""
+    wrapped = named(digits, shape, out_shape)
+    reason = digits_sentence(digits)
+    if wrapped.wrapping.is_channels_last:
+        reason = f"channels first it is {digits_sentence(wrapped.digits)}"
+    if wrapped.matches and not wrapped.wrapping.is_view:
+        pattern: str | None = wrapped.wrapping.pattern(wrapped.matches[0].op, len(shape))
+    else:
+        pattern = pattern_of(Seen(digits, shape, out_shape or (prod(shape),)))
+    layout: Literal["NCHW", "NHWC"] = "NHWC" if wrapped.wrapping.is_channels_last else "NCHW"
+    return Identification(
+        "permutation", shape, out_shape, wrapped.matches, pattern, layout, reason, None,
+        wrapped.wrapping, None, digits, wrapped.also,
+    )  # fmt: skip
+
+
 def _from_table(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Identification:
     total = prod(shape)
     if table.size != total:
@@ -123,25 +151,18 @@ def _from_table(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[in
     flat = table.reshape(-1)
     if not found.is_permutation:
         return _no_permutation(table, shape, out_shape, found)
-    reason = found.reason
-    wrapped = named_by_table(flat, shape, out_shape) if found.digits is None else named(found.digits, shape, out_shape)
-    also: tuple[Match, ...] = ()
-    pattern: str | None = None
-    if wrapped is not None:
-        fitting, wrapping, also = wrapped.matches, wrapped.wrapping, wrapped.also
-        if wrapping.is_channels_last:
-            reason = f"channels first it is {digits_sentence(wrapped.digits)}"
-        if fitting and not wrapping.is_view:
-            pattern = wrapping.pattern(fitting[0].op, len(shape))
-        elif found.digits is not None:
-            pattern = pattern_of(Seen(found.digits, shape, out_shape or (total,)))
-    else:
+    if found.digits is not None:
+        return replace(identify_digits(found.digits, shape, out_shape), table=flat)
+    wrapped = named_by_table(flat, shape, out_shape)
+    if wrapped is None:
         fitting, wrapping, pattern = in_another_order(flat, shape, out_shape)
-        reason = reason if pattern is None else f"a permutation in two steps: {pattern}"
+        reason = found.reason if pattern is None else f"a permutation in two steps: {pattern}"
+        return Identification("permutation", shape, out_shape, fitting, pattern, "NCHW", reason, flat, wrapping)
+    wrapping = wrapped.wrapping
     layout: Literal["NCHW", "NHWC"] = "NHWC" if wrapping.is_channels_last else "NCHW"
-    return Identification(
-        "permutation", shape, out_shape, fitting, pattern, layout, reason, flat, wrapping, None, found.digits, also
-    )
+    reason = f"channels first it is {digits_sentence(wrapped.digits)}" if layout == "NHWC" else found.reason
+    pattern = wrapping.pattern(wrapped.matches[0].op, len(shape)) if wrapped.matches else None
+    return Identification("permutation", shape, out_shape, wrapped.matches, pattern, layout, reason, flat, wrapping)
 
 
 def _no_permutation(

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.table import Digits
-from layoutbridge.errors import ShapeError
+from layoutbridge.errors import ShapeError, first_line, visible
 from layoutbridge.recognition.structure import Seen, follow_transpose
-from layoutbridge.scanning.graph import Graph, Node
+from layoutbridge.scanning.graphs.graph import Graph, Node
 
-_MOST_ELEMENTS = 1 << 28  # of a tensor whose positions are worked with
+_MOST_ELEMENTS = 1 << 26  # of a tensor whose positions are worked with
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Region:
 def find_regions(graph: Graph) -> list[Region]:
     """The maximal regions of a graph, in its order; none shares a node with another.
 
-    >>> from layoutbridge.scanning.graph import Tensor
+    >>> from layoutbridge.scanning.graphs.graph import Tensor
     >>> flat, deep = Tensor("flat", (6,)), Tensor("deep", (2, 3))
     >>> view = Node("see", "Reshape", ("flat",), "deep", lambda x: x.reshape(2, 3), "view")
     >>> graph = Graph("m", "none", (view,), {"flat": flat, "deep": deep}, ("flat",), ("deep",), 1)
@@ -107,7 +108,7 @@ def _grown(
 def digits_through(graph: Graph, region: Region) -> Digits | None:
     """The digits of a region of views, transposes and rearrangements; None where it has others, or no digits."""
     shape = graph.tensors[region.source].shape
-    total = int(np.prod(shape, dtype=np.int64))
+    total = prod(shape)
     digits: Digits = ((total, 1),) if total > 1 else ()
     for node in region.nodes:
         shape = graph.tensors[node.inputs[0]].shape
@@ -127,16 +128,23 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     Raises `ShapeError` for a tensor that is too large, and for a node whose result is not what the reader said.
     """
     shape = graph.tensors[region.source].shape
-    if (total := int(np.prod(shape, dtype=np.int64))) > _MOST_ELEMENTS:
-        raise ShapeError(f"tensor {region.source} has {total:,} elements, too many to follow: give smaller shapes")
+    for name in (region.source, *(node.output for node in region.nodes)):
+        if (total := prod(graph.tensors[name].shape)) > _MOST_ELEMENTS:
+            raise ShapeError(f"tensor {visible(name)} has {total:,} elements, too many to follow: give smaller shapes")
+    total = prod(shape)
     held: dict[str, NDArray[Any]] = {region.source: np.arange(total).reshape(shape)}
     left = _last_uses(region.nodes)
     for place, node in enumerate(region.nodes):
         assert node.movement is not None
-        result = np.asarray(node.movement(*(held[entry] for entry in node.inputs)))
+        try:
+            result = np.asarray(node.movement(*(held[entry] for entry in node.inputs)))
+        except (ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:  # operands that do not fit
+            raise ShapeError(f"node {visible(node.name)} cannot be followed: {first_line(error)}") from None
         if result.shape != graph.tensors[node.output].shape:
             told = graph.tensors[node.output].shape
-            raise ShapeError(f"node {node.name} gives shape {list(result.shape)}, and {list(told)} is declared")
+            raise ShapeError(
+                f"node {visible(node.name)} gives shape {list(result.shape)}, and {list(told)} is declared"
+            )
         held[node.output] = result
         for entry in node.inputs:
             if left[entry] == place:

@@ -181,6 +181,7 @@ def test_the_command_line_is_told_otherwise(capfd, tmp_path):
 
 
 def test_what_the_command_line_refuses(capfd, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
     monkeypatch.chdir(tmp_path)
     for arguments, said in (
         (("focus", "--batch", "4"), "--batch of an operation takes no number, and 4 is given"),

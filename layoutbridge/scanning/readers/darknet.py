@@ -23,9 +23,9 @@ from layoutbridge.darknet.structure.settings import Moving
 from layoutbridge.errors import ShapeError, shown
 from layoutbridge.inputs import PathLike
 from layoutbridge.operations.catalog import entry, op
-from layoutbridge.scanning.graph import Graph, Kind, Movement, Node, Tensor
-from layoutbridge.scanning.movements import sliced
-from layoutbridge.scanning.sizes import Shapes
+from layoutbridge.scanning.graphs.graph import Graph, Kind, Movement, Node, Tensor
+from layoutbridge.scanning.graphs.movements import sliced
+from layoutbridge.scanning.graphs.sizes import Shapes
 
 INPUT_NAME = "input"
 

@@ -13,11 +13,11 @@ from math import prod
 
 from layoutbridge.errors import ShapeError, UnusableInputError, shown, visible
 from layoutbridge.inputs import PathLike
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.ncnn_moves import MOVES, Move
 from layoutbridge.scanning.readers.ncnn_param import Layer, MisfitError, read_layers
 from layoutbridge.scanning.readers.ncnn_shapes import SHAPES, declared_shape, hinted_shapes
-from layoutbridge.scanning.sizes import OpenShape, Shapes, filled_shapes
 
 Shape = tuple[int, ...]
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")

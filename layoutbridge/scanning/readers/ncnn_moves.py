@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import shown
-from layoutbridge.scanning.graph import Kind, Movement
-from layoutbridge.scanning.movements import joined, patches, sliced
+from layoutbridge.scanning.graphs.graph import Kind, Movement
+from layoutbridge.scanning.graphs.movements import joined, patches, sliced
 from layoutbridge.scanning.readers.ncnn_formulas import AXES, lengths_of
 from layoutbridge.scanning.readers.ncnn_param import ABSENT, Layer, MisfitError
 

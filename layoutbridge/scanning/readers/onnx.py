@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.onnx.reading import read_model
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
 from layoutbridge.scanning.readers.onnx_contrib import as_standard
 from layoutbridge.scanning.readers.onnx_movements import moved
-from layoutbridge.scanning.sizes import OpenShape, Shapes, filled_shapes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -51,6 +52,7 @@ def read_proto(model: ModelProto, name: str, shapes: Shapes = None, choice: int 
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
+    _refuse_names(model.graph, name)
     open_shapes = _open_shapes(model.graph)
     reasons: list[str] = []
     for filled in islice(filled_shapes(open_shapes, shapes), choice, None):
@@ -59,6 +61,16 @@ def read_proto(model: ModelProto, name: str, shapes: Shapes = None, choice: int 
         except ShapeError as error:
             reasons.append(str(error))
     raise ShapeError(reasons[0] if reasons else f"'{name}': there is no other choice of sizes")
+
+
+def _refuse_names(graph: GraphProto, name: str) -> None:
+    """Raise `UnusableInputError` where a name is no text, as in a file that is damaged."""
+    for node in graph.node:
+        if not all(isinstance(text, str) for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
+            raise UnusableInputError(f"'{name}' is damaged: a name in it is no text")
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    if not all(isinstance(value.name, str) for value in values):
+        raise UnusableInputError(f"'{name}' is damaged: a name in it is no text")
 
 
 def _open_shapes(graph: GraphProto) -> dict[str, OpenShape]:
@@ -181,10 +193,10 @@ class _Reader:
             scope.arithmetic.update(node.output)
         made = []
         for number, output in enumerate(node.output):
-            if not output:
+            if not output or output in scope.arithmetic:  # who only asks for a shape reads no element
                 continue
             found = None
-            if output not in scope.arithmetic and not _is_index(scope, output, values):
+            if not _is_index(scope, output, values):
                 found = moved(node, number, scope.tensors, scope.known, scope.weights, self.version)
             if found is None:
                 made.append(Node(name, node.op_type, tuple(entry for entry in node.input if entry), output))
@@ -213,7 +225,7 @@ class _Reader:
         self._add(scope, name, tensor.data_type, shape, is_constant=True)
         scope.weights[name] = tensor
         is_inside = tensor.data_location != tensor.EXTERNAL
-        if is_inside and int(np.prod(shape, dtype=np.int64)) <= LARGEST_KNOWN:
+        if is_inside and prod(shape) <= LARGEST_KNOWN:
             try:
                 scope.known[name] = numpy_helper.to_array(tensor)
             except Exception as error:  # data of another length than its shape, an unknown dtype
@@ -262,13 +274,13 @@ class _Reader:
         if node.op_type in _CONTROL or any(entry and entry not in scope.types for entry in node.input):
             return {}
         try:
-            schema = defs.get_schema(node.op_type, min(self.version, self.newest), "")
+            schema = defs.get_schema(node.op_type, max(1, min(self.version, self.newest)), "")
         except defs.SchemaError:
             self.custom[node.op_type] = self.custom.get(node.op_type, 0) + 1
             return {}
         types = {entry: scope.types[entry] for entry in node.input if entry}
         data = {
-            entry: numpy_helper.from_array(np.ascontiguousarray(scope.known[entry]))
+            entry: numpy_helper.from_array(np.array(scope.known[entry], order="C"))
             for entry in node.input
             if entry in scope.known and scope.known[entry].dtype.kind in "biuf"
         }

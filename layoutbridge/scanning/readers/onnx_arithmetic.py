@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def computed(
     """
     if node.domain not in ("", "ai.onnx"):
         return None
-    if node.op_type in ("Shape", "Size") and node.input[0] in shapes:
+    if node.op_type in ("Shape", "Size") and node.input and node.input[0] in shapes:
         shape = shapes[node.input[0]]
         if node.op_type == "Size":
             return (np.asarray(np.prod(shape, dtype=np.int64)),)
@@ -63,9 +64,9 @@ def _by_numpy(node: NodeProto, values: Sequence[Any], version: int) -> tuple[Arr
     plain = _PLAIN.get(node.op_type)
     if plain is not None:
         return (np.asarray(plain(*values)),)
-    if node.op_type == "ConstantOfShape" and np.prod(values[0], dtype=np.int64) > LARGEST_KNOWN:
+    if node.op_type == "ConstantOfShape" and prod(values[0].tolist()) > LARGEST_KNOWN:
         return None
-    if node.op_type == "Expand" and np.prod(values[1], dtype=np.int64) > LARGEST_KNOWN:
+    if node.op_type == "Expand" and prod(values[1].tolist()) > LARGEST_KNOWN:
         return None
     if node.op_type not in _EVALUATED:
         return None

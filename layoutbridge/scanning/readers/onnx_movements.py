@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.operations.catalog import op
-from layoutbridge.scanning.graph import Kind, Movement, Tensor
-from layoutbridge.scanning.movements import (
+from layoutbridge.scanning.graphs.graph import Kind, Movement, Tensor
+from layoutbridge.scanning.graphs.movements import (
     gathered,
     gathered_along,
     joined,
@@ -92,7 +93,7 @@ def _alone(case: _Case, movement: Movement, kind: Kind = "moves", order: tuple[i
 
 
 def _view(case: _Case) -> Found | None:
-    if case.number or int(np.prod(case.shape)) != int(np.prod(case.result)):
+    if case.number or prod(case.shape) != prod(case.result):
         return None
     return _alone(case, partial(seen_as, shape=case.result), "view")
 
@@ -109,6 +110,8 @@ def _padded(case: _Case) -> Found | None:
 def _transpose(case: _Case) -> Found:
     rank = len(case.shape)
     order = tuple(case.attributes.get("perm", range(rank - 1, -1, -1)))
+    if sorted(order) != list(range(rank)):
+        raise ValueError
     return _alone(case, partial(np.transpose, axes=order), "transpose", order)
 
 
@@ -199,7 +202,7 @@ def _convolution(case: _Case) -> Found | None:
     )
     if tensor is None or padded or tensor.data_location == tensor.EXTERNAL:
         return None
-    if int(np.prod(tensor.dims)) > _MOST_WEIGHTS:
+    if prod(tensor.dims) > _MOST_WEIGHTS:
         return None
     weights = numpy_helper.to_array(tensor)
     if np.count_nonzero(weights) != len(weights) or not np.all(weights[weights != 0] == 1):

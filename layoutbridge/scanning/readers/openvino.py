@@ -13,9 +13,9 @@ import numpy as np
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike, file_size, refuse_costly
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.openvino_moves import MOVES, Move, Operation, UnknownOperandError
-from layoutbridge.scanning.sizes import OpenShape, Shapes, filled_shapes
 
 Shape = tuple[int, ...]
 _DTYPES = {

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.operations.catalog import op
-from layoutbridge.scanning.graph import Kind, Movement
-from layoutbridge.scanning.movements import joined, patches, sliced, taken
+from layoutbridge.scanning.graphs.graph import Kind, Movement
+from layoutbridge.scanning.graphs.movements import joined, patches, sliced, taken
 
 Shape = tuple[int, ...]
 Place = slice | int | EllipsisType | None

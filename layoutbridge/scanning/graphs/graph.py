@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +36,7 @@ class Tensor:
     def bytes(self) -> int:
         """How many bytes it has."""
         size = 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
-        return int(np.prod(self.shape, dtype=np.int64)) * size
+        return prod(self.shape) * size
 
 
 @dataclass(frozen=True, slots=True)

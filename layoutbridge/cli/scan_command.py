@@ -1,0 +1,43 @@
+"""`scan`: the places in a whole model that move elements."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from layoutbridge.cli.application import app
+from layoutbridge.cli.arguments import AsJson, input_shapes
+from layoutbridge.cli.printing import console, print_json, remark
+
+
+@app.command()
+def scan(
+    model: Annotated[str, typer.Argument(help="A model: .onnx, ncnn's .param, OpenVINO's .xml, or Darknet's .cfg.")],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="The input's shape, 1,3,H,W; of several inputs name=1,3,224,224, once each."),
+    ] = None,
+    expect: Annotated[
+        str | None, typer.Option(help="A name: exit code 1 where a place of such shapes is another map.")
+    ] = None,
+    flavor: Annotated[str, typer.Option(help="For a .cfg: alexey, or pjreddie.")] = "alexey",
+    as_json: AsJson = False,
+) -> None:
+    """Which places in a model move elements, and what is each of them?"""
+    from layoutbridge.report.scans import show_scan
+    from layoutbridge.scanning.expecting import other_than
+    from layoutbridge.scanning.models import scan as find
+
+    found = find(model, input_shapes(shape), flavor=flavor)
+    others = [] if expect is None else other_than(found, expect)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        show_scan(console(), found)
+    for note in found.notes:
+        remark(note)
+    for place in others:
+        remark(f"{', '.join(place.nodes)}: {', '.join(place.names) or place.pattern or place.kind}, not {expect}")
+    if others:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""A model as a graph of tensors and movements, at numbers for all sizes."""

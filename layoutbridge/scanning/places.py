@@ -1,0 +1,264 @@
+"""One place in a model that moves elements: what it is, and what may be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
+from layoutbridge.algebra.table import gather_table
+from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.operations.catalog import catalog
+from layoutbridge.recognition.answer import Identification
+from layoutbridge.recognition.identification import identify_digits, identify_table
+from layoutbridge.recognition.structure import Seen, pattern_of
+from layoutbridge.scanning.graphs.graph import Graph, Node
+from layoutbridge.scanning.regions import Region, digits_through, find_regions, table_of
+
+PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
+Lengths = tuple[int | str | None, ...]
+_MULTIPLIES = {"Conv", "Gemm", "MatMul", "ConvTranspose", "Convolution", "InnerProduct", "FULLY_CONNECTED", "CONV_2D"}
+_OF_WEIGHTS = {"convolution weights", "dense weights", "recurrent weights"}
+_COMPARED = 1 << 22  # elements of a table that is compared with another
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region of a model's graph: the `nodes` between the tensors `inputs` and `output`, by name.
+
+    `kind` is "view" where every element keeps its flat place, "moves" for another permutation, "drops" and "repeats"
+    for what is none. `names` are the catalogue's, at `parameters`; `pattern` writes it down; `layout` is NHWC where the
+    names hold for channels last. `bytes` is the size of the output. A length is a name or a share of one where the
+    model leaves it open. `advice` says what may be done about it, `reason` how it was recognised.
+    """
+
+    nodes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    output: str
+    in_shapes: tuple[Lengths, ...]
+    out_shape: Lengths
+    kind: PlaceKind
+    names: tuple[str, ...]
+    pattern: str | None
+    layout: str
+    bytes: int
+    advice: str
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    wrapping: str = ""
+    reason: str = ""
+    table: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    seen_shapes: tuple[tuple[int, ...], tuple[int, ...]] = field(default=((), ()), repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The place as it stands in `scan --json`."""
+        return {
+            "nodes": list(self.nodes), "inputs": list(self.inputs), "output": self.output,
+            "in_shapes": [list(shape) for shape in self.in_shapes], "out_shape": list(self.out_shape),
+            "kind": self.kind, "names": list(self.names),
+            "parameters": {key: list(v) if isinstance(v, tuple) else v for key, v in self.parameters.items()},
+            "pattern": self.pattern, "layout": self.layout, "wrapping": self.wrapping, "bytes": self.bytes,
+            "advice": self.advice, "reason": self.reason,
+        }  # fmt: skip
+
+
+def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
+    """The places of a graph and of those within it; `second` is the same model at other sizes, where some are open."""
+    regions = [region for region in find_regions(graph) if _is_of_interest(graph, region)]
+    others = {} if second is None else {region.output: region for region in find_regions(second)}
+    found = [_seen(graph, region) for region in regions]
+    places = [
+        _place(graph, region, seen, second, others.get(region.output))
+        for region, seen in zip(regions, found, strict=True)
+    ]
+    places = _with_advice(graph, regions, places)
+    within = {} if second is None else {inner.name: inner for inner in second.inner}
+    for inner in graph.inner:
+        places += places_in(inner, within.get(inner.name))
+    return places
+
+
+def _is_of_interest(graph: Graph, region: Region) -> bool:
+    """Whether it is more than a tensor under another name, and more than one number."""
+    source, output = graph.tensors[region.source], graph.tensors[region.output]
+    is_copy = source.shape == output.shape and all(node.kind == "view" for node in region.nodes)
+    return not is_copy and prod(source.shape) > 1
+
+
+def _seen(graph: Graph, region: Region) -> Identification:
+    """What a region is at the sizes of the graph; a table is made where its digits are not seen in its nodes."""
+    shape, out_shape = graph.tensors[region.source].shape, graph.tensors[region.output].shape
+    digits = digits_through(graph, region)
+    if digits is not None:
+        seen = identify_digits(digits, shape, out_shape)
+    else:
+        seen = identify_table(table_of(graph, region), shape, out_shape)
+    return seen if graph.tensors[region.source].is_constant else _without_weights(seen)
+
+
+def _without_weights(seen: Identification) -> Identification:
+    """Without the names of what is done to weights, where no weights are moved."""
+    kept = tuple(match for match in seen.matches if catalog()[match.name].family not in _OF_WEIGHTS)
+    also = tuple(match for match in seen.also if catalog()[match.name].family not in _OF_WEIGHTS)
+    if len(kept) == len(seen.matches) or seen.digits is None:
+        return replace(seen, also=also)
+    if kept:
+        pattern: str | None = seen.wrapping.pattern(kept[0].op, len(seen.in_shape))
+    else:
+        pattern = pattern_of(Seen(seen.digits, seen.in_shape, seen.out_shape or ()))
+    return replace(seen, matches=kept, also=also, pattern=pattern)
+
+
+def _place(graph: Graph, region: Region, seen: Identification, second: Graph | None, other: Region | None) -> Place:
+    source, output = graph.tensors[region.source], graph.tensors[region.output]
+    kind = _kind(seen, prod(source.shape))
+    pattern, names, parameters, reason = seen.pattern, seen.names, seen.parameters, seen.reason
+    shapes: tuple[Lengths, Lengths] = source.shape, output.shape
+    if second is not None and other is not None and other.names == region.names and other.source == region.source:
+        again = _seen(second, other)
+        shapes = _open_lengths(graph, second, region)
+        kind = _kind(again, prod(second.tensors[other.source].shape)) if kind == "view" else kind
+        if seen.is_permutation and again.is_permutation:
+            kept = [match for match in seen.matches if match in again.matches]
+            if seen.matches and not kept and seen.names != again.names:
+                names, parameters, pattern = (), {}, None
+                reason = f"another map at other sizes: {seen.pattern}, and {again.pattern}"
+            elif not seen.matches and seen.digits is not None and again.digits is not None:
+                both = [Seen(each.digits, each.in_shape, each.out_shape or ()) for each in (seen, again) if each.digits]
+                pattern = (pattern_of(*both) if len(both) == 2 else None) or pattern
+    if kind == "view" and seen.digits is not None:
+        names, parameters = ("identity",), {}
+        pattern = pattern_of(Seen(seen.digits, seen.in_shape, seen.out_shape or ())) or pattern
+    return Place(
+        region.names, (region.source,), region.output, (shapes[0],), shapes[1], kind,
+        names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout, output.bytes, "",
+        parameters, seen.wrapping.words, reason, seen.table, (source.shape, output.shape),
+    )  # fmt: skip
+
+
+def _kind(seen: Identification, total: int) -> PlaceKind:
+    if seen.is_permutation:
+        is_view = seen.digits is not None and len(seen.digits) <= 1 and not any(len(d) > 2 for d in seen.digits)
+        return "view" if is_view else "moves"
+    assert seen.table is not None
+    return "drops" if np.unique(seen.table).size == seen.table.size else "repeats"
+
+
+def _open_lengths(graph: Graph, second: Graph, region: Region) -> tuple[Lengths, Lengths]:
+    """The shapes with the names of sizes that are open, and shares of them."""
+    sizes: dict[str, tuple[int, int]] = {}
+    for name in graph.inputs:
+        tensor = graph.tensors.get(name)
+        if tensor is None or tensor.open_shape is None or name not in second.tensors:
+            continue
+        pairs = zip(tensor.open_shape, tensor.shape, second.tensors[name].shape, strict=True)
+        sizes.update({told: (one, two) for told, one, two in pairs if isinstance(told, str)})
+    made = []
+    for name in (region.source, region.output):
+        pairs_seen = zip(graph.tensors[name].shape, second.tensors[name].shape, strict=True)
+        made.append(tuple(_length(one, two, sizes) for one, two in pairs_seen))
+    return made[0], made[1]
+
+
+def _length(one: int, two: int, sizes: Mapping[str, tuple[int, int]]) -> int | str | None:
+    if one == two:
+        return one
+    for name, (first, second) in sizes.items():
+        if one * second == two * first:
+            if one % first == 0:
+                return name if one == first else f"{one // first}*{name}"
+            if first % one == 0:
+                return f"{name}/{first // one}"
+    return None
+
+
+# ---------------------------------------------------------------------- advice
+
+
+def _with_advice(graph: Graph, regions: Sequence[Region], places: Sequence[Place]) -> list[Place]:
+    by_output = {region.output: number for number, region in enumerate(regions)}
+    makers = {node.output: node for node in graph.nodes}
+    users: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for entry in node.inputs:
+            users.setdefault(entry, []).append(node)
+    made = []
+    for region, place in zip(regions, places, strict=True):
+        before = by_output.get(region.source)
+        undone = None if before is None else places[before]
+        told = list(_advice(graph, region, place, undone, makers.get(region.source), users.get(region.output, ())))
+        made.append(replace(place, advice="; ".join(told)))
+    return made
+
+
+def _advice(
+    graph: Graph, region: Region, place: Place, before: Place | None, maker: Node | None, users: Iterable[Node]
+) -> Iterable[str]:
+    if graph.tensors[region.source].is_constant:
+        yield "of a constant: it can be done once, before the model runs"
+    if place.kind == "view":
+        cancels = any(node.kind != "view" for node in region.nodes)
+        if cancels and place.in_shapes[0] == place.out_shape:
+            yield "its nodes cancel: all of them can be left out"
+        elif cancels:
+            yield "nothing moves at these sizes: one reshape does it"
+        else:
+            yield "a view: nothing is moved"
+    if before is not None and _undoes(before, place):
+        yield f"it undoes {before.nodes[-1]}, so the tensor before that can be taken"
+    if place.kind != "moves":
+        return
+    if maker is not None and maker.operator in _MULTIPLIES and _is_of_channels(place):
+        yield f"a change of channels alone: it can be folded into the weights of {maker.name}"
+    heads = [node.name for node in users if node.operator in _MULTIPLIES]
+    if heads and len(place.out_shape) == 2 and len(place.in_shapes[0]) > 2:
+        yield f"an order of a flatten: it can be folded into the weights of {heads[0]}"
+    if (
+        len(region.nodes) > 1
+        and place.names
+        and place.names[0] in ("space_to_depth", "depth_to_space", "pixel_shuffle")
+    ):
+        yield f"{len(region.nodes)} nodes for one {place.names[0]}"
+
+
+def _positions(place: Place) -> NDArray[np.int64] | None:
+    if place.table is not None:
+        return place.table.reshape(-1)
+    shape = place.seen_shapes[0]
+    if place.pattern is None or prod(shape) > _COMPARED:
+        return None
+    try:
+        bound = Rearrangement(place.pattern).bind(shape)
+    except LayoutBridgeError:
+        return None
+    return None if bound.digits is None else gather_table(bound.digits)
+
+
+def _undoes(before: Place, place: Place) -> bool:
+    if before.kind != "moves" or place.kind != "moves" or before.seen_shapes[0] != place.seen_shapes[1]:
+        return False
+    if prod(place.seen_shapes[0]) > _COMPARED:
+        return False
+    first, then = _positions(before), _positions(place)
+    return first is not None and then is not None and bool(np.array_equal(first[then], np.arange(first.size)))
+
+
+def _is_of_channels(place: Place) -> bool:
+    """Whether it permutes whole channels, axis 1 or the last, and nothing else."""
+    shape, out_shape = place.seen_shapes
+    if shape != out_shape or len(shape) < 2:
+        return False
+    table = _positions(place)
+    if table is None:
+        return False
+    positions = np.arange(table.size).reshape(shape)
+    for axis in (1, len(shape) - 1):
+        order = np.moveaxis(table.reshape(shape), axis, 0).reshape(shape[axis], -1)[:, 0]
+        step = prod(shape[axis + 1 :])
+        if np.array_equal(positions.take(order // step % shape[axis], axis).reshape(-1), table):
+            return True
+    return False

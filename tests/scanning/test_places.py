@@ -1,0 +1,252 @@
+"""Places in ONNX models that are made here: what is found, what it is called, what is left alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import layoutbridge as lb
+from tests.command_line import refused, run
+from tests.darknet_files import made
+
+onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
+runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - only where it is installed
+
+TEXT = "[net]\nheight=8\nwidth=8\nchannels=4\n[activation]\nactivation=leaky\n[reorg]\nstride=2\n"
+
+
+def model(nodes, shape, out_rank=4, constants=(), more_inputs=(), outputs=("y",)):
+    values = [numpy_helper.from_array(np.asarray(value), name) for name, value in dict(constants).items()]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    inputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, own) for name, own in more_inputs]
+    given_back = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * out_rank) for name in outputs]
+    graph = helper.make_graph(nodes, "g", inputs, given_back, values)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def node(kind, inputs, outputs, name="", **attributes):
+    return helper.make_node(kind, inputs, outputs, name=name or outputs[0], **attributes)
+
+
+def focus_nodes(order=((0, 0), (1, 0), (0, 1), (1, 1))):
+    constants = {"axes": np.array([2, 3]), "ends": np.array([2**63 - 1] * 2), "steps": np.array([2, 2])}
+    nodes = []
+    for k, (row, column) in enumerate(order):
+        constants[f"start{k}"] = np.array([row, column])
+        nodes.append(node("Slice", ["x", f"start{k}", "ends", "axes", "steps"], [f"part{k}"]))
+    return [*nodes, node("Concat", [f"part{k}" for k in range(4)], ["y"], axis=1)], constants
+
+
+def test_focus_as_slices_and_a_join():
+    nodes, constants = focus_nodes()
+    (place,) = lb.scan(model(nodes, (1, 3, 8, 8), constants=constants)).places
+    assert place.nodes == ("part0", "part1", "part2", "part3", "y")
+    assert (place.kind, place.names, dict(place.parameters)) == ("moves", ("focus",), {"stride": 2})
+    assert (place.inputs, place.output, place.in_shapes, place.out_shape) == (
+        ("x",),
+        "y",
+        ((1, 3, 8, 8),),
+        (1, 12, 4, 4),
+    )
+    assert place.bytes == 4 * 3 * 64
+
+
+def test_a_shuffle_as_split_and_join_behind_a_join_of_others():
+    """The join of two tensors is where the region begins: it is no place itself."""
+    nodes = [
+        node("Relu", ["x"], ["left"]),
+        node("Concat", ["left", "z"], ["both"], axis=1),
+        node("Split", ["both"], [f"s{k}" for k in range(4)], axis=1, name="cut"),
+        node("Concat", ["s0", "s2", "s1", "s3"], ["y"], axis=1),
+    ]
+    (place,) = lb.scan(model(nodes, (1, 2, 3, 5), more_inputs=[("z", (1, 2, 3, 5))])).places
+    assert (place.nodes, place.inputs) == (("cut", "y"), ("both",))
+    assert place.names == ("channel_shuffle",) and dict(place.parameters) == {"groups": 2}
+
+
+def test_shape_arithmetic_is_no_place_and_ends_no_region():
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
+        node("Shape", ["t"], ["shape"]),
+        node("Gather", ["shape", "zero"], ["batch"], axis=0),
+        node("Unsqueeze", ["batch", "zeros"], ["batches"]),
+        node("Concat", ["batches", "rest"], ["wanted"], axis=0),
+        node("Reshape", ["t", "wanted"], ["y"]),
+    ]
+    constants = {"zero": np.array(0), "zeros": np.array([0]), "rest": np.array([-1])}
+    (place,) = lb.scan(model(nodes, ("N", 3, 4, 5), 2, constants)).places
+    assert place.nodes == ("t", "y") and place.names[0] == "nchw_to_nhwc"
+    assert (place.in_shapes, place.out_shape) == ((("N", 3, 4, 5),), ("N", 60))
+
+
+def test_a_tensor_that_others_read_ends_a_region():
+    nodes = [
+        node("Reshape", ["x", "to"], ["wide"]),
+        node("Transpose", ["wide"], ["y"], perm=[0, 2, 1]),
+        node("Relu", ["wide"], ["other"]),
+    ]
+    made = model(nodes, (1, 4, 2, 3), 3, {"to": np.array([1, 4, 6])}, outputs=("y", "other"))
+    assert [(place.nodes, place.kind) for place in lb.scan(made).places] == [(("wide",), "view"), (("y",), "moves")]
+
+
+def test_what_is_undone_and_what_folds_into_weights():
+    weights = np.random.default_rng(0).standard_normal((4, 4, 1, 1)).astype(np.float32)
+    nodes = [
+        node("Conv", ["x", "weights"], ["features"]),
+        node("Reshape", ["features", "cut"], ["five"]),
+        node("Transpose", ["five"], ["turned"], perm=[0, 2, 1, 3, 4]),
+        node("Reshape", ["turned", "join"], ["y"]),
+    ]
+    constants = {"weights": weights, "cut": np.array([1, 2, 2, 3, 5]), "join": np.array([1, 4, 3, 5])}
+    (place,) = lb.scan(model(nodes, (1, 4, 3, 5), constants=constants)).places
+    assert place.names == ("channel_shuffle",)
+    assert "it can be folded into the weights of features" in place.advice
+    nodes = [node("Transpose", ["x"], ["a"], perm=[0, 2, 3, 1]), node("Transpose", ["a"], ["y"], perm=[0, 3, 1, 2])]
+    (place,) = lb.scan(model(nodes, (1, 4, 3, 5))).places
+    assert (place.kind, place.advice) == ("view", "its nodes cancel: all of them can be left out")
+
+
+def test_one_hot_convolutions_and_einsum():
+    weights = np.zeros((4, 1, 2, 2), np.float32)
+    weights[range(4), 0, [0, 0, 1, 1], [0, 1, 0, 1]] = 1
+    convolution = model([node("Conv", ["x", "w"], ["y"], strides=[2, 2])], (2, 1, 6, 8), constants={"w": weights})
+    assert lb.scan(convolution).places[0].names[0] == "space_to_depth"
+    blurred = model([node("Conv", ["x", "w"], ["y"], strides=[2, 2])], (2, 1, 6, 8), constants={"w": weights / 2})
+    assert lb.scan(blurred).places == ()
+    einsum = model([node("Einsum", ["x"], ["y"], equation="nchw->nhwc")], (2, 3, 4, 5))
+    assert lb.scan(einsum).places[0].names == ("nchw_to_nhwc",)
+
+
+def test_a_part_and_a_repetition_are_told_and_expansion_is_not():
+    part = model(
+        [node("Slice", ["x", "a", "b", "c"], ["y"])],
+        (1, 4, 2, 3),
+        constants={k: np.array([v]) for k, v in zip("abc", (0, 2, 1), strict=True)},
+    )
+    assert [place.kind for place in lb.scan(part).places] == ["drops"]
+    tiled = model([node("Tile", ["x", "r"], ["y"])], (1, 4, 2, 3), constants={"r": np.array([1, 1, 2, 1])})
+    assert [place.kind for place in lb.scan(tiled).places] == ["repeats"]
+    expanded = model([node("Expand", ["x", "r"], ["y"])], (1, 4, 1, 1), constants={"r": np.array([1, 4, 3, 3])})
+    assert lb.scan(expanded).places == ()
+
+
+def test_within_control_flow():
+    body = helper.make_graph(
+        [node("Transpose", ["x"], ["inside"], perm=[0, 2, 3, 1])], "then", [],
+        [helper.make_tensor_value_info("inside", TensorProto.FLOAT, [None] * 4)],
+    )  # fmt: skip
+    other = helper.make_graph(
+        [node("Relu", ["x"], ["outside"])], "else", [],
+        [helper.make_tensor_value_info("outside", TensorProto.FLOAT, [None] * 4)],
+    )  # fmt: skip
+    nodes = [node("If", ["flag"], ["y"], then_branch=body, else_branch=other)]
+    found = lb.scan(model(nodes, (1, 2, 3, 4), constants={"flag": np.array(True)}))
+    assert [(place.nodes, place.names) for place in found.places] == [(("inside",), ("nchw_to_nhwc",))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_drawn_chains_compute_what_the_runtime_does(data):
+    shape = [1, *data.draw(st.lists(st.integers(2, 4), min_size=2, max_size=3))]
+    nodes, constants, held, name = [], {}, list(shape), "x"
+    for k in range(data.draw(st.integers(1, 5))):
+        kind = data.draw(st.sampled_from(["Transpose", "Reshape", "Slice", "SplitConcat", "Gather"]))
+        axis = data.draw(st.integers(0, len(held) - 1))
+        output = f"t{k}"
+        if kind == "Transpose":
+            order = data.draw(st.permutations(range(len(held))))
+            nodes.append(node("Transpose", [name], [output], perm=order))
+            held = [held[place] for place in order]
+        elif kind == "Reshape":
+            held = (
+                [held[0], int(np.prod(held[1:]))] if data.draw(st.booleans()) else [int(np.prod(held[:-1])), held[-1]]
+            )
+            constants[f"c{k}"] = np.array(held)
+            nodes.append(node("Reshape", [name, f"c{k}"], [output]))
+        elif kind == "Slice":
+            constants |= {f"b{k}": np.array([-1]), f"e{k}": np.array([-(2**62)]), f"a{k}": np.array([axis])}
+            constants[f"s{k}"] = np.array([-1])
+            nodes.append(node("Slice", [name, f"b{k}", f"e{k}", f"a{k}", f"s{k}"], [output]))
+        elif kind == "SplitConcat":
+            parts = [f"p{k}_{i}" for i in range(held[axis])]
+            constants[f"c{k}"] = np.ones(held[axis], np.int64)
+            nodes.append(node("Split", [name, f"c{k}"], parts, axis=axis, name=f"split{k}"))
+            nodes.append(node("Concat", data.draw(st.permutations(parts)), [output], axis=axis))
+        else:
+            constants[f"c{k}"] = np.array(data.draw(st.permutations(range(held[axis]))))
+            nodes.append(node("Gather", [name, f"c{k}"], [output], axis=axis))
+        name = output
+    made = model([*nodes, node("Relu", [name], ["y"])], shape, len(held), constants)
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    session = runtime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, {"x": x})
+    found = lb.scan(made).places
+    if not found:  # nothing but the same tensor again
+        np.testing.assert_array_equal(wanted, x)
+        return
+    (place,) = found
+    assert place.kind in ("view", "moves") and place.seen_shapes[1] == wanted.shape
+    if place.table is not None:
+        np.testing.assert_array_equal(wanted.reshape(-1), x.reshape(-1)[place.table.reshape(-1)])
+    if place.pattern is not None and not place.wrapping:
+        np.testing.assert_array_equal(lb.Rearrangement(place.pattern)(x), wanted)
+
+
+def test_the_command(tmp_path, capfd):
+    nodes, constants = focus_nodes()
+    path = str(tmp_path / "focus.onnx")
+    Path(path).write_bytes(model(nodes, ("N", 3, "H", "W"), constants=constants).SerializeToString())
+    code, out, _ = run(capfd, "scan", path, "--json")
+    (place,) = json.loads(out)["places"]
+    assert code == 0 and place["names"] == ["focus"]
+    assert (place["in_shapes"], place["out_shape"]) == ([["N", 3, "H", "W"]], ["N", 12, "H/2", "W/2"])
+    assert run(capfd, "scan", path, "--expect", "focus")[0] == 0
+    code, _, err = run(capfd, "scan", path, "--expect", "space_to_depth")
+    assert code == 1 and "focus, not space_to_depth" in err
+    assert "part0, part1, part2, … y (5 nodes)  focus (stride 2)" in run(capfd, "scan", path)[1]
+
+
+def test_identify_points_to_it_where_values_change(tmp_path, capfd):
+    path = tmp_path / "net.onnx"
+    nodes = [node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]), node("Relu", ["t"], ["y"])]
+    path.write_bytes(model(nodes, (1, 2, 3, 4)).SerializeToString())
+    code, _, err = run(capfd, "identify", str(path), "--shape", "1,2,3,4")
+    assert code == 1 and f"layoutbridge scan {path} finds the places" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere.onnx"], "there is no model 'nowhere.onnx'"),
+        (["a.unknown"], "no reader knows 'a.unknown'"),
+        (["broken.onnx"], "is no ONNX model"),
+        (["focus.onnx", "--shape", "1,3,8"], "has 4 axes"),
+        (["focus.onnx", "--shape", "1,4,8,8"], "fixed shape"),
+        (["focus.onnx", "--shape", "other=1,3,8,8"], "no input called 'other'"),
+        (["focus.onnx", "--shape", "x=1,3,8,8", "--shape", "1,3,8,8"], "name=1,3,224,224"),
+        (["focus.onnx", "--shape", "1,3,7,8"], "takes no inputs"),
+        (["focus.onnx", "--expect", "focuss"], "did you mean focus"),
+    ],
+)
+def test_what_cannot_be_scanned_is_one_line(tmp_path, capfd, monkeypatch, arguments, told):
+    nodes, constants = focus_nodes()
+    made = model(nodes, ("N", 3, "H", "W"), constants=constants).SerializeToString()
+    (tmp_path / "focus.onnx").write_bytes(made)
+    (tmp_path / "broken.onnx").write_bytes(made[:100])
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(capfd, "scan", *arguments)
+
+
+def test_every_format_has_the_same_places(tmp_path):
+    """A Darknet reorg in a cfg, and in the ONNX and OpenVINO files that it becomes."""
+    net = made(TEXT, tmp_path, "alexey", 0)
+    net.to_onnx(tmp_path / "net.onnx")
+    (tmp_path / "other.cfg").write_text(TEXT)
+    for scanned in (net, tmp_path / "other.cfg", tmp_path / "net.onnx"):
+        places = [place for place in lb.scan(scanned).places if place.kind == "moves"]
+        assert [place.names for place in places] == [("darknet_reorg",)]
