@@ -63,7 +63,7 @@ def compare(graph, values):
     return moving
 
 
-class Of(keras.Layer):
+class Of(keras.Layer):  # type: ignore[name-defined]
     """A function as a layer, which is not written to files."""
 
     def __init__(self, function):
@@ -315,7 +315,7 @@ def test_a_saved_model_of_keras(tmp_path):
     assert [(held.is_constant, held.shape) for held in kernels] == [(True, (3, 3, 12, 8)), (True, (1, 1, 8, 4))]
 
 
-class Times(tf.Module):
+class Times(tf.Module):  # type: ignore[name-defined]
     def __init__(self):
         super().__init__()
         self.weights = tf.Variable(tf.ones((4, 3)))

@@ -33,7 +33,7 @@ class Of(nn.Module):
         return self.function(x)
 
 
-class Recorded(torch.fx.Interpreter):
+class Recorded(torch.fx.Interpreter):  # type: ignore[name-defined]
     """Runs a program, and keeps what each tensor was when it was made."""
 
     def __init__(self, program):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import UnusableInputError, class_and_first_line
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.readers.tensorflow.arithmetic import computed
 from layoutbridge.scanning.readers.tensorflow.bounds import BARRIER
 from layoutbridge.scanning.readers.tensorflow.flattening import Flat, Functions

@@ -12,8 +12,8 @@ from layoutbridge.errors import UnusableInputError
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.tensorflow.start_up import EXTRA
 from layoutbridge.inputs import PathLike, read_bytes
+from layoutbridge.scanning.graphs.sizes import OpenShape
 from layoutbridge.scanning.readers.tensorflow.flattening import Functions
-from layoutbridge.scanning.sizes import OpenShape
 
 _SAVED = "saved_model.pb"
 _LARGEST = (1 << 31) - 1  # bytes, of what protobuf reads

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graph import Kind, Movement
-from layoutbridge.scanning.movements import gathered, joined, taken, tiled
+from layoutbridge.scanning.graphs.graph import Kind, Movement
+from layoutbridge.scanning.graphs.movements import gathered, joined, taken, tiled
 from layoutbridge.scanning.readers.tensorflow import arrays
 from layoutbridge.scanning.readers.tflite.model import Operator
 

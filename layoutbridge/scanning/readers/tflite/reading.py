@@ -7,11 +7,11 @@ from itertools import islice
 
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.inputs import PathLike
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.sizes import Shapes, filled_shapes
 from layoutbridge.scanning.readers.tflite.arithmetic import Known, known_at, settled
 from layoutbridge.scanning.readers.tflite.model import Model, Operator, Subgraph
 from layoutbridge.scanning.readers.tflite.movements import moved_by
-from layoutbridge.scanning.sizes import Shapes, filled_shapes
 
 FORMAT = "LiteRT"
 _INNER = ("thenSubgraphIndex", "elseSubgraphIndex", "condSubgraphIndex", "bodySubgraphIndex")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graph import Movement
+from layoutbridge.scanning.graphs.graph import Movement
 
 Array = NDArray[Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.readers.torch.aliases import Aliases, shares, writes
 from layoutbridge.scanning.readers.torch.archive import DTYPES
 from layoutbridge.scanning.readers.torch.arrays import indexed, written

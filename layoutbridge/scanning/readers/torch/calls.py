@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graph import Kind, Movement
+from layoutbridge.scanning.graphs.graph import Kind, Movement
 
 Shape = tuple[int, ...]
 

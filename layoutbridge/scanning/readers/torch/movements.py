@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.movements import gathered_along, patches, python_slice, taken, tiled
+from layoutbridge.scanning.graphs.movements import gathered_along, patches, python_slice, taken, tiled
 from layoutbridge.scanning.readers.torch import arrays
 from layoutbridge.scanning.readers.torch.calls import Call, Move, Moved, Ref, view
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from layoutbridge.errors import ShapeError, UnusableInputError, class_and_first_line, shown
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike
-from layoutbridge.scanning.graph import Graph
+from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.sizes import Shapes, filled_shapes
 from layoutbridge.scanning.readers.torch.archive import Archive, read_archive
 from layoutbridge.scanning.readers.torch.building import Builder
 from layoutbridge.scanning.readers.torch.lengths import Formula, Unknown
-from layoutbridge.scanning.sizes import Shapes, filled_shapes
 
 if TYPE_CHECKING:
     import torch
