@@ -30,6 +30,7 @@ PACKAGE = FIXTURES.parent / "layoutbridge"
 # What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
 READERS_NEED = {"onnx": ("onnx",), "openvino": ("openvino",), "models": ("onnx",), "expecting": ("onnx",)}
+READERS_NEED |= {"torch": ("torch",), "tensorflow": ("tensorflow",), "tflite": ("ai_edge_litert",)}
 PAGES_NEED = {"README.md": ("onnxruntime",), "scan.md": ("onnx",), "networks.md": ("torch", "tensorflow")}
 
 
@@ -92,7 +93,8 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return PAGES_NEED.get(path.name, ())
     *rooms, _ = path.relative_to(PACKAGE).parts
     if rooms[:1] == ["scanning"]:
-        return next((needed for start, needed in READERS_NEED.items() if path.stem.startswith(start)), ())
+        name = rooms[2] if len(rooms) > 2 else path.stem  # a reader is a module, or a folder of its own
+        return next((needed for start, needed in READERS_NEED.items() if name.startswith(start)), ())
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()
