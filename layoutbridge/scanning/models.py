@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
 from layoutbridge.scanning.graphs.graph import Graph
-from layoutbridge.scanning.graphs.sizes import Shapes
+from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
 from layoutbridge.scanning.places import Place, places_in
 
-Read = Callable[..., Graph]
-# The endings of files, and which reader takes them.
-_READERS: Mapping[str, str] = {
-    ".onnx": "onnx",
-    ".param": "ncnn",
-    ".xml": "openvino",
-    ".cfg": "darknet",
+AtShapes = Callable[[Shapes], Graph]  # a model at sizes that are given, or made up
+_READERS = "layoutbridge.scanning.readers"
+# The endings of files, and what reads one: a module in `readers`, and its function.
+_FILES: Mapping[str, tuple[str, str]] = {
+    ".onnx": ("onnx", "read"),
+    ".pt2": ("torch.reading", "read_program"),
+    ".keras": ("tensorflow.reading", "read_keras"),
+    ".h5": ("tensorflow.reading", "read_keras"),
+    ".tflite": ("tflite.reading", "read"),
+    ".param": ("ncnn", "read"),
+    ".xml": ("openvino", "read"),
+    ".cfg": ("darknet", "read"),
 }
-_LARGER = {64: 224, 96: 256, 160: 320, 128: 192, 224: 96, 256: 160, 320: 64, 192: 128, 8: 20, 12: 28, 20: 12, 28: 8}
+# Models in memory, by the module and the class that one of theirs has among its own; these are imported where one is.
+_LIVE: tuple[tuple[str, str, str, str], ...] = (
+    ("torch.nn", "Module", "torch.reading", "read_module"),
+    ("torch.export", "ExportedProgram", "torch.reading", "read_program"),
+    ("keras", "Layer", "tensorflow.reading", "read_keras"),
+    ("layoutbridge.darknet.network", "DarknetNetwork", "darknet", "read"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +61,13 @@ class Scan:
         }  # fmt: skip
 
 
-def scan(model: object, shape: Shapes = None, **options: Any) -> Scan:
+def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan:
     """Find every place in `model` that moves elements.
 
-    `model` is the path of a file (.onnx, ncnn's .param, OpenVINO's .xml, Darknet's .cfg), an `onnx.ModelProto` or a
-    Darknet network. `shape` is that of its input, or shapes by the names of its inputs, where the model leaves sizes
-    open; without it they are made up, and the answer tells open lengths by name. `flavor="pjreddie"` reads a cfg as the
+    `model` is the path of a file (.onnx, .pt2, .keras, .h5, .tflite, ncnn's .param, OpenVINO's .xml, Darknet's .cfg) or
+    of a SavedModel folder, an `onnx.ModelProto`, an `nn.Module` or exported program, a Keras model, or a Darknet
+    network. `shape` is that of its input, or shapes by the names of its inputs, where the model leaves sizes open;
+    without it they are made up, and the answer tells open lengths by name. `flavor="pjreddie"` reads a cfg as the
     original Darknet does. Raises `UnusableInputError`, `ShapeError` and `MissingFrameworkError`.
 
     >>> import tempfile, layoutbridge as lb
@@ -62,15 +76,10 @@ def scan(model: object, shape: Shapes = None, **options: Any) -> Scan:
     >>> [(place.kind, place.names, place.pattern) for place in scan(path).places]
     [('moves', ('focus',), 'c (h p:s) (w q:s) -> (q p c) h w, s=2')]
     """
-    read = reader_of(model, options)
-    graph = read(model, shapes=shape)
-    return Scan(
-        graph.name,
-        graph.format,
-        graph.node_count,
-        tuple(places_in(graph, _second(read, model, graph, shape))),
-        graph.notes,
-    )
+    at_shapes = _opened(model, flavor)
+    graph = at_shapes(shape)
+    second = _second(at_shapes, graph) if shape is None else None
+    return Scan(graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes)
 
 
 def can_be_scanned(name: str) -> bool:
@@ -79,53 +88,59 @@ def can_be_scanned(name: str) -> bool:
     >>> can_be_scanned("net.onnx"), can_be_scanned("ports.py:Reorg")
     (True, False)
     """
-    return Path(name).suffix.lower() in _READERS
+    return Path(name).suffix.lower() in _FILES
 
 
-def reader_of(model: object, options: Mapping[str, Any]) -> Read:
-    """What reads `model`; raises `UnusableInputError` where nothing does, with what there is."""
+def _opened(model: object, flavor: str) -> AtShapes:
+    """The graph of `model` as a function of shapes; an ONNX file is parsed once for all of them."""
     if isinstance(model, str | os.PathLike):
         ending = Path(model).suffix.lower()
-        if ending not in _READERS:
-            known = ", ".join(_READERS)
-            raise UnusableInputError(f"no reader knows '{os.fspath(model)}': there are {known}")
-        read: Read = import_module(f"layoutbridge.scanning.readers.{_READERS[ending]}").read
-        return _with_flavor(read, options) if ending == ".cfg" else read
-    if type(model).__name__ == "ModelProto":
-        from layoutbridge.scanning.readers.onnx import read_proto
-
-        return lambda given, shapes=None: read_proto(given, "model", shapes)
-    if type(model).__name__ == "DarknetNetwork":
-        from layoutbridge.scanning.readers.darknet import read as read_network
-
-        return _with_flavor(read_network, options)
+        if ending == ".onnx":
+            return _onnx(import_module("layoutbridge.frameworks.onnx.reading").read_model(model)[0], os.fspath(model))
+        if ending == ".cfg":
+            return partial(_read_by(*_FILES[ending]), model, flavor)
+        if ending in _FILES:
+            return partial(_read_by(*_FILES[ending]), model)
+        if Path(model, "saved_model.pb").is_file():
+            return partial(_read_by("tensorflow.reading", "read_saved_model"), model)
+        raise UnusableInputError(
+            f"no reader knows '{os.fspath(model)}': there are {', '.join(_FILES)}, and SavedModel folders"
+        )
+    if _is_one(model, "onnx", "ModelProto"):
+        return _onnx(model, "model")
+    for module, kind, reader, function in _LIVE:
+        if _is_one(model, module, kind):
+            read = _read_by(reader, function)
+            return partial(read, model, flavor) if reader == "darknet" else partial(read, model)
     raise UnusableInputError(f"a path or a model is scanned, not {shown(model)}")
 
 
-def _with_flavor(read: Read, options: Mapping[str, Any]) -> Read:
-    flavor = options.get("flavor") or "alexey"
-    return lambda given, shapes=None: read(given, flavor=flavor, shapes=shapes)
+def _onnx(model: object, name: str) -> AtShapes:
+    return partial(_read_by("onnx", "read_proto"), model, name)
 
 
-def _second(read: Read, model: object, graph: Graph, shape: Shapes) -> Graph | None:
-    """The model at other sizes where some are open and were made up; None where there are none, or they do not fit."""
-    if shape is not None:
-        return None
-    shapes = {}
-    for name in graph.inputs:
-        tensor = graph.tensors.get(name)
-        if tensor is not None and tensor.open_shape is not None:
-            shapes[name] = tuple(
-                length if isinstance(told, int) else _another(length)
-                for told, length in zip(tensor.open_shape, tensor.shape, strict=True)
-            )
-    if all(shapes[name] == graph.tensors[name].shape for name in shapes):
+def _read_by(module: str, function: str) -> Callable[..., Graph]:
+    read: Callable[..., Graph] = getattr(import_module(f"{_READERS}.{module}"), function)
+    return read
+
+
+def _is_one(model: object, module: str, kind: str) -> bool:
+    """Whether it is of a class in a module; of one that is not imported there is nothing yet."""
+    held = sys.modules.get(module)
+    return held is not None and isinstance(model, getattr(held, kind))
+
+
+def _second(at_shapes: AtShapes, graph: Graph) -> Graph | None:
+    """The model at other sizes where some are open; None where there are none, or they do not fit."""
+    shapes = {
+        name: (tensor.open_shape, tensor.shape)
+        for name in graph.inputs
+        if (tensor := graph.tensors.get(name)) is not None and tensor.open_shape is not None
+    }
+    others = other_shapes(shapes)
+    if all(others[name] == filled for name, (_, filled) in shapes.items()):
         return None
     try:
-        return read(model, shapes=shapes)
+        return at_shapes(others)
     except LayoutBridgeError:
         return None
-
-
-def _another(length: int) -> int:
-    return _LARGER.get(length, length + 1)

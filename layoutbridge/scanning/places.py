@@ -167,10 +167,12 @@ def _open_lengths(graph: Graph, second: Graph, region: Region) -> tuple[Lengths,
 def _length(one: int, two: int, sizes: Mapping[str, tuple[int, int]]) -> int | str | None:
     if one == two:
         return one
+    if name := next((name for name, pair in sizes.items() if pair == (one, two)), None):
+        return name
     for name, (first, second) in sizes.items():
         if one * second == two * first:
             if one % first == 0:
-                return name if one == first else f"{one // first}*{name}"
+                return f"{one // first}*{name}"
             if first % one == 0:
                 return f"{name}/{first // one}"
     return None

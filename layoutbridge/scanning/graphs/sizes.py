@@ -18,6 +18,11 @@ _CHOICES = (
     (1, (8, 12, 20, 28)),
     (1, (1,)),
 )
+# Each grows by another factor, so that a length tells which size it is a share of.
+_OTHERS = {
+    **{1: 3, 2: 3, 8: 12, 12: 20, 20: 28, 28: 8},
+    **{64: 160, 96: 192, 128: 224, 160: 256, 192: 320, 224: 64, 256: 96, 320: 128},
+}
 
 
 def filled_shapes(open_shapes: Mapping[str, OpenShape], given: Shapes) -> Iterator[Mapping[str, tuple[int, ...]]]:
@@ -39,6 +44,21 @@ def filled_shapes(open_shapes: Mapping[str, OpenShape], given: Shapes) -> Iterat
         if filled not in seen:
             seen.append(filled)
             yield filled
+
+
+def other_shapes(shapes: Mapping[str, tuple[OpenShape, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    """Other numbers for the sizes that are open, which have been filled in once: a map is then seen at two sizes.
+
+    >>> other_shapes({"images": (("N", 3, "H", "W"), (2, 3, 64, 96))})
+    {'images': (3, 3, 160, 192)}
+    """
+    return {
+        name: tuple(
+            length if isinstance(told, int) else _OTHERS.get(length, length + 1)
+            for told, length in zip(open_shape, filled, strict=True)
+        )
+        for name, (open_shape, filled) in shapes.items()
+    }
 
 
 def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str, OpenShape]:

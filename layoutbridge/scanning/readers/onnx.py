@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from layoutbridge.frameworks.onnx.reading import read_model
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
-from layoutbridge.scanning.readers.onnx_contrib import as_standard
+from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
 from layoutbridge.scanning.readers.onnx_movements import moved
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 _STANDARD = ("", "ai.onnx")
 _SHOWN = 8  # custom operators that a note lists
+_NO_TYPES: Mapping[str, int] = MappingProxyType({})
 _CONTROL = {"If", "Loop", "Scan"}
 
 
-def read(path: str | os.PathLike[str], shapes: Shapes = None, choice: int = 0) -> Graph:
+def read(path: str | os.PathLike[str], shapes: Shapes = None) -> Graph:
     """The model in the file at `path`; its data in other files is not opened.
 
     Open sizes are those of `shapes`, else numbers that are made up, another choice of them for each `choice`. Raises
@@ -43,10 +44,10 @@ def read(path: str | os.PathLike[str], shapes: Shapes = None, choice: int = 0) -
     [('SpaceToDepth', 'moves'), ('Gather', 'moves')]
     """
     model, _ = read_model(path)
-    return read_proto(model, os.fspath(path), shapes, choice)
+    return read_proto(model, os.fspath(path), shapes)
 
 
-def read_proto(model: ModelProto, name: str, shapes: Shapes = None, choice: int = 0) -> Graph:
+def read_proto(model: ModelProto, name: str, shapes: Shapes = None) -> Graph:
     """The same of a model in memory, which `name` stands for in the answer and in errors."""
     if model.functions:
         from onnx import inliner
@@ -55,12 +56,12 @@ def read_proto(model: ModelProto, name: str, shapes: Shapes = None, choice: int 
     _refuse_names(model.graph, name)
     open_shapes = _open_shapes(model.graph)
     reasons: list[str] = []
-    for filled in islice(filled_shapes(open_shapes, shapes), choice, None):
+    for filled in filled_shapes(open_shapes, shapes):
         try:
             return _Reader(model, name).read(filled, open_shapes)
         except ShapeError as error:
             reasons.append(str(error))
-    raise ShapeError(reasons[0] if reasons else f"'{name}': there is no other choice of sizes")
+    raise ShapeError(reasons[0])
 
 
 def _refuse_names(graph: GraphProto, name: str) -> None:
@@ -136,7 +137,7 @@ class _Reader:
             if counts:
                 told = ", ".join(f"{visible(name)} ({count})" for name, count in list(counts.items())[:_SHOWN])
                 notes.append(f"{what} are passed over: {told}")
-        return Graph(**{**_fields(made), "notes": tuple(notes)})
+        return replace(made, notes=tuple(notes))
 
     def _graph(
         self,
@@ -145,18 +146,14 @@ class _Reader:
         filled: Mapping[str, tuple[int, ...]],
         open_shapes: Mapping[str, OpenShape],
         name: str,
+        elem_types: Mapping[str, int] = _NO_TYPES,
     ) -> Graph:
         for tensor in graph.initializer:
             self._add_constant(scope, tensor, tensor.name)
         for value in graph.input:
             if value.name in filled and value.name not in scope.weights:
-                self._add(scope, value.name, value.type.tensor_type.elem_type, filled[value.name])
-                scope.tensors[value.name] = Tensor(
-                    value.name,
-                    filled[value.name],
-                    scope.tensors[value.name].dtype if value.name in scope.tensors else "float32",
-                    open_shapes.get(value.name),
-                )
+                elem_type = value.type.tensor_type.elem_type or elem_types.get(value.name, 0)
+                self._add(scope, value.name, elem_type, filled[value.name], open_shape=open_shapes.get(value.name))
         nodes: list[Node] = []
         inner: list[Graph] = []
         declared = {value.name: value for value in (*graph.value_info, *graph.output)}
@@ -234,7 +231,14 @@ class _Reader:
                 ) from None
 
     def _add(
-        self, scope: _Scope, name: str, elem_type: int, shape: Sequence[int], *, is_constant: bool = False
+        self,
+        scope: _Scope,
+        name: str,
+        elem_type: int,
+        shape: Sequence[int],
+        *,
+        open_shape: OpenShape | None = None,
+        is_constant: bool = False,
     ) -> None:
         from onnx import helper
 
@@ -244,7 +248,7 @@ class _Reader:
         except (KeyError, ValueError):
             return
         if dtype.kind != "O":
-            scope.tensors[name] = Tensor(name, tuple(shape), dtype.name, is_constant=is_constant)
+            scope.tensors[name] = Tensor(name, tuple(shape), dtype.name, open_shape, is_constant)
 
     # ------------------------------------------------------------------ shapes
 
@@ -267,7 +271,7 @@ class _Reader:
     def _inferred(self, node: NodeProto, scope: _Scope) -> dict[str, TypeProto]:
         from onnx import defs, numpy_helper, shape_inference
 
-        node = as_standard(node)
+        is_standard, node = node.domain in _STANDARD, as_standard(node)
         if node.domain not in _STANDARD:
             self.custom[f"{node.domain}.{node.op_type}"] = self.custom.get(f"{node.domain}.{node.op_type}", 0) + 1
             return {}
@@ -279,6 +283,8 @@ class _Reader:
             self.custom[node.op_type] = self.custom.get(node.op_type, 0) + 1
             return {}
         types = {entry: scope.types[entry] for entry in node.input if entry}
+        if not is_standard:  # weights of theirs are whole numbers, where the standard operator has them as its input
+            types = alike(types)
         data = {
             entry: numpy_helper.from_array(np.array(scope.known[entry], order="C"))
             for entry in node.input
@@ -312,12 +318,11 @@ class _Reader:
             if not attribute.HasField("g"):
                 continue
             within, body = scope.within(), attribute.g
-            filled: dict[str, tuple[int, ...]] = {}
-            for value, given in zip(body.input, self._given(node, scope), strict=False):
-                if given is not None:
-                    filled[value.name] = given[1]
-                    value.type.tensor_type.elem_type = value.type.tensor_type.elem_type or given[0]
-            graph = self._graph(body, within, filled, {}, f"{name}/{attribute.name}")
+            given = zip((value.name for value in body.input), self._given(node, scope), strict=False)
+            known = {inside: held for inside, held in given if held is not None}
+            filled = {inside: shape for inside, (_, shape) in known.items()}
+            elem_types = {inside: elem_type for inside, (elem_type, _) in known.items()}
+            graph = self._graph(body, within, filled, {}, f"{name}/{attribute.name}", elem_types)
             made.append(graph)
             results.append([_held(within, value.name) for value in body.output])
         self._outputs_of(node, scope, results)
@@ -383,7 +388,3 @@ def _numbers(kind: TypeProto | None) -> tuple[int, ...] | None:
     if not all(length.HasField("dim_value") for length in lengths):
         return None
     return tuple(length.dim_value for length in lengths)
-
-
-def _fields(graph: Graph) -> dict[str, Any]:
-    return {name: getattr(graph, name) for name in Graph.__slots__}

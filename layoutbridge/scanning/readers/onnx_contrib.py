@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import NodeProto, TypeProto
 
 _DOMAIN = "com.microsoft"
 # The operator of onnxruntime: the standard one, and which of its inputs that takes.
@@ -54,3 +55,12 @@ def as_standard(node: NodeProto) -> NodeProto:
     made.output.extend(node.output if operator == "LSTM" else node.output[:1])
     made.attribute.extend(attribute for attribute in node.attribute if attribute.name in known)
     return made
+
+
+def alike(types: Mapping[str, TypeProto]) -> dict[str, TypeProto]:
+    """The types of inputs with the dtype of the first: these operators mix dtypes, and the standard ones do not."""
+    from onnx import helper
+
+    first = next(iter(types.values())).tensor_type.elem_type
+    shapes = {name: [length.dim_value for length in kind.tensor_type.shape.dim] for name, kind in types.items()}
+    return {name: helper.make_tensor_type_proto(first, shape) for name, shape in shapes.items()}

@@ -38,32 +38,6 @@ def mirrored(x: Array, *, widths: Sequence[Sequence[int]], mode: Any) -> Array:
     return np.pad(x, widths, mode)
 
 
-def space_to_depth(x: Array, *, block: int, channels_first: bool = False) -> Array:
-    """Blocks of [N, H, W, C] as channels, the channels of one place together; or of [N, C, H, W].
-
-    >>> space_to_depth(np.arange(8).reshape(1, 2, 2, 2), block=2).tolist()
-    [[[[0, 1, 2, 3, 4, 5, 6, 7]]]]
-    """
-    if channels_first:
-        n, c, h, w = x.shape
-        digits = x.reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
-        return digits.reshape(n, c * block**2, h // block, w // block)
-    n, h, w, c = x.shape
-    digits = x.reshape(n, h // block, block, w // block, block, c).transpose(0, 1, 3, 2, 4, 5)
-    return digits.reshape(n, h // block, w // block, c * block**2)
-
-
-def depth_to_space(x: Array, *, block: int, channels_first: bool = False) -> Array:
-    """The inverse of `space_to_depth`."""
-    if channels_first:
-        n, c, h, w = x.shape
-        digits = x.reshape(n, block, block, c // block**2, h, w).transpose(0, 3, 4, 1, 5, 2)
-        return digits.reshape(n, c // block**2, h * block, w * block)
-    n, h, w, c = x.shape
-    digits = x.reshape(n, h, w, block, block, c // block**2).transpose(0, 1, 3, 2, 4, 5)
-    return digits.reshape(n, h * block, w * block, c // block**2)
-
-
 def space_to_batch(x: Array, *, blocks: Sequence[int]) -> Array:
     """Blocks of [N, *spatial, ...] to the front of the batch."""
     count = len(blocks)

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS, in_layout
+from layoutbridge.operations.catalog import op
 from layoutbridge.scanning.graphs.graph import Kind, Movement
 from layoutbridge.scanning.graphs.movements import gathered, joined, taken, tiled
 from layoutbridge.scanning.readers.tensorflow import arrays
@@ -59,7 +62,6 @@ class Call:
 
 Function = TypeVar("Function", bound=Callable[[Call], Moved | None])
 _TABLE: dict[str, Callable[[Call], Moved | None]] = {}
-_FIRST = {"NHWC": False, "NCHW": True}
 _MASKS = {"begin": "begin_mask", "end": "end_mask", "ellipsis": "ellipsis_mask", "new": "new_axis_mask",
           "shrink": "shrink_axis_mask"}  # fmt: skip
 
@@ -208,17 +210,18 @@ def _roll(call: Call) -> Moved:
 
 @_moves("SpaceToDepth")
 def _space_to_depth(call: Call) -> Moved:
-    return call.one(partial(arrays.space_to_depth, **_block(call)))
+    return call.one(_of_blocks("space_to_depth", call))
 
 
 @_moves("DepthToSpace")
 def _depth_to_space(call: Call) -> Moved:
-    return call.one(partial(arrays.depth_to_space, **_block(call)))
+    return call.one(_of_blocks("depth_to_space", call))
 
 
-def _block(call: Call) -> dict[str, Any]:
-    channels_first = _FIRST[call.attributes["data_format"].decode()]
-    return {"block": int(call.attributes["block_size"]), "channels_first": channels_first}
+def _of_blocks(name: str, call: Call) -> Rearrangement:
+    formats = {layout: data_format for data_format, layout in LAYOUTS.items()}
+    data_format = formats[call.attributes["data_format"].decode()]
+    return in_layout(op(name, stride=int(call.attributes["block_size"])), data_format)
 
 
 @_moves("SpaceToBatchND")

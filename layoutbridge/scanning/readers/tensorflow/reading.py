@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError, class_and_first_line
@@ -24,13 +23,12 @@ from layoutbridge.scanning.readers.tensorflow.layer_names import LayerNames
 from layoutbridge.scanning.readers.tensorflow.saved_models import Saved, read_saved
 
 
-def read_keras(source: PathLike | Any, shapes: Shapes = None, choice: int = 0) -> Graph:
+def read_keras(source: PathLike | Any, shapes: Shapes = None) -> Graph:
     """The .keras or .h5 file at a path, or a live model or layer of Keras, which is left as it is.
 
-    Open sizes are those of `shapes`, else numbers that are made up, another choice of them for each `choice`. A layer
-    does not say what it takes: there `shapes` must. Raises `UnusableInputError` as `load_keras_file` does for files,
-    and where the model has no meaning at these shapes, `ShapeError` where shapes are missing or do not fit,
-    `MissingFrameworkError`.
+    Open sizes are those of `shapes`, else numbers that are made up. A layer does not say what it takes: there `shapes`
+    must. Raises `UnusableInputError` as `load_keras_file` does for files, and where the model has no meaning at these
+    shapes, `ShapeError` where shapes are missing or do not fit, `MissingFrameworkError`.
 
     >>> import keras
     >>> taken = keras.Input((4, 4, 3), name="picture")
@@ -39,13 +37,13 @@ def read_keras(source: PathLike | Any, shapes: Shapes = None, choice: int = 0) -
     [('turn/transpose', (0, 3, 1, 2))]
     """
     if not isinstance(source, str | os.PathLike):
-        return _read_live(source, f"{source.name}", shapes, choice)
+        return _read_live(source, f"{source.name}", shapes)
     if is_design(source):
-        return _read_live(load_keras_design(source), os.fspath(source), shapes, choice)
-    return _read_live(load_keras_file(source), os.fspath(source), shapes, choice)
+        return _read_live(load_keras_design(source), os.fspath(source), shapes)
+    return _read_live(load_keras_file(source), os.fspath(source), shapes)
 
 
-def read_saved_model(path: PathLike, shapes: Shapes = None, choice: int = 0) -> Graph:
+def read_saved_model(path: PathLike, shapes: Shapes = None) -> Graph:
     """The SavedModel folder at `path`, by its signature "serving_default", its only one, or its `__call__`.
 
     Its graph is read, and nothing is run or loaded. The rest is as for `read_keras`.
@@ -63,7 +61,7 @@ def read_saved_model(path: PathLike, shapes: Shapes = None, choice: int = 0) -> 
         source = Source(told, saved.nodes, saved.library, given, saved.outputs, saved.shapes, called)
         return graph_of(source, str, notes)
 
-    return _at_some_sizes(built, saved.shapes, shapes, choice, told)
+    return _at_some_sizes(built, saved.shapes, shapes, told)
 
 
 def _whole(path: PathLike) -> Saved:
@@ -77,10 +75,10 @@ def _whole(path: PathLike) -> Saved:
         ) from None
 
 
-def _at_some_sizes(built: Any, open_shapes: Mapping[str, OpenShape], shapes: Shapes, choice: int, told: str) -> Graph:
+def _at_some_sizes(built: Any, open_shapes: Mapping[str, OpenShape], shapes: Shapes, told: str) -> Graph:
     """What `built` makes at the first sizes that fit."""
     reason: LayoutBridgeError | None = None
-    for filled in islice(filled_shapes(open_shapes, shapes), choice, None):
+    for filled in filled_shapes(open_shapes, shapes):
         made_up = [f"{name} {list(filled[name])}" for name, shape in open_shapes.items() if not _is_fixed(shape)]
         notes = (f"open sizes are filled in: {', '.join(made_up)}",) if made_up else ()
         try:
@@ -94,7 +92,8 @@ def _at_some_sizes(built: Any, open_shapes: Mapping[str, OpenShape], shapes: Sha
             raise UnusableInputError(
                 f"'{told}' is no graph that is understood ({class_and_first_line(error)}): write it again"
             ) from None
-    raise reason or UnusableInputError(f"'{told}': there is no other choice of sizes")
+    assert reason is not None  # there is a choice of sizes always
+    raise reason
 
 
 def _is_fixed(shape: OpenShape) -> bool:
@@ -104,7 +103,7 @@ def _is_fixed(shape: OpenShape) -> bool:
 # ---------------------------------------------------------------------- live models
 
 
-def _read_live(model: Any, told: str, shapes: Shapes, choice: int) -> Graph:
+def _read_live(model: Any, told: str, shapes: Shapes) -> Graph:
     keras = load_keras()
     taken = getattr(model, "inputs", None)
     if taken:
@@ -120,7 +119,7 @@ def _read_live(model: Any, told: str, shapes: Shapes, choice: int) -> Graph:
         source, names = _traced(keras, model, told, filled, dtypes, open_shapes)
         return graph_of(source, names, notes)
 
-    return _at_some_sizes(built, open_shapes, shapes, choice, told)
+    return _at_some_sizes(built, open_shapes, shapes, told)
 
 
 def _given(layer: Any, shapes: Shapes) -> dict[str, OpenShape]:

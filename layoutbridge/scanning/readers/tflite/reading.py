@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.inputs import PathLike
@@ -18,10 +17,10 @@ _INNER = ("thenSubgraphIndex", "elseSubgraphIndex", "condSubgraphIndex", "bodySu
 _DEEPEST = 16
 
 
-def read(path: PathLike, shapes: Shapes = None, choice: int = 0) -> Graph:
+def read(path: PathLike, shapes: Shapes = None) -> Graph:
     """The model in the .tflite file at `path`. LiteRT plans it, and does not run it.
 
-    Open sizes are those of `shapes`, else numbers that are made up, another choice of them for each `choice`. Raises
+    Open sizes are those of `shapes`, else numbers that are made up. Raises
     `UnusableInputError` for what is no readable model or cannot be planned at these shapes, `ShapeError` where they do
     not fit, `MissingFrameworkError`.
 
@@ -35,7 +34,7 @@ def read(path: PathLike, shapes: Shapes = None, choice: int = 0) -> Graph:
     open_shapes = {graph.names[number]: graph.open_shape(number) for number in graph.inputs}
     numbers = {graph.names[number]: number for number in graph.inputs}
     reasons: list[UnusableInputError] = []
-    for filled in islice(filled_shapes(open_shapes, shapes), choice, None):
+    for filled in filled_shapes(open_shapes, shapes):
         try:
             known = known_at(model, {numbers[name]: shape for name, shape in filled.items()})
         except UnusableInputError as error:
@@ -45,9 +44,7 @@ def read(path: PathLike, shapes: Shapes = None, choice: int = 0) -> Graph:
         made_up = [name for name, shape in open_shapes.items() if None in shape]
         told = ", ".join(f"{name} {list(filled[name])}" for name in made_up)
         return _graph(model, graph, model.path, known, [f"open sizes are filled in: {told}"] if told else [])
-    if not reasons:
-        raise UnusableInputError(f"'{model.path}': there is no other choice of sizes")
-    if shapes is not None or choice:
+    if shapes is not None:
         raise reasons[0]
     notes = [f"the shapes are those that the file says: {reasons[0]}"]
     known, pending = settled(graph, graph.file_shapes(), set())

@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,12 +30,11 @@ Lengths: TypeAlias = Mapping[str, Sequence[int | Formula]]
 _LEAST = 2  # a symbol that no input has
 
 
-def read_program(source: PathLike | torch.export.ExportedProgram, shapes: Shapes = None, choice: int = 0) -> Graph:
+def read_program(source: PathLike | torch.export.ExportedProgram, shapes: Shapes = None) -> Graph:
     """The program in the .pt2 file at a path, of which nothing is run, or a live `ExportedProgram`.
 
-    Open sizes are those of `shapes`, else numbers within the program's ranges, another choice of them for each
-    `choice`. A file needs no PyTorch. Raises `UnusableInputError` for what is no readable program, and `ShapeError`
-    where the shapes do not fit.
+    Open sizes are those of `shapes`, else numbers within the program's ranges. A file needs no PyTorch. Raises
+    `UnusableInputError` for what is no readable program, and `ShapeError` where the shapes do not fit.
 
     >>> import torch
     >>> class Turn(torch.nn.Module):
@@ -48,7 +46,7 @@ def read_program(source: PathLike | torch.export.ExportedProgram, shapes: Shapes
     """
     archive = read_archive(source) if isinstance(source, str | os.PathLike) else _archived(source)
     try:
-        return _graph(archive, shapes, choice)
+        return _graph(archive, shapes)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         if isinstance(error, ShapeError | UnusableInputError):
             raise
@@ -57,11 +55,11 @@ def read_program(source: PathLike | torch.export.ExportedProgram, shapes: Shapes
         ) from None
 
 
-def read_module(module: torch.nn.Module, shapes: Shapes = None, choice: int = 0) -> Graph:
+def read_module(module: torch.nn.Module, shapes: Shapes = None) -> Graph:
     """A live module in evaluation mode, exported with inputs of `shapes`; it is left as it is.
 
     `shapes` are by the names of the forward function's arguments, or the one of its only argument. Open lengths in
-    them are filled in, in another way for each `choice`. Raises `ShapeError` without shapes and where none fit,
+    them are filled in. Raises `ShapeError` without shapes and where none fit,
     `UnusableInputError` where PyTorch cannot export the module, and `MissingFrameworkError`.
 
     >>> import torch
@@ -72,12 +70,12 @@ def read_module(module: torch.nn.Module, shapes: Shapes = None, choice: int = 0)
     require("torch", "PyTorch", "torch")
     given = _given(module, shapes)
     reason = ""
-    for filled in islice(filled_shapes(given, None), choice, None):
+    for filled in filled_shapes(given, None):
         try:
             return read_program(_exported(module, filled))
         except UnusableInputError as error:
             reason = reason or str(error)
-    raise UnusableInputError(reason or f"there is no other choice of sizes for {type(module).__name__}")
+    raise UnusableInputError(reason)
 
 
 # ---------------------------------------------------------------------- live modules
@@ -159,7 +157,7 @@ def _placeholder(held: torch.Tensor) -> torch.Tensor:
 # ---------------------------------------------------------------------- sizes
 
 
-def _graph(archive: Archive, shapes: Shapes, choice: int) -> Graph:
+def _graph(archive: Archive, shapes: Shapes) -> Graph:
     program = archive.content["graph_module"]
     labels, constant, values, taken = _placeholders(program["signature"], archive)
     told = program["graph"]["tensor_values"]
@@ -167,9 +165,7 @@ def _graph(archive: Archive, shapes: Shapes, choice: int) -> Graph:
     open_shapes = {
         name: tuple(each if isinstance(each, int) else str(each) for each in shape) for name, shape in lengths.items()
     }
-    filled = next(islice(filled_shapes(open_shapes, shapes), choice, None), None)
-    if filled is None:
-        raise UnusableInputError(f"'{archive.path}': there is no other choice of sizes")
+    filled = next(filled_shapes(open_shapes, shapes))
     ranges = archive.content.get("range_constraints") or {}
     numbers = _solved(lengths, filled, _asked(lengths, shapes), ranges)
     notes = []
