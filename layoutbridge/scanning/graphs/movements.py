@@ -1,7 +1,6 @@
 """What movements do to arrays: plain functions of NumPy arrays that a reader binds to a node's attributes.
 
-`reshape`, `transpose` and the like are NumPy's own, `functools.partial(np.transpose, axes=(0, 2, 3, 1))`; here is what
-NumPy has no one function for.
+Most are NumPy's own, `functools.partial(np.transpose, axes=(0, 2, 3, 1))`; here is what NumPy has no one function for.
 """
 
 from __future__ import annotations
@@ -13,6 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def einsum_order(equation: str) -> tuple[int, ...] | None:
+    """How an einsum of one operand turns its axes; None where it does anything else.
+
+    >>> einsum_order("nchw -> nhwc"), einsum_order("ij->ji"), einsum_order("ba"), einsum_order("ij->i")
+    ((0, 2, 3, 1), (1, 0), (1, 0), None)
+    """
+    taken, arrow, given = equation.replace(" ", "").partition("->")
+    given = given if arrow else "".join(sorted(taken))
+    if not taken.isalpha() or len(set(taken)) != len(taken) or sorted(taken) != sorted(given):
+        return None
+    return tuple(taken.index(letter) for letter in given)
+
+
 def sliced(x: NDArray[Any], *, places: tuple[slice, ...]) -> NDArray[Any]:
     """A part of each axis.
 
@@ -20,11 +32,6 @@ def sliced(x: NDArray[Any], *, places: tuple[slice, ...]) -> NDArray[Any]:
     [1, 3, 5]
     """
     return x[places]
-
-
-def seen_as(x: NDArray[Any], *, shape: tuple[int, ...]) -> NDArray[Any]:
-    """The elements in the same order under another shape."""
-    return x.reshape(shape)
 
 
 def python_slice(start: int, end: int, step: int, length: int) -> slice:
@@ -44,11 +51,6 @@ def python_slice(start: int, end: int, step: int, length: int) -> slice:
 def joined(*parts: NDArray[Any], axis: int) -> NDArray[Any]:
     """Arrays one behind the other along an axis."""
     return np.concatenate(parts, axis)
-
-
-def taken(x: NDArray[Any], *, indices: NDArray[np.int64], axis: int) -> NDArray[Any]:
-    """The positions `indices` of an axis, in place of that axis the axes of `indices`."""
-    return np.take(x, indices, axis)
 
 
 def patches(x: NDArray[Any], *, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> NDArray[Any]:
@@ -83,11 +85,6 @@ def gathered(x: NDArray[Any], *, indices: NDArray[np.int64], leading: int) -> ND
     parts = [own[tuple(np.moveaxis(at, -1, 0))] for own, at in zip(flat, flat_indices, strict=True)]
     made = np.stack(parts)
     return made.reshape(*front, *made.shape[1:])
-
-
-def tiled(x: NDArray[Any], *, repeats: tuple[int, ...]) -> NDArray[Any]:
-    """The array several times beside itself along each axis."""
-    return np.tile(x, repeats)
 
 
 def one_hot_convolution(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,15 +14,13 @@ from numpy.typing import NDArray
 from layoutbridge.operations.catalog import op
 from layoutbridge.scanning.graphs.graph import Kind, Movement, Tensor
 from layoutbridge.scanning.graphs.movements import (
+    einsum_order,
     gathered,
     gathered_along,
     joined,
     one_hot_convolution,
     python_slice,
-    seen_as,
     sliced,
-    taken,
-    tiled,
 )
 from layoutbridge.scanning.readers.onnx_arithmetic import attributes
 
@@ -95,7 +94,7 @@ def _alone(case: _Case, movement: Movement, kind: Kind = "moves", order: tuple[i
 def _view(case: _Case) -> Found | None:
     if case.number or prod(case.shape) != prod(case.result):
         return None
-    return _alone(case, partial(seen_as, shape=case.result), "view")
+    return _alone(case, methodcaller("reshape", case.result), "view")
 
 
 def _cast(case: _Case) -> Found | None:
@@ -143,7 +142,7 @@ def _concat(case: _Case) -> Found:
 
 def _gather(case: _Case) -> Found | None:
     indices = case.known[case.node.input[1]].astype(np.int64)
-    return _alone(case, partial(taken, indices=indices, axis=case.axis))
+    return _alone(case, partial(np.take, indices=indices, axis=case.axis))
 
 
 def _gather_elements(case: _Case) -> Found:
@@ -161,7 +160,7 @@ def _tile(case: _Case) -> Found | None:
     repeats = case.known[case.node.input[1]].reshape(-1).tolist()
     if case.shape == case.result:
         return _view(case)
-    return _alone(case, partial(tiled, repeats=tuple(repeats)))
+    return _alone(case, partial(np.tile, reps=tuple(repeats)))
 
 
 def _expand(case: _Case) -> Found | None:
@@ -180,14 +179,9 @@ def _depth_to_space(case: _Case) -> Found:
 
 
 def _einsum(case: _Case) -> Found | None:
-    """One operand, each of whose axes is in the result once."""
-    taken_axes, arrow, given = case.attributes["equation"].decode().replace(" ", "").partition("->")
-    given = given if arrow else "".join(sorted(taken_axes))
-    if len(case.node.input) != 1 or "." in taken_axes or len(set(taken_axes)) != len(taken_axes):
+    order = einsum_order(case.attributes["equation"].decode())
+    if order is None or len(case.node.input) != 1:
         return None
-    if sorted(given) != sorted(taken_axes):
-        return None
-    order = tuple(taken_axes.index(letter) for letter in given)
     return _alone(case, partial(np.transpose, axes=order), "transpose", order)
 
 

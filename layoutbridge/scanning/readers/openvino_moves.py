@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.operations.catalog import op
 from layoutbridge.scanning.graphs.graph import Kind, Movement
-from layoutbridge.scanning.graphs.movements import joined, patches, sliced, taken
+from layoutbridge.scanning.graphs.movements import einsum_order, joined, patches, sliced
 
 Shape = tuple[int, ...]
 Place = slice | int | EllipsisType | None
@@ -92,13 +92,8 @@ def _transpose(operation: Operation) -> list[Move]:
 
 def _einsum(operation: Operation) -> list[Move] | None:
     """One that only has axes change places."""
-    equation = str(operation.attributes.get("equation", "")).replace(" ", "")
-    taken_axes, _, given = equation.partition("->")
-    if len(operation.inputs) != 1 or "." in equation or len(set(taken_axes)) != len(taken_axes):
-        return None
-    if sorted(taken_axes) != sorted(given):
-        return None
-    return [_turned([taken_axes.index(letter) for letter in given])]
+    order = einsum_order(str(operation.attributes.get("equation", "")))
+    return None if order is None or len(operation.inputs) != 1 else [_turned(list(order))]
 
 
 # ---------------------------------------------------------------------- parts
@@ -159,7 +154,7 @@ def _gather(operation: Operation) -> list[Move] | None:
     length = operation.inputs[0][axis]
     if indices.size and (indices.min() < -length or indices.max() >= length):
         return None  # zeros stand for places that are not there
-    return [Move(partial(taken, indices=np.asarray(indices, np.int64), axis=axis))]
+    return [Move(partial(np.take, indices=np.asarray(indices, np.int64), axis=axis))]
 
 
 def _reverse(operation: Operation) -> list[Move]:

@@ -5,6 +5,7 @@ import pytest
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError
 from layoutbridge.scanning.readers.ncnn import read
+from tests.followed import followed
 
 ncnn = pytest.importorskip("ncnn", reason="ncnn is not installed")
 
@@ -46,16 +47,7 @@ def compare(path, shapes=None):
     found = blobs_of(path, inputs, [node.output for node in graph.nodes]) | inputs
     for node in graph.nodes:
         assert graph.tensors[node.output].shape == found[node.output].shape, node
-        if node.movement is None:
-            assert node.kind == "other"
-            continue
-        given = [found[name] for name in node.inputs]
-        moved = node.movement(*given)
-        np.testing.assert_array_equal(moved, found[node.output], err_msg=str(node))
-        if node.kind == "view":
-            np.testing.assert_array_equal(given[0].ravel(), moved.ravel())
-        if node.kind == "transpose":
-            np.testing.assert_array_equal(given[0].transpose(node.order), moved)
+    followed(graph, found)
     return graph
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError
 from layoutbridge.scanning.readers.openvino import read
+from tests.followed import followed
 from tests.fuzzing.mutation import mutated
 from tests.fuzzing.surface import refuse_unclear
 
@@ -64,16 +65,7 @@ def compare(path, shapes=None):
     for node in graph.nodes:
         assert graph.tensors[node.output].shape == found[node.output].shape, node
         assert graph.tensors[node.output].dtype == found[node.output].dtype
-        if node.movement is None:
-            assert node.kind == "other"
-            continue
-        given = [found[name] for name in node.inputs]
-        moved = node.movement(*given)
-        np.testing.assert_array_equal(moved, found[node.output], err_msg=str(node))
-        if node.kind == "view":
-            np.testing.assert_array_equal(given[0].ravel(), moved.ravel())
-        if node.kind == "transpose":
-            np.testing.assert_array_equal(given[0].transpose(node.order), moved)
+    followed(graph, found)
     return graph
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError
 from layoutbridge.scanning.readers.tensorflow.reading import read_keras, read_saved_model
+from tests.followed import followed
 from tests.fuzzing.mutation import mutated
 from tests.fuzzing.surface import refuse_unclear
 
@@ -50,17 +51,7 @@ def compare(graph, values):
     for name in graph.tensors.keys() & values.keys():
         assert graph.tensors[name].shape == values[name].shape
         assert graph.tensors[name].dtype == values[name].dtype.name
-    moving = []
-    for node in graph.nodes:
-        if node.movement is not None:
-            found = node.movement(*(values[name] for name in node.inputs))
-            np.testing.assert_array_equal(found, values[node.output], err_msg=f"{node.name} {node.operator}")
-            if node.kind == "view":
-                np.testing.assert_array_equal(found.ravel(), values[node.inputs[0]].ravel())
-            if node.kind == "transpose":
-                np.testing.assert_array_equal(found, values[node.inputs[0]].transpose(node.order))
-            moving.append(node.operator)
-    return moving
+    return followed(graph, values)
 
 
 class Of(keras.Layer):  # type: ignore[name-defined]

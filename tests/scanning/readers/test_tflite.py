@@ -7,6 +7,7 @@ import pytest
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError
 from layoutbridge.scanning.readers.tflite.reading import read
+from tests.followed import followed
 from tests.fuzzing.mutation import mutated
 from tests.fuzzing.surface import refuse_unclear
 
@@ -44,17 +45,7 @@ def compare(path, graph):
             values[held["name"]] = interpreter.get_tensor(held["index"])
             assert graph.tensors[held["name"]].shape == values[held["name"]].shape
             assert graph.tensors[held["name"]].dtype == values[held["name"]].dtype.name
-    moving = []
-    for node in graph.nodes:
-        if node.movement is not None:
-            found = node.movement(*(values[name] for name in node.inputs))
-            np.testing.assert_array_equal(found, values[node.output], err_msg=f"{node.name} {node.operator}")
-            if node.kind == "view":
-                np.testing.assert_array_equal(found.ravel(), values[node.inputs[0]].ravel())
-            if node.kind == "transpose":
-                np.testing.assert_array_equal(found, values[node.inputs[0]].transpose(node.order))
-            moving.append(node.operator)
-    return moving
+    return followed(graph, values)
 
 
 MOVING = {

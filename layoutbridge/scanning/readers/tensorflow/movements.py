@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from math import prod
+from operator import methodcaller
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS, in_layout
 from layoutbridge.operations.catalog import op
 from layoutbridge.scanning.graphs.graph import Kind, Movement
-from layoutbridge.scanning.graphs.movements import gathered, joined, taken, tiled
+from layoutbridge.scanning.graphs.movements import einsum_order, gathered, joined
 from layoutbridge.scanning.readers.tensorflow import arrays
 
 Array = NDArray[Any]
@@ -94,7 +95,7 @@ def _moves(*names: str) -> Callable[[Function], Function]:
 @_moves("Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient", "PreventGradient", "EnsureShape", "Snapshot")
 def _view(call: Call) -> Moved | None:
     (shape,) = call.out_shapes
-    return call.one(partial(np.reshape, shape=shape), "view") if prod(shape) == prod(call.shapes[0]) else None
+    return call.one(methodcaller("reshape", shape), "view") if prod(shape) == prod(call.shapes[0]) else None
 
 
 @_moves("Transpose")
@@ -105,11 +106,9 @@ def _transpose(call: Call) -> Moved:
 
 @_moves("Einsum")
 def _einsum(call: Call) -> Moved | None:
-    before, arrow, after = call.attributes["equation"].decode().replace(" ", "").partition("->")
-    plain = len(set(before)) == len(before) == len(call.shapes[0]) and sorted(before) == sorted(after)
-    if not plain or not arrow or len(call.shapes) != 1:
+    order = einsum_order(call.attributes["equation"].decode())
+    if order is None or len(call.shapes) != 1:
         return None
-    order = tuple(before.index(letter) for letter in after)
     return call.one(partial(np.transpose, axes=order), "transpose", order)
 
 
@@ -173,7 +172,7 @@ def _gather(call: Call) -> Moved | None:
     (axis,) = call.value(2)
     if indices is None or call.attributes.get("batch_dims"):
         return None
-    return call.one(partial(taken, indices=indices.astype(np.int64), axis=axis))
+    return call.one(partial(np.take, indices=indices.astype(np.int64), axis=axis))
 
 
 @_moves("GatherNd")
@@ -184,7 +183,7 @@ def _gather_nd(call: Call) -> Moved | None:
 
 @_moves("Tile")
 def _tile(call: Call) -> Moved:
-    return call.one(partial(tiled, repeats=tuple(call.value(1))))
+    return call.one(partial(np.tile, reps=tuple(call.value(1))))
 
 
 @_moves("BroadcastTo")

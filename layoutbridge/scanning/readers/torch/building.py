@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,7 @@ class Builder:
         if writes(operator):
             shape = self._held[outputs[0]].shape
             self._write(label, operator, read[0], outputs[0], position)
-            self._aliases.add(outputs[0], read[0], Move(partial(np.reshape, shape=shape), "view"))
+            self._aliases.add(outputs[0], read[0], Move(methodcaller("reshape", shape), "view"))
             return
         sharing = shares(operator)
         if sharing is not False:

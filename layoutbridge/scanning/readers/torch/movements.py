@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graphs.movements import gathered_along, patches, python_slice, taken, tiled
+from layoutbridge.scanning.graphs.movements import einsum_order, gathered_along, patches, python_slice
 from layoutbridge.scanning.readers.torch import arrays
 from layoutbridge.scanning.readers.torch.calls import Call, Move, Moved, Ref, view
 
@@ -116,15 +116,9 @@ def _movedim(call: Call) -> Moved:
 
 @_moves("einsum")
 def _einsum(call: Call) -> Moved | None:
-    (x,), (before, arrow, after) = (
-        call.arguments["tensors"],
-        call.arguments["equation"].replace(" ", "").partition("->"),
-    )
-    letters = len(set(before)) == len(before) == len(call.tensors[x].shape)
-    if not letters or not arrow or sorted(before) != sorted(after):
-        return None
-    order = tuple(before.index(letter) for letter in after)
-    return Moved((x,), (Move(partial(np.transpose, axes=order), "transpose", order),))
+    (x,) = call.arguments["tensors"]
+    order = einsum_order(call.arguments["equation"])
+    return None if order is None else Moved((x,), (Move(partial(np.transpose, axes=order), "transpose", order),))
 
 
 # ---------------------------------------------------------------------- parts
@@ -176,7 +170,7 @@ def _unbind(call: Call) -> Moved:
 @_moves("index_select")
 def _index_select(call: Call) -> Moved | None:
     indices = _constant(call, "index")
-    return None if indices is None else call.moved(taken, indices=np.atleast_1d(indices), axis=call.axis())
+    return None if indices is None else call.moved(np.take, indices=np.atleast_1d(indices), axis=call.axis())
 
 
 @_moves("gather")
@@ -268,7 +262,7 @@ def _expand(call: Call) -> Moved:
 @_moves("repeat", "tile")
 def _repeat(call: Call) -> Moved:
     repeats = tuple(call.get("repeats", call.get("dims")))
-    return call.viewed() if prod(repeats) == 1 else call.moved(tiled, repeats=repeats)
+    return call.viewed() if prod(repeats) == 1 else call.moved(np.tile, reps=repeats)
 
 
 @_moves("repeat_interleave")
