@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 
 import layoutbridge as lb
 from tests.command_line import refused, run
-from tests.darknet_files import made
 
 onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - only where it is installed
-
-TEXT = "[net]\nheight=8\nwidth=8\nchannels=4\n[activation]\nactivation=leaky\n[reorg]\nstride=2\n"
 
 
 def model(nodes, shape, out_rank=4, constants=(), more_inputs=(), outputs=("y",)):
@@ -240,13 +237,3 @@ def test_what_cannot_be_scanned_is_one_line(tmp_path, capfd, monkeypatch, argume
     (tmp_path / "broken.onnx").write_bytes(made[:100])
     monkeypatch.chdir(tmp_path)
     assert told in refused(capfd, "scan", *arguments)
-
-
-def test_every_format_has_the_same_places(tmp_path):
-    """A Darknet reorg in a cfg, and in the ONNX and OpenVINO files that it becomes."""
-    net = made(TEXT, tmp_path, "alexey", 0)
-    net.to_onnx(tmp_path / "net.onnx")
-    (tmp_path / "other.cfg").write_text(TEXT)
-    for scanned in (net, tmp_path / "other.cfg", tmp_path / "net.onnx"):
-        places = [place for place in lb.scan(scanned).places if place.kind == "moves"]
-        assert [place.names for place in places] == [("darknet_reorg",)]

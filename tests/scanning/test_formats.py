@@ -1,0 +1,110 @@
+"""One network in every format that is read: the same places, each under its own names."""
+
+from importlib.util import find_spec
+
+import pytest
+
+import layoutbridge as lb
+from tests.command_line import run
+from tests.darknet_files import made
+
+TEXT = """[net]
+height=8
+width=8
+channels=4
+[convolutional]
+filters=8
+size=1
+activation=leaky
+[reorg]
+stride=2
+[convolutional]
+filters=8
+size=1
+activation=leaky
+"""
+# Endings, what writes and reads one, and the words that stand around Darknet's reorg in it.
+FORMATS = {
+    "n.onnx": ("onnx", ""),
+    "n.pt2": ("torch", ""),
+    "n.keras": ("tensorflow", "the tensor read as channels last"),
+    "n.tflite": ("tensorflow", "the tensor read as channels last"),
+    "saved": ("tensorflow", "the tensor read as channels last"),
+    "n.param": ("ncnn", ""),
+}
+
+
+@pytest.fixture
+def net(tmp_path):
+    return made(TEXT, tmp_path, "alexey", 0)
+
+
+def moving(found):
+    return [(place.names, place.wrapping) for place in found.places if place.kind == "moves"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files(net, tmp_path, capfd, name):
+    framework, around = FORMATS[name]
+    if not find_spec(framework):
+        pytest.skip(f"{framework} is not installed")
+    files = [str(tmp_path / "net.cfg"), str(tmp_path / "net.weights")]
+    chosen = [] if "." in name else ["--to", "tensorflow"]
+    assert run(capfd, "export", *files, "-o", str(tmp_path / name), *chosen)[0] == 0
+    found = lb.scan(tmp_path / name)
+    assert moving(found) == [(("darknet_reorg",), around)]
+    (place,) = (place for place in found.places if place.kind == "moves")
+    if framework != "ncnn" and name != "n.tflite":
+        assert any("1_reorg" in node for node in place.nodes)  # as the exported model's users know it
+
+
+def test_cfgs_and_networks(net, tmp_path):
+    for model in (net, tmp_path / "net.cfg"):
+        found = lb.scan(model)
+        assert moving(found) == [(("darknet_reorg",), "")]
+        assert found.places[0].nodes == ("layer 1 (reorg)",)
+
+
+def test_modules(net):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    module = net.to_torch()
+    assert moving(lb.scan(module, (1, 4, 8, 8))) == [(("darknet_reorg",), "")]
+    with pytest.raises(lb.LayoutBridgeError, match="give the shape of its input"):
+        lb.scan(module)
+
+
+def test_keras_models(net):
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    assert moving(lb.scan(net.to_keras())) == [(("darknet_reorg",), "the tensor read as channels last")]
+
+
+def test_openvino(net, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    pytest.importorskip("onnx", reason="ONNX is not installed")
+    net.to_onnx(tmp_path / "n.onnx")
+    openvino.save_model(openvino.convert_model(tmp_path / "n.onnx"), tmp_path / "n.xml")
+    assert moving(lb.scan(tmp_path / "n.xml")) == [(("darknet_reorg",), "")]
+
+
+def test_a_model_in_memory_stays_as_it_is():
+    onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    body = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["held"], ["turned"], perm=[0, 2, 1]),
+            helper.make_node("Identity", ["go"], ["on"]),
+        ],
+        "body",
+        [helper.make_value_info(name, onnx.TypeProto()) for name in ("count", "go", "held")],
+        [helper.make_value_info(name, onnx.TypeProto()) for name in ("on", "turned")],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["", "go_on", "x"], ["y"], body=body, name="loop")],
+        "g",
+        [helper.make_tensor_value_info("x", kind, (2, 3, 4)), helper.make_tensor_value_info("go_on", 9, ())],
+        [helper.make_tensor_value_info("y", kind, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    before = model.SerializeToString(deterministic=True)
+    assert [place.names[0] for place in lb.scan(model).places] == ["transpose_hw"]
+    assert model.SerializeToString(deterministic=True) == before
