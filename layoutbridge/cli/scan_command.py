@@ -13,7 +13,10 @@ from layoutbridge.cli.printing import console, print_json, remark
 
 @app.command()
 def scan(
-    model: Annotated[str, typer.Argument(help="A model: .onnx, ncnn's .param, OpenVINO's .xml, or Darknet's .cfg.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A model: .onnx, .pt2, .keras, .h5, .tflite, .param, .xml, .cfg, or a SavedModel folder."),
+    ],
     shape: Annotated[
         list[str] | None,
         typer.Option(help="The input's shape, 1,3,H,W; of several inputs name=1,3,224,224, once each."),

@@ -30,6 +30,7 @@ _KERNEL = {1: "w", 2: "hw", 3: "dhw"}
 _HEADS = Parameter("heads", 8, "how many heads")
 _AXES = Parameter("axes", 2, "how many axes the weights have: 2, or 1 for a bias")
 _ROWS = {2: " k", 1: ""}  # what stands behind the rows
+_MOST_ROWS = 1024  # heads of queries, keys and values together that are looked for; models have up to some hundred
 
 
 def _taken(*listed: Parameter) -> Mapping[str, Parameter]:
@@ -196,10 +197,10 @@ def _grouped(source: str, behind: str, numbers: Sequence[int]) -> str:
 
 
 def _shared(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Heads and groups that make so many rows."""
-    for size in sorted(sizes):
-        for groups in range(1, size // 3 + 1):
-            if (size - 2 * groups) % groups == 0:
+    """Heads and groups that make so many rows; with one group nothing moves."""
+    for size in sorted(size for size in sizes if size <= _MOST_ROWS):
+        for groups in range(2, size // 3 + 1):
+            if size % groups == 0:
                 yield size - 2 * groups, groups
 
 

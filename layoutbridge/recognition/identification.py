@@ -55,14 +55,14 @@ def identify(
         target = load_target(target)
     if isinstance(target, Rearrangement):
         wanted = _checked_shape(shape, "a rearrangement")
-        return _from_table(target.table(wanted), wanted, target.out_shape(wanted))
+        return identify_table(target.table(wanted), wanted, target.out_shape(wanted))
     if callable(target):
         second = None if second_shape is None else _checked_shape(second_shape, "a callable")
         return _from_callable(target, _checked_shape(shape, "a callable"), second)
     table: Any = target
     array = table_array(table)
     in_shape = (array.size,) if shape is None else _checked_shape(shape, "a table")
-    return _from_table(array, in_shape, array.shape if array.ndim > 1 else None)
+    return identify_table(array, in_shape, array.shape if array.ndim > 1 else None)
 
 
 def _checked_shape(shape: Sequence[int] | None, what: str) -> tuple[int, ...]:
@@ -88,8 +88,8 @@ def _from_callable(
         return Identification(_kind(found.behaviour), shape, found.out_shape, (), None, "NCHW", _behaviour_text(found))
     if found.behaviour == "fills up with zeros":
         return _from_padding(found.table, shape, found.out_shape)
-    first = _from_table(found.table, shape, found.out_shape)
-    return confirmed(first, run, dtype, second_shape, _from_table) if first.is_permutation else first
+    first = identify_table(found.table, shape, found.out_shape)
+    return confirmed(first, run, dtype, second_shape, identify_table) if first.is_permutation else first
 
 
 def _kind(behaviour: Behaviour) -> Kind:
@@ -123,27 +123,6 @@ def identify_table(
     >>> identify_table(np.arange(12).reshape(3, 4).T, (3, 4), (4, 3)).names
     ('transpose', 'nchw_to_nhwc', 'nhwc_to_nchw')
     """
-    return _from_table(table, shape, out_shape)
-
-
-def identify_digits(digits: Digits, shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Identification:
-    """The same of digits, without a table: of an input that is too large to look at each element."""
-    wrapped = named(digits, shape, out_shape)
-    reason = digits_sentence(digits)
-    if wrapped.wrapping.is_channels_last:
-        reason = f"channels first it is {digits_sentence(wrapped.digits)}"
-    if wrapped.matches and not wrapped.wrapping.is_view:
-        pattern: str | None = wrapped.wrapping.pattern(wrapped.matches[0].op, len(shape))
-    else:
-        pattern = pattern_of(Seen(digits, shape, out_shape or (prod(shape),)))
-    layout: Literal["NCHW", "NHWC"] = "NHWC" if wrapped.wrapping.is_channels_last else "NCHW"
-    return Identification(
-        "permutation", shape, out_shape, wrapped.matches, pattern, layout, reason, None,
-        wrapped.wrapping, None, digits, wrapped.also,
-    )  # fmt: skip
-
-
-def _from_table(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Identification:
     total = prod(shape)
     if table.size != total:
         return _no_permutation(table, shape, out_shape)
@@ -163,6 +142,23 @@ def _from_table(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[in
     reason = f"channels first it is {digits_sentence(wrapped.digits)}" if layout == "NHWC" else found.reason
     pattern = wrapping.pattern(wrapped.matches[0].op, len(shape)) if wrapped.matches else None
     return Identification("permutation", shape, out_shape, wrapped.matches, pattern, layout, reason, flat, wrapping)
+
+
+def identify_digits(digits: Digits, shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Identification:
+    """The same of digits, without a table: of an input that is too large to look at each element."""
+    wrapped = named(digits, shape, out_shape)
+    reason = digits_sentence(digits)
+    if wrapped.wrapping.is_channels_last:
+        reason = f"channels first it is {digits_sentence(wrapped.digits)}"
+    if wrapped.matches and not wrapped.wrapping.is_view:
+        pattern: str | None = wrapped.wrapping.pattern(wrapped.matches[0].op, len(shape))
+    else:
+        pattern = pattern_of(Seen(digits, shape, out_shape or (prod(shape),)))
+    layout: Literal["NCHW", "NHWC"] = "NHWC" if wrapped.wrapping.is_channels_last else "NCHW"
+    return Identification(
+        "permutation", shape, out_shape, wrapped.matches, pattern, layout, reason, None,
+        wrapped.wrapping, None, digits, wrapped.also,
+    )  # fmt: skip
 
 
 def _no_permutation(

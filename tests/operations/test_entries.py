@@ -211,6 +211,13 @@ def test_parameters_that_do_not_fit(name, parameters, shape, told):
         lb.op(name, **parameters)(np.zeros(shape))
 
 
+def test_shared_heads_are_looked_for_among_few():
+    """Of a matrix with 2^20 elements: all pairs of numbers would take seconds."""
+    (form, *_) = lb.catalog()["qkv_rows_grouped"].forms
+    found = [*form.candidates([2**k for k in range(21)] + [3 * 2**k for k in range(20)])]
+    assert (8, 2) in found and (32, 8) in found and len(found) <= 128  # not the 350,000 pairs below a million
+
+
 def test_heads_that_the_groups_do_not_share_evenly():
     with pytest.raises(ParameterError, match="heads 7 is no multiple of groups 2"):
         lb.op("qkv_rows_grouped", heads=7, groups=2)
