@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from layoutbridge.operations.catalog import entry
 from layoutbridge.recognition.parameters import fitting_parameters
 from layoutbridge.scanning.models import Scan
@@ -28,6 +26,8 @@ def other_than(found: Scan, name: str) -> list[Place]:
         for place in found.places
         if place.kind == "moves"
         and name not in place.names
-        and prod(place.seen_shapes[0]) == prod(place.seen_shapes[1])
-        and any(next(fitting_parameters(form, *place.seen_shapes), None) is not None for form in wanted.forms)
+        and any(
+            next(fitting_parameters(form, place.seen.in_shape, place.seen.out_shape), None) is not None
+            for form in wanted.forms
+        )
     ]

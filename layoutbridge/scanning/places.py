@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
+from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.table import gather_table
-from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.identification import identify_digits, identify_table
@@ -34,7 +33,8 @@ class Place:
     `kind` is "view" where every element keeps its flat place, "moves" for another permutation, "drops" and "repeats"
     for what is none. `names` are the catalogue's, at `parameters`; `pattern` writes it down; `layout` is NHWC where the
     names hold for channels last. `bytes` is the size of the output. A length is a name or a share of one where the
-    model leaves it open. `advice` says what may be done about it, `reason` how it was recognised.
+    model leaves it open. `advice` says what may be done about it, `reason` how it was recognised; `seen` is all that
+    was found at the sizes at which the model was read.
     """
 
     nodes: tuple[str, ...]
@@ -48,11 +48,10 @@ class Place:
     layout: str
     bytes: int
     advice: str
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    wrapping: str = ""
-    reason: str = ""
-    table: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
-    seen_shapes: tuple[tuple[int, ...], tuple[int, ...]] = field(default=((), ()), repr=False, compare=False)
+    parameters: Mapping[str, ParameterValue]
+    wrapping: str
+    reason: str
+    seen: Identification = field(repr=False, compare=False)
 
     def as_json(self) -> dict[str, Any]:
         """The place as it stands in `scan --json`."""
@@ -136,7 +135,7 @@ def _place(graph: Graph, region: Region, seen: Identification, second: Graph | N
     return Place(
         region.names, (region.source,), region.output, (shapes[0],), shapes[1], kind,
         names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout, output.bytes, "",
-        parameters, seen.wrapping.words, reason, seen.table, (source.shape, output.shape),
+        parameters, seen.wrapping.words, reason, seen,
     )  # fmt: skip
 
 
@@ -228,22 +227,15 @@ def _advice(
 
 
 def _positions(place: Place) -> NDArray[np.int64] | None:
-    if place.table is not None:
-        return place.table.reshape(-1)
-    shape = place.seen_shapes[0]
-    if place.pattern is None or prod(shape) > _COMPARED:
-        return None
-    try:
-        bound = Rearrangement(place.pattern).bind(shape)
-    except LayoutBridgeError:
-        return None
-    return None if bound.digits is None else gather_table(bound.digits)
+    """The flat gather table of a permutation; None where it is too large to be compared."""
+    seen = place.seen
+    if seen.table is not None or seen.digits is None or prod(seen.in_shape) > _COMPARED:
+        return seen.table
+    return gather_table(seen.digits)
 
 
 def _undoes(before: Place, place: Place) -> bool:
-    if before.kind != "moves" or place.kind != "moves" or before.seen_shapes[0] != place.seen_shapes[1]:
-        return False
-    if prod(place.seen_shapes[0]) > _COMPARED:
+    if before.kind != "moves" or place.kind != "moves" or before.seen.in_shape != place.seen.out_shape:
         return False
     first, then = _positions(before), _positions(place)
     return first is not None and then is not None and bool(np.array_equal(first[then], np.arange(first.size)))
@@ -251,11 +243,8 @@ def _undoes(before: Place, place: Place) -> bool:
 
 def _is_of_channels(place: Place) -> bool:
     """Whether it permutes whole channels, axis 1 or the last, and nothing else."""
-    shape, out_shape = place.seen_shapes
-    if shape != out_shape or len(shape) < 2:
-        return False
-    table = _positions(place)
-    if table is None:
+    shape, table = place.seen.in_shape, _positions(place)
+    if shape != place.seen.out_shape or len(shape) < 2 or table is None:
         return False
     positions = np.arange(table.size).reshape(shape)
     for axis in (1, len(shape) - 1):

@@ -7,13 +7,15 @@ import layoutbridge as lb
 from layoutbridge.errors import LayoutBridgeError
 
 pytest.importorskip("onnx", reason="ONNX is not installed")
+# Branches of other shapes, of which one would be taken.
+AMBIGUOUS = {"test_affine_grid_3d_expanded", "test_affine_grid_3d_align_corners_expanded"}
 MOVING = {"DepthToSpace", "Einsum", "Flatten", "Reshape", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 def elements(place, x):
     """What the place makes of `x`, flat."""
-    if place.table is not None:
-        return x.reshape(-1)[place.table.reshape(-1)]
+    if place.seen.table is not None:
+        return x.reshape(-1)[place.seen.table.reshape(-1)]
     return x.reshape(-1) if place.kind == "view" else lb.Rearrangement(place.pattern)(x).reshape(-1)
 
 
@@ -36,10 +38,10 @@ def test_what_is_followed_is_what_the_test_expects():
             given, wanted = (dict(zip(*pair, strict=False)) for pair in zip(names, (inputs, outputs), strict=True))
             for place in found.places:
                 x, y = given.get(place.inputs[0]), wanted.get(place.output)
-                if x is None or y is None or np.shape(x) != place.seen_shapes[0]:
+                if x is None or y is None or np.shape(x) != place.seen.in_shape:
                     continue
-                assert np.shape(y) == place.seen_shapes[1], case.name
+                assert np.shape(y) == place.seen.out_shape, case.name
                 np.testing.assert_array_equal(elements(place, np.asarray(x)), np.ravel(y), case.name)
                 followed.update(node.op_type for node in case.model.graph.node)
     assert followed >= MOVING
-    assert len(refused) <= 8, refused
+    assert {told.partition(":")[0] for told in refused} <= AMBIGUOUS

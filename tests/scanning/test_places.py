@@ -187,9 +187,9 @@ def test_drawn_chains_compute_what_the_runtime_does(data):
         np.testing.assert_array_equal(wanted, x)
         return
     (place,) = found
-    assert place.kind in ("view", "moves") and place.seen_shapes[1] == wanted.shape
-    if place.table is not None:
-        np.testing.assert_array_equal(wanted.reshape(-1), x.reshape(-1)[place.table.reshape(-1)])
+    assert place.kind in ("view", "moves") and place.seen.out_shape == wanted.shape
+    if place.seen.table is not None:
+        np.testing.assert_array_equal(wanted.reshape(-1), x.reshape(-1)[place.seen.table.reshape(-1)])
     if place.pattern is not None and not place.wrapping:
         np.testing.assert_array_equal(lb.Rearrangement(place.pattern)(x), wanted)
 

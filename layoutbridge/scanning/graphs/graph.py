@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,14 @@ class Tensor:
         """How many bytes it has."""
         size = 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
         return prod(self.shape) * size
+
+
+class Move(NamedTuple):
+    """What an operator does to elements, for one of its outputs, as `Node` has it."""
+
+    movement: Movement
+    kind: Kind = "moves"
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

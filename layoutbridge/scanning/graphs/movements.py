@@ -25,13 +25,13 @@ def einsum_order(equation: str) -> tuple[int, ...] | None:
     return tuple(taken.index(letter) for letter in given)
 
 
-def sliced(x: NDArray[Any], *, places: tuple[slice, ...]) -> NDArray[Any]:
-    """A part of each axis.
+def sliced(x: NDArray[Any], *, places: tuple[Any, ...]) -> NDArray[Any]:
+    """NumPy's indexing, whose result is an array also where one element is left.
 
-    >>> sliced(np.arange(6), places=(slice(1, None, 2),)).tolist()
-    [1, 3, 5]
+    >>> sliced(np.arange(6).reshape(2, 3), places=(slice(None), 1)).tolist()
+    [1, 4]
     """
-    return x[places]
+    return np.asarray(x[places])
 
 
 def python_slice(start: int, end: int, step: int, length: int) -> slice:
@@ -51,6 +51,23 @@ def python_slice(start: int, end: int, step: int, length: int) -> slice:
 def joined(*parts: NDArray[Any], axis: int) -> NDArray[Any]:
     """Arrays one behind the other along an axis."""
     return np.concatenate(parts, axis)
+
+
+def stacked(*parts: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Arrays side by side along a new axis."""
+    return np.stack(parts, axis)
+
+
+def repeated(x: NDArray[Any], *, factors: Sequence[int], first_axis: int) -> NDArray[Any]:
+    """Each element so many times, along the axes from `first_axis` on."""
+    for axis, factor in enumerate(factors, first_axis):
+        x = np.repeat(x, factor, axis)
+    return x
+
+
+def padded(x: NDArray[Any], *, widths: Sequence[Sequence[int]], mode: Any) -> NDArray[Any]:
+    """Elements of the array again around it, as NumPy's modes have it."""
+    return np.pad(x, widths, mode)
 
 
 def patches(x: NDArray[Any], *, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> NDArray[Any]:

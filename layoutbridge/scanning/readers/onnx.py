@@ -18,7 +18,7 @@ from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
-from layoutbridge.scanning.readers.onnx_movements import moved
+from layoutbridge.scanning.readers.onnx_movements import Case, moved
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -194,7 +194,7 @@ class _Reader:
                 continue
             found = None
             if not _is_index(scope, output, values):
-                found = moved(node, number, scope.tensors, scope.known, scope.weights, self.version)
+                found = moved(Case(node, number, scope.tensors, scope.known, scope.weights))
             if found is None:
                 made.append(Node(name, node.op_type, tuple(entry for entry in node.input if entry), output))
             else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from math import prod
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
@@ -32,22 +33,35 @@ _VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
 _MOST_WEIGHTS = 1 << 20  # of a convolution that is looked at: whether each output is one of the inputs
 
 
-class _Case:
-    """One node whose shapes are known."""
+@dataclass(frozen=True)
+class Case:
+    """The `number`-th output of a node, and what is known around it; raises `KeyError` for what is not."""
 
-    def __init__(
-        self,
-        node: NodeProto,
-        number: int,
-        tensors: Mapping[str, Tensor],
-        known: Mapping[str, NDArray[Any]],
-        weights: Mapping[str, TensorProto],
-        version: int,
-    ) -> None:
-        self.node, self.number, self.tensors, self.known, self.weights = node, number, tensors, known, weights
-        self.version, self.attributes = version, attributes(node)
-        self.shape = tensors[node.input[0]].shape
-        self.result = tensors[node.output[number]].shape
+    node: NodeProto
+    number: int
+    tensors: Mapping[str, Tensor]
+    known: Mapping[str, NDArray[Any]]
+    weights: Mapping[str, TensorProto]
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """The node's attributes by name."""
+        return attributes(self.node)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The first input's shape."""
+        return self.tensors[self.node.input[0]].shape
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """The output's shape."""
+        return self.tensors[self.node.output[self.number]].shape
+
+    @property
+    def axis(self) -> int:
+        """The attribute `axis`, from the front."""
+        return int(self.attributes.get("axis", 0)) % max(1, len(self.shape))
 
     def operand(self, place: int, attribute: str) -> Any:
         """What stands in an input, or in older opsets in an attribute; None where it is left out."""
@@ -55,58 +69,43 @@ class _Case:
             return self.known[self.node.input[place]].reshape(-1).tolist()
         return self.attributes.get(attribute)
 
-    @property
-    def axis(self) -> int:
-        """The attribute `axis`, from the front."""
-        return int(self.attributes.get("axis", 0)) % max(1, len(self.shape))
 
-
-def moved(
-    node: NodeProto,
-    number: int,
-    tensors: Mapping[str, Tensor],
-    known: Mapping[str, NDArray[Any]],
-    weights: Mapping[str, TensorProto],
-    version: int,
-) -> Found | None:
-    """What the `number`-th output of a node is: its inputs, the movement, its kind and a transpose's order.
+def moved(case: Case) -> Found | None:
+    """What an output of a node is: its inputs, the movement, its kind and a transpose's order.
 
     None for what changes values, and where it cannot be told: an operand that is computed from values, a shape that is
     not known.
     """
-    if node.domain not in ("", "ai.onnx") or not node.input or node.input[0] not in tensors:
-        return None
-    if node.output[number] not in tensors:
-        return None
-    bind = _BINDERS.get(node.op_type)
-    if bind is None:
+    node = case.node
+    bind = _BINDERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if bind is None or not node.input or node.output[case.number] not in case.tensors:
         return None
     try:
-        return bind(_Case(node, number, tensors, known, weights, version))
+        return bind(case)
     except (KeyError, IndexError, ValueError):  # an operand that is not known, or does not fit
         return None
 
 
-def _alone(case: _Case, movement: Movement, kind: Kind = "moves", order: tuple[int, ...] = ()) -> Found:
+def _alone(case: Case, movement: Movement, kind: Kind = "moves", order: tuple[int, ...] = ()) -> Found:
     return (case.node.input[0],), movement, kind, order
 
 
-def _view(case: _Case) -> Found | None:
+def _view(case: Case) -> Found | None:
     if case.number or prod(case.shape) != prod(case.result):
         return None
     return _alone(case, methodcaller("reshape", case.result), "view")
 
 
-def _cast(case: _Case) -> Found | None:
+def _cast(case: Case) -> Found | None:
     same = case.tensors[case.node.input[0]].dtype == case.tensors[case.node.output[0]].dtype
     return _view(case) if same else None
 
 
-def _padded(case: _Case) -> Found | None:
+def _padded(case: Case) -> Found | None:
     return _view(case) if case.shape == case.result and not any(case.operand(1, "pads")) else None
 
 
-def _transpose(case: _Case) -> Found:
+def _transpose(case: Case) -> Found:
     rank = len(case.shape)
     order = tuple(case.attributes.get("perm", range(rank - 1, -1, -1)))
     if sorted(order) != list(range(rank)):
@@ -114,7 +113,7 @@ def _transpose(case: _Case) -> Found:
     return _alone(case, partial(np.transpose, axes=order), "transpose", order)
 
 
-def _slice(case: _Case) -> Found:
+def _slice(case: Case) -> Found:
     starts, ends = case.operand(1, "starts"), case.operand(2, "ends")
     axes = case.operand(3, "axes")
     steps = case.operand(4, "steps") or [1] * len(starts)
@@ -124,7 +123,7 @@ def _slice(case: _Case) -> Found:
     return _alone(case, partial(sliced, places=tuple(places)))
 
 
-def _split(case: _Case) -> Found:
+def _split(case: Case) -> Found:
     lengths = [case.tensors[output].shape[case.axis] if output else 0 for output in case.node.output]
     start = sum(lengths[: case.number])
     places = [slice(None)] * len(case.shape)
@@ -132,7 +131,7 @@ def _split(case: _Case) -> Found:
     return _alone(case, partial(sliced, places=tuple(places)))
 
 
-def _concat(case: _Case) -> Found:
+def _concat(case: Case) -> Found:
     inputs = tuple(case.node.input)
     if any(case.tensors[entry].shape is None for entry in inputs):
         raise KeyError
@@ -140,52 +139,52 @@ def _concat(case: _Case) -> Found:
     return inputs, partial(joined, axis=axis), "moves", ()
 
 
-def _gather(case: _Case) -> Found | None:
+def _gather(case: Case) -> Found | None:
     indices = case.known[case.node.input[1]].astype(np.int64)
     return _alone(case, partial(np.take, indices=indices, axis=case.axis))
 
 
-def _gather_elements(case: _Case) -> Found:
+def _gather_elements(case: Case) -> Found:
     return _alone(
         case, partial(gathered_along, indices=case.known[case.node.input[1]].astype(np.int64), axis=case.axis)
     )
 
 
-def _gather_nd(case: _Case) -> Found:
+def _gather_nd(case: Case) -> Found:
     leading = int(case.attributes.get("batch_dims", 0))
     return _alone(case, partial(gathered, indices=case.known[case.node.input[1]].astype(np.int64), leading=leading))
 
 
-def _tile(case: _Case) -> Found | None:
+def _tile(case: Case) -> Found | None:
     repeats = case.known[case.node.input[1]].reshape(-1).tolist()
     if case.shape == case.result:
         return _view(case)
     return _alone(case, partial(np.tile, reps=tuple(repeats)))
 
 
-def _expand(case: _Case) -> Found | None:
+def _expand(case: Case) -> Found | None:
     """Without repeating anything, which is no movement that one looks for."""
     return _view(case)
 
 
-def _space_to_depth(case: _Case) -> Found:
+def _space_to_depth(case: Case) -> Found:
     is_crd = case.attributes.get("mode", b"DCR") == b"CRD"
     return _alone(case, op("space_to_depth_crd" if is_crd else "space_to_depth", stride=case.attributes["blocksize"]))
 
 
-def _depth_to_space(case: _Case) -> Found:
+def _depth_to_space(case: Case) -> Found:
     is_crd = case.attributes.get("mode", b"DCR") == b"CRD"
     return _alone(case, op("depth_to_space_crd" if is_crd else "depth_to_space", stride=case.attributes["blocksize"]))
 
 
-def _einsum(case: _Case) -> Found | None:
+def _einsum(case: Case) -> Found | None:
     order = einsum_order(case.attributes["equation"].decode())
     if order is None or len(case.node.input) != 1:
         return None
     return _alone(case, partial(np.transpose, axes=order), "transpose", order)
 
 
-def _convolution(case: _Case) -> Found | None:
+def _convolution(case: Case) -> Found | None:
     """One whose weights give each output channel one of the inputs, as it is."""
     from onnx import numpy_helper
 
@@ -225,7 +224,7 @@ def _convolution(case: _Case) -> Found | None:
     )
 
 
-_BINDERS: Mapping[str, Callable[[_Case], Found | None]] = {
+_BINDERS: Mapping[str, Callable[[Case], Found | None]] = {
     **dict.fromkeys(_VIEWS, _view),
     "Cast": _cast,
     "Pad": _padded,

@@ -12,32 +12,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def indexed(x: Array, *, index: tuple[Any, ...]) -> Array:
-    """NumPy's indexing, whose result is an array also where one element is left.
-
-    >>> indexed(np.arange(6).reshape(2, 3), index=(slice(None), 1)).tolist()
-    [1, 4]
-    """
-    return np.asarray(x[index])
-
-
-def stacked(*parts: Array, axis: int) -> Array:
-    """Arrays side by side along a new axis."""
-    return np.stack(parts, axis)
-
-
-def repeated(x: Array, *, factors: Sequence[int], first_axis: int) -> Array:
-    """Each element so many times, along the axes from `first_axis` on."""
-    for axis, factor in enumerate(factors, first_axis):
-        x = np.repeat(x, factor, axis)
-    return x
-
-
-def mirrored(x: Array, *, widths: Sequence[Sequence[int]], mode: Any) -> Array:
-    """Elements of the array again around it."""
-    return np.pad(x, widths, mode)
-
-
 def space_to_batch(x: Array, *, blocks: Sequence[int]) -> Array:
     """Blocks of [N, *spatial, ...] to the front of the batch."""
     count = len(blocks)

@@ -16,20 +16,12 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.frameworks.tensorflow.data_formats import LAYOUTS, in_layout
 from layoutbridge.operations.catalog import op
-from layoutbridge.scanning.graphs.graph import Kind, Movement
-from layoutbridge.scanning.graphs.movements import einsum_order, gathered, joined
+from layoutbridge.scanning.graphs.graph import Kind, Move, Movement
+from layoutbridge.scanning.graphs.movements import einsum_order, gathered, joined, padded, repeated, sliced, stacked
 from layoutbridge.scanning.readers.tensorflow import arrays
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-
-
-class Move(NamedTuple):
-    """What an operator does to elements, for one of its outputs, as `Node` has it."""
-
-    movement: Movement
-    kind: Kind = "moves"
-    order: tuple[int, ...] = ()
 
 
 class Moved(NamedTuple):
@@ -116,14 +108,14 @@ def _einsum(call: Call) -> Moved | None:
 def _strided_slice(call: Call) -> Moved:
     begin, end, strides = (call.value(position) for position in (1, 2, 3))
     masks = {name: int(call.attributes[attribute]) for name, attribute in _MASKS.items()}
-    return call.one(partial(arrays.indexed, index=arrays.strided_index(begin, end, strides, masks)))
+    return call.one(partial(sliced, places=arrays.strided_index(begin, end, strides, masks)))
 
 
 @_moves("Slice")
 def _slice(call: Call) -> Moved:
     (shape,) = call.out_shapes
     index = tuple(slice(first, first + length) for first, length in zip(call.value(1), shape, strict=True))
-    return call.one(partial(arrays.indexed, index=index))
+    return call.one(partial(sliced, places=index))
 
 
 @_moves("ConcatV2")
@@ -135,7 +127,7 @@ def _concat(call: Call) -> Moved:
 
 @_moves("Pack")
 def _pack(call: Call) -> Moved:
-    return Moved(tuple(range(len(call.shapes))), (Move(partial(arrays.stacked, axis=int(call.attributes["axis"]))),))
+    return Moved(tuple(range(len(call.shapes))), (Move(partial(stacked, axis=int(call.attributes["axis"]))),))
 
 
 @_moves("Unpack")
@@ -143,7 +135,7 @@ def _unpack(call: Call) -> Moved:
     axis = int(call.attributes["axis"]) % len(call.shapes[0])
     before = tuple(slice(None) for _ in range(axis))
     places = [(*before, place) for place in range(len(call.out_shapes))]
-    return Moved((0,), tuple(Move(partial(arrays.indexed, index=place)) for place in places))
+    return Moved((0,), tuple(Move(partial(sliced, places=place)) for place in places))
 
 
 @_moves("Split")
@@ -163,7 +155,7 @@ def _parts(call: Call, source: int, axis: int) -> Moved:
     ends = list(accumulate(shape[axis] for shape in call.out_shapes))
     before = tuple(slice(None) for _ in range(axis))
     places = [(*before, slice(start, end)) for start, end in zip((0, *ends), ends, strict=False)]
-    return Moved((source,), tuple(Move(partial(arrays.indexed, index=place)) for place in places))
+    return Moved((source,), tuple(Move(partial(sliced, places=place)) for place in places))
 
 
 @_moves("GatherV2")
@@ -253,10 +245,10 @@ def _resize(call: Call) -> Moved | None:
     if call.attributes.get("align_corners") or any(after % before for before, after in pairs):
         return None
     factors = tuple(after // before for before, after in pairs)
-    return call.one(partial(arrays.repeated, factors=factors, first_axis=1))
+    return call.one(partial(repeated, factors=factors, first_axis=1))
 
 
 @_moves("MirrorPad")
 def _mirror_pad(call: Call) -> Moved:
     widths = np.reshape(call.value(1), (-1, 2)).tolist()
-    return call.one(partial(arrays.mirrored, widths=widths, mode=call.attributes["mode"].decode().lower()))
+    return call.one(partial(padded, widths=widths, mode=call.attributes["mode"].decode().lower()))

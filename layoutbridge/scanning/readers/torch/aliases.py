@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from layoutbridge.scanning.readers.torch.calls import Move
+from layoutbridge.scanning.graphs.graph import Move
 
 _SHARING = frozenset((
     "view", "_unsafe_view", "view_as", "alias", "detach", "detach_", "unflatten", "squeeze", "squeeze_", "unsqueeze",

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.scanning.graphs.graph import Movement
 
 Array = NDArray[Any]
-
-
-def indexed(x: Array, *, index: tuple[Any, ...]) -> Array:
-    """NumPy's indexing.
-
-    >>> indexed(np.arange(6).reshape(2, 3), index=(slice(None), 1)).tolist()
-    [1, 4]
-    """
-    return x[index]
 
 
 def concatenated(*parts: Array, axis: int) -> Array:
@@ -28,35 +19,10 @@ def concatenated(*parts: Array, axis: int) -> Array:
     return np.concatenate(kept, axis)
 
 
-def stacked(*parts: Array, axis: int) -> Array:
-    """Arrays side by side along a new axis."""
-    return np.stack(parts, axis)
-
-
-def repeated(x: Array, *, factors: Sequence[int], first_axis: int) -> Array:
-    """Each element so many times, along the axes from `first_axis` on."""
-    for axis, factor in enumerate(factors, first_axis):
-        x = np.repeat(x, factor, axis)
-    return x
-
-
-def padded(x: Array, *, widths: Sequence[tuple[int, int]], mode: Any) -> Array:
-    """Elements of the array again around it, as NumPy's modes have it."""
-    return np.pad(x, widths, mode)
-
-
-def depth_to_space(x: Array, *, block: int) -> Array:
-    """`pixel_shuffle` of [..., C·b·b, H, W]."""
-    *front, c, h, w = x.shape
-    digits = x.reshape(-1, c // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return digits.reshape(*front, c // block**2, h * block, w * block)
-
-
-def space_to_depth(x: Array, *, block: int) -> Array:
-    """`pixel_unshuffle` of [..., C, H·b, W·b]."""
-    *front, c, h, w = x.shape
-    digits = x.reshape(-1, c, h // block, block, w // block, block).transpose(0, 1, 3, 5, 2, 4)
-    return digits.reshape(*front, c * block**2, h // block, w // block)
+def on_pictures(x: Array, *, operation: Rearrangement) -> Array:
+    """An operation on the last three axes, [..., C, H, W]."""
+    y = operation(x.reshape(-1, *x.shape[-3:]))
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 def channels_shuffled(x: Array, *, groups: int) -> Array:
@@ -81,7 +47,8 @@ def written(base: Array, part: Array, *, places: Movement) -> Array:
     """`base` with `part` at the places that a view of it has.
 
     >>> from functools import partial
-    >>> odd = partial(indexed, index=(slice(1, None, 2),))
+    >>> from layoutbridge.scanning.graphs.movements import sliced
+    >>> odd = partial(sliced, places=(slice(1, None, 2),))
     >>> written(np.arange(4), np.array([8, 9]), places=odd).tolist()
     [0, 8, 2, 9]
     """

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.graph import Graph, Move, Node, Tensor
+from layoutbridge.scanning.graphs.movements import sliced
 from layoutbridge.scanning.readers.torch.aliases import Aliases, shares, writes
 from layoutbridge.scanning.readers.torch.archive import DTYPES
-from layoutbridge.scanning.readers.torch.arrays import indexed, written
-from layoutbridge.scanning.readers.torch.calls import Call, Held, Move, Moved, Ref
+from layoutbridge.scanning.readers.torch.arrays import written
+from layoutbridge.scanning.readers.torch.calls import Call, Held, Moved, Ref
 from layoutbridge.scanning.readers.torch.lengths import Formula, Unknown
 from layoutbridge.scanning.readers.torch.movements import moved_by
 
@@ -239,7 +240,7 @@ class Builder:
 
 def _write_through(move: Move | None) -> Move | None:
     """What writing into a view, made by `move`, does to what it is a view of; None where that is not known."""
-    if move is None or not (move.kind in ("view", "transpose") or getattr(move.movement, "func", None) is indexed):
+    if move is None or not (move.kind in ("view", "transpose") or getattr(move.movement, "func", None) is sliced):
         return None
     return Move(partial(written, places=move.movement))
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graphs.graph import Kind, Movement
+from layoutbridge.scanning.graphs.graph import Move, Movement
 
 Shape = tuple[int, ...]
 
@@ -29,14 +29,6 @@ class Held(NamedTuple):
     dtype: str
     value: NDArray[Any] | None = None
     fixed: bool = True
-
-
-class Move(NamedTuple):
-    """What a call does to elements, for one of its outputs, as `Node` has it."""
-
-    movement: Movement
-    kind: Kind = "moves"
-    order: tuple[int, ...] = ()
 
 
 class Moved(NamedTuple):

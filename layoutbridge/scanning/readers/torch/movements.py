@@ -11,9 +11,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.scanning.graphs.movements import einsum_order, gathered_along, patches, python_slice
+from layoutbridge.operations.catalog import op
+from layoutbridge.scanning.graphs.graph import Move
+from layoutbridge.scanning.graphs.movements import (
+    einsum_order,
+    gathered_along,
+    padded,
+    patches,
+    python_slice,
+    repeated,
+    sliced,
+    stacked,
+)
 from layoutbridge.scanning.readers.torch import arrays
-from layoutbridge.scanning.readers.torch.calls import Call, Move, Moved, Ref, view
+from layoutbridge.scanning.readers.torch.calls import Call, Moved, Ref, view
 
 Function = TypeVar("Function", bound=Callable[[Call], Moved | None])
 _TABLE: dict[str, Callable[[Call], Moved | None]] = {}
@@ -144,7 +155,7 @@ def _select(call: Call) -> Moved:
 
 
 def _at(call: Call, axis: int, place: int | slice) -> Moved:
-    return call.moved(arrays.indexed, index=(*(slice(None) for _ in range(axis)), place, ...))
+    return call.moved(sliced, places=(*(slice(None) for _ in range(axis)), place, ...))
 
 
 @_moves("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk", "split_copy",
@@ -157,14 +168,14 @@ def _split(call: Call) -> Moved | None:
         return None
     before = tuple(slice(None) for _ in range(axis))
     places = [(*before, slice(start, end)) for start, end in zip((0, *ends), ends, strict=False)]
-    return Moved((call.x,), tuple(Move(partial(arrays.indexed, index=place)) for place in places))
+    return Moved((call.x,), tuple(Move(partial(sliced, places=place)) for place in places))
 
 
 @_moves("unbind", "unbind_copy")
 def _unbind(call: Call) -> Moved:
     before = tuple(slice(None) for _ in range(call.axis()))
     places = [(*before, position, ...) for position in range(len(call.outputs))]
-    return Moved((call.x,), tuple(Move(partial(arrays.indexed, index=place)) for place in places))
+    return Moved((call.x,), tuple(Move(partial(sliced, places=place)) for place in places))
 
 
 @_moves("index_select")
@@ -200,7 +211,7 @@ def _index(call: Call) -> Moved | None:
         if value is None:
             return None
         index.append(value)
-    return call.moved(arrays.indexed, index=tuple(index))
+    return call.moved(sliced, places=tuple(index))
 
 
 def _constant(call: Call, name: str) -> NDArray[Any] | None:
@@ -229,7 +240,7 @@ def _hstack(call: Call) -> Moved | None:
 @_moves("stack")
 def _stack(call: Call) -> Moved:
     parts = tuple(call.arguments["tensors"])
-    return Moved(parts, (Move(partial(arrays.stacked, axis=call.axis(rank=len(call.out_shape)))),))
+    return Moved(parts, (Move(partial(stacked, axis=call.axis(rank=len(call.out_shape)))),))
 
 
 @_moves("slice_scatter", "select_scatter")
@@ -279,7 +290,7 @@ def _upsample(call: Call) -> Moved | None:
     whole = all(scale is None or float(scale).is_integer() for scale in scales)
     if not whole or any(after % before for before, after in pairs):
         return None
-    return call.moved(arrays.repeated, factors=tuple(after // before for before, after in pairs), first_axis=2)
+    return call.moved(repeated, factors=tuple(after // before for before, after in pairs), first_axis=2)
 
 
 @_moves("constant_pad_nd", "pad")
@@ -292,8 +303,8 @@ def _pad(call: Call) -> Moved | None:
         return call.viewed()
     if max(sides) <= 0:
         lengths = zip(widths, call.shape, strict=True)
-        return call.moved(arrays.indexed, index=tuple(slice(-a, length + b) for (a, b), length in lengths))
-    return None if mode not in _PADS else call.moved(arrays.padded, widths=tuple(widths), mode=_PADS[mode])
+        return call.moved(sliced, places=tuple(slice(-a, length + b) for (a, b), length in lengths))
+    return None if mode not in _PADS else call.moved(padded, widths=tuple(widths), mode=_PADS[mode])
 
 
 @_moves("reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
@@ -312,7 +323,7 @@ def _padded(call: Call, mode: str) -> Moved | None:
     if min(sides) < 0:
         return None
     widths = (*((0, 0) for _ in range(call.rank - len(pairs))), *pairs)
-    return call.moved(arrays.padded, widths=widths, mode=_PADS[mode])
+    return call.moved(padded, widths=widths, mode=_PADS[mode])
 
 
 # ---------------------------------------------------------------------- whole operations
@@ -320,12 +331,12 @@ def _padded(call: Call, mode: str) -> Moved | None:
 
 @_moves("pixel_shuffle")
 def _pixel_shuffle(call: Call) -> Moved:
-    return call.moved(arrays.depth_to_space, block=call.arguments["upscale_factor"])
+    return call.moved(arrays.on_pictures, operation=op("pixel_shuffle", stride=call.arguments["upscale_factor"]))
 
 
 @_moves("pixel_unshuffle")
 def _pixel_unshuffle(call: Call) -> Moved:
-    return call.moved(arrays.space_to_depth, block=call.arguments["downscale_factor"])
+    return call.moved(arrays.on_pictures, operation=op("pixel_unshuffle", stride=call.arguments["downscale_factor"]))
 
 
 @_moves("channel_shuffle", "native_channel_shuffle")
