@@ -17,7 +17,6 @@ from layoutbridge.operations.expressions import Expression, read_expression, unu
 
 _LARGEST = 4 << 20  # bytes of a file
 _MOST_RULES = 10_000
-_TO_BE_SAID = ("heads", "groups", "multiplier", "height", "width")  # a wrong one fits most shapes, too
 _OWN_KEYS = ("tensors", "regex", "apply", "pattern", "inverse")
 
 
@@ -140,11 +139,15 @@ def _refuse_unsaid(steps: Sequence[Expression], said: Mapping[str, Any]) -> None
             if term.inverted is not None:
                 _refuse_unsaid([term.inverted], said)
             elif term.entry is not None:
-                for name in _TO_BE_SAID:
-                    if name in term.entry.parameters and name not in term.parameters and name not in said:
-                        meaning = term.entry.parameters[name].meaning
+                parameters = term.entry.parameters
+                given = {name: said[name] for name in parameters if name in said} | dict(term.parameters)
+                others = {name: value for name, value in given.items() if not parameters[name].is_of_network}
+                for name in dict(term.entry.build(**others).parameters):  # those of the form that is asked for
+                    known = parameters[name]
+                    if known.is_of_network and name not in given:
                         raise ParameterError(
-                            f"{term.entry.name} takes {name} ({meaning}), which no shape tells: add a line {name} = …"
+                            f"{term.entry.name} takes {name} ({known.meaning}), which no shape tells: "
+                            f"add a line {name} = …"
                         )
 
 

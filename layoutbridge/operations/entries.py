@@ -40,7 +40,9 @@ _STRIDE: Mapping[str, Parameter] = MappingProxyType({"stride": Parameter("stride
 _SPATIAL: Mapping[str, Parameter] = MappingProxyType(
     {"spatial": Parameter("spatial", 2, "how many axes there are beside the channels: 1, 2 or 3")}
 )
-_GROUPS: Mapping[str, Parameter] = MappingProxyType({"groups": Parameter("groups", 2, "how many groups")})
+_GROUPS: Mapping[str, Parameter] = MappingProxyType(
+    {"groups": Parameter("groups", 2, "how many groups", is_of_network=True)}
+)
 
 
 _SPACE_TO_DEPTH = "c (h p:s) (w q:s) -> (p q c) h w"

@@ -22,11 +22,16 @@ LETTERS: Mapping[str, str] = MappingProxyType({"stride": "s", "groups": "g"})  #
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One thing to ask for: its name, what it is where nothing is said, and what it means in a few words."""
+    """One thing to ask for: its name, what it is where nothing is said, and what it means in a few words.
+
+    `is_of_network` is on for what a network alone knows, such as how many heads it has: a wrong number fits most
+    shapes, too, so weights are not rearranged without one.
+    """
 
     name: str
     default: ParameterValue
     meaning: str = ""
+    is_of_network: bool = False
 
 
 @dataclass(frozen=True)

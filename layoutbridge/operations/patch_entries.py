@@ -22,7 +22,7 @@ def _order(default: str, words: str) -> Parameter:
 
 
 def _grid(size: int, what: str, *axes: str) -> dict[str, Parameter]:
-    return {axis: Parameter(axis, size, f"{axis} of {what}") for axis in axes}
+    return {axis: Parameter(axis, size, f"{axis} of {what}", is_of_network=True) for axis in axes}
 
 
 def _parameters(*listed: Parameter, **more: Parameter) -> Mapping[str, Parameter]:

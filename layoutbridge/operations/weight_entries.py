@@ -27,7 +27,7 @@ _WHERE = {
     "hwoi": "transposed convolutions of TensorFlow and Keras",
 }
 _KERNEL = {1: "w", 2: "hw", 3: "dhw"}
-_HEADS = Parameter("heads", 8, "how many heads")
+_HEADS = Parameter("heads", 8, "how many heads", is_of_network=True)
 _AXES = Parameter("axes", 2, "how many axes the weights have: 2, or 1 for a bias")
 _ROWS = {2: " k", 1: ""}  # what stands behind the rows
 _MOST_ROWS = 1024  # heads of queries, keys and values together that are looked for; models have up to some hundred
@@ -64,7 +64,7 @@ _CONVOLUTION_ENTRIES = (
         (form("(c m:multiplier) 1 h w -> h w c m", "multiplier", from_one=True),),
         "depthwise weights [C·multiplier, 1, h, w] as [h, w, C, multiplier]",
         "PyTorch (groups = C) and ONNX; Keras DepthwiseConv2D, tf.nn.depthwise_conv2d",
-        _taken(Parameter("multiplier", 1, "how many outputs each channel has")),
+        _taken(Parameter("multiplier", 1, "how many outputs each channel has", is_of_network=True)),
         family=_CONVOLUTIONS,
         has_batch=False,
     ),
@@ -99,7 +99,7 @@ _CONVOLUTION_ENTRIES = (
         (form("(g:groups i) o h w -> (g o) i h w", "groups"),),
         "inputs and outputs of a grouped convolution change places within each group",
         "torch.nn.ConvTranspose2d [I, O/groups, h, w]; a convolution's weights [O, I/groups, h, w]",
-        _taken(Parameter("groups", 2, "how many groups")),
+        _taken(Parameter("groups", 2, "how many groups", is_of_network=True)),
         equals="its own inverse",
         family=_CONVOLUTIONS,
         has_batch=False,
@@ -107,8 +107,8 @@ _CONVOLUTION_ENTRIES = (
 )
 
 _SIDES = (
-    Parameter("height", 7, "height of what is flattened"),
-    Parameter("width", 7, "width of what is flattened"),
+    Parameter("height", 7, "height of what is flattened", is_of_network=True),
+    Parameter("width", 7, "width of what is flattened", is_of_network=True),
 )
 
 
@@ -271,8 +271,8 @@ _ATTENTION_ENTRIES = (
         "rows of a fused projection whose queries share keys and values: group by group, or all queries first",
         "InternLM2 (wqkv), Falcon's new_decoder_architecture, Megatron-LM's query groups (g); Phi-3's qkv_proj (3hd)",
         _taken(
-            Parameter("heads", 8, "how many heads the queries have"),
-            Parameter("groups", 2, "how many heads the keys and the values have"),
+            Parameter("heads", 8, "how many heads the queries have", is_of_network=True),
+            Parameter("groups", 2, "how many heads the keys and the values have", is_of_network=True),
             Parameter("source", "g", "order of the rows: g (group by group), or 3hd (all queries, keys, values)"),
             Parameter("target", "3hd", "order wanted: 3hd or g"),
             _AXES,

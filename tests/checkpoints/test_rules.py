@@ -148,3 +148,23 @@ def test_what_has_no_batch_takes_none(tmp_path):
     source = archive(tmp_path, w=np.zeros((24,) * (rank + 1)) if rank < 4 else np.zeros((4,) * (rank + 1)))
     with pytest.raises(LayoutBridgeError):
         rearranged(tmp_path, [{"tensors": "w", "apply": found.name}], source)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"apply": "rotary_pairs_to_halves"}, "takes heads"),
+        ({"apply": "qkv_rows_grouped", "heads": 12}, "takes groups"),
+        ({"apply": "qkv_rows_grouped", "groups": 3}, "takes heads"),
+        ({"apply": "inverse(dense_chw_to_hwc(height=7))"}, "takes width"),
+        ({"apply": "window_reverse", "window": 2, "spatial": 3, "height": 8, "width": 8}, "takes depth"),
+    ],
+)
+def test_what_the_network_alone_knows_must_be_said(rule, told):
+    with pytest.raises(LayoutBridgeError, match=f"{told} .*which no shape tells"):
+        read_rules([{"tensors": "*", **rule}])
+
+
+def test_no_depth_is_asked_for_where_there_is_none():
+    (rule,) = read_rules([{"tensors": "*", "apply": "window_reverse", "window": 2, "height": 8, "width": 8}])
+    assert rule.operation.out_shape((16, 2, 2, 3)) == (1, 8, 8, 3)
