@@ -12,6 +12,7 @@ from layoutbridge.errors import ParameterError, shown
 from layoutbridge.operations.parameters import Form, Parameter, checked
 
 _NATIVE = ("space and depth", "Darknet", "layouts", "channels")
+_WEIGHTS = ("convolution weights", "dense weights", "recurrent weights")
 DescribeRefusal = Callable[[int, tuple[int, ...]], str | None]
 
 
@@ -49,6 +50,11 @@ class CatalogEntry:
         Registered entries count as such.
         """
         return self.family in _NATIVE
+
+    @property
+    def is_of_weights(self) -> bool:
+        """Whether it is done to weights, and is no name for what a network does to its pictures or features."""
+        return self.family in _WEIGHTS
 
     @cached_property
     def usual_forms(self) -> tuple[Form, ...]:

@@ -22,7 +22,6 @@ from layoutbridge.scanning.regions import Region, digits_through, find_regions, 
 PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
 Lengths = tuple[int | str | None, ...]
 _MULTIPLIES = {"Conv", "Gemm", "MatMul", "ConvTranspose", "Convolution", "InnerProduct", "FULLY_CONNECTED", "CONV_2D"}
-_OF_WEIGHTS = {"convolution weights", "dense weights", "recurrent weights"}
 _COMPARED = 1 << 22  # elements of a table that is compared with another
 
 
@@ -101,8 +100,8 @@ def _seen(graph: Graph, region: Region) -> Identification:
 
 def _without_weights(seen: Identification) -> Identification:
     """Without the names of what is done to weights, where no weights are moved."""
-    kept = tuple(match for match in seen.matches if catalog()[match.name].family not in _OF_WEIGHTS)
-    also = tuple(match for match in seen.also if catalog()[match.name].family not in _OF_WEIGHTS)
+    kept = tuple(match for match in seen.matches if not catalog()[match.name].is_of_weights)
+    also = tuple(match for match in seen.also if not catalog()[match.name].is_of_weights)
     if len(kept) == len(seen.matches) or seen.digits is None:
         return replace(seen, also=also)
     if kept:
