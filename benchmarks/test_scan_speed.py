@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 from onnx import TensorProto, helper, load, numpy_helper, save
 
 import layoutbridge as lb
@@ -36,7 +37,7 @@ def blocks(count):
             helper.make_node("Reshape", [f"t{k}", "join"], [f"y{k}"], name=f"join{k}"),
         ]
         name = f"y{k}"
-    shapes = {"cut": np.array([1, 4, 4, 32, 32]), "join": np.array([1, 16, 32, 32])}
+    shapes = {"cut": np.array([-1, 4, 4, 32, 32]), "join": np.array([-1, 16, 32, 32])}
     return nodes, {"w": np.ones((16, 16, 1, 1), np.float32), **shapes}
 
 
@@ -47,7 +48,8 @@ def test_a_thousand_nodes(benchmark, tmp_path):
     assert benchmark.stats.stats.median <= MOST_SECONDS
 
 
-def test_beside_loading_the_file(benchmark, tmp_path):
+@pytest.mark.parametrize("batch", [1, "N"])  # an open size is looked at twice
+def test_beside_loading_the_file(benchmark, tmp_path, batch):
     nodes, weights = blocks(20)
     layers = 10
     each = int((WEIGHTS / 4 / layers) ** 0.5)
@@ -55,7 +57,7 @@ def test_beside_loading_the_file(benchmark, tmp_path):
         weights[f"m{k}"] = np.random.default_rng(k).standard_normal((each, each)).astype(np.float32)
         nodes.append(helper.make_node("MatMul", ["z" if k == 0 else f"h{k - 1}", f"m{k}"], [f"h{k}"], name=f"dense{k}"))
     weights["z"] = np.ones((1, each), np.float32)
-    path = written(tmp_path / "wide.onnx", nodes, weights)
+    path = written(tmp_path / "wide.onnx", nodes, weights, (batch, 16, 32, 32))
     ratios = []
     for _ in range(5):
         start = time.perf_counter()
@@ -66,5 +68,5 @@ def test_beside_loading_the_file(benchmark, tmp_path):
     ratio = sorted(ratios)[2]
     benchmark.extra_info["ratio"] = round(ratio, 2)
     benchmark.pedantic(lb.scan, (path,), rounds=1)
-    print(f"\n250 MB: {ratio:.2f} times onnx.load")
+    print(f"\n250 MB, batch {batch}: {ratio:.2f} times onnx.load")
     assert ratio <= MOST_LOADS
