@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.factorization import Factorization, factorize
     from layoutbridge.algebra.proof import Counterexample, Proof, prove
     from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.auditing.audits import Audit, audit
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import code, emit, export
@@ -59,11 +60,14 @@ _HOMES = {
     "carry": "weights.carrying",
     "RearrangedCheckpoint": "checkpoints.rearranging",
     "rearrange_checkpoint": "checkpoints.rearranging",
+    "audit": "auditing.audits",
+    "Audit": "auditing.audits",
     "scan": "scanning.models",
     "Scan": "scanning.models",
 }
 
 __all__ = [
+    "Audit",
     "CatalogEntry",
     "Counterexample",
     "Factorization",
@@ -75,6 +79,7 @@ __all__ = [
     "Scan",
     "Verification",
     "__version__",
+    "audit",
     "carry",
     "catalog",
     "code",

@@ -65,6 +65,18 @@ def hold(folder: Path) -> int | None:
     return descriptor
 
 
+def hold_file(descriptor: int) -> None:
+    """Lock an open file until it is closed; raises `BlockingIOError` where somebody else holds it."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system without such locks
+        return
+
+
 def release(held: int | None) -> None:
     """End what `hold` began."""
     if held is not None:

@@ -31,7 +31,12 @@ PACKAGE = FIXTURES.parent / "layoutbridge"
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
 READERS_NEED = {"onnx": ("onnx",), "openvino": ("openvino",), "models": ("onnx",), "expecting": ("onnx",)}
 READERS_NEED |= {"torch": ("torch",), "tensorflow": ("tensorflow",), "tflite": ("ai_edge_litert",)}
-PAGES_NEED = {"README.md": ("onnxruntime",), "scan.md": ("onnx",), "networks.md": ("torch", "tensorflow")}
+PAGES_NEED = {
+    "README.md": ("onnxruntime",),
+    "scan.md": ("onnx",),
+    "audit.md": ("pebble", "onnx"),
+    "networks.md": ("torch", "tensorflow"),
+}
 
 
 @cache
@@ -95,6 +100,8 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
     if rooms[:1] == ["scanning"]:
         name = rooms[2] if len(rooms) > 2 else path.stem  # a reader is a module, or a folder of its own
         return next((needed for start, needed in READERS_NEED.items() if name.startswith(start)), ())
+    if rooms[:1] == ["auditing"]:
+        return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()

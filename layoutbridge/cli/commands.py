@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from layoutbridge.cli import checkpoint_command, export_command, network_commands, operation_commands, scan_command
+from layoutbridge.cli import (
+    audit_command,
+    checkpoint_command,
+    export_command,
+    network_commands,
+    operation_commands,
+    scan_command,
+)
 from layoutbridge.cli.application import app
 
-__all__ = ["app", "checkpoint_command", "export_command", "network_commands", "operation_commands", "scan_command"]
+__all__ = [
+    "app",
+    "audit_command",
+    "checkpoint_command",
+    "export_command",
+    "network_commands",
+    "operation_commands",
+    "scan_command",
+]

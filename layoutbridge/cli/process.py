@@ -52,7 +52,7 @@ def own_process() -> Iterator[None]:
     if started is None:
         yield
         return
-    child, stderr, ended = started
+    stderr, leaving, ended = started
     before = sys.stderr
     with open(stderr, "w", buffering=1, encoding=before.encoding, errors=before.errors) as around:
         sys.stderr = around
@@ -61,14 +61,16 @@ def own_process() -> Iterator[None]:
         finally:
             sys.stderr = before
             os.dup2(stderr, 2)
-            # a program that was started here and goes on may hold the pipe
-            if select.select([ended], [], [], _FAREWELL)[0]:
-                os.waitpid(child, 0)
+            os.close(leaving)
+            select.select([ended], [], [], _FAREWELL)
             os.close(ended)
 
 
 def _start() -> tuple[int, int, int] | None:
-    """A child through which goes what is written to stderr by its number: (its id, stderr, what ends when it does).
+    """A child through which goes what is written to stderr by its number.
+
+    Returned are stderr, what is to be closed when we leave, and what ends when all that we wrote has been passed on:
+    processes that were started here and go on may hold the pipe, and are heard until they end.
 
     A child, not a thread: C++ code that holds the interpreter's lock may write more than a pipe takes, and what it says
     when it brings the process down comes through, too. None where stderr is closed, or there is no way to.
@@ -78,40 +80,53 @@ def _start() -> tuple[int, int, int] | None:
     try:
         for number in range(3):  # where one is closed, a new file would get its number
             os.fstat(number)
-        stderr, (reading, writing), (ended, ending) = os.dup(2), os.pipe(), os.pipe()
+        stderr, (reading, writing), (left, leaving), (ended, ending) = os.dup(2), os.pipe(), os.pipe(), os.pipe()
         child = os.fork()
     except OSError:
         return None
     if child == 0:
-        _pass_on(reading, stderr, ending)
+        _pass_on(reading, stderr, left, ending)
     os.dup2(writing, 2)
-    for number in (reading, writing, ending):
+    for number in (reading, writing, left, ending):
         os.close(number)
-    return child, stderr, ended
+    return stderr, leaving, ended
 
 
-def _pass_on(reading: int, stderr: int, ending: int) -> NoReturn:
+def _pass_on(reading: int, stderr: int, left: int, ending: int) -> NoReturn:
     """What the child does: what is no note goes on to stderr, until the last writer is gone."""
     try:
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):  # which reach the whole group: it ends after its parent
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-        for number, kept in enumerate((reading, stderr, ending)):
+        for number, kept in enumerate((reading, stderr, left, ending)):
             os.dup2(kept, number)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # pipes of the parent's, which end when it does
+        os.closerange(4, os.sysconf("SC_OPEN_MAX"))  # pipes of the parent's, which end when it does
         with open(1, "wb", closefd=False) as out:
-            for told in without_notes(_pieces(0)):
+            for told in without_notes(_pieces(0, 2, 3)):
                 out.write(told)
                 out.flush()
     finally:
         os._exit(0)
 
 
-def _pieces(number: int) -> Iterator[bytes]:
-    """What can be read, as it comes, and an empty piece where nothing follows for a while."""
-    while piece := os.read(number, 1 << 16):
-        yield piece
-        if not select.select([number], [], [], _PATIENCE)[0]:
-            yield b""
+def _pieces(number: int, left: int, ending: int) -> Iterator[bytes]:
+    """What can be read, as it comes, and an empty piece where nothing follows for a while.
+
+    `ending` is closed when whoever closes `left` has been heard to the end.
+    """
+    watched, patience = [number, left], None
+    while True:
+        ready = select.select(watched, [], [], patience)[0]
+        if number in ready:
+            if not (piece := os.read(number, 1 << 16)):
+                return
+            yield piece
+            patience = _PATIENCE
+            continue
+        yield b""
+        patience = None
+        if left in ready:
+            watched.remove(left)
+            os.close(ending)
 
 
 def without_notes(pieces: Iterable[bytes]) -> Iterator[bytes]:

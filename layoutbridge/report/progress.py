@@ -7,7 +7,16 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
@@ -34,13 +43,21 @@ def framework_progress(console: Console) -> Iterator[Callable[[str, int, int], N
 @contextmanager
 def byte_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """One bar fed by calls `(done, total)`; nothing is drawn off a terminal, or before the first call."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with _one_bar(console, what, TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()) as advance:
+        yield advance
+
+
+@contextmanager
+def count_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """The same with the numbers themselves, and how long it will take."""
+    with _one_bar(console, what, MofNCompleteColumn(), TimeRemainingColumn()) as advance:
+        yield advance
+
+
+@contextmanager
+def _one_bar(console: Console, what: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    all_columns = (TextColumn("{task.description}"), BarColumn(), *columns)
+    with Progress(*all_columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: list[TaskID] = []
 
         def advance(done: int, total: int) -> None:

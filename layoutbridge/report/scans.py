@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from layoutbridge.report.checkpoints import size_told
+from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
 
 _SHOWN = 4  # nodes of a place
@@ -21,7 +22,7 @@ def show_scan(console: Console, found: Scan) -> None:
         around = f", {place.wrapping}" if place.wrapping and place.kind == "moves" else ""
         told = escape(f"{named}{f' ({values})' if values else ''}{around}")
         console.print(f"[bold]{escape(_nodes(place.nodes))}[/]  {told}", highlight=False)
-        shapes = f"{_shape(place.in_shapes[0])} to {_shape(place.out_shape)}, {size_told(place.bytes)}"
+        shapes = f"{shape_text(place.in_shapes[0])} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
         lines = [f"{', '.join(place.inputs)} to {place.output}, {shapes}", place.pattern or place.reason, place.advice]
         for line in filter(None, lines):
             console.print(f"  {escape(line)}", highlight=False)
@@ -37,7 +38,3 @@ def _nodes(names: Sequence[str]) -> str:
     if len(names) <= _SHOWN:
         return ", ".join(names)
     return f"{', '.join(names[: _SHOWN - 1])}, … {names[-1]} ({len(names)} nodes)"
-
-
-def _shape(lengths: Sequence[int | str | None]) -> str:
-    return f"[{', '.join('?' if length is None else str(length) for length in lengths)}]"

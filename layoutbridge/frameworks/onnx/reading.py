@@ -120,6 +120,19 @@ def _read(file: Path) -> ModelProto:
 # ---------------------------------------------------------------------- external data
 
 
+def data_files(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The files that an ONNX model keeps data in, as it names them, whether they are there or not.
+
+    Raises `UnusableInputError` for what is no readable model.
+    """
+    from onnx import TensorProto
+
+    model = _read(Path(path))
+    tensors = (tensor for tensor in _tensors(model) if tensor.data_location == TensorProto.EXTERNAL)
+    named = (entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location")
+    return tuple(dict.fromkeys(named))
+
+
 def _size_of_external_data(model: ModelProto, file: Path) -> int:
     """The bytes of the files that hold data, each of which lies in the model's folder, links followed."""
     from onnx import TensorProto

@@ -119,3 +119,12 @@ def _filled(known: Mapping[str, OpenShape], batch: int, sizes: Sequence[int]) ->
 
 def _told(shape: Sequence[object]) -> str:
     return f"[{', '.join('?' if length is None else str(length) for length in shape)}]"
+
+
+def shape_text(lengths: OpenShape) -> str:
+    """A shape as text, in which a length may be a name, or not known.
+
+    >>> shape_text(("N", 64, None, 13))
+    '[N, 64, ?, 13]'
+    """
+    return f"[{', '.join('?' if length is None else str(length) for length in lengths)}]"

@@ -1,0 +1,65 @@
+"""`audit`: very many models scanned, and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layoutbridge.cli.application import app
+from layoutbridge.cli.arguments import AsJson
+from layoutbridge.cli.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.printing import console, errors_console, print_json, remark
+
+
+@app.command()
+def audit(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET...", help="Folders, model files, .zip archives, s3://..., hf://..., zip://..."),
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="A .parquet file with a row for each place.")
+    ] = None,
+    html: Annotated[str | None, typer.Option(help="An HTML page with the summary.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes on this machine. (default: one a core)", show_default=False)
+    ] = None,
+    seconds: Annotated[float, typer.Option("--timeout", help="Seconds that one file may take.")] = 300.0,
+    scheduler: Annotated[
+        str | None, typer.Option(help="The address of a Dask scheduler, tcp://host:8786, whose workers do the work.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Scan very many models: which operations, how often, which of them look like a mistake?
+
+    A file that crashes or takes too long costs itself alone. Interrupted, the same command goes on where it was. Exit
+    code 1 where a place is suspicious, 2 where no file could be scanned.
+    """
+    from layoutbridge.auditing.audits import audit as audit_all
+    from layoutbridge.files import refuse_overwriting, whole_file
+    from layoutbridge.report.audit_page import audit_page
+    from layoutbridge.report.audits import show_audit
+    from layoutbridge.report.progress import count_progress
+
+    written = [path for path in (output, html) if path is not None]
+    for path in written:
+        refuse_overwriting(path, [target for target in targets if Path(target).exists()])
+    ask_before_overwriting(written, force=force)
+    with count_progress(errors_console(), "scanning") as progress:
+        found = audit_all(targets, output, jobs=jobs, seconds=seconds, scheduler=scheduler, progress=progress)
+    if html is not None:
+        with whole_file(html) as temporary:
+            temporary.write_text(audit_page(found, targets), encoding="utf-8")
+    if as_json:
+        print_json(found.as_json())
+    else:
+        show_audit(console(), found)
+    for path in written:
+        remark(f"wrote {path}")
+    if not found.files.get("scanned"):
+        raise typer.Exit(2)
+    if found.suspicious:
+        raise typer.Exit(1)
