@@ -1,0 +1,66 @@
+"""A model run once: its graph as the readers have it, and the values of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from layoutbridge.comparing.fingerprints import Fingerprint, fingerprint
+from layoutbridge.comparing.store import Store
+from layoutbridge.scanning.graphs.graph import Graph
+
+
+@dataclass(frozen=True)
+class Trace:
+    """`names` are the tensors in the order in which they were computed, inputs first, with `prints` of each.
+
+    `parents` are the tensors that each is computed from, `labels` what the report calls each: a layer's name, a node's.
+    `outputs` are those that the model gives.
+    """
+
+    model: str
+    format: str
+    names: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parents: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, str]
+    prints: Mapping[str, Fingerprint]
+    values: Store = field(repr=False, compare=False)
+    graph: Graph | None = field(default=None, repr=False, compare=False)
+
+
+def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) -> Trace:
+    """The trace of a graph whose tensors' values are in a store, as far as they are; constants are left out."""
+    order = [*graph.inputs, *(node.output for node in graph.nodes)]
+    names = [name for name in dict.fromkeys(order) if name in values and not _is_constant(graph, name)]
+    parents = {node.output: node.inputs for node in graph.nodes}
+    labels = {node.output: node.name for node in graph.nodes}
+    return Trace(
+        graph.name, graph.format, tuple(names), tuple(name for name in graph.inputs if name in values),
+        tuple(outputs if outputs is not None else graph.outputs),
+        {name: tuple(_ancestors(name, parents, values)) for name in names},
+        {name: labels.get(name, name) for name in names},
+        {name: fingerprint(values.get(name)) for name in names}, values, graph,
+    )  # fmt: skip
+
+
+def _is_constant(graph: Graph, name: str) -> bool:
+    tensor = graph.tensors.get(name)
+    return tensor is not None and tensor.is_constant
+
+
+def _ancestors(name: str, parents: Mapping[str, tuple[str, ...]], values: Store) -> list[str]:
+    """The nearest tensors before `name` whose values are known."""
+    found: dict[str, None] = {}
+    left, seen = list(parents.get(name, ())), set[str]()
+    while left:
+        each = left.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        if each in values:
+            found[each] = None
+        else:
+            left += parents.get(each, ())
+    return list(found)
