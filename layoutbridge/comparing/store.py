@@ -18,11 +18,15 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, Path] = {}
+        self._written = 0
 
     def put(self, name: str, values: NDArray[Any]) -> None:
         """Keep an array; one of the same name is replaced."""
-        file = self._folder / f"{len(self._files)}.npy"
+        file = self._folder / f"{self._written}.npy"
+        self._written += 1
         np.save(file, np.ascontiguousarray(values))
+        if name in self._files:
+            self._files[name].unlink()  # whoever looks at it still can
         self._files[name] = file
 
     def get(self, name: str) -> NDArray[Any]:

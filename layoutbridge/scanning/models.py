@@ -76,7 +76,7 @@ def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan
     >>> [(place.kind, place.names, place.pattern) for place in scan(path).places]
     [('moves', ('focus',), 'c (h p:s) (w q:s) -> (q p c) h w, s=2')]
     """
-    at_shapes = _opened(model, flavor)
+    at_shapes = opened(model, flavor)
     graph = at_shapes(shape)
     second = _second(at_shapes, graph) if shape is None else None
     return Scan(graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes)
@@ -91,8 +91,11 @@ def can_be_scanned(name: str) -> bool:
     return Path(name).suffix.lower() in _FILES
 
 
-def _opened(model: object, flavor: str) -> AtShapes:
-    """The graph of `model` as a function of shapes; an ONNX file is parsed once for all of them."""
+def opened(model: object, flavor: str) -> AtShapes:
+    """The graph of `model` as a function of shapes; an ONNX file is parsed once for all of them.
+
+    Raises `UnusableInputError` for what no reader knows.
+    """
     if isinstance(model, str | os.PathLike):
         ending = Path(model).suffix.lower()
         if ending == ".onnx":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,26 +12,48 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference.passes import States, forward_layer
+from layoutbridge.darknet.reference.values import Feed
+from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.scanning.graphs.graph import Graph
+
+Output = Callable[[Feed], NDArray[Any] | None]
+_NONE: Mapping[int, Output] = MappingProxyType({})
 
 
 def values(
-    net: DarknetNetwork, graph: Graph, given: Mapping[str, NDArray[Any]], dtype: type[np.floating[Any]] = np.float64
+    net: DarknetNetwork, graph: Graph, given: Mapping[str, NDArray[Any]], *, overrides: Mapping[int, Output] = _NONE
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """The outputs of all layers for the one input of `graph`, [N, C, H, W]; a layer's is let go when nobody needs it.
 
-    Raises `WeightsError` where the network has no weights.
+    `overrides` compute layers in another way, by their indices; one that gives None leaves its layer as it is. Raises
+    `WeightsError` where the network has no weights.
     """
+    del graph
     network, parameters = net.network, net.parameters
-    x = np.asarray(next(iter(given.values())), dtype)
+    x = np.asarray(next(iter(given.values())), np.float64)
     last_use = {source: layer.index for layer in network.layers for source in layer.inputs}
     held: dict[int, NDArray[Any]] = {-1: x}
     states: States = {}
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for layer in network.layers:
             inputs = [held[source] for source in layer.inputs]
-            made = forward_layer(layer, parameters, inputs, network.flavor, x.shape[0], x.dtype, 1, states)
+            made = _otherwise(net, layer, inputs, overrides.get(layer.index))
+            if made is None:
+                made = forward_layer(layer, parameters, inputs, network.flavor, x.shape[0], x.dtype, 1, states)
             held[layer.index] = made
             yield layer.name, made
             for source in [source for source in held if last_use.get(source, -1) <= layer.index]:
                 del held[source]
+
+
+def _otherwise(
+    net: DarknetNetwork, layer: Layer, inputs: list[NDArray[Any]], output: Output | None
+) -> NDArray[Any] | None:
+    if output is None:
+        return None
+    own = {each.name: np.asarray(net.parameters[layer.index, each.name], np.float64) for each in layer.parameters}
+    batch = inputs[0].shape[0]
+    made = output(Feed(layer, tuple(inputs), own, net.network.flavor, batch))
+    if made is None or made.size != batch * prod(layer.out_shape):
+        return None
+    return made.reshape(batch, *layer.out_shape)

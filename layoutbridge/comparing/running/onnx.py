@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.onnx.reading import read_model
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
 from layoutbridge.scanning.graphs.graph import Graph
@@ -20,26 +21,27 @@ _MOST_BYTES = 1 << 29  # of tensors that one run gives: a network may have gigab
 
 
 def values(
-    model: ModelProto, graph: Graph, given: Mapping[str, NDArray[Any]], path: str | os.PathLike[str] | None = None
+    source: ModelProto | str | os.PathLike[str], graph: Graph, given: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The tensors of `model`, read as `graph`, for `given` inputs; data in other files lies beside `path`.
+    """The tensors of a model or of the model in a file, read as `graph`, for `given` inputs.
 
     Raises `UnusableInputError` for what onnxruntime cannot load or run, and `MissingFrameworkError`.
     """
     onnx = require("onnx", "onnx", EXTRA)
-    told = path or graph.name
+    is_file = isinstance(source, str | os.PathLike)
+    model = read_model(source)[0] if is_file else source
     constant = {name for name, tensor in graph.tensors.items() if tensor.is_constant}
     wanted = list(dict.fromkeys(node.output for node in graph.nodes if node.output not in constant))
     held = onnx.ModelProto()
     held.CopyFrom(model)
-    if path is not None:
-        onnx.load_external_data_for_model(held, os.path.dirname(os.path.abspath(path)))
+    if is_file:
+        onnx.load_external_data_for_model(held, os.path.dirname(os.path.abspath(source)))
     known = {value.name for value in held.graph.output}
     held.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in known)
-    with refusals_of(told, "load"):
+    with refusals_of(graph.name, "load"):
         session = open_session(held.SerializeToString())
     del held
-    with refusals_of(told, "run"):
+    with refusals_of(graph.name, "run"):
         for names in _in_shares(wanted, graph):
             yield from zip(names, session.run(names, dict(given)), strict=True)
 

@@ -1,0 +1,148 @@
+"""Why two models part where they do: each suspicion is tried out, and what remains of the difference measured.
+
+A Darknet network is the reference here. Its layer is computed with a fault, on what the candidate fed it, and if the
+result is a tensor of the candidate's then that is what the candidate does. The reference is made to do the same, and
+goes on: so the next fault is found behind the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.comparing.alignment import Alignment, Pair
+from layoutbridge.comparing.faults.fault import Fault
+from layoutbridge.comparing.faults.table import faults_of
+from layoutbridge.comparing.fingerprints import distance, fingerprint
+from layoutbridge.comparing.relations import in_reference_layout, related
+from layoutbridge.comparing.tracing import Trace
+from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.reference.values import Feed
+from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.scanning.readers.darknet import INPUT_NAME
+
+Array = NDArray[Any]
+Overrides = Mapping[int, Callable[[Feed], Array | None]]
+_NEAR = 4  # times the tolerance within which two fingerprints may be those of one tensor
+_BETTER = 0.5  # what a cause leaves of the deviation, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One fault of the candidate: what was `found` `at` a place of the reference instead of what was `expected`.
+
+    `everywhere` are other places at which the same holds. The deviations are those of that place from the candidate's
+    tensor, as shares of its largest value, without the fault and with it.
+    """
+
+    cause: str
+    at: str
+    found: str
+    expected: str
+    deviation_before: float
+    deviation_after: float
+    explanation: str
+    fix: str
+    everywhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A fault that explains a layer, with what the candidate's tensor is then."""
+
+    fault: Fault
+    layer: Layer
+    before: float
+    after: float
+
+
+def explain(
+    net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, first: Pair, tolerance: float
+) -> Suspect | None:
+    """The fault at the layer where the models part; None where no suspicion makes the difference vanish."""
+    layer = next((layer for layer in net.layers if layer.name == first.reference), None)
+    if layer is None:
+        return None
+    feed = feed_of(net, reference, candidate, alignment, layer)
+    alike = _alike(candidate, alignment)
+    before = first.related.deviation
+    for group in faults_of(feed):
+        found = [held for fault in group if (held := _tried(fault, feed, candidate, alike, tolerance)) is not None]
+        better = [(fault, after) for fault, after in found if not after > _BETTER * before]
+        if better:
+            fault, after = min(better, key=lambda each: each[1])
+            return Suspect(fault, layer, before, after)
+    return None
+
+
+def feed_of(net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, layer: Layer) -> Feed:
+    """What a layer is fed: the candidate's own values where they are the reference's but for rounding."""
+    own = {parameter.name: np.asarray(net.parameters[layer.index, parameter.name], np.float64)
+           for parameter in layer.parameters}  # fmt: skip
+    inputs = tuple(_values(net, reference, candidate, alignment, source) for source in layer.inputs)
+    batch = reference.values.get(INPUT_NAME).shape[0]
+    return Feed(layer, inputs, own, net.network.flavor, batch)
+
+
+def _values(net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, source: int) -> Array:
+    name = INPUT_NAME if source == -1 else net.layers[source].name
+    wanted = np.asarray(reference.values.get(name), np.float64)
+    pair = alignment.by_reference.get(name)
+    if pair is None or pair.candidate is None or pair.related.relation != "same":
+        return wanted
+    held = in_reference_layout(candidate.values.get(pair.candidate), wanted.shape, pair.related.axes)
+    return np.asarray(held, np.float64)
+
+
+def _alike(candidate: Trace, alignment: Alignment) -> dict[int, list[str]]:
+    """The candidate's tensors by their size that are no partners of what is the same."""
+    taken = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same" and pair.candidate}
+    alike: dict[int, list[str]] = {}
+    for name in candidate.names:
+        if name not in taken:
+            alike.setdefault(candidate.prints[name].size, []).append(name)
+    return alike
+
+
+def _tried(
+    fault: Fault, feed: Feed, candidate: Trace, alike: Mapping[int, list[str]], tolerance: float
+) -> tuple[Fault, float] | None:
+    """What is left of the difference with a fault; None where no tensor of the candidate is what it gives."""
+    with np.errstate(all="ignore"):
+        made = fault.output(feed)
+    if made is None or made.size not in alike or not np.isfinite(made).all():
+        return None
+    told = fingerprint(made)
+    best: float | None = None
+    for name in alike[made.size]:
+        if distance(told, candidate.prints[name]) > _NEAR * tolerance:
+            continue
+        held = related(_shaped(made, feed), candidate.values.get(name), tolerance)
+        if held.relation == "same" and (best is None or held.deviation < best):
+            best = held.deviation
+    return None if best is None else (fault, best)
+
+
+def _shaped(made: Array, feed: Feed) -> Array:
+    """In the layer's own shape where it has as many elements, so that layouts are seen."""
+    shape = (feed.batch, *feed.layer.out_shape)
+    return made.reshape(shape) if made.size == int(np.prod(shape)) else made
+
+
+def with_fault(overrides: Overrides, suspect: Suspect, layers: Iterable[Layer]) -> Overrides:
+    """The overrides with a fault more, at each of `layers`."""
+    return {**overrides, **{layer.index: suspect.fault.output for layer in layers}}
+
+
+def cause_of(suspect: Suspect, everywhere: Iterable[Layer] = ()) -> Cause:
+    """The suspicion that held, as it is reported."""
+    fault = suspect.fault
+    others = tuple(layer.name for layer in everywhere if layer.index != suspect.layer.index)
+    return Cause(
+        fault.cause, suspect.layer.name, fault.found, fault.expected, suspect.before, suspect.after, fault.explanation,
+        fault.fix, others,
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""`compare`: where a port parts from its original, why, and what to change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.comparing.alignment import Alignment, Pair, align
+from layoutbridge.comparing.causes import Cause, Overrides, Suspect, cause_of, explain, with_fault
+from layoutbridge.comparing.inputs import match_inputs, read_reference
+from layoutbridge.comparing.opening import Opened, opened_model
+from layoutbridge.comparing.relations import Relation
+from layoutbridge.comparing.running.darknet import values as darknet_values
+from layoutbridge.comparing.store import Store, stored
+from layoutbridge.comparing.tracing import Trace, trace_of
+from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.errors import ParameterError, UnusableInputError
+from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.sizes import Shapes
+
+TOLERANCE = 5e-5  # of a tensor's largest value: what float32 leaves a right port
+_MOST_FAULTS = 8
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A tensor of the reference and its partner, None where it has none; how the two are related, and how far apart.
+
+    The `deviation` is the largest difference as a share of the reference's largest value, None where there is no
+    partner. `healed` is on where what differs is only another way: something behind it is the same again.
+    """
+
+    reference: str
+    candidate: str | None
+    relation: Relation
+    deviation: float | None
+    healed: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on one input: whether they are `equal`, a row for each tensor of the reference, and the `first` apart.
+
+    `causes` are the faults that were found, in order; each makes the difference at its place vanish.
+    """
+
+    reference: str
+    candidate: str
+    equal: bool
+    rows: tuple[Row, ...]
+    first: Row | None
+    causes: tuple[Cause, ...]
+    tolerance: float
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The comparison as it stands in `layoutbridge compare --json`."""
+        return {
+            "reference": self.reference, "candidate": self.candidate, "equal": self.equal,
+            "tolerance": self.tolerance, "rows": [_as_json(row) for row in self.rows],
+            "first": None if self.first is None else _as_json(self.first),
+            "causes": [asdict(cause) | {"everywhere": list(cause.everywhere)} for cause in self.causes],
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return json.dumps(self.as_json())
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    return asdict(row)
+
+
+def compare(
+    reference: object,
+    candidate: object,
+    x: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
+    *,
+    flavor: str = "alexey",
+    shape: Shapes = None,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run two models on one input, and find the first place where they part, with its cause.
+
+    Each is a path of a model's file, a live model, a `DarknetNetwork`, or a pair (cfg, weights) of paths. `x` is the
+    input in the reference's layout, or arrays by the names of its inputs; without it random values from 0 to 1 by
+    `seed`. The candidate's names and layouts do not matter. Causes are looked for where the reference is Darknet's.
+
+    Raises `UnusableInputError` for models that cannot be read, run or fed alike, and for outputs that are no numbers or
+    change from run to run; `ShapeError` for an `x` that does not fit.
+
+    >>> import layoutbridge as lb
+    >>> net = lb.darknet.load("fixtures/nets/pjreddie/passthrough/net.cfg",
+    ...     "fixtures/nets/pjreddie/passthrough/net.weights", flavor="pjreddie")
+    >>> compare(net, net).equal
+    True
+    """
+    if not 0 < tolerance < 1:
+        raise ParameterError(
+            f"the tolerance is a share of a tensor's largest value, over 0 and under 1, not {tolerance}"
+        )
+    told = progress or (lambda _: None)
+    one, other = opened_model(reference, flavor=flavor), opened_model(candidate, flavor=flavor)
+    graph, given = read_reference(one, x, shape, seed)
+    candidate_graph, inputs = match_inputs(graph, given, other)
+    with stored() as values, stored() as candidate_values:
+        told(one.name)
+        first_run = one.trace(graph, given, values)
+        told(other.name)
+        taken = {each.candidate: each.for_candidate() for each in inputs}
+        second_run = other.trace(candidate_graph, taken, candidate_values)
+        _refuse_unusable(first_run, second_run)
+        told("aligning")
+        alignment = align(first_run, second_run, tolerance)
+        first = _parting(alignment, second_run)
+        causes: tuple[Cause, ...] = ()
+        if first is not None and one.net is not None:
+            causes = _causes(one, graph, given, second_run, alignment, first, tolerance, told)
+    rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
+    apart = None if first is None else _row(first, first_run, second_run)
+    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance)
+
+
+def _row(pair: Pair, reference: Trace, candidate: Trace) -> Row:
+    deviation = pair.related.deviation
+    return Row(
+        reference.labels.get(pair.reference, pair.reference) if reference.graph is None else pair.reference,
+        pair.candidate, pair.related.relation, deviation if np.isfinite(deviation) else None, pair.healed,
+    )  # fmt: skip
+
+
+def _parting(alignment: Alignment, candidate: Trace) -> Pair | None:
+    """The first pair apart; None where all that the candidate gives is the same as something of the reference."""
+    first = alignment.first
+    if first is None:
+        return None
+    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}
+    outputs = [name for name in candidate.outputs if name in candidate.values]
+    behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
+    if outputs and all(name in same for name in outputs) and all(pair.candidate is None for pair in behind):
+        return None
+    return first
+
+
+def _refuse_unusable(reference: Trace, candidate: Trace) -> None:
+    for trace in (reference, candidate):
+        for name in trace.names:
+            if not trace.prints[name].is_finite:
+                raise UnusableInputError(
+                    f"'{trace.model}' gives what is no finite number from '{trace.labels[name]}' on: "
+                    "try another input (--seed), or look at its weights"
+                )
+
+
+# ---------------------------------------------------------------------- one fault behind the other
+
+
+def _causes(
+    opened: Opened,
+    graph: Graph,
+    given: Mapping[str, NDArray[Any]],
+    candidate: Trace,
+    alignment: Alignment,
+    first: Pair | None,
+    tolerance: float,
+    told: Progress,
+) -> tuple[Cause, ...]:
+    """The faults of the candidate: the reference is given each that is found, and runs again."""
+    assert opened.net is not None
+    net, causes = opened.net, list[Cause]()
+    overrides: Overrides = {}
+    with stored() as values:
+        reference = _traced(opened, graph, given, overrides, values)
+        while first is not None and len(causes) < _MOST_FAULTS:
+            told(f"looking for the cause at {first.reference}")
+            suspect = explain(net, reference, candidate, alignment, first, tolerance)
+            if suspect is None:
+                break
+            place = _place(alignment, first)
+            best: tuple[Overrides, Alignment, Pair | None, list[Layer]] | None = None
+            for layers in _wheres(net, suspect):
+                changed = with_fault(overrides, suspect, layers)
+                reference = _traced(opened, graph, given, changed, values)
+                again = align(reference, candidate, tolerance)
+                apart = _parting(again, candidate)
+                if best is None or _further(again, apart, best[1], best[2]):
+                    best = changed, again, apart, layers
+            assert best is not None
+            overrides, alignment, first, layers = best
+            reference = _traced(opened, graph, given, overrides, values)
+            causes.append(cause_of(suspect, layers))
+            if first is not None and _place(alignment, first) <= place:
+                break
+    return tuple(causes)
+
+
+def _wheres(net: DarknetNetwork, suspect: Suspect) -> list[list[Layer]]:
+    """The layer alone, and all layers of its kind from there on: a fault is often one of a converter."""
+    later = [layer for layer in net.layers if layer.kind == suspect.layer.kind and layer.index >= suspect.layer.index]
+    return [[suspect.layer]] if len(later) == 1 else [[suspect.layer], later]
+
+
+def _further(one: Alignment, apart: Pair | None, other: Alignment, other_apart: Pair | None) -> bool:
+    if other_apart is None:
+        return False
+    return apart is None or _place(one, apart) > _place(other, other_apart)
+
+
+def _place(alignment: Alignment, pair: Pair) -> int:
+    return next(place for place, each in enumerate(alignment.pairs) if each.reference == pair.reference)
+
+
+def _traced(
+    opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any]], overrides: Overrides, values: Store
+) -> Trace:
+    assert opened.net is not None
+    for name, each in given.items():
+        values.put(name, each)
+    for name, each in darknet_values(opened.net, graph, given, overrides=overrides):
+        values.put(name, each)
+    return trace_of(graph, values)

@@ -1,0 +1,1 @@
+"""What ports do wrong, kind by kind: each fault as what a layer would give with it."""

@@ -1,0 +1,82 @@
+"""A model of any format, ready to be read as a graph at some shapes and to be run there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from layoutbridge.comparing.store import Store
+from layoutbridge.comparing.tracing import Trace, trace_of
+from layoutbridge.darknet.network import DarknetNetwork, load
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.sizes import Shapes
+from layoutbridge.scanning.models import AtShapes, opened
+
+Given = Mapping[str, NDArray[Any]]
+Values = Callable[[Graph, Given], Iterator[tuple[str, NDArray[Any]]]]
+_RUNNING = "layoutbridge.comparing.running"
+# What runs a model of a graph's `format`.
+_RUNNERS: Mapping[str, str] = {
+    "onnx": "onnx",
+    "Darknet": "darknet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`at_shapes` reads the model as a graph, `values` runs it as that graph.
+
+    `net` is it where it is Darknet's; `channels_last` is on where its pictures likely have their channels behind.
+    """
+
+    name: str
+    at_shapes: AtShapes
+    values: Values
+    net: DarknetNetwork | None = None
+    channels_last: bool = False
+
+    def trace(self, graph: Graph, given: Given, store: Store) -> Trace:
+        """Run the model on `given`, inputs by the names that `graph` has, and keep all tensors in `store`."""
+        for name, values in given.items():
+            store.put(name, values)
+        for name, values in self.values(graph, given):
+            store.put(name, values)
+        return trace_of(graph, store)
+
+
+def opened_model(model: object, *, flavor: str = "alexey", shapes: Shapes = None) -> Opened:
+    """What `model` is: a path, a live model, a Darknet network, or its files as a pair (cfg, weights).
+
+    Raises `UnusableInputError` for what no reader knows, and as the readers do.
+    """
+    if isinstance(model, tuple) and len(model) == 2:
+        model = load(model[0], model[1], flavor=flavor)
+    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".cfg":
+        raise UnusableInputError(f"'{os.fspath(model)}' has no weights: give its .weights file behind it")
+    net = model if isinstance(model, DarknetNetwork) else None
+    name = os.fspath(model) if isinstance(model, str | os.PathLike) else net.network.source if net else "model"
+    at_shapes = opened(model, flavor)
+    return Opened(name, at_shapes, partial(_values, model), net, _is_channels_last(model))
+
+
+def _is_channels_last(model: object) -> bool:
+    """Whether it is of TensorFlow, by its file's ending or its class; a choice where both layouts fit."""
+    if isinstance(model, str | os.PathLike):
+        return Path(model).suffix.lower() in (".keras", ".h5", ".tflite", "")
+    return type(model).__module__.partition(".")[0] in ("keras", "tensorflow")
+
+
+def _values(model: object, graph: Graph, given: Given) -> Iterator[tuple[str, NDArray[Any]]]:
+    runner = _RUNNERS.get(graph.format)
+    if runner is None:
+        raise UnusableInputError(f"'{graph.name}' is a {graph.format} model, which is not run here")
+    run = import_module(f"{_RUNNING}.{runner}").values
+    yield from run(model, graph, given)
