@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair
 from layoutbridge.comparing.faults.fault import Fault
-from layoutbridge.comparing.faults.table import faults_of
+from layoutbridge.comparing.faults.table import suspicions
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.relations import in_reference_layout, related
 from layoutbridge.comparing.tracing import Trace
@@ -29,6 +29,7 @@ Array = NDArray[Any]
 Overrides = Mapping[int, Callable[[Feed], Array | None]]
 _NEAR = 4  # times the tolerance within which two fingerprints may be those of one tensor
 _BETTER = 0.5  # what a cause leaves of the deviation, at most
+_EXACT = 1e-6  # so little is left by the right cause alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A fault that explains a layer, with what the candidate's tensor is then."""
+    """Faults that together explain a layer, and how far its tensor is without and with them."""
 
-    fault: Fault
+    faults: tuple[Fault, ...]
     layer: Layer
     before: float
     after: float
@@ -70,13 +71,17 @@ def explain(
     feed = feed_of(net, reference, candidate, alignment, layer)
     alike = _alike(candidate, alignment)
     before = first.related.deviation
-    for group in faults_of(feed):
-        found = [held for fault in group if (held := _tried(fault, feed, candidate, alike, tolerance)) is not None]
-        better = [(fault, after) for fault, after in found if not after > _BETTER * before]
-        if better:
-            fault, after = min(better, key=lambda each: each[1])
-            return Suspect(fault, layer, before, after)
-    return None
+    tensors = {name: candidate.values.get(name) for names in alike.values() for name in names}
+    best: Suspect | None = None
+    for faults in suspicions(feed, tensors, tolerance, before):
+        after = _left(faults[0], feed, candidate, alike, tolerance)
+        if after is None or after > _BETTER * before:
+            continue
+        if best is None or after < best.after:
+            best = Suspect(faults, layer, before, after)
+        if len(faults) > 1 or best.after < _EXACT:
+            break
+    return best
 
 
 def feed_of(net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, layer: Layer) -> Feed:
@@ -108,9 +113,7 @@ def _alike(candidate: Trace, alignment: Alignment) -> dict[int, list[str]]:
     return alike
 
 
-def _tried(
-    fault: Fault, feed: Feed, candidate: Trace, alike: Mapping[int, list[str]], tolerance: float
-) -> tuple[Fault, float] | None:
+def _left(fault: Fault, feed: Feed, candidate: Trace, alike: Mapping[int, list[str]], tolerance: float) -> float | None:
     """What is left of the difference with a fault; None where no tensor of the candidate is what it gives."""
     with np.errstate(all="ignore"):
         made = fault.output(feed)
@@ -124,7 +127,7 @@ def _tried(
         held = related(_shaped(made, feed), candidate.values.get(name), tolerance)
         if held.relation == "same" and (best is None or held.deviation < best):
             best = held.deviation
-    return None if best is None else (fault, best)
+    return best
 
 
 def _shaped(made: Array, feed: Feed) -> Array:
@@ -135,14 +138,16 @@ def _shaped(made: Array, feed: Feed) -> Array:
 
 def with_fault(overrides: Overrides, suspect: Suspect, layers: Iterable[Layer]) -> Overrides:
     """The overrides with a fault more, at each of `layers`."""
-    return {**overrides, **{layer.index: suspect.fault.output for layer in layers}}
+    return {**overrides, **{layer.index: suspect.faults[0].output for layer in layers}}
 
 
-def cause_of(suspect: Suspect, everywhere: Iterable[Layer] = ()) -> Cause:
-    """The suspicion that held, as it is reported."""
-    fault = suspect.fault
+def causes_of(suspect: Suspect, everywhere: Iterable[Layer] = ()) -> list[Cause]:
+    """The suspicions that held, as they are reported."""
     others = tuple(layer.name for layer in everywhere if layer.index != suspect.layer.index)
-    return Cause(
-        fault.cause, suspect.layer.name, fault.found, fault.expected, suspect.before, suspect.after, fault.explanation,
-        fault.fix, others,
-    )  # fmt: skip
+    return [
+        Cause(
+            fault.cause, suspect.layer.name, fault.found, fault.expected, suspect.before, suspect.after,
+            fault.explanation, fault.fix, others,
+        )
+        for fault in suspect.faults
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair, align
-from layoutbridge.comparing.causes import Cause, Overrides, Suspect, cause_of, explain, with_fault
+from layoutbridge.comparing.causes import Cause, Overrides, Suspect, causes_of, explain, with_fault
 from layoutbridge.comparing.inputs import match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
@@ -198,7 +198,7 @@ def _causes(
             assert best is not None
             overrides, alignment, first, layers = best
             reference = _traced(opened, graph, given, overrides, values)
-            causes.append(cause_of(suspect, layers))
+            causes += causes_of(suspect, layers)
             if first is not None and _place(alignment, first) <= place:
                 break
     return tuple(causes)

@@ -49,4 +49,3 @@ def has_faults(*kinds: type[S]) -> Callable[[Faults[S]], Faults[S]]:
         return function
 
     return add
-

@@ -1,74 +1,165 @@
-"""Convolutions and dense layers: batch norm, activation, padding, the layout of weights, what they read."""
+"""Convolutions and dense layers in stages: what they read, their weights, the zeros around, batch norm, activation.
+
+Each stage has alternatives, which are what ports do instead. A layer is computed with one of them, or with two of
+different stages: two faults of one layer are found together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from layoutbridge.comparing.faults.fault import Array, Fault, has_faults
+from layoutbridge.comparing.faults.fault import Array, CauseKind
 from layoutbridge.darknet.reference.activations import activate
 from layoutbridge.darknet.reference.parametric import blurred, correlate
-from layoutbridge.darknet.reference.values import RULES, Feed, normalize
-from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local, Shortcut
-from layoutbridge.darknet.structure.settings import Activated, Normalizable
+from layoutbridge.darknet.reference.values import Feed, normalize
+from layoutbridge.darknet.structure.kinds import Connected, Convolutional
 
+Stage = Literal["read", "weights", "padding", "normalization", "activation"]
+Sides = tuple[int, int, int, int]  # zeros above, below, on the left and on the right
+Values = Mapping[str, Array]
 _EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 0.0, 1e-2)
 _SLOPES = (0.1, 0.01, 0.2, 0.3, 0.25, 0.05)
 _ACTIVATIONS = ("linear", "relu", "relu6", "elu", "selu", "logistic", "tanh", "swish", "mish", "hard_mish", "gelu")
 _LIMIT = 1e-12
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """What a port does in one stage: `found` where `expected` is right, in words; `change` does it.
+
+    `change` takes and gives what the stage works on: the input [N, C, H, W], the weights, the four sides of the padding
+    (or the name of what fills them), (parameters, product) for batch norm, the sum for the activation.
+    """
+
+    stage: Stage
+    cause: CauseKind
+    found: str
+    expected: str
+    explanation: str
+    fix: str
+    change: Callable[..., Any] = field(compare=False, repr=False)
+
+
+Choice = Mapping[Stage, Alternative]
+
+
+def alternatives(feed: Feed) -> dict[Stage, list[Alternative]]:
+    """What ports may do instead in each stage of this layer; empty for what is no plain convolution or dense layer."""
+    settings = feed.layer.settings
+    if isinstance(settings, Convolutional) and not settings.xnor and settings.antialiasing is None:
+        return {
+            "normalization": list(_normalizations(feed)),
+            "activation": list(activations(settings.activation)),
+            "padding": list(_paddings(feed, settings)),
+            "read": list(_reads(feed)),
+            "weights": list(_filters(feed)),
+        }
+    if isinstance(settings, Connected):
+        return {
+            "normalization": list(_normalizations(feed)),
+            "activation": list(activations(settings.activation)),
+            "read": list(_flattens(feed)),
+            "weights": list(_matrices(feed)),
+        }
+    return {}
+
+
+def computed(feed: Feed, choice: Choice) -> Array | None:
+    """What the layer gives with the alternatives of `choice`; None where one of them cannot be."""
+    product = multiplied(feed, choice)
+    return None if product is None else finished(feed, feed.parameters, product, choice)
+
+
+def multiplied(feed: Feed, choice: Choice) -> Array | None:
+    """The product of input and weights, [N, F, H, W], before batch norm or biases."""
+    settings: Any = feed.layer.settings
+    weights = feed.parameters["weights"]
+    if "weights" in choice:
+        changed = np.ascontiguousarray(choice["weights"].change(weights))
+        if changed.shape != weights.shape or np.array_equal(changed, weights):
+            return None
+        weights = changed
+    x = choice["read"].change(feed.x) if "read" in choice else feed.x
+    if isinstance(settings, Connected):
+        return (x.reshape(feed.batch, -1) @ weights.T).reshape(feed.batch, -1, 1, 1)
+    x = framed(feed, x, choice)
+    reach = settings.dilation * (settings.size - 1) + 1
+    if x is None or min(x.shape[2:]) < reach:
+        return None
+    strides = settings.stride_y, settings.stride_x
+    return correlate(x, weights, strides, 0, settings.dilation, settings.groups)
+
+
+def framed(feed: Feed, x: Array, choice: Choice) -> Array | None:
+    """The input in its frame of zeros, or of what a port has there."""
+    settings: Any = feed.layer.settings
+    sides: Any = (settings.padding,) * 4
+    if "padding" in choice:
+        sides = choice["padding"].change(sides)
+    if isinstance(sides, str):
+        own = settings.padding
+        if own >= min(x.shape[2:]):
+            return None
+        return np.pad(x, ((0, 0), (0, 0), (own, own), (own, own)), mode=sides)  # type: ignore[call-overload]
+    if min(sides) < 0:
+        return None
+    below, right = settings.overhang
+    top, bottom, left, last = sides
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom + below), (left, last + right)))
+
+
+def finished(feed: Feed, values: Values, product: Array, choice: Choice) -> Array:
+    """Batch norm or biases and the activation behind a product, channels on axis 1."""
+    settings: Any = feed.layer.settings
+    if "normalization" in choice:
+        y = choice["normalization"].change(values, product)
+    elif settings.batch_normalize:
+        y = normalize(replace(feed, parameters=values), product)
+    else:
+        y = product + _along(values["biases"])
+    function = choice["activation"].change if "activation" in choice else _function(settings.activation)
+    return blurred(function(y), getattr(settings, "antialiasing", None))
+
+
 # ---------------------------------------------------------------------- batch norm and activation
 
 
-@has_faults(Convolutional, Connected, Deconvolutional)
-def normalization(feed: Feed, settings: Normalizable) -> Iterator[Fault]:
+def _normalizations(feed: Feed) -> Iterator[Alternative]:
     """Another epsilon, statistics of the batch itself, a part that is missing."""
-    if settings.batch_normalize:
-        expected = "epsilon 1e-06 outside the root" if feed.flavor == "pjreddie" else "epsilon 1e-05 inside the root"
-        for epsilon in _EPSILONS:
-            for place in ("inside", "outside"):
-                told = f"epsilon {epsilon:g} {place} the root"
-                if told == expected or (epsilon == 0 and place == "outside"):
-                    continue
-                yield _normalized_otherwise(
-                    told, expected, _divided(epsilon, place),
-                    f"batch norm divides by another number: {told}, where this Darknet has {expected}",
-                    f"give batch norm {expected}" if "inside" in expected
-                    else "fold batch norm into the weights, with sqrt(variance) + 1e-6",
+    settings: Any = feed.layer.settings
+    if not settings.batch_normalize:
+        yield Alternative(
+            "normalization", "weight_layout", "no biases", "biases", "the biases are not added", "copy the biases",
+            lambda values, y: y,
+        )  # fmt: skip
+        return
+    expected = "epsilon 1e-06 outside the root" if feed.flavor == "pjreddie" else "epsilon 1e-05 inside the root"
+    fix = (
+        "fold batch norm into the weights, with sqrt(variance) + 1e-6"
+        if feed.flavor == "pjreddie"
+        else "give batch norm an epsilon of 1e-5"
+    )
+    for epsilon in _EPSILONS:
+        for place in ("inside", "outside"):
+            told = f"epsilon {epsilon:g} {place} the root"
+            if told != expected and (epsilon or place == "inside"):
+                yield Alternative(
+                    "normalization", "batch_norm", told, expected,
+                    f"batch norm divides by another number: {told}, where this Darknet has {expected}", fix,
+                    _divided(epsilon, place),
                 )  # fmt: skip
-        for told, change in _PARTS.items():
-            yield _normalized_otherwise(
-                told, "scales, means, variances and biases as stored", change,
-                f"batch norm is not applied as Darknet does: {told}", "copy all four vectors, and apply them in order",
-            )  # fmt: skip
-    else:
-        yield _normalized_otherwise(
-            "no biases", "biases", lambda values, y: y, "the biases are not added", "copy the biases", "weight_layout"
-        )
-
-
-def _normalized_otherwise(
-    found: str,
-    expected: str,
-    change: Callable[[Mapping[str, Array], Array], Array],
-    explanation: str,
-    fix: str,
-    cause: Any = "batch_norm",
-) -> Fault:
-    def output(feed: Feed) -> Array | None:
-        settings: Any = feed.layer.settings
-        wanted = cause == "batch_norm"
-        if not isinstance(settings, Normalizable) or settings.batch_normalize != wanted or getattr(settings, "xnor", 0):
-            return None
-        return _finished(feed, change(feed.parameters, _product(feed)))
-
-    return Fault(cause, found, expected, explanation, fix, output)
+    for told, change in _PARTS.items():
+        yield Alternative(
+            "normalization", "batch_norm", told, "scales, means, variances and biases as stored",
+            f"batch norm is not applied as Darknet does: {told}", "copy all four vectors, and apply them in order",
+            change,
+        )  # fmt: skip
 
 
 def _divided(epsilon: float, place: str) -> Callable[[Mapping[str, Array], Array], Array]:
@@ -115,30 +206,22 @@ _PARTS: Mapping[str, Callable[[Mapping[str, Array], Array], Array]] = {
 }
 
 
-@has_faults(Convolutional, Connected, Deconvolutional, Local, Shortcut)
-def activation(feed: Feed, settings: Activated) -> Iterator[Fault]:
-    """Another function, another slope."""
-    named = settings.activation
+def activations(named: str) -> Iterator[Alternative]:
+    """Other functions than the one `named`, and other slopes."""
     expected = "leaky with slope 0.1" if named == "leaky" else named
     for name in _ACTIVATIONS:
         if name != named:
-            yield _activated_otherwise(name, expected, named, _function(name))
+            yield _activated(name, expected, named, _function(name))
     for slope in _SLOPES:
         if not (named == "leaky" and slope == 0.1):
-            yield _activated_otherwise(f"leaky with slope {slope:g}", expected, named, _leaky(slope))
+            yield _activated(f"leaky with slope {slope:g}", expected, named, _leaky(slope))
 
 
-def _activated_otherwise(found: str, expected: str, named: str, function: Callable[[Array], Array]) -> Fault:
-    def output(feed: Feed) -> Array | None:
-        settings: Any = feed.layer.settings
-        if getattr(settings, "activation", None) != named or getattr(settings, "antialiasing", None) is not None:
-            return None
-        plain = replace(feed.layer, settings=replace(settings, activation="linear"))
-        return function(RULES[plain.kind](replace(feed, layer=plain), plain.settings))
-
-    return Fault(
-        "activation", found, expected, f"the activation is {found}, and the cfg says {named}", f"use {expected}", output
-    )
+def _activated(found: str, expected: str, named: str, function: Callable[[Array], Array]) -> Alternative:
+    return Alternative(
+        "activation", "activation", found, expected, f"the activation is {found}, and the cfg says {named}",
+        f"use {expected}", function,
+    )  # fmt: skip
 
 
 def _function(name: str) -> Callable[[Array], Array]:
@@ -152,49 +235,43 @@ def _leaky(slope: float) -> Callable[[Array], Array]:
 # ---------------------------------------------------------------------- what a convolution reads
 
 
-@has_faults(Convolutional)
-def padding(feed: Feed, settings: Convolutional) -> Iterator[Fault]:
-    """Zeros on other sides, or in another number."""
-    if settings.xnor or settings.antialiasing is not None or feed.x.ndim != 4:
-        return
+def _paddings(feed: Feed, settings: Convolutional) -> Iterator[Alternative]:
+    """Zeros on other sides, or in another number; what is there instead of zeros."""
     own = settings.padding
-    expected = f"{own} on each side"
+    expected, fix = f"{own} on each side", f"pad {own} on each of the four sides, and let the convolution pad nothing"
     reach = settings.dilation * (settings.size - 1)
-    same = tuple(
-        _same(length, stride, reach) for length, stride in zip(feed.x.shape[2:], _strides(settings), strict=True)
+    (top, bottom), (left, right) = (
+        _same(length, stride, reach)
+        for length, stride in zip(feed.x.shape[2:], (settings.stride_y, settings.stride_x), strict=True)
     )
-    (top, bottom), (left, right) = same
-    choices = {
-        "none": (0, 0, 0, 0),
-        f"as TensorFlow's SAME: {top} above and {left} on the left, {bottom} below and {right} on the right": (
+    choices: dict[str, Sides] = {
+        f"as TensorFlow's SAME: {top} above, {left} on the left, {bottom} below, {right} on the right": (
             top, bottom, left, right,
         ),
+        "none": (0, 0, 0, 0),
         f"{2 * own} below and on the right": (0, 2 * own, 0, 2 * own),
         f"{2 * own} above and on the left": (2 * own, 0, 2 * own, 0),
         f"{reach} below and on the right": (0, reach, 0, reach),
         f"{reach // 2} on each side": (reach // 2,) * 4,
         f"{own + 1} on each side": (own + 1,) * 4,
-        **({f"{own - 1} on each side": (own - 1,) * 4} if own else {}),
+        f"{own - 1} on each side": (own - 1,) * 4,
     }  # fmt: skip
     seen = {(own,) * 4}
     for told, sides in choices.items():
-        if sides in seen:
-            continue
-        seen.add(sides)
-        yield Fault(
-            "padding", told, expected, f"zeros stand elsewhere: {told}, and Darknet has {expected}",
-            f"pad {own} on each of the four sides yourself, and let the convolution pad nothing", _padded(sides, own),
-        )  # fmt: skip
+        if sides not in seen and min(sides) >= 0:
+            seen.add(sides)
+            told_why = f"zeros stand elsewhere: {told}, and Darknet has {expected}"
+            yield Alternative("padding", "padding", told, expected, told_why, fix, _constantly(sides))
     if own:
         for mode in ("edge", "reflect"):
-            yield Fault(
-                "padding", f"the picture's {mode} instead of zeros", "zeros", f"the border is filled by '{mode}'",
-                f"pad {own} zeros on each side", _filled(mode),
-            )  # fmt: skip
+            told = f"the picture's {mode} instead of zeros"
+            yield Alternative(
+                "padding", "padding", told, "zeros", f"around the picture lies its {mode}", fix, _constantly(mode)
+            )
 
 
-def _strides(settings: Convolutional) -> tuple[int, int]:
-    return settings.stride_y, settings.stride_x
+def _constantly(value: Any) -> Callable[[Any], Any]:
+    return lambda _: value
 
 
 def _same(length: int, stride: int, reach: int) -> tuple[int, int]:
@@ -202,53 +279,20 @@ def _same(length: int, stride: int, reach: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _padded(sides: tuple[int, int, int, int], own: int) -> Callable[[Feed], Array | None]:
-    top, bottom, left, right = sides
-
-    def output(feed: Feed) -> Array | None:
-        settings: Any = feed.layer.settings
-        if getattr(settings, "padding", None) != own or min(sides) < 0:
-            return None
-        x = np.pad(feed.x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        return _unpadded(feed, x)
-
-    return output
-
-
-def _filled(mode: Any) -> Callable[[Feed], Array | None]:
-    def output(feed: Feed) -> Array | None:
-        settings: Any = feed.layer.settings
-        own = settings.padding
-        if mode == "reflect" and own >= min(feed.x.shape[2:]):
-            return None
-        return _unpadded(feed, np.pad(feed.x, ((0, 0), (0, 0), (own, own), (own, own)), mode=mode))
-
-    return output
-
-
-def _unpadded(feed: Feed, x: Array) -> Array | None:
-    settings: Any = feed.layer.settings
-    reach = settings.dilation * (settings.size - 1) + 1
-    if min(x.shape[2:]) < reach:
-        return None
-    y = correlate(x, feed.parameters["weights"], _strides(settings), 0, settings.dilation, settings.groups)
-    return _finished(feed, _normal(feed, y))
-
-
-@has_faults(Convolutional)
-def order_of_input(feed: Feed, settings: Convolutional) -> Iterator[Fault]:
-    """Colours the other way round, another range, for a layer that reads the picture; channels in another order."""
-    if feed.x.shape[1] == 3 and feed.layer.inputs == (-1,):
-        yield _read_otherwise(
-            "channel_order", "BGR", "RGB", lambda x: x[:, ::-1], "the first layer reads the colours in the other order",
-            "turn the channels of the picture round, or of the first layer's weights",
+def _reads(feed: Feed) -> Iterator[Alternative]:
+    """Colours the other way round, another range, for a layer that reads the picture."""
+    if feed.layer.inputs != (-1,):
+        return
+    if feed.x.shape[1] == 3:
+        yield Alternative(
+            "read", "channel_order", "BGR", "RGB", "the first layer reads the colours in the other order",
+            "turn the channels of the picture round, or of the first layer's weights", lambda x: x[:, ::-1],
         )  # fmt: skip
-    if feed.layer.inputs == (-1,):
-        for told, change in _RANGES.items():
-            yield _read_otherwise(
-                "input_range", told, "0 to 1", change, f"the first layer reads its input as {told}",
-                "give the network values from 0 to 1, and scale nothing inside",
-            )  # fmt: skip
+    for told, change in _RANGES.items():
+        yield Alternative(
+            "read", "input_range", told, "0 to 1", f"the first layer reads its input as {told}",
+            "give the network values from 0 to 1, and scale nothing inside", change,
+        )  # fmt: skip
 
 
 def _imagenet(x: Array) -> Array:
@@ -270,74 +314,60 @@ _RANGES: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
-def _read_otherwise(
-    cause: Any, found: str, expected: str, change: Callable[[Array], Array], explanation: str, fix: str
-) -> Fault:
-    def output(feed: Feed) -> Array | None:
-        if feed.layer.inputs[:1] != (-1,):
-            return None
-        changed = replace(feed, inputs=(change(feed.x), *feed.inputs[1:]))
-        return np.asarray(RULES[feed.layer.kind](changed, feed.layer.settings))
-
-    return Fault(cause, found, expected, explanation, fix, output)
-
-
 # ---------------------------------------------------------------------- weights
 
 
-@has_faults(Convolutional)
-def filters(feed: Feed, settings: Convolutional) -> Iterator[Fault]:
+def _filters(feed: Feed) -> Iterator[Alternative]:
     """Weights read in the order of another framework's, turned, or with inputs and outputs exchanged."""
-    if settings.xnor:
-        return
     shape = feed.parameters["weights"].shape
-    expected = "OIHW, as stored"
-    told = {
-        "filters turned by a half turn (a convolution, not a correlation)": lambda w: w[..., ::-1, ::-1],
+    changes: dict[str, Callable[[Array], Array]] = {
+        "filters turned by a half turn, as for a convolution in the strict sense": lambda w: w[..., ::-1, ::-1],
         "height and width exchanged": lambda w: w.swapaxes(2, 3),
         "rows in the other order": lambda w: w[:, :, ::-1],
         "columns in the other order": lambda w: w[..., ::-1],
         "inputs in the other order": lambda w: w[:, ::-1],
+        "outputs in the other order": lambda w: w[::-1],
     }
-    changes: dict[str, Callable[[Array], Array]] = dict(told)
     if shape[0] == shape[1]:
         changes["inputs and outputs exchanged"] = lambda w: w.swapaxes(0, 1)
     for order in permutations(range(4)):
         if order != (0, 1, 2, 3):
             changes[f"read as {''.join('OIHW'[axis] for axis in order)} without a transpose"] = _misread(order)
-    yield from _weighted(changes, expected, "transpose the weights from OIHW to the framework's layout, do not reshape")
+    fix = "transpose the weights from OIHW to the framework's layout, do not reshape them"
+    yield from _weighted(changes, "OIHW, as stored", fix)
 
 
-@has_faults(Connected)
-def matrix(feed: Feed, settings: Connected) -> Iterator[Fault]:
-    """Dense weights behind another flatten, or transposed."""
+def _matrices(feed: Feed) -> Iterator[Alternative]:
+    """Dense weights with rows and columns exchanged."""
     weights = feed.parameters["weights"]
-    item = feed.x.shape[1:]
-    if len(item) == 3 and min(item[0], prod(item[1:])) > 1:
-        for told, axes in (("H, W, C", (0, 2, 3, 1)), ("H, C, W", (0, 2, 1, 3)), ("W, H, C", (0, 3, 2, 1)),
-                           ("C, W, H", (0, 1, 3, 2)), ("W, C, H", (0, 3, 1, 2))):  # fmt: skip
-            yield Fault(
-                "flatten_order", told, "C, H, W",
-                f"the values are flattened in the order {told}, the weights expect C, H, W",
-                "flatten channels first, or permute the weights: lb.carry(op, weights, 'dense', shape=...)",
-                _flattened(axes),
-            )  # fmt: skip
     changes: dict[str, Callable[[Array], Array]] = {
-        "read with rows and columns exchanged": lambda w: w.reshape(w.shape[::-1]).T
+        "read with rows and columns exchanged": lambda w: w.reshape(w.shape[::-1]).T,
+        "outputs in the other order": lambda w: w[::-1],
     }
     if weights.shape[0] == weights.shape[1]:
         changes["transposed"] = lambda w: w.T
-    yield from _weighted(changes, "rows of outputs, as stored", "transpose the matrix, do not reshape it")
+    yield from _weighted(changes, "a row for each output, as stored", "transpose the matrix, do not reshape it")
 
 
-def _flattened(axes: tuple[int, ...]) -> Callable[[Feed], Array | None]:
-    def output(feed: Feed) -> Array | None:
-        if feed.x.ndim != 4:
-            return None
-        changed = replace(feed, inputs=(np.ascontiguousarray(feed.x.transpose(axes)),))
-        return np.asarray(RULES[feed.layer.kind](changed, feed.layer.settings))
+def _flattens(feed: Feed) -> Iterator[Alternative]:
+    """The values of a picture in another order than the weights expect."""
+    item = feed.x.shape[1:]
+    if len(item) != 3 or min(item[0], prod(item[1:])) < 2:
+        return
+    for told, axes in (
+        ("H, W, C", (0, 2, 3, 1)), ("H, C, W", (0, 2, 1, 3)), ("W, H, C", (0, 3, 2, 1)), ("C, W, H", (0, 1, 3, 2)),
+        ("W, C, H", (0, 3, 1, 2)),
+    ):  # fmt: skip
+        yield Alternative(
+            "read", "flatten_order", told, "C, H, W",
+            f"the values are flattened in the order {told}, and the weights expect C, H, W",
+            "flatten channels first, or permute the weights: lb.carry(op, weights, 'dense', shape=...)",
+            _transposed(axes),
+        )  # fmt: skip
 
-    return output
+
+def _transposed(axes: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda x: np.ascontiguousarray(x.transpose(axes))
 
 
 def _misread(order: tuple[int, ...]) -> Callable[[Array], Array]:
@@ -347,49 +377,7 @@ def _misread(order: tuple[int, ...]) -> Callable[[Array], Array]:
     return change
 
 
-def _weighted(changes: Mapping[str, Callable[[Array], Array]], expected: str, fix: str) -> Iterator[Fault]:
+def _weighted(changes: Mapping[str, Callable[[Array], Array]], expected: str, fix: str) -> Iterator[Alternative]:
     for told, change in changes.items():
-        yield Fault(
-            "weight_layout",
-            told,
-            expected,
-            f"the weights are not where they belong: {told}",
-            fix,
-            _with_weights(change),
-        )
-
-
-def _with_weights(change: Callable[[Array], Array]) -> Callable[[Feed], Array | None]:
-    def output(feed: Feed) -> Array | None:
-        held = feed.parameters.get("weights")
-        if held is None:
-            return None
-        changed = change(held)
-        if changed.shape != held.shape:
-            return None
-        given = replace(feed, parameters={**feed.parameters, "weights": np.ascontiguousarray(changed)})
-        return np.asarray(RULES[feed.layer.kind](given, feed.layer.settings))
-
-    return output
-
-
-# ---------------------------------------------------------------------- the layer in its parts
-
-
-def _product(feed: Feed) -> Array:
-    """What comes before batch norm and biases."""
-    plain: Any = replace(feed.layer.settings, activation="linear", batch_normalize=False)  # type: ignore[call-arg]
-    if hasattr(plain, "antialiasing"):
-        plain = replace(plain, antialiasing=None)
-    held = {**feed.parameters, "biases": np.zeros_like(feed.parameters["biases"])}
-    return np.asarray(RULES[feed.layer.kind](replace(feed, parameters=held), plain))
-
-
-def _normal(feed: Feed, y: Array) -> Array:
-    settings: Any = feed.layer.settings
-    return normalize(feed, y) if settings.batch_normalize else y + _along(feed.parameters["biases"])
-
-
-def _finished(feed: Feed, y: Array) -> Array:
-    settings: Any = feed.layer.settings
-    return blurred(activate(settings.activation, y), getattr(settings, "antialiasing", None))
+        why = f"the weights are not where they belong: {told}"
+        yield Alternative("weights", "weight_layout", told, expected, why, fix, change)

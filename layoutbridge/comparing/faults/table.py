@@ -1,17 +1,45 @@
-"""The faults of every kind of layer."""
+"""The faults of every kind of layer, tried on one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from layoutbridge.comparing.faults import parametric, unweighted
-from layoutbridge.comparing.faults.fault import FAULTS, Fault
+from numpy.typing import NDArray
+
+from layoutbridge.comparing.faults import unweighted
+from layoutbridge.comparing.faults.fault import FAULTS, Array, Fault
+from layoutbridge.comparing.faults.parametric import Choice, alternatives, computed
+from layoutbridge.comparing.faults.sampling import likely_choices
 from layoutbridge.darknet.reference.values import Feed
 
-__all__ = ["faults_of", "parametric", "unweighted"]
+__all__ = ["suspicions", "unweighted"]
 
 
-def faults_of(feed: Feed) -> Iterator[list[Fault]]:
-    """The faults that a layer may have, in groups, one after the other."""
+def suspicions(
+    feed: Feed, tensors: Mapping[str, NDArray[Any]], tolerance: float, before: float
+) -> Iterator[tuple[Fault, ...]]:
+    """What may be wrong with a layer that should give one of `tensors`: a fault, or some together.
+
+    Each fault of some has the same `output`, that with all of them.
+    """
+    if alternatives(feed):
+        for choice in likely_choices(feed, tensors, tolerance, before):
+            yield tuple(
+                Fault(each.cause, each.found, each.expected, each.explanation, each.fix, _output(choice))
+                for each in choice.values()
+            )
+        return
     for function in FAULTS.get(feed.layer.kind, ()):
-        yield list(function(feed, feed.layer.settings))
+        for fault in function(feed, feed.layer.settings):
+            yield (fault,)
+
+
+def _output(choice: Choice) -> Any:
+    def output(feed: Feed) -> Array | None:
+        """What a layer gives with as much of the choice as it has: the first one alone reads a picture."""
+        offered = alternatives(feed)
+        own = {stage: each for stage, each in choice.items() if each in offered.get(stage, ())}
+        return computed(feed, own) if own else None
+
+    return output

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from layoutbridge.comparing.faults.fault import Array, Fault, has_faults
+from layoutbridge.comparing.faults.parametric import activations
 from layoutbridge.darknet.reference.values import RULES, Feed, logistic, softmax
 from layoutbridge.darknet.structure.heads import DetectionHead, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import (
     Avgpool,
+    Deconvolutional,
+    Local,
     LocalAvgpool,
     Maxpool,
     Reorg,
@@ -22,7 +25,7 @@ from layoutbridge.darknet.structure.kinds import (
     Shortcut,
     Upsample,
 )
-from layoutbridge.darknet.structure.settings import Moving, Windowed
+from layoutbridge.darknet.structure.settings import Activated, Moving, Windowed
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog
 
@@ -232,6 +235,28 @@ def _of_group(group: int) -> Callable[[Feed], Array | None]:
         if feed.layer.kind != "route" or group >= settings.groups:
             return None
         return np.asarray(RULES["route"](feed, replace(settings, group_id=group)))
+
+    return output
+
+
+@has_faults(Shortcut, Deconvolutional, Local)
+def activated(feed: Feed, settings: Activated) -> Iterator[Fault]:
+    """Another activation behind what the layer computes."""
+    del feed
+    for other in activations(settings.activation):
+        yield Fault(
+            "activation", other.found, other.expected, other.explanation, other.fix,
+            _activated(settings.activation, other.change),
+        )  # fmt: skip
+
+
+def _activated(named: str, function: Callable[[Array], Array]) -> Callable[[Feed], Array | None]:
+    def output(feed: Feed) -> Array | None:
+        settings: Any = feed.layer.settings
+        if getattr(settings, "activation", None) != named:
+            return None
+        plain = replace(settings, activation="linear")
+        return function(RULES[feed.layer.kind](replace(feed, layer=replace(feed.layer, settings=plain)), plain))
 
     return output
 
