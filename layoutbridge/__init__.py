@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.auditing.audits import Audit, audit
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
+    from layoutbridge.comparing.comparison import Comparison, compare
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import code, emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
@@ -62,6 +63,8 @@ _HOMES = {
     "rearrange_checkpoint": "checkpoints.rearranging",
     "audit": "auditing.audits",
     "Audit": "auditing.audits",
+    "compare": "comparing.comparison",
+    "Comparison": "comparing.comparison",
     "scan": "scanning.models",
     "Scan": "scanning.models",
 }
@@ -69,6 +72,7 @@ _HOMES = {
 __all__ = [
     "Audit",
     "CatalogEntry",
+    "Comparison",
     "Counterexample",
     "Factorization",
     "Identification",
@@ -83,6 +87,7 @@ __all__ = [
     "carry",
     "catalog",
     "code",
+    "compare",
     "darknet",
     "emit",
     "export",

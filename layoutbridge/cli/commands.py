@@ -5,6 +5,7 @@ from __future__ import annotations
 from layoutbridge.cli import (
     audit_command,
     checkpoint_command,
+    compare_command,
     export_command,
     network_commands,
     operation_commands,
@@ -16,6 +17,7 @@ __all__ = [
     "app",
     "audit_command",
     "checkpoint_command",
+    "compare_command",
     "export_command",
     "network_commands",
     "operation_commands",

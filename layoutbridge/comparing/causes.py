@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair
 from layoutbridge.comparing.faults.fault import Fault
-from layoutbridge.comparing.faults.table import suspicions
+from layoutbridge.comparing.faults.table import may_have, suspicions
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.relations import in_reference_layout, related
 from layoutbridge.comparing.tracing import Trace
@@ -139,6 +139,28 @@ def _shaped(made: Array, feed: Feed) -> Array:
 def with_fault(overrides: Overrides, suspect: Suspect, layers: Iterable[Layer]) -> Overrides:
     """The overrides with a fault more, at each of `layers`."""
     return {**overrides, **{layer.index: suspect.faults[0].output for layer in layers}}
+
+
+def places_of(net: DarknetNetwork, suspect: Suspect, reference: Trace) -> list[list[Layer]]:
+    """Where the reference is to have the faults: at their layer, or at all from there on that may have them.
+
+    A fault is often one of a converter, which makes it everywhere.
+    """
+    batch = reference.values.get(INPUT_NAME).shape[0]
+    later = [
+        layer
+        for layer in net.layers
+        if layer.kind == suspect.layer.kind and layer.index > suspect.layer.index
+        and may_have(_own_feed(net, reference, layer, batch), suspect.faults)
+    ]  # fmt: skip
+    return [[suspect.layer], [suspect.layer, *later]] if later else [[suspect.layer]]
+
+
+def _own_feed(net: DarknetNetwork, reference: Trace, layer: Layer, batch: int) -> Feed:
+    own = {each.name: net.parameters[layer.index, each.name] for each in layer.parameters}
+    names = [INPUT_NAME if source == -1 else net.layers[source].name for source in layer.inputs]
+    inputs = tuple(reference.values.get(name) for name in names)
+    return Feed(layer, inputs, own, net.network.flavor, batch)
 
 
 def causes_of(suspect: Suspect, everywhere: Iterable[Layer] = ()) -> list[Cause]:

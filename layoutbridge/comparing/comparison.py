@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair, align
-from layoutbridge.comparing.causes import Cause, Overrides, Suspect, causes_of, explain, with_fault
-from layoutbridge.comparing.inputs import match_inputs, read_reference
+from layoutbridge.comparing.causes import Cause, Overrides, causes_of, explain, places_of, with_fault
+from layoutbridge.comparing.graph_causes import input_changes, moved_causes
+from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
 from layoutbridge.comparing.running.darknet import values as darknet_values
 from layoutbridge.comparing.store import Store, stored
 from layoutbridge.comparing.tracing import Trace, trace_of
-from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
@@ -111,7 +111,7 @@ def compare(
         )
     told = progress or (lambda _: None)
     one, other = opened_model(reference, flavor=flavor), opened_model(candidate, flavor=flavor)
-    graph, given = read_reference(one, x, shape, seed)
+    graph, given = read_reference(one, other, x, shape, seed)
     candidate_graph, inputs = match_inputs(graph, given, other)
     with stored() as values, stored() as candidate_values:
         told(one.name)
@@ -126,6 +126,10 @@ def compare(
         causes: tuple[Cause, ...] = ()
         if first is not None and one.net is not None:
             causes = _causes(one, graph, given, second_run, alignment, first, tolerance, told)
+        elif first is not None:
+            causes = tuple(moved_causes(first_run, second_run, first, tolerance))
+            if not causes and set(first_run.parents[first.reference]) <= set(first_run.inputs):
+                causes = _of_input(first_run, other, candidate_graph, inputs, first, tolerance, told)
     rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
     apart = None if first is None else _row(first, first_run, second_run)
     return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance)
@@ -188,7 +192,7 @@ def _causes(
                 break
             place = _place(alignment, first)
             best: tuple[Overrides, Alignment, Pair | None, list[Layer]] | None = None
-            for layers in _wheres(net, suspect):
+            for layers in places_of(net, suspect, reference):
                 changed = with_fault(overrides, suspect, layers)
                 reference = _traced(opened, graph, given, changed, values)
                 again = align(reference, candidate, tolerance)
@@ -204,10 +208,30 @@ def _causes(
     return tuple(causes)
 
 
-def _wheres(net: DarknetNetwork, suspect: Suspect) -> list[list[Layer]]:
-    """The layer alone, and all layers of its kind from there on: a fault is often one of a converter."""
-    later = [layer for layer in net.layers if layer.kind == suspect.layer.kind and layer.index >= suspect.layer.index]
-    return [[suspect.layer]] if len(later) == 1 else [[suspect.layer], later]
+def _of_input(
+    reference: Trace,
+    opened: Opened,
+    graph: Graph,
+    inputs: tuple[Input, ...],
+    first: Pair,
+    tolerance: float,
+    told: Progress,
+) -> tuple[Cause, ...]:
+    """What the candidate expects of its input: it runs again on each, until it gives what the reference does."""
+    for change in input_changes({each.reference: each.values for each in inputs}):
+        told(f"looking whether the input is {change.found}")
+        taken = {each.candidate: each.for_candidate(change.change(each.values)) for each in inputs}
+        with stored() as values:
+            again = align(reference, opened.trace(graph, taken, values), tolerance)
+            pair = again.by_reference[first.reference]
+            if pair.related.relation == "same":
+                return (
+                    Cause(
+                        change.cause, first.reference, change.found, change.expected, first.related.deviation,
+                        pair.related.deviation, change.explanation, change.fix,
+                    ),
+                )  # fmt: skip
+    return ()
 
 
 def _further(one: Alignment, apart: Pair | None, other: Alignment, other_apart: Pair | None) -> bool:

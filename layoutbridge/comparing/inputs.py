@@ -34,15 +34,17 @@ class Input:
 
 
 def read_reference(
-    opened: Opened, x: NDArray[Any] | Mapping[str, NDArray[Any]] | None, shapes: Shapes, seed: int
+    opened: Opened, candidate: Opened, x: NDArray[Any] | Mapping[str, NDArray[Any]] | None, shapes: Shapes, seed: int
 ) -> tuple[Graph, dict[str, NDArray[Any]]]:
     """The reference's graph, and values for its inputs: `x`, else random ones from 0 to 1.
 
-    Raises `ShapeError` for an `x` that does not fit.
+    Sizes that the reference leaves open are those that the candidate has. Raises `ShapeError` for an `x` that does not
+    fit.
     """
-    wanted: Shapes = shapes
     if x is not None:
-        wanted = {name: each.shape for name, each in x.items()} if isinstance(x, Mapping) else np.shape(x)
+        wanted: Shapes = {name: each.shape for name, each in x.items()} if isinstance(x, Mapping) else np.shape(x)
+    else:
+        wanted = shapes if shapes is not None else _common_shapes(opened, candidate)
     graph = opened.at_shapes(wanted)
     rng = np.random.default_rng(seed)
     given: dict[str, NDArray[Any]] = {}
@@ -59,6 +61,38 @@ def read_reference(
             held = rng.integers(0, _LARGEST_WHOLE, tensor.shape)
         given[name] = held.astype(tensor.dtype)
     return graph, given
+
+
+def _common_shapes(reference: Opened, candidate: Opened) -> Shapes:
+    """The shapes of the reference's inputs with what the candidate has for their open sizes, one for an open batch."""
+    own, other = _taken(reference), _taken(candidate)
+    if own is None and other is not None:  # a module, which takes what the other does
+        filled_up = {name: tuple(n if isinstance(n, int) else 1 for n in shape) for name, shape in other.items()}
+        return next(iter(filled_up.values())) if len(filled_up) == 1 else filled_up
+    if not own or all(isinstance(n, int) for shape in own.values() for n in shape):
+        return None
+    others = list((other or {}).values())
+    found = {}
+    for place, (name, shape) in enumerate(own.items()):
+        fitting = others[place] if len(others) == len(own) else ()
+        filled = next((each for axes in _orders(len(shape), channels_last=reference.channels_last)
+                       if (each := _together(shape, fitting, axes)) is not None), shape)  # fmt: skip
+        found[name] = (filled[0] if isinstance(filled[0], int) else 1, *filled[1:]) if filled else filled
+    return found
+
+
+def _together(shape: OpenShape, other: OpenShape, axes: tuple[int, ...]) -> OpenShape | None:
+    """A shape with the lengths of another, which has the axes in another order, where it leaves them open."""
+    if len(other) != len(shape):
+        return None
+    lengths = dict(zip(axes, other, strict=True))
+    filled = []
+    for axis, told in enumerate(shape):
+        length = lengths[axis]
+        if isinstance(told, int) and isinstance(length, int) and told != length:
+            return None
+        filled.append(told if isinstance(told, int) else length if isinstance(length, int) else told)
+    return tuple(filled)
 
 
 def match_inputs(

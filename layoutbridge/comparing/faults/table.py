@@ -35,6 +35,16 @@ def suspicions(
             yield (fault,)
 
 
+def may_have(feed: Feed, faults: tuple[Fault, ...]) -> bool:
+    """Whether a layer is one that may have one of `faults`, too."""
+    offered: set[tuple[str, str, str]] = {
+        (each.cause, each.found, each.expected) for stage in alternatives(feed).values() for each in stage
+    }
+    for function in FAULTS.get(feed.layer.kind, ()):
+        offered |= {(each.cause, each.found, each.expected) for each in function(feed, feed.layer.settings)}
+    return any((each.cause, each.found, each.expected) in offered for each in faults)
+
+
 def _output(choice: Choice) -> Any:
     def output(feed: Feed) -> Array | None:
         """What a layer gives with as much of the choice as it has: the first one alone reads a picture."""

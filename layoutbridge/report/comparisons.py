@@ -1,0 +1,87 @@
+"""Two models compared, for a terminal: rows with what is equal folded, the first place apart, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from layoutbridge.comparing.causes import Cause
+from layoutbridge.comparing.comparison import Comparison, Row
+
+_UNFOLDED = 2  # rows at each end of a run that is told row by row
+_MOST_EVERYWHERE = 4
+
+
+def show_comparison(console: Console, found: Comparison) -> None:
+    """The rows, a long run of equal ones as one; then the verdict, and a paragraph for each cause."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("reference", "candidate", "relation"):
+        table.add_column(name, overflow="fold")
+    table.add_column("deviation", justify="right", no_wrap=True)
+    for cells in _rows(found.rows, found.first):
+        table.add_row(*cells)
+    console.print(table)
+    console.print()
+    for cause in found.causes:
+        _show_cause(console, cause)
+    for line in verdict_lines(found):
+        console.print(escape(line), highlight=False)
+
+
+def verdict_lines(found: Comparison) -> list[str]:
+    """The verdict in a sentence or two."""
+    if found.equal:
+        same = sum(row.relation == "same" for row in found.rows)
+        return [f"equal: {same} of {len(found.rows)} tensors of {found.reference} are in {found.candidate}, "
+                f"within {found.tolerance:g} of their largest value"]  # fmt: skip
+    assert found.first is not None
+    partner = "nothing" if found.first.candidate is None else found.first.candidate
+    deviation = "" if found.first.deviation is None else f", {found.first.deviation:.1e} apart"
+    lines = [f"the first that differs: {found.first.reference}, beside {partner} ({found.first.relation}{deviation})"]
+    if not found.causes:
+        lines.append("no cause is known that makes the difference vanish: look at what computes it")
+    return lines
+
+
+def _show_cause(console: Console, cause: Cause) -> None:
+    console.print(f"[bold]{escape(cause.cause)}[/] at [cyan]{escape(cause.at)}[/]", highlight=False)
+    lines = [
+        f"found: {cause.found}", f"expected: {cause.expected}", cause.explanation,
+        f"deviation {cause.deviation_before:.1e}, and {cause.deviation_after:.1e} with this fault in the reference",
+        f"to do: {cause.fix}",
+    ]  # fmt: skip
+    if cause.everywhere:
+        named = ", ".join(cause.everywhere[:_MOST_EVERYWHERE])
+        more = len(cause.everywhere) - _MOST_EVERYWHERE
+        lines.append(f"the same at {named}{f' and {more} more' if more > 0 else ''}")
+    for line in lines:
+        console.print(f"  {escape(line)}", highlight=False)
+    console.print()
+
+
+def _rows(rows: Sequence[Row], first: Row | None) -> Iterator[tuple[str, str, str, str]]:
+    """The cells of each row, with runs of equal rows folded."""
+    for is_same, group in groupby(rows, key=lambda row: row.relation == "same"):
+        run = list(group)
+        if is_same and len(run) > 2 * _UNFOLDED + 1:
+            yield from (_cells(row, first) for row in run[:_UNFOLDED])
+            largest = max(row.deviation or 0 for row in run)
+            yield f"... {len(run) - 2 * _UNFOLDED} more", "", "same", f"at most {largest:.1e}"
+            yield from (_cells(row, first) for row in run[-_UNFOLDED:])
+        else:
+            yield from (_cells(row, first) for row in run)
+
+
+def _cells(row: Row, first: Row | None) -> tuple[str, str, str, str]:
+    mark = "[bold red]" if row == first else ""
+    relation = (
+        f"{row.relation}, and the same again behind it" if row.healed and row.relation != "same" else row.relation
+    )
+    deviation = "" if row.deviation is None else f"{row.deviation:.1e}"
+    cells = (row.reference, row.candidate or "", relation, deviation)
+    one, two, three, four = (f"{mark}{escape(cell)}{'[/]' if mark else ''}" for cell in cells)
+    return one, two, three, four
