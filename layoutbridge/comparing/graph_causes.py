@@ -34,9 +34,7 @@ class InputChange:
     change: Callable[[Array], Array]
 
 
-def moved_causes(
-    reference: Trace, candidate: Trace, alignment: Alignment, first: Pair, tolerance: float
-) -> list[Cause]:
+def moved_causes(reference: Trace, candidate: Trace, first: Pair, tolerance: float) -> list[Cause]:
     """The cause where the first tensor apart has the reference's elements in another order."""
     if first.related.relation != "moved" or first.candidate is None or reference.graph is None:
         return []
