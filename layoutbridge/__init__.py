@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from layoutbridge.operations.catalog import catalog, op, register, unregister
     from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.answer import Identification
-    from layoutbridge.recognition.identification import identify
     from layoutbridge.recognition.verification import Verification, verify
     from layoutbridge.scanning.models import Scan, scan
+    from layoutbridge.scanning.whole_models import identify
     from layoutbridge.weights.carrying import carry
 
 _HOMES = {
@@ -55,7 +55,7 @@ _HOMES = {
     "emit": "frameworks",
     "export": "frameworks",
     "Identification": "recognition.answer",
-    "identify": "recognition.identification",
+    "identify": "scanning.whole_models",
     "Verification": "recognition.verification",
     "verify": "recognition.verification",
     "carry": "weights.carrying",

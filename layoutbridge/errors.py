@@ -26,6 +26,15 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def named(name: str) -> str:
+    """A name that a file has, as a message tells it: `visible`, and 200 characters of it at most.
+
+    >>> named("conv" + chr(10)), len(named("a" * 5000))
+    ('conv\\\\n', 203)
+    """
+    return visible(name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}...")
+
+
 def shown(value: object) -> str:
     """`value` as a message shows it: on one line, not too long, and also where Python refuses to print it.
 

@@ -183,35 +183,39 @@ def identify(
     target: Annotated[
         str,
         typer.Argument(
-            help="A table (.npy, .csv, .json), a model's file, module:callable or file.py:callable, "
+            help="A table (.npy, .csv, .json), a model as for scan, module:callable or file.py:callable, "
             "with plain arguments where a class wants them: 'ports.py:Reorg(2)'."
         ),
     ],
-    shape: Annotated[str | None, typer.Option(help="The input's shape, [N,]C,H,W; not needed for a table.")] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="The input's shape, [N,]C,H,W; not needed for a table, nor a model's file that tells it."),
+    ] = None,
     second_shape: Annotated[
         str | None, typer.Option(help="Another shape at which a callable is run. (default: a small one)")
     ] = None,
     expect: Annotated[
         str | None,
         typer.Option(
-            help="What it should be, a name or an expression: exit code 0 where it is, else 1.",
+            help="What it should be, a name or an expression: exit code 0 where it is, else 1. "
+            "Of a whole model a name: 0 where a place inside is it, and none of such shapes is another map.",
             autocompletion=complete_name,
         ),
     ] = None,
     parameters: Annotated[list[str] | None, parameters_option(of="the entry to --expect")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the permutation behind a callable, a model or a table.
+    """Name the permutation behind a callable, a model or a table; of a whole model, the places inside, as scan does.
 
     module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
     """
     from dataclasses import asdict
 
     from layoutbridge.recognition.expectation import check_expectation
-    from layoutbridge.recognition.identification import identify as name_it
-    from layoutbridge.recognition.targets.loading import load_target
+    from layoutbridge.report.scans import show_model
     from layoutbridge.report.terminal import show_expectation, show_identification
-    from layoutbridge.scanning.models import can_be_scanned
+    from layoutbridge.scanning.expecting import check_model
+    from layoutbridge.scanning.whole_models import ModelIdentification, identify_named, loader
 
     if parameters and expect is None:
         raise ParameterError(f"--{next(iter(given_parameters(parameters)))} is of the entry to --expect: name one")
@@ -221,11 +225,18 @@ def identify(
     lengths = None if shape is None else whole_shape(shape)
     others = None if second_shape is None else whole_shape(second_shape, "--second-shape")
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
-        loaded = load_target(target)
-        found = name_it(loaded, lengths, others)
-        expected = None if asked is None else check_expectation(loaded, found, asked[0][0], asked[1])
+        load = loader(target)
+        found = identify_named(target, load, lengths, others)
+        if asked is None:
+            expected = None
+        elif isinstance(found, ModelIdentification):
+            expected = check_model(found, asked[0][0], asked[1])
+        else:
+            expected = check_expectation(load(), found, asked[0][0], asked[1])
+    scanned = found.scan if isinstance(found, ModelIdentification) else None
     if as_json:
         told = {} if expected is None else {"expected": asdict(expected) | {"holds": expected.holds}}
+        told |= {} if scanned is None else {"scan": scanned.as_json()}
         print_json(
             {"target": target, "names": found.names, "parameters": dict(found.parameters), "pattern": found.pattern,
              "is_permutation": found.is_permutation, "kind": found.kind, "layout": found.layout,
@@ -235,9 +246,12 @@ def identify(
     else:
         if expected is not None:
             show_expectation(console(), expected)
-        show_identification(console(), target, found)
-    if found.table is None and can_be_scanned(target):
-        remark(f"layoutbridge scan {target} finds the places inside of it that move elements")
+        if isinstance(found, ModelIdentification) and found.scan.whole is None:
+            show_model(console(), target, found)
+        else:
+            show_identification(console(), target, found)
+    for note in scanned.notes if scanned is not None else ():
+        remark(note)
     if not (found.names if expected is None else expected.holds):
         raise typer.Exit(1)
 

@@ -62,7 +62,7 @@ def with_batch_told(args: Sequence[str]) -> list[str]:
     """
     if any(word.lower().endswith(".cfg") for word in args):
         return list(args)
-    behind = [*args[1:], ""]
+    behind = [*args, ""][1:]
     return [
         f"--batch={_ADDED}" if word == "--batch" and not following.isdecimal() else word
         for word, following in zip(args, behind, strict=True)

@@ -41,6 +41,6 @@ def scan(
     for note in found.notes:
         remark(note)
     for place in others:
-        remark(f"{', '.join(place.nodes)}: {', '.join(place.names) or place.pattern or place.kind}, not {expect}")
+        remark(f"{place.title}, not {expect}")
     if others:
         raise typer.Exit(1)

@@ -26,6 +26,7 @@ Kind = Literal[
     "depends on sign",
     "changes values",
     "changes shape",
+    "whole model",
 ]
 
 

@@ -132,7 +132,7 @@ def _references(expression: Expression, choose: ChooseParameters, found: Identif
     wrapping = found.wrapping if _keeps_its_name(found.wrapping) else PLAIN
     plain = _at_fitting_parameters(entry, asked, usual, (found.in_shape, found.out_shape))
     if wrapping != PLAIN:
-        inside = _at_fitting_parameters(entry, asked, usual, _shapes_inside(found))
+        inside = _at_fitting_parameters(entry, asked, usual, shapes_inside(found))
         wrapped = [_Reference(each, f"{each.label}, {wrapping.words},", wrapping) for each in inside]
         yield from wrapped
     yield from (_Reference(each, each.label) for each in plain or [usual])
@@ -162,7 +162,7 @@ def _unsaid(asked: Mapping[str, ParameterValue], usual: Rearrangement) -> Mappin
     return {name: value for name, value in asked.items() if name not in dict(usual.parameters)}
 
 
-def _shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+def shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """The shapes of the operation within the wrapping."""
     wrapping, given = found.wrapping, found.out_shape
     if wrapping.after and given is not None:

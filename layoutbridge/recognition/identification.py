@@ -35,15 +35,7 @@ _MOST_AXES = 64  # what NumPy has
 def identify(
     target: object, shape: Sequence[int] | None = None, second_shape: Sequence[int] | None = None
 ) -> Identification:
-    """Find the catalogue names of `target`.
-
-    `target` is a callable (called with a NumPy array, or with a tensor of the framework that it is made for, as an
-    `nn.Module` is), a `Rearrangement`, a table of integers with `out.ravel()[i] == x.ravel()[table.ravel()[i]]`, or
-    text: the path of a table (.npy, .csv, .json) or of a model's file, `module:callable` or `file.py:callable`,
-    which runs that file. `shape` is the input's, [N, C, H, W] or [C, H, W]; a table of other than one dimension is
-    taken to have the result's shape. A callable is tried at a second shape, too, before it gets a name: `second_shape`,
-    or a small one that the name admits. Something that runs but is no permutation is an answer, not an error.
-    Raises `ParameterError` (a callable without a shape), `ShapeError` and `UnusableInputError`.
+    """Find the catalogue names of `target`, as `layoutbridge.identify` does for all that is not a whole model.
 
     >>> def port(x):
     ...     n, c, h, w = x.shape
@@ -54,18 +46,19 @@ def identify(
     if isinstance(target, str | os.PathLike):
         target = load_target(target)
     if isinstance(target, Rearrangement):
-        wanted = _checked_shape(shape, "a rearrangement")
+        wanted = checked_shape(shape, "a rearrangement")
         return identify_table(target.table(wanted), wanted, target.out_shape(wanted))
     if callable(target):
-        second = None if second_shape is None else _checked_shape(second_shape, "a callable")
-        return _from_callable(target, _checked_shape(shape, "a callable"), second)
+        second = None if second_shape is None else checked_shape(second_shape, "a callable")
+        return _from_callable(target, checked_shape(shape, "a callable"), second)
     table: Any = target
     array = table_array(table)
-    in_shape = (array.size,) if shape is None else _checked_shape(shape, "a table")
+    in_shape = (array.size,) if shape is None else checked_shape(shape, "a table")
     return identify_table(array, in_shape, array.shape if array.ndim > 1 else None)
 
 
-def _checked_shape(shape: Sequence[int] | None, what: str) -> tuple[int, ...]:
+def checked_shape(shape: Sequence[int] | None, what: str) -> tuple[int, ...]:
+    """`shape` as whole numbers; raises `ParameterError` where there is none, and `ShapeError` for what is no shape."""
     if shape is None:
         raise ParameterError(f"{what} is identified at one shape: give shape=(1, 64, 26, 26), or --shape 1,64,26,26")
     try:

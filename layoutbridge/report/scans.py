@@ -10,8 +10,16 @@ from rich.markup import escape
 from layoutbridge.report.checkpoints import size_told
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
+from layoutbridge.scanning.whole_models import ModelIdentification
 
 _SHOWN = 4  # nodes of a place
+
+
+def show_model(console: Console, target: str, found: ModelIdentification) -> None:
+    """Why a model as a whole has no name, and the places inside of it."""
+    inside = "these are the places inside" if found.scan.places else "no place inside moves elements"
+    console.print(f"{escape(target)}: [bold red]{escape(found.reason)}[/]; {inside}", highlight=False)
+    show_scan(console, found.scan)
 
 
 def show_scan(console: Console, found: Scan) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -41,13 +41,25 @@ _LIVE: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Scan:
-    """What a model was found to move: its `places`, of `nodes` nodes in all, and `notes` on what was passed over."""
+    """What a model was found to move: its `places`, of `nodes` nodes in all, and `notes` on what was passed over.
+
+    `in_shapes` and `out_shapes` are those of its inputs and outputs by name, at the sizes at which it was read; None
+    for what has no known shape.
+    """
 
     model: str
     format: str
     nodes: int
     places: tuple[Place, ...]
     notes: tuple[str, ...] = ()
+    in_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
+    out_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> Place | None:
+        """The place that is the whole model, from its only input to its only output; None where it is more."""
+        ends = (tuple(self.in_shapes), tuple(self.out_shapes))
+        return next((place for place in self.places if (place.inputs, (place.output,)) == ends), None)
 
     def to_json(self) -> str:
         """The scan as JSON text, in the form of `layoutbridge scan --json`."""
@@ -79,16 +91,45 @@ def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan
     at_shapes = opened(model, flavor)
     graph = at_shapes(shape)
     second = _second(at_shapes, graph) if shape is None else None
-    return Scan(graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes)
+    return Scan(
+        graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes,
+        _shapes(graph, graph.inputs), _shapes(graph, graph.outputs),
+    )  # fmt: skip
 
 
-def can_be_scanned(name: str) -> bool:
-    """Whether a path has the ending of a model that is read here.
+def _shapes(graph: Graph, names: Iterable[str]) -> dict[str, tuple[int, ...] | None]:
+    """The shapes of some tensors, weights left out: old ONNX files have those among their inputs."""
+    held = {name: graph.tensors.get(name) for name in names}
+    return {
+        name: None if tensor is None else tensor.shape
+        for name, tensor in held.items()
+        if tensor is None or not tensor.is_constant
+    }
 
-    >>> can_be_scanned("net.onnx"), can_be_scanned("ports.py:Reorg")
+
+def can_be_scanned(model: object) -> bool:
+    """Whether it is a model that is read here: a path by its ending, or a SavedModel folder; or one in memory.
+
+    >>> can_be_scanned("net.onnx"), can_be_scanned("ports.py:Reorg"), can_be_scanned(len)
+    (True, False, False)
+    """
+    if isinstance(model, str | os.PathLike):
+        return Path(model).suffix.lower() in _FILES or _is_saved_model(model)
+    return _is_one(model, "onnx", "ModelProto") or any(_is_one(model, module, kind) for module, kind, *_ in _LIVE)
+
+
+def is_called(model: object) -> bool:
+    """Whether a model in memory is a function of one tensor as it is, if it has one input and one output.
+
+    >>> import torch
+    >>> is_called(torch.nn.PixelUnshuffle(2)), is_called(len)
     (True, False)
     """
-    return Path(name).suffix.lower() in _FILES
+    return _is_one(model, "torch.nn", "Module") or _is_one(model, "keras", "Layer")
+
+
+def _is_saved_model(path: str | os.PathLike[str]) -> bool:
+    return os.path.isfile(os.path.join(path, "saved_model.pb"))
 
 
 def opened(model: object, flavor: str) -> AtShapes:
@@ -104,7 +145,7 @@ def opened(model: object, flavor: str) -> AtShapes:
             return partial(_read_by(*_FILES[ending]), model, flavor)
         if ending in _FILES:
             return partial(_read_by(*_FILES[ending]), model)
-        if Path(model, "saved_model.pb").is_file():
+        if _is_saved_model(model):
             return partial(_read_by("tensorflow.reading", "read_saved_model"), model)
         raise UnusableInputError(
             f"no reader knows '{os.fspath(model)}': there are {', '.join(_FILES)}, and SavedModel folders"

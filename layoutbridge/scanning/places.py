@@ -52,6 +52,11 @@ class Place:
     reason: str
     seen: Identification = field(repr=False, compare=False)
 
+    @property
+    def title(self) -> str:
+        """Its nodes, and what they are in a word or two: "layer 4 (reorg): darknet_reorg"."""
+        return f"{', '.join(self.nodes)}: {', '.join(self.names) or self.pattern or self.kind}"
+
     def as_json(self) -> dict[str, Any]:
         """The place as it stands in `scan --json`."""
         return {

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.table import Digits
-from layoutbridge.errors import ShapeError, first_line, visible
+from layoutbridge.errors import ShapeError, first_line, named
 from layoutbridge.recognition.structure import Seen, follow_transpose
 from layoutbridge.scanning.graphs.graph import Graph, Node
 
@@ -130,7 +130,7 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     shape = graph.tensors[region.source].shape
     for name in (region.source, *(node.output for node in region.nodes)):
         if (total := prod(graph.tensors[name].shape)) > _MOST_ELEMENTS:
-            raise ShapeError(f"tensor {visible(name)} has {total:,} elements, too many to follow: give smaller shapes")
+            raise ShapeError(f"tensor {named(name)} has {total:,} elements, too many to follow: give smaller shapes")
     total = prod(shape)
     held: dict[str, NDArray[Any]] = {region.source: np.arange(total).reshape(shape)}
     left = _last_uses(region.nodes)
@@ -139,12 +139,10 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
         try:
             result = np.asarray(node.movement(*(held[entry] for entry in node.inputs)))
         except (ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:  # operands that do not fit
-            raise ShapeError(f"node {visible(node.name)} cannot be followed: {first_line(error)}") from None
+            raise ShapeError(f"node {named(node.name)} cannot be followed: {first_line(error)}") from None
         if result.shape != graph.tensors[node.output].shape:
             told = graph.tensors[node.output].shape
-            raise ShapeError(
-                f"node {visible(node.name)} gives shape {list(result.shape)}, and {list(told)} is declared"
-            )
+            raise ShapeError(f"node {named(node.name)} gives shape {list(result.shape)}, and {list(told)} is declared")
         held[node.output] = result
         for entry in node.inputs:
             if left[entry] == place:

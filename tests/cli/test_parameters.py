@@ -144,3 +144,11 @@ def test_help_says_where_the_parameters_are_listed(capfd):
     for command in COMMANDS:
         told = " ".join(run(capfd, command, "--help")[1].replace("│", " ").split())
         assert "--stride" in told and "layoutbridge list NAME" in told
+
+
+WITH_ARGUMENTS = ("summary", "check", "detect", "export", "table", "code", "prove", "identify", "checkpoint", "scan")
+
+
+@pytest.mark.parametrize("command", WITH_ARGUMENTS)
+def test_a_command_alone_is_refused_in_a_line(capfd, command):
+    assert "issing" in refused(capfd, command)

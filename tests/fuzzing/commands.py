@@ -24,7 +24,7 @@ from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
     "table": ("NAME",), "code": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",),
-    "verify": (), "checkpoint": ("CHECKPOINT",),
+    "verify": (), "checkpoint": ("CHECKPOINT",), "scan": ("SCANNED",),
 }  # fmt: skip
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
@@ -44,6 +44,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "list": ("--json",),
     "verify": ("--ops", "--json"),
     "checkpoint": ("-o", "--rules", "--undo", "--dry-run", "--force", "--json"),
+    "scan": ("--shape", "--expect", "--flavor", "--json"),
 }  # fmt: skip
 _ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
           "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch", "--undo", "--dry-run",
@@ -54,7 +55,8 @@ _FILES: dict[str, tuple[str, ...]] = {
     "PICTURE": ("a.png",), "NAME": ("darknet_reorg", "space_to_depth", "channel_shuffle",
     "c (h p) (w q) -> (p q c) h w, p=2, q=2", "focus then inverse(pixel_unshuffle(stride=2))", "inverse(focus)"),
     "CHECKPOINT": ("w.safetensors", "w.safetensors", "outputs.npz"),
-    "TABLE": ("t.npy", "t.csv", "t.json", "op.onnx", "json:dumps", "ports.py:Reorg(2)"),
+    "TABLE": ("t.npy", "t.csv", "t.json", "op.onnx", "json:dumps", "ports.py:Reorg(2)", "net.cfg", "boxes.onnx"),
+    "SCANNED": ("net.cfg", "net.cfg", "bad.cfg", "op.onnx", "boxes.onnx", "folder"),
 }  # fmt: skip
 _STRANGE = (
     "folder", "folder.cfg", "folder.onnx", "link.cfg", "missing.cfg", "zero.npy", "zero.onnx", "zero.png", "zero.csv",
@@ -85,7 +87,7 @@ _VALUES = (
     "darknet_reorg",
 )  # fmt: skip
 _FITTING: dict[str, tuple[str, ...]] = {
-    "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W"),
+    "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W", "input=1,3,8,8"),
     "--second-shape": ("1,4,4,8",), "--expect": ("darknet_reorg", "space_to_depth then inverse(focus)"),
     "--stride": ("2", "1", "2x4"), "--spatial": ("1", "3"), "--order": ("pqc",), "--groups": ("2", "4"),
     "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),

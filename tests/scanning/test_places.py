@@ -208,12 +208,16 @@ def test_the_command(tmp_path, capfd):
     assert "part0, part1, part2, … y (5 nodes)  focus (stride 2)" in run(capfd, "scan", path)[1]
 
 
-def test_identify_points_to_it_where_values_change(tmp_path, capfd):
+def test_identify_answers_with_it_where_values_change(tmp_path, capfd):
     path = tmp_path / "net.onnx"
     nodes = [node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]), node("Relu", ["t"], ["y"])]
     path.write_bytes(model(nodes, (1, 2, 3, 4)).SerializeToString())
-    code, _, err = run(capfd, "identify", str(path), "--shape", "1,2,3,4")
-    assert code == 1 and f"layoutbridge scan {path} finds the places" in err
+    code, out, _ = run(capfd, "identify", str(path), "--shape", "1,2,3,4")
+    scanned = run(capfd, "scan", str(path))[1]
+    assert code == 1 and out.endswith(scanned)
+    first = " ".join(out.removesuffix(scanned).split())
+    assert first.startswith(f"{path}: no permutation: it depends on sign")
+    assert first.endswith("; these are the places inside")
 
 
 @pytest.mark.parametrize(
@@ -237,3 +241,49 @@ def test_what_cannot_be_scanned_is_one_line(tmp_path, capfd, monkeypatch, argume
     (tmp_path / "broken.onnx").write_bytes(made[:100])
     monkeypatch.chdir(tmp_path)
     assert told in refused(capfd, "scan", *arguments)
+
+
+def strange(node, **fields):
+    """The node with fields of its first attribute set."""
+    for name, value in fields.items():
+        setattr(node.attribute[0], name, value)
+    return node
+
+
+STRANGE = {
+    "more parts than it says": node("Split", ["x"], ["y", "b", "c"], axis=-(2**63), num_outputs=2),
+    "before the batch": node("GatherND", ["x", "index"], ["y"], batch_dims=-2),
+    "behind the batch": node("GatherND", ["x", "index"], ["y"], batch_dims=99),
+    "a start that is text": node("Shape", ["x"], ["y"], start="first"),
+    "a reference": strange(node("Shape", ["x"], ["y"], start=1), ref_attr_name="start"),
+    "no type": strange(node("Transpose", ["x"], ["y"], perm=[0, 1, 2, 3]), type=0),
+    "an order that is text": node("Transpose", ["x"], ["y"], perm="0123"),
+    "an axis that is a list": node("Concat", ["x", "x"], ["y"], axis=[1]),
+    "a block that is text": node("SpaceToDepth", ["x"], ["y"], blocksize="2"),
+    "a long name": node("Transpose", ["x"], ["y"], name="n" * 5000, perm=[9, 9, 9, 9]),
+    "a long operator": node("N" * 5000, ["x"], ["y"]),
+    "a division by nothing": node("Div", ["index", "none"], ["y"]),
+}
+
+
+@pytest.mark.parametrize("which", STRANGE)
+@pytest.mark.filterwarnings("error")
+def test_strange_nodes_have_clear_answers(which):
+    """They are passed over or refused in a line; nothing else is raised, no warning is shown, the process goes on."""
+    constants = {"index": np.array([-1]), "none": np.array([0])}
+    made = model([STRANGE[which]], (1, 4, 4, 4), constants=constants)
+    made.opset_import[0].version = 18
+    try:
+        found = lb.scan(made)
+    except lb.LayoutBridgeError as error:
+        assert len(str(error)) < 1000
+    else:
+        assert all(len(note) < 1000 for note in found.notes)
+        assert found.places == ()
+
+
+def test_a_constant_of_less_than_nothing_is_refused():
+    made = model([node("Relu", ["x"], ["y"])], (1, 2), 2, {"c": np.zeros(3)})
+    made.graph.initializer[0].dims[0] = -3
+    with pytest.raises(lb.LayoutBridgeError, match=r"'c' has the shape \[-3\]"):
+        lb.scan(made)

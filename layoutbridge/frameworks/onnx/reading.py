@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, cast
 
-from layoutbridge.errors import UnusableInputError, first_line, visible
+from layoutbridge.errors import UnusableInputError, first_line, named
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.framework import TypedCallable
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _OPENER = "layoutbridge.frameworks.onnx.reading:open_file"
 _LARGEST = (1 << 31) - 1  # bytes that protobuf reads; weights beyond lie in a file of their own
-_LONGEST_QUOTED = 200  # characters of a name
 _MOST_NODES = 100_000  # with those of all subgraphs; the largest network has some thousand
 _NOT_MODELS = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: fetch it with `git lfs pull`"),
@@ -144,8 +143,8 @@ def _size_of_external_data(model: ModelProto, file: Path) -> int:
             continue
         held = {entry.key: entry.value for entry in tensor.external_data}
         location = held.get("location", "")
-        name = _told(tensor.name)
-        where = f"'{file}' keeps the data of '{name}' in '{_told(location)}'"
+        name = named(tensor.name)
+        where = f"'{file}' keeps the data of '{name}' in '{named(location)}'"
         if not location or "\0" in location:
             raise UnusableInputError(f"'{file}' names no file for the external data of '{name}'")
         if PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor:
@@ -218,11 +217,6 @@ def _node_tensors(nodes: Any) -> Iterator[TensorProto]:
 # ---------------------------------------------------------------------- one tensor in, one out
 
 
-def _told(name: str) -> str:
-    """A name in a file as an error quotes it, on one line."""
-    return visible(name[:_LONGEST_QUOTED])
-
-
 def _inputs(model: ModelProto) -> list[ValueInfoProto]:
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {sparse.values.name for sparse in model.graph.sparse_initializer}
@@ -235,18 +229,18 @@ def _input_dtype(model: ModelProto, file: Path) -> str:
     inputs = _inputs(model)
     for what, values in (("inputs", inputs), ("outputs", list(model.graph.output))):
         if len(values) != 1:
-            names = ", ".join(_told(value.name) for value in values[:8]) or "none"
+            names = ", ".join(named(value.name) for value in values[:8]) or "none"
             raise UnusableInputError(f"'{file}' has {len(values)} {what} ({names}): one is wanted")
         kind = values[0].type.WhichOneof("value")
         if kind != "tensor_type":
             held = kind.removesuffix("_type") if kind else "value of no type"
-            raise UnusableInputError(f"'{file}': '{_told(values[0].name)}' is a {held}, not a tensor")
+            raise UnusableInputError(f"'{file}': '{named(values[0].name)}' is a {held}, not a tensor")
     try:
         dtype = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
     except (KeyError, ValueError):
-        raise UnusableInputError(f"'{file}': the input '{_told(inputs[0].name)}' has no dtype") from None
+        raise UnusableInputError(f"'{file}': the input '{named(inputs[0].name)}' has no dtype") from None
     if dtype.kind == "O":
-        raise UnusableInputError(f"'{file}': the input '{_told(inputs[0].name)}' holds text, not numbers")
+        raise UnusableInputError(f"'{file}': the input '{named(inputs[0].name)}' holds text, not numbers")
     return str(dtype.name)
 
 

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,7 +34,7 @@ def load_target(text: str | os.PathLike[str]) -> Any:
     suffix = Path(name).suffix.lower()
     if suffix in READERS:
         return read_table(name)
-    readers = {ending: read for framework in frameworks() for ending, read in framework.reads.items()}
+    readers = _model_readers()
     if suffix in readers:
         return readers[suffix](name)
     place, colon, attribute = _split_place(name)
@@ -46,6 +46,19 @@ def load_target(text: str | os.PathLike[str]) -> Any:
         )
     module = _run_file(place) if place.endswith(".py") else _import_module(place)
     return _attribute(module, place, attribute)
+
+
+def is_loaded(path: str | os.PathLike[str]) -> bool:
+    """Whether a path has the ending of a model's file that is read here.
+
+    >>> is_loaded("net.onnx"), is_loaded("net.cfg")
+    (True, False)
+    """
+    return Path(os.fsdecode(path)).suffix.lower() in _model_readers()
+
+
+def _model_readers() -> dict[str, Callable[[str], Any]]:
+    return {ending: read for framework in frameworks() for ending, read in framework.reads.items()}
 
 
 def _split_place(name: str) -> tuple[str, str, str]:

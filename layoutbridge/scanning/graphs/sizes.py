@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from layoutbridge.algebra.pattern import whole_number
-from layoutbridge.errors import ShapeError, shown
+from layoutbridge.errors import ShapeError, named, shown
 
 OpenShape: TypeAlias = tuple[int | str | None, ...]
 Shapes: TypeAlias = Mapping[str, Sequence[int | str | None]] | Sequence[int | str | None] | None
@@ -66,18 +66,20 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
         return dict(open_shapes)
     if not isinstance(given, Mapping):
         if len(open_shapes) != 1:
-            told = ", ".join(f"{name}=…" for name in open_shapes)
+            told = ", ".join(f"{named(name)}=…" for name in open_shapes)
             raise ShapeError(f"the model has {len(open_shapes)} inputs: give each a shape by its name, {told}")
         given = {next(iter(open_shapes)): given}
     known = dict(open_shapes)
     sizes: dict[str, int] = {}
     for name, shape in given.items():
         if name not in open_shapes:
-            raise ShapeError(f"the model has no input called {shown(name)}; it has {', '.join(open_shapes)}")
+            raise ShapeError(
+                f"the model has no input called {shown(name)}; it has {', '.join(map(named, open_shapes))}"
+            )
         declared = open_shapes[name]
         if len(declared) != len(shape):
             raise ShapeError(
-                f"input {name} has {len(declared)} axes {_told(declared)}, and shape {_told(shape)} {len(shape)}"
+                f"input {named(name)} has {len(declared)} axes {_told(declared)}, and shape {_told(shape)} {len(shape)}"
             )
         lengths: list[int | str | None] = []
         for held, length in zip(declared, shape, strict=True):
@@ -85,9 +87,9 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
                 None if length is None or isinstance(length, str) else whole_number(length, "every length of a shape")
             )
             if number is not None and isinstance(held, int) and held != number:
-                raise ShapeError(f"input {name} has the fixed shape {_told(declared)}, not {_told(shape)}")
+                raise ShapeError(f"input {named(name)} has the fixed shape {_told(declared)}, not {_told(shape)}")
             if number is not None and isinstance(held, str) and sizes.setdefault(held, number) != number:
-                raise ShapeError(f"{held} would be {sizes[held]} and {number} at once")
+                raise ShapeError(f"{named(held)} would be {sizes[held]} and {number} at once")
             lengths.append(held if number is None else number)
         known[name] = tuple(lengths)
     return {

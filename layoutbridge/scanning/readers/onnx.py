@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
+from layoutbridge.errors import ShapeError, UnusableInputError, first_line, named
 from layoutbridge.frameworks.onnx.reading import read_model
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
-from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
+from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed, ends_inference
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
 from layoutbridge.scanning.readers.onnx_movements import Case, moved
 
@@ -128,14 +128,14 @@ class _Reader:
         made = self._graph(self.graph, _Scope(), filled, open_shapes, self.name)
         notes = []
         if made_up := [name for name, shape in open_shapes.items() if any(not isinstance(n, int) for n in shape)]:
-            told = ", ".join(f"{visible(name)} {list(filled[name])}" for name in made_up)
+            told = ", ".join(f"{named(name)} {list(filled[name])}" for name in made_up)
             notes.append(f"open sizes are filled in: {told}")
         for what, counts in (
             ("custom operators", self.custom),
             ("operators whose results have no known shape", self.unknown),
         ):
             if counts:
-                told = ", ".join(f"{visible(name)} ({count})" for name, count in list(counts.items())[:_SHOWN])
+                told = ", ".join(f"{named(name)} ({count})" for name, count in list(counts.items())[:_SHOWN])
                 notes.append(f"{what} are passed over: {told}")
         return replace(made, notes=tuple(notes))
 
@@ -219,6 +219,8 @@ class _Reader:
         from onnx import numpy_helper
 
         shape = tuple(tensor.dims)
+        if min(shape, default=0) < 0:
+            raise UnusableInputError(f"'{self.name}': the constant '{named(name)}' has the shape {list(shape)}")
         self._add(scope, name, tensor.data_type, shape, is_constant=True)
         scope.weights[name] = tensor
         is_inside = tensor.data_location != tensor.EXTERNAL
@@ -227,7 +229,7 @@ class _Reader:
                 scope.known[name] = numpy_helper.to_array(tensor)
             except Exception as error:  # data of another length than its shape, an unknown dtype
                 raise UnusableInputError(
-                    f"'{self.name}': the constant '{visible(name[:80])}' cannot be read: {first_line(error)}"
+                    f"'{self.name}': the constant '{named(name)}' cannot be read: {first_line(error)}"
                 ) from None
 
     def _add(
@@ -277,6 +279,8 @@ class _Reader:
             return {}
         if node.op_type in _CONTROL or any(entry and entry not in scope.types for entry in node.input):
             return {}
+        if ends_inference(node):
+            return {}
         try:
             schema = defs.get_schema(node.op_type, max(1, min(self.version, self.newest)), "")
         except defs.SchemaError:
@@ -299,7 +303,7 @@ class _Reader:
         except shape_inference.InferenceError as error:
             told = first_line(error)
             raise ShapeError(
-                f"'{self.name}': node '{visible((node.name or node.op_type)[:80])}' takes no inputs of shapes "
+                f"'{self.name}': node '{named(node.name or node.op_type)}' takes no inputs of shapes "
                 f"{[list(scope.tensors[e].shape) for e in node.input if e in scope.tensors]}: {told}"
             ) from None
         except Exception:  # what is declared wrongly, in many ways: its shape is not known then
@@ -385,6 +389,6 @@ def _numbers(kind: TypeProto | None) -> tuple[int, ...] | None:
     if kind is None or kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
         return None
     lengths = kind.tensor_type.shape.dim
-    if not all(length.HasField("dim_value") for length in lengths):
+    if not all(length.HasField("dim_value") and length.dim_value >= 0 for length in lengths):
         return None
     return tuple(length.dim_value for length in lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,20 @@ def attributes(node: NodeProto) -> dict[str, Any]:
     from onnx import AttributeProto, helper
 
     graphs = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute if each.type not in graphs}
+    values = {}
+    for each in node.attribute:
+        if each.type not in graphs:
+            with suppress(ValueError):  # of no type that there is, or a reference where no function is around
+                values[each.name] = helper.get_attribute_value(each)
+    return values
+
+
+def ends_inference(node: NodeProto) -> bool:
+    """Whether onnx's shape inference would end the process, for it takes these numbers unchecked."""
+    held = {each.name: each.i for each in node.attribute}
+    if node.op_type == "GatherND":
+        return held.get("batch_dims", 0) < 0
+    return node.op_type == "Split" and held.get("num_outputs", len(node.output)) < len(node.output)
 
 
 def computed(
@@ -45,14 +59,16 @@ def computed(
         if node.op_type == "Size":
             return (np.asarray(np.prod(shape, dtype=np.int64)),)
         held = attributes(node)
-        return (np.array(shape[held.get("start", 0) : held.get("end")], np.int64),)
+        start, end = held.get("start", 0), held.get("end", len(shape))
+        return (np.array(shape[start:end], np.int64),) if isinstance(start, int) and isinstance(end, int) else None
     if not node.input or not all(not entry or entry in known for entry in node.input):
         return None
     if any(attribute.HasField("g") for attribute in node.attribute):
         return None
     values = [known[entry] if entry else None for entry in node.input]
     try:
-        result = _by_numpy(node, values, version)
+        with np.errstate(all="ignore"):  # what they are is the model's own matter
+            result = _by_numpy(node, values, version)
     except Exception:  # a node that is wrong, which the shape inference tells better
         return None
     if result is None or any(each.size > LARGEST_KNOWN for each in result):

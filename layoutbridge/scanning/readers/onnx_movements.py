@@ -82,7 +82,7 @@ def moved(case: Case) -> Found | None:
         return None
     try:
         return bind(case)
-    except (KeyError, IndexError, ValueError):  # an operand that is not known, or does not fit
+    except (KeyError, IndexError, TypeError, ValueError):  # an operand that is not known, or does not fit
         return None
 
 
