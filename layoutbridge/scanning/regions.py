@@ -1,7 +1,7 @@
 """Where a graph moves elements: maximal runs of movements between one tensor and another.
 
 A region begins at a tensor that something else computes or reads, and ends where values change, at a tensor that others
-read too, or at the graph's end. It has one tensor that goes in, over which its parts may split and join again.
+read too, be it only its shape, or at the graph's end. It has one tensor that goes in, over which its parts may split and join again.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def find_regions(graph: Graph) -> list[Region]:
     for place, node in enumerate(graph.nodes):
         for entry in node.inputs:
             users.setdefault(entry, set()).add(place)
+    for tensor, outputs in graph.shape_readers.items():
+        users.setdefault(tensor, set()).update(makers.get(output, -1) for output in outputs)
     free = {place for place, node in enumerate(graph.nodes) if node.movement is not None}
     shown = set(graph.outputs) | _read_within(graph)
     found = []
@@ -69,10 +71,11 @@ def find_regions(graph: Graph) -> list[Region]:
 
 
 def _read_within(graph: Graph) -> set[str]:
-    """The tensors that graphs inside of control flow read."""
+    """The tensors that graphs inside of control flow read, or the shapes of."""
     names: set[str] = set()
     for inner in graph.inner:
         names |= {entry for node in inner.nodes for entry in node.inputs} | set(inner.outputs) | _read_within(inner)
+        names |= set(inner.shape_readers)
     return names
 
 

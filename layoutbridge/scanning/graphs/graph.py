@@ -76,6 +76,8 @@ class Graph:
 
     `node_count` is how many nodes the file has. `inner` are the graphs within control flow, by the name of the node
     that they belong to. `notes` are sentences for the user: custom ops that were passed over, sizes that were made up.
+    `shape_readers` are the outputs of the nodes that depend on a tensor's shape, by the tensor's name, where the reader
+    worked out what a node makes of it; a name that no node gives is something else that does.
     """
 
     name: str
@@ -87,3 +89,4 @@ class Graph:
     node_count: int
     inner: tuple[Graph, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    shape_readers: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.onnx.reading import read_model
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
@@ -104,10 +105,14 @@ class _Scope:
     arithmetic: set[str] = field(default_factory=set)  # what was computed from shapes
     tensors: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, TensorProto] = field(default_factory=dict)
+    shape_readers: ShapeReaders = field(default_factory=ShapeReaders)
 
     def within(self) -> _Scope:
         """A scope in which all of this is seen, for a graph within a node."""
-        return _Scope(dict(self.types), dict(self.known), set(self.arithmetic), dict(self.tensors), dict(self.weights))
+        return _Scope(
+            dict(self.types), dict(self.known), set(self.arithmetic), dict(self.tensors), dict(self.weights),
+            self.shape_readers.within(),
+        )  # fmt: skip
 
 
 class _Reader:
@@ -159,10 +164,12 @@ class _Reader:
         declared = {value.name: value for value in (*graph.value_info, *graph.output)}
         for place, node in enumerate(graph.node):
             nodes += self._node(node, place, scope, declared, inner)
+        outputs = tuple(value.name for value in graph.output)
+        scope.shape_readers.use(outputs, [GIVEN_BACK])
         return Graph(
-            name, "onnx", tuple(nodes), scope.tensors,
-            tuple(value.name for value in graph.input), tuple(value.name for value in graph.output),
+            name, "onnx", tuple(nodes), scope.tensors, tuple(value.name for value in graph.input), outputs,
             len(graph.node) + sum(each.node_count for each in inner), tuple(inner),
+            shape_readers=scope.shape_readers.by_tensor(),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ one node
@@ -186,8 +193,14 @@ class _Reader:
         if values is not None:
             for output, value in zip(node.output, values, strict=False):
                 scope.known[output] = value
-        if node.op_type in ("Shape", "Size") or _is_arithmetic(node, scope):
+        if node.op_type in ("Shape", "Size"):
             scope.arithmetic.update(node.output)
+            scope.shape_readers.ask(node.input, node.output)
+        elif _is_arithmetic(node, scope):
+            scope.arithmetic.update(node.output)
+            scope.shape_readers.work_out(node.input, node.output)
+        else:
+            scope.shape_readers.use(node.input, node.output)
         made = []
         for number, output in enumerate(node.output):
             if not output or output in scope.arithmetic:  # who only asks for a shape reads no element
