@@ -1,7 +1,8 @@
 """Where a graph moves elements: maximal runs of movements between one tensor and another.
 
 A region begins at a tensor that something else computes or reads, and ends where values change, at a tensor that others
-read too, be it only its shape, or at the graph's end. It has one tensor that goes in, over which its parts may split and join again.
+read too, be it only its shape, or at the graph's end. It has one tensor that goes in, over which its parts may split and
+join again.
 """
 
 from __future__ import annotations

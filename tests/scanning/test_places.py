@@ -128,6 +128,17 @@ def test_what_is_undone_and_what_folds_into_weights():
     assert (place.kind, place.advice) == ("view", "its nodes cancel: all of them can be left out")
 
 
+def test_weights_in_fewer_bits_are_constants():
+    nodes = [
+        node("DequantizeLinear", ["stored", "scale"], ["weights"]),
+        node("Transpose", ["weights"], ["turned"], perm=[1, 0]),
+        node("MatMul", ["x", "turned"], ["y"]),
+    ]
+    constants = {"stored": np.ones((5, 4), np.uint8), "scale": np.float32(0.5)}
+    (place,) = lb.scan(model(nodes, (2, 4), 2, constants)).places
+    assert place.nodes == ("turned",) and place.advice.startswith("of a constant")
+
+
 def test_one_hot_convolutions_and_einsum():
     weights = np.zeros((4, 1, 2, 2), np.float32)
     weights[range(4), 0, [0, 0, 1, 1], [0, 1, 0, 1]] = 1

@@ -28,6 +28,7 @@ _STANDARD = ("", "ai.onnx")
 _SHOWN = 8  # custom operators that a note lists
 _NO_TYPES: Mapping[str, int] = MappingProxyType({})
 _CONTROL = {"If", "Loop", "Scan"}
+_DRAWN = {"Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"}  # values that no constant decides
 
 
 def read(path: str | os.PathLike[str], shapes: Shapes = None) -> Graph:
@@ -268,6 +269,7 @@ class _Reader:
     def _infer(self, node: NodeProto, scope: _Scope, declared: Mapping[str, ValueInfoProto]) -> None:
         """Types of the node's outputs, where they can be had."""
         found = self._inferred(node, scope)
+        is_constant = _is_of_constants(node, scope)
         for output in node.output:
             if not output or output in scope.types:
                 continue
@@ -277,7 +279,7 @@ class _Reader:
                 kind = declared[output].type
                 shape = _numbers(kind)
             if kind is not None and shape is not None:
-                self._add(scope, output, kind.tensor_type.elem_type, shape)
+                self._add(scope, output, kind.tensor_type.elem_type, shape, is_constant=is_constant)
             elif node.op_type not in _CONTROL and kind is not None and not node.domain:
                 self.unknown[node.op_type] = self.unknown.get(node.op_type, 0) + 1
 
@@ -379,6 +381,12 @@ def _held(scope: _Scope, name: str) -> tuple[int, tuple[int, ...]] | None:
     if name not in scope.tensors or name not in scope.types:
         return None
     return scope.types[name].tensor_type.elem_type, scope.tensors[name].shape
+
+
+def _is_of_constants(node: NodeProto, scope: _Scope) -> bool:
+    """Whether a node takes constants alone, such as weights that are stored in fewer bits."""
+    taken = [scope.tensors.get(entry) for entry in node.input if entry]
+    return bool(taken) and all(each is not None and each.is_constant for each in taken) and node.op_type not in _DRAWN
 
 
 def _is_arithmetic(node: NodeProto, scope: _Scope) -> bool:
