@@ -1,4 +1,4 @@
-"""Models that public packages ship: every place that is known in them is found, and told right; nothing else is listed."""
+"""Models that public packages ship: what is known of them is found, and told right; nothing else is listed."""
 
 import importlib.util
 import json

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["view", "transpose", "moves", "other"]
+Kind = Literal["view", "transpose", "join", "moves", "other"]
 Movement = Callable[..., NDArray[Any]]
 
 
@@ -58,7 +58,7 @@ class Node:
     `Node` for each, of the same name, that takes the output's part.
 
     `kind` is "view" where the elements keep their flat order, "transpose" where `order` says how axes change places,
-    "moves" for other movements.
+    "join" where all inputs lie one behind the other along the one axis in `order`, "moves" for other movements.
     """
 
     name: str
