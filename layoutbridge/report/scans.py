@@ -10,9 +10,10 @@ from rich.markup import escape
 from layoutbridge.report.checkpoints import size_told
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
+from layoutbridge.scanning.places import Place
 from layoutbridge.scanning.whole_models import ModelIdentification
 
-_SHOWN = 4  # nodes of a place
+_SHOWN = 4  # nodes of a place, and tensors that go in
 
 
 def show_model(console: Console, target: str, found: ModelIdentification) -> None:
@@ -25,13 +26,10 @@ def show_model(console: Console, target: str, found: ModelIdentification) -> Non
 def show_scan(console: Console, found: Scan) -> None:
     """A paragraph for each place: its nodes, what it is, what may be done about it; then how many there are."""
     for place in found.places:
-        named = ", ".join(place.names) if place.kind == "moves" and place.names else place.kind
-        values = ", ".join(f"{name} {value}" for name, value in place.parameters.items() if place.kind == "moves")
-        around = f", {place.wrapping}" if place.wrapping and place.kind == "moves" else ""
-        told = escape(f"{named}{f' ({values})' if values else ''}{around}")
-        console.print(f"[bold]{escape(_nodes(place.nodes))}[/]  {told}", highlight=False)
-        shapes = f"{shape_text(place.in_shapes[0])} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
-        lines = [f"{', '.join(place.inputs)} to {place.output}, {shapes}", place.pattern or place.reason, place.advice]
+        console.print(f"[bold]{escape(_listed(place.nodes, 'nodes'))}[/]  {escape(_named(place))}", highlight=False)
+        tensors = f"{_listed(place.inputs, 'tensors')} to {place.output}"
+        shapes = f"{_shapes(place.in_shapes)} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
+        lines = [f"{tensors}, {shapes}", place.pattern or place.reason, place.advice]
         for line in filter(None, lines):
             console.print(f"  {escape(line)}", highlight=False)
     moving, count = sum(place.kind != "view" for place in found.places), len(found.places)
@@ -42,7 +40,22 @@ def show_scan(console: Console, found: Scan) -> None:
     )
 
 
-def _nodes(names: Sequence[str]) -> str:
+def _named(place: Place) -> str:
+    """What it is in the catalogue's names; of a join, what its inputs are once they are stacked."""
+    if place.kind not in ("moves", "joins") or not place.names:
+        return place.kind
+    values = ", ".join(f"{name} {value}" for name, value in place.parameters.items())
+    told = f"{', '.join(place.names)}{f' ({values})' if values else ''}"
+    told = f"{told}, {place.wrapping}" if place.wrapping else told
+    return f"joins; stacked along a new first axis: {told}" if place.kind == "joins" else told
+
+
+def _listed(names: Sequence[str], what: str) -> str:
     if len(names) <= _SHOWN:
         return ", ".join(names)
-    return f"{', '.join(names[: _SHOWN - 1])}, … {names[-1]} ({len(names)} nodes)"
+    return f"{', '.join(names[: _SHOWN - 1])}, … {names[-1]} ({len(names)} {what})"
+
+
+def _shapes(shapes: Sequence[Sequence[int | str | None]]) -> str:
+    told = [shape_text(shape) for shape in shapes]
+    return f"each {told[0]}" if len(told) > 1 and len(set(told)) == 1 else _listed(told, "shapes")

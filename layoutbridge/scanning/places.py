@@ -17,11 +17,14 @@ from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.identification import identify_digits, identify_table
 from layoutbridge.recognition.structure import Seen, pattern_of
 from layoutbridge.scanning.graphs.graph import Graph, Node
-from layoutbridge.scanning.regions import Region, digits_through, find_regions, table_of
+from layoutbridge.scanning.links import Region
+from layoutbridge.scanning.regions import find_regions
+from layoutbridge.scanning.tables import digits_through, table_of
 
 PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
 Lengths = tuple[int | str | None, ...]
 _MULTIPLIES = {"Conv", "Gemm", "MatMul", "ConvTranspose", "Convolution", "InnerProduct", "FULLY_CONNECTED", "CONV_2D"}
+_SHOWN = 6  # sources whose parts are told
 _COMPARED = 1 << 22  # elements of a table that is compared with another
 
 
@@ -30,10 +33,13 @@ class Place:
     """A region of a model's graph: the `nodes` between the tensors `inputs` and `output`, by name.
 
     `kind` is "view" where every element keeps its flat place, "moves" for another permutation, "drops" and "repeats"
-    for what is none. `names` are the catalogue's, at `parameters`; `pattern` writes it down; `layout` is NHWC where the
-    names hold for channels last. `bytes` is the size of the output. A length is a name or a share of one where the
-    model leaves it open. `advice` says what may be done about it, `reason` how it was recognised; `seen` is all that
-    was found at the sizes at which the model was read.
+    for what is none, "joins" where several tensors go in and are not only laid one beside the other: `inputs` has each
+    of these once, constants too, in the order of the join. `names` are the catalogue's, at `parameters`; `pattern`
+    writes it down; `layout` is NHWC where the names hold for channels last. Of a join they are those of one tensor, its
+    inputs stacked along a new first axis; there are none where the inputs' shapes differ. `bytes` is the size of the
+    output. A length is a name or a share of one where the model leaves it open. `advice` says what may be done about
+    it, `reason` how it was recognised; `seen` is all that was found at the sizes at which the model was read, for
+    inputs of different shapes counted one behind the other.
     """
 
     nodes: tuple[str, ...]
@@ -87,20 +93,46 @@ def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
 
 def _is_of_interest(graph: Graph, region: Region) -> bool:
     """Whether it is more than a tensor under another name, and more than one number."""
-    source, output = graph.tensors[region.source], graph.tensors[region.output]
+    if len(region.sources) > 1:
+        return True
+    source, output = graph.tensors[region.sources[0]], graph.tensors[region.output]
     is_copy = source.shape == output.shape and all(node.kind == "view" for node in region.nodes)
     return not is_copy and prod(source.shape) > 1
 
 
+def _is_of_constants(graph: Graph, region: Region) -> bool:
+    return all(graph.tensors[name].is_constant for name in region.sources)
+
+
 def _seen(graph: Graph, region: Region) -> Identification:
     """What a region is at the sizes of the graph; a table is made where its digits are not seen in its nodes."""
-    shape, out_shape = graph.tensors[region.source].shape, graph.tensors[region.output].shape
+    shapes = [graph.tensors[name].shape for name in region.sources]
+    out_shape = graph.tensors[region.output].shape
+    if len(set(shapes)) > 1:
+        return _seen_join(region, shapes, table_of(graph, region))
+    shape = shapes[0] if len(shapes) == 1 else (len(shapes), *shapes[0])
     digits = digits_through(graph, region)
     if digits is not None:
         seen = identify_digits(digits, shape, out_shape)
     else:
         seen = identify_table(table_of(graph, region), shape, out_shape)
-    return seen if graph.tensors[region.source].is_constant else _without_weights(seen)
+    if len(shapes) > 1:
+        seen = replace(seen, reason=f"its sources stacked along a new first axis: {seen.reason}")
+    return seen if _is_of_constants(graph, region) else _without_weights(seen)
+
+
+def _seen_join(region: Region, shapes: Sequence[tuple[int, ...]], table: NDArray[np.int64]) -> Identification:
+    """Of sources that have different shapes, and so no pattern in common."""
+    reason = "its sources have different shapes, so there is no pattern over them"
+    if region.turns:
+        sizes = [prod(shape) // region.turns for shape in shapes]
+        parts = [f"{size} of {name}" for size, name in zip(sizes, region.sources, strict=True)]
+        told = ", ".join([*parts[:_SHOWN], *(["…"] if len(parts) > _SHOWN else [])])
+        reason = f"{reason}: {region.turns} times over come the next {told}"
+    total = sum(map(prod, shapes))
+    is_permutation = np.unique(table).size == table.size == total
+    kind: Literal["permutation", "drops or repeats"] = "permutation" if is_permutation else "drops or repeats"
+    return Identification(kind, (total,), table.shape, (), None, "NCHW", reason, table)
 
 
 def _without_weights(seen: Identification) -> Identification:
@@ -117,33 +149,44 @@ def _without_weights(seen: Identification) -> Identification:
 
 
 def _place(graph: Graph, region: Region, seen: Identification, second: Graph | None, other: Region | None) -> Place:
-    source, output = graph.tensors[region.source], graph.tensors[region.output]
-    kind = _kind(seen, prod(source.shape))
+    kind = _kind(region, seen)
     pattern, names, parameters, reason = seen.pattern, seen.names, seen.parameters, seen.reason
-    shapes: tuple[Lengths, Lengths] = source.shape, output.shape
-    if second is not None and other is not None and other.names == region.names and other.source == region.source:
+    *shapes, out_shape = (graph.tensors[name].shape for name in (*region.sources, region.output))
+    lengths: list[Lengths] = [*shapes, out_shape]
+    both: tuple[Seen | None, Seen | None] = _as_seen(seen), None
+    if second is not None and other is not None and other.names == region.names and other.sources == region.sources:
         again = _seen(second, other)
-        shapes = _open_lengths(graph, second, region)
-        kind = _kind(again, prod(second.tensors[other.source].shape)) if kind == "view" else kind
-        if seen.is_permutation and again.is_permutation:
-            kept = [match for match in seen.matches if match in again.matches]
-            if seen.matches and not kept and seen.names != again.names:
-                names, parameters, pattern = (), {}, None
-                reason = f"another map at other sizes: {seen.pattern}, and {again.pattern}"
-            elif not seen.matches and seen.digits is not None and again.digits is not None:
-                both = [Seen(each.digits, each.in_shape, each.out_shape or ()) for each in (seen, again) if each.digits]
-                pattern = (pattern_of(*both) if len(both) == 2 else None) or pattern
-    if kind == "view" and seen.digits is not None:
+        lengths = _open_lengths(graph, second, region)
+        kind = _kind(other, again) if kind == "view" else kind
+        both = _as_seen(seen), _as_seen(again)
+        kept = [match for match in seen.matches if match in again.matches]
+        if seen.matches and not kept and seen.names != again.names and seen.is_permutation and again.is_permutation:
+            names, parameters, pattern = (), {}, None
+            reason = f"another map at other sizes: {seen.pattern}, and {again.pattern}"
+            both = None, None
+    is_named = bool(names) and not seen.wrapping.is_view and kind != "view"
+    if both[0] is not None and not is_named:
+        pattern = (pattern_of(*both) if both[1] is not None else None) or pattern
+    if kind == "view" and both[0] is not None:
         names, parameters = ("identity",), {}
-        pattern = pattern_of(Seen(seen.digits, seen.in_shape, seen.out_shape or ())) or pattern
+        pattern = pattern_of(*both) or pattern_of(both[0]) or pattern
     return Place(
-        region.names, (region.source,), region.output, (shapes[0],), shapes[1], kind,
-        names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout, output.bytes, "",
-        parameters, seen.wrapping.words, reason, seen,
+        region.names, region.sources, region.output, tuple(lengths[:-1]), lengths[-1], kind,
+        names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout,
+        graph.tensors[region.output].bytes, "", parameters, seen.wrapping.words, reason, seen,
     )  # fmt: skip
 
 
-def _kind(seen: Identification, total: int) -> PlaceKind:
+def _as_seen(found: Identification) -> Seen | None:
+    """The map by its digits, where it has some."""
+    if not found.is_permutation or found.digits is None:
+        return None
+    return Seen(found.digits, found.in_shape, found.out_shape or ())
+
+
+def _kind(region: Region, seen: Identification) -> PlaceKind:
+    if len(region.sources) > 1:
+        return "joins"
     if seen.is_permutation:
         is_view = seen.digits is not None and len(seen.digits) <= 1 and not any(len(d) > 2 for d in seen.digits)
         return "view" if is_view else "moves"
@@ -151,8 +194,8 @@ def _kind(seen: Identification, total: int) -> PlaceKind:
     return "drops" if np.unique(seen.table).size == seen.table.size else "repeats"
 
 
-def _open_lengths(graph: Graph, second: Graph, region: Region) -> tuple[Lengths, Lengths]:
-    """The shapes with the names of sizes that are open, and shares of them."""
+def _open_lengths(graph: Graph, second: Graph, region: Region) -> list[Lengths]:
+    """The shapes with the names of sizes that are open, and shares of them: of the sources, then of the output."""
     sizes: dict[str, tuple[int, int]] = {}
     for name in graph.inputs:
         tensor = graph.tensors.get(name)
@@ -160,11 +203,11 @@ def _open_lengths(graph: Graph, second: Graph, region: Region) -> tuple[Lengths,
             continue
         pairs = zip(tensor.open_shape, tensor.shape, second.tensors[name].shape, strict=True)
         sizes.update({told: (one, two) for told, one, two in pairs if isinstance(told, str)})
-    made = []
-    for name in (region.source, region.output):
+    made: list[Lengths] = []
+    for name in (*region.sources, region.output):
         pairs_seen = zip(graph.tensors[name].shape, second.tensors[name].shape, strict=True)
         made.append(tuple(_length(one, two, sizes) for one, two in pairs_seen))
-    return made[0], made[1]
+    return made
 
 
 def _length(one: int, two: int, sizes: Mapping[str, tuple[int, int]]) -> int | str | None:
@@ -193,9 +236,10 @@ def _with_advice(graph: Graph, regions: Sequence[Region], places: Sequence[Place
             users.setdefault(entry, []).append(node)
     made = []
     for region, place in zip(regions, places, strict=True):
-        before = by_output.get(region.source)
+        before = by_output.get(region.sources[0])
         undone = None if before is None else places[before]
-        told = list(_advice(graph, region, place, undone, makers.get(region.source), users.get(region.output, ())))
+        maker = makers.get(region.sources[0])
+        told = list(_advice(graph, region, place, undone, maker, users.get(region.output, ())))
         made.append(replace(place, advice="; ".join(told)))
     return made
 
@@ -203,7 +247,7 @@ def _with_advice(graph: Graph, regions: Sequence[Region], places: Sequence[Place
 def _advice(
     graph: Graph, region: Region, place: Place, before: Place | None, maker: Node | None, users: Iterable[Node]
 ) -> Iterable[str]:
-    if graph.tensors[region.source].is_constant:
+    if _is_of_constants(graph, region):
         yield "of a constant: it can be done once, before the model runs"
     if place.kind == "view":
         cancels = any(node.kind != "view" for node in region.nodes)

@@ -108,3 +108,30 @@ def test_a_model_in_memory_stays_as_it_is():
     before = model.SerializeToString(deterministic=True)
     assert [place.names[0] for place in lb.scan(model).places] == ["transpose_hw"]
     assert model.SerializeToString(deterministic=True) == before
+
+
+def asking(tf):
+    """Turns a tensor, reads it by rows, and takes its shape for another, too."""
+
+    def function(x):
+        turned = tf.transpose(x, (0, 2, 1))
+        return tf.nn.relu(tf.reshape(turned, (1, -1))), tf.reshape(
+            tf.nn.relu(x), tf.shape(turned) // (1, 1, 2) * (1, 2, 1)
+        )
+
+    return tf.function(function, autograph=False).get_concrete_function(
+        tf.TensorSpec((1, 4, None), tf.float32, name="x")
+    )
+
+
+@pytest.mark.parametrize("name", ["saved", "n.tflite"])
+def test_who_reads_a_shape_ends_a_region(tmp_path, name):
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    holder, concrete = tf.Module(), asking(tf)
+    if name == "saved":
+        tf.saved_model.save(holder, tmp_path / name, signatures=concrete)
+    else:
+        converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder).convert()
+        (tmp_path / name).write_bytes(converted)
+    found = lb.scan(tmp_path / name)
+    assert [place.kind for place in found.places] == ["moves", "view", "view"]

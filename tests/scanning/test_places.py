@@ -91,6 +91,26 @@ def test_a_tensor_that_others_read_ends_a_region():
     assert [(place.nodes, place.kind) for place in lb.scan(made).places] == [(("wide",), "view"), (("y",), "moves")]
 
 
+@pytest.mark.parametrize(
+    ("outputs", "ends"), [(["wide", "far"], True), (["wide", "same"], True), (["wide", "out"], False)]
+)
+def test_a_tensor_whose_shape_others_read_ends_a_region(outputs, ends):
+    """Be it by way of arithmetic, by another node or by whoever takes what the model gives back."""
+    nodes = [
+        node("Transpose", ["x"], ["turned"], perm=[0, 2, 1]),
+        node("Shape", ["turned"], ["shape"]),
+        node("Mul", ["shape", "ones"], ["same"]),
+        node("Concat", ["shape", "one"], ["to"], axis=0),
+        node("Reshape", ["turned", "to"], ["wide"]),
+        *([] if outputs == ["wide", "same"] else [node("Reshape", ["z", "same" if ends else "fixed"], ["far"])]),
+        node("Relu", ["z"], ["out"]),
+    ]
+    constants = {"fixed": np.array([24, 1]), "one": np.array([1]), "ones": np.ones(3, np.int64)}
+    made = model(nodes, (1, 4, 6), 4, constants, [("z", (24,))], outputs)
+    found = [place.nodes for place in lb.scan(made).places]
+    assert found[: 1 + ends] == ([("turned",), ("wide",)] if ends else [("turned", "wide")])
+
+
 def test_what_is_undone_and_what_folds_into_weights():
     weights = np.random.default_rng(0).standard_normal((4, 4, 1, 1)).astype(np.float32)
     nodes = [
@@ -106,6 +126,17 @@ def test_what_is_undone_and_what_folds_into_weights():
     nodes = [node("Transpose", ["x"], ["a"], perm=[0, 2, 3, 1]), node("Transpose", ["a"], ["y"], perm=[0, 3, 1, 2])]
     (place,) = lb.scan(model(nodes, (1, 4, 3, 5))).places
     assert (place.kind, place.advice) == ("view", "its nodes cancel: all of them can be left out")
+
+
+def test_weights_in_fewer_bits_are_constants():
+    nodes = [
+        node("DequantizeLinear", ["stored", "scale"], ["weights"]),
+        node("Transpose", ["weights"], ["turned"], perm=[1, 0]),
+        node("MatMul", ["x", "turned"], ["y"]),
+    ]
+    constants = {"stored": np.ones((5, 4), np.uint8), "scale": np.float32(0.5)}
+    (place,) = lb.scan(model(nodes, (2, 4), 2, constants)).places
+    assert place.nodes == ("turned",) and place.advice.startswith("of a constant")
 
 
 def test_one_hot_convolutions_and_einsum():

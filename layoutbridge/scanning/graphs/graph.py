@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["view", "transpose", "moves", "other"]
+Kind = Literal["view", "transpose", "join", "moves", "other"]
 Movement = Callable[..., NDArray[Any]]
 
 
@@ -58,7 +58,7 @@ class Node:
     `Node` for each, of the same name, that takes the output's part.
 
     `kind` is "view" where the elements keep their flat order, "transpose" where `order` says how axes change places,
-    "moves" for other movements.
+    "join" where all inputs lie one behind the other along the one axis in `order`, "moves" for other movements.
     """
 
     name: str
@@ -76,6 +76,8 @@ class Graph:
 
     `node_count` is how many nodes the file has. `inner` are the graphs within control flow, by the name of the node
     that they belong to. `notes` are sentences for the user: custom ops that were passed over, sizes that were made up.
+    `shape_readers` are the outputs of the nodes that depend on a tensor's shape, by the tensor's name, where the reader
+    worked out what a node makes of it; a name that no node gives is something else that does.
     """
 
     name: str
@@ -87,3 +89,4 @@ class Graph:
     node_count: int
     inner: tuple[Graph, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    shape_readers: Mapping[str, frozenset[str]] = field(default_factory=dict)

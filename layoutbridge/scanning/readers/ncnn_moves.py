@@ -359,7 +359,7 @@ def _concat(layer: Layer, shapes: Sequence[Shape]) -> list[Move]:
     if len(rest) > 1 or any(len(shape) != len(first) for shape in shapes):
         raise MisfitError(f"{shown([list(shape) for shape in shapes])} do not join on axis {axis}")
     result = (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
-    return [Move(result, partial(joined, axis=axis), reads=tuple(range(len(shapes))))]
+    return [Move(result, partial(joined, axis=axis), "join", (axis,), reads=tuple(range(len(shapes))))]
 
 
 def _flip(layer: Layer, shapes: Sequence[Shape]) -> list[Move]:

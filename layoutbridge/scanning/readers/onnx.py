@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, named
 from layoutbridge.frameworks.onnx.reading import read_model
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed, ends_inference
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
@@ -27,6 +28,7 @@ _STANDARD = ("", "ai.onnx")
 _SHOWN = 8  # custom operators that a note lists
 _NO_TYPES: Mapping[str, int] = MappingProxyType({})
 _CONTROL = {"If", "Loop", "Scan"}
+_DRAWN = {"Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"}  # values that no constant decides
 
 
 def read(path: str | os.PathLike[str], shapes: Shapes = None) -> Graph:
@@ -104,10 +106,14 @@ class _Scope:
     arithmetic: set[str] = field(default_factory=set)  # what was computed from shapes
     tensors: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, TensorProto] = field(default_factory=dict)
+    shape_readers: ShapeReaders = field(default_factory=ShapeReaders)
 
     def within(self) -> _Scope:
         """A scope in which all of this is seen, for a graph within a node."""
-        return _Scope(dict(self.types), dict(self.known), set(self.arithmetic), dict(self.tensors), dict(self.weights))
+        return _Scope(
+            dict(self.types), dict(self.known), set(self.arithmetic), dict(self.tensors), dict(self.weights),
+            self.shape_readers.within(),
+        )  # fmt: skip
 
 
 class _Reader:
@@ -159,10 +165,12 @@ class _Reader:
         declared = {value.name: value for value in (*graph.value_info, *graph.output)}
         for place, node in enumerate(graph.node):
             nodes += self._node(node, place, scope, declared, inner)
+        outputs = tuple(value.name for value in graph.output)
+        scope.shape_readers.use(outputs, [GIVEN_BACK])
         return Graph(
-            name, "onnx", tuple(nodes), scope.tensors,
-            tuple(value.name for value in graph.input), tuple(value.name for value in graph.output),
+            name, "onnx", tuple(nodes), scope.tensors, tuple(value.name for value in graph.input), outputs,
             len(graph.node) + sum(each.node_count for each in inner), tuple(inner),
+            shape_readers=scope.shape_readers.by_tensor(),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ one node
@@ -186,8 +194,14 @@ class _Reader:
         if values is not None:
             for output, value in zip(node.output, values, strict=False):
                 scope.known[output] = value
-        if node.op_type in ("Shape", "Size") or _is_arithmetic(node, scope):
+        if node.op_type in ("Shape", "Size"):
             scope.arithmetic.update(node.output)
+            scope.shape_readers.ask(node.input, node.output)
+        elif _is_arithmetic(node, scope):
+            scope.arithmetic.update(node.output)
+            scope.shape_readers.work_out(node.input, node.output)
+        else:
+            scope.shape_readers.use(node.input, node.output)
         made = []
         for number, output in enumerate(node.output):
             if not output or output in scope.arithmetic:  # who only asks for a shape reads no element
@@ -257,6 +271,7 @@ class _Reader:
     def _infer(self, node: NodeProto, scope: _Scope, declared: Mapping[str, ValueInfoProto]) -> None:
         """Types of the node's outputs, where they can be had."""
         found = self._inferred(node, scope)
+        is_constant = _is_of_constants(node, scope)
         for output in node.output:
             if not output or output in scope.types:
                 continue
@@ -266,7 +281,7 @@ class _Reader:
                 kind = declared[output].type
                 shape = _numbers(kind)
             if kind is not None and shape is not None:
-                self._add(scope, output, kind.tensor_type.elem_type, shape)
+                self._add(scope, output, kind.tensor_type.elem_type, shape, is_constant=is_constant)
             elif node.op_type not in _CONTROL and kind is not None and not node.domain:
                 self.unknown[node.op_type] = self.unknown.get(node.op_type, 0) + 1
 
@@ -370,6 +385,12 @@ def _held(scope: _Scope, name: str) -> tuple[int, tuple[int, ...]] | None:
     if name not in scope.tensors or name not in scope.types:
         return None
     return scope.types[name].tensor_type.elem_type, scope.tensors[name].shape
+
+
+def _is_of_constants(node: NodeProto, scope: _Scope) -> bool:
+    """Whether a node takes constants alone, such as weights that are stored in fewer bits."""
+    taken = [scope.tensors.get(entry) for entry in node.input if entry]
+    return bool(taken) and all(each is not None and each.is_constant for each in taken) and node.op_type not in _DRAWN
 
 
 def _is_arithmetic(node: NodeProto, scope: _Scope) -> bool:

@@ -136,7 +136,7 @@ def _concat(case: Case) -> Found:
     if any(case.tensors[entry].shape is None for entry in inputs):
         raise KeyError
     axis = int(case.attributes["axis"]) % len(case.shape)
-    return inputs, partial(joined, axis=axis), "moves", ()
+    return inputs, partial(joined, axis=axis), "join", (axis,)
 
 
 def _gather(case: Case) -> Found | None:

@@ -171,7 +171,7 @@ def _reverse(operation: Operation) -> list[Move]:
 
 def _concat(operation: Operation) -> list[Move]:
     axis = operation.from_front(int(operation.attributes["axis"]))
-    return [Move(partial(joined, axis=axis), reads=len(operation.inputs))]
+    return [Move(partial(joined, axis=axis), "join", (axis,), reads=len(operation.inputs))]
 
 
 def _tile(operation: Operation) -> list[Move]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.errors import UnusableInputError, class_and_first_line
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
 from layoutbridge.scanning.readers.tensorflow.arithmetic import computed
 from layoutbridge.scanning.readers.tensorflow.bounds import BARRIER
 from layoutbridge.scanning.readers.tensorflow.flattening import Flat, Functions
@@ -112,12 +113,14 @@ class _Reader:
         self.names: dict[str, str] = {}
         self.values: dict[str, NDArray[Any]] = {}
         self.unknown: set[str] = set()
+        self.shape_readers = ShapeReaders()
         self._labels: dict[str, str] = {}
 
     def read(self, graph: Any, inputs: Sequence[str], outputs: Sequence[str], notes: Sequence[str]) -> Graph:
         operations = graph.get_operations()
         for op in operations:
             self._read(op)
+        self.shape_readers.use((self.names[name] for name in outputs if name in self.names), [GIVEN_BACK])
         told = list(notes)
         if self.unknown:
             told.append("lengths that depend on values were taken as 1, and what has them is passed over")
@@ -131,6 +134,7 @@ class _Reader:
             node_count=len(operations),
             inner=tuple(self.inner),
             notes=tuple(told),
+            shape_readers=self.shape_readers.by_tensor(),
         )
 
     def _read(self, op: Any) -> None:
@@ -155,8 +159,18 @@ class _Reader:
             self._enter(tensor, told, is_constant)
         if value is not None:
             self.values[outputs[0].name] = value
+        self._note_shapes(op, inputs, outputs, value is not None)
         if not is_given and value is None:
             self._enter_nodes(op, label, inputs, outputs, None if call is None else moved_by(call))
+
+    def _note_shapes(self, op: Any, inputs: Sequence[Any], outputs: Sequence[Any], is_known: bool) -> None:
+        taken, given = ([self.names[tensor.name] for tensor in each] for each in (inputs, outputs))
+        if is_known and op.type in ("Shape", "Size"):
+            self.shape_readers.ask(taken, given)
+        elif is_known:
+            self.shape_readers.work_out(taken, given)
+        else:
+            self.shape_readers.use(taken, given)
 
     def _pass_on(self, name: str, new: str) -> None:
         self.names[new] = self.names[name]

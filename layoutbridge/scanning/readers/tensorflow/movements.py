@@ -122,12 +122,13 @@ def _slice(call: Call) -> Moved:
 def _concat(call: Call) -> Moved:
     count = len(call.shapes) - 1
     (axis,) = call.value(count)
-    return Moved(tuple(range(count)), (Move(partial(joined, axis=axis)),))
+    return Moved(tuple(range(count)), (Move(partial(joined, axis=axis), "join", (int(axis),)),))
 
 
 @_moves("Pack")
 def _pack(call: Call) -> Moved:
-    return Moved(tuple(range(len(call.shapes))), (Move(partial(stacked, axis=int(call.attributes["axis"]))),))
+    axis = int(call.attributes["axis"])
+    return Moved(tuple(range(len(call.shapes))), (Move(partial(stacked, axis=axis), "join", (axis,)),))
 
 
 @_moves("Unpack")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
 from layoutbridge.scanning.graphs.sizes import Shapes, filled_shapes
 from layoutbridge.scanning.readers.tflite.arithmetic import Known, known_at, settled
 from layoutbridge.scanning.readers.tflite.model import Model, Operator, Subgraph
@@ -90,7 +91,20 @@ def _graph(model: Model, graph: Subgraph, name: str, known: Known, notes: Sequen
         node_count=len(graph.operators),
         inner=tuple(inner),
         notes=tuple(told),
+        shape_readers=_shape_readers(graph, known),
     )
+
+
+def _shape_readers(graph: Subgraph, known: Known) -> Mapping[str, frozenset[str]]:
+    readers = ShapeReaders()
+    for operator in graph.operators:
+        taken = [graph.names[number] for number in operator.inputs if number >= 0]
+        given = [graph.names[number] for number in operator.outputs]
+        is_known = known.computed.issuperset(operator.outputs)
+        note = readers.use if not is_known else readers.ask if operator.name == "SHAPE" else readers.work_out
+        note(taken, given)
+    readers.use((graph.names[number] for number in graph.outputs), [GIVEN_BACK])
+    return readers.by_tensor()
 
 
 def _nodes(operator: Operator, place: int, graph: Subgraph, known: Known) -> list[Node]:

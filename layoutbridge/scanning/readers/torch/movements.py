@@ -225,7 +225,7 @@ def _constant(call: Call, name: str) -> NDArray[Any] | None:
 def _cat(call: Call) -> Moved:
     parts = tuple(call.arguments["tensors"])
     axis = call.axis("axis" if "axis" in call.arguments else "dim", rank=len(call.out_shape))
-    return Moved(parts, (Move(partial(arrays.concatenated, axis=axis)),))
+    return Moved(parts, (Move(partial(arrays.concatenated, axis=axis), "join", (axis,)),))
 
 
 @_moves("hstack", "vstack")
@@ -234,13 +234,15 @@ def _hstack(call: Call) -> Moved | None:
     ranks = {len(call.tensors[part].shape) for part in parts}
     if min(ranks) < 2:
         return None
-    return Moved(parts, (Move(partial(arrays.concatenated, axis=1 if call.operator == "aten.hstack" else 0)),))
+    axis = 1 if call.operator == "aten.hstack" else 0
+    return Moved(parts, (Move(partial(arrays.concatenated, axis=axis), "join", (axis,)),))
 
 
 @_moves("stack")
 def _stack(call: Call) -> Moved:
     parts = tuple(call.arguments["tensors"])
-    return Moved(parts, (Move(partial(stacked, axis=call.axis(rank=len(call.out_shape)))),))
+    axis = call.axis(rank=len(call.out_shape))
+    return Moved(parts, (Move(partial(stacked, axis=axis), "join", (axis,)),))
 
 
 @_moves("slice_scatter", "select_scatter")

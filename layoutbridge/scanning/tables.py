@@ -1,0 +1,81 @@
+"""What a region does to the elements of what goes in: its digits where its nodes show them, else its gather table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.algebra.table import Digits
+from layoutbridge.errors import ShapeError, first_line, named
+from layoutbridge.recognition.structure import Seen, follow_transpose
+from layoutbridge.scanning.graphs.graph import Graph, Node
+from layoutbridge.scanning.links import Region
+
+_MOST_ELEMENTS = 1 << 26  # of a tensor whose positions are worked with
+
+
+def digits_through(graph: Graph, region: Region) -> Digits | None:
+    """The digits of a region of views and transposes, or of a join; None where it has others, or no digits.
+
+    Of several sources they are those over all of them, one behind the other.
+    """
+    total = sum(prod(graph.tensors[name].shape) for name in region.sources)
+    digits: Digits = ((total, 1),) if total > 1 else ()
+    if len(region.sources) > 1:
+        shapes = {graph.tensors[name].shape for name in region.sources}
+        if not region.turns or len(shapes) > 1:
+            return None
+        return follow_transpose(
+            Seen(digits, (total,), (len(region.sources), region.turns, total // len(region.sources) // region.turns)),
+            (1, 0, 2),
+        )
+    for node in region.nodes:
+        shape = graph.tensors[node.inputs[0]].shape
+        if len(node.inputs) != 1 or node.kind not in ("view", "transpose"):
+            return None
+        if node.kind == "transpose":
+            held = follow_transpose(Seen(digits, (total,), shape), node.order)
+            if held is None:
+                return None
+            digits = held
+    return digits
+
+
+def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
+    """The gather table of a region, in the shape of its output: which element of its source comes to each place.
+
+    Several sources are counted one behind the other. Raises `ShapeError` for a tensor that is too large, and for a node
+    whose result is not what the reader said.
+    """
+    for name in (*region.sources, *(node.output for node in region.nodes)):
+        if (total := prod(graph.tensors[name].shape)) > _MOST_ELEMENTS:
+            raise ShapeError(f"tensor {named(name)} has {total:,} elements, too many to follow: give smaller shapes")
+    held: dict[str, NDArray[Any]] = {}
+    start = 0
+    for name in region.sources:
+        shape = graph.tensors[name].shape
+        held[name] = np.arange(start, start + prod(shape)).reshape(shape)
+        start += prod(shape)
+    left = _last_uses(region.nodes)
+    for place, node in enumerate(region.nodes):
+        assert node.movement is not None
+        try:
+            result = np.asarray(node.movement(*(held[entry] for entry in node.inputs)))
+        except (ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:  # operands that do not fit
+            raise ShapeError(f"node {named(node.name)} cannot be followed: {first_line(error)}") from None
+        if result.shape != graph.tensors[node.output].shape:
+            told = graph.tensors[node.output].shape
+            raise ShapeError(f"node {named(node.name)} gives shape {list(result.shape)}, and {list(told)} is declared")
+        held[node.output] = result
+        for entry in node.inputs:
+            if left[entry] == place:
+                held.pop(entry, None)
+    return np.ascontiguousarray(held[region.output])
+
+
+def _last_uses(nodes: Sequence[Node]) -> dict[str, int]:
+    return {entry: place for place, node in enumerate(nodes) for entry in node.inputs}
