@@ -100,6 +100,8 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
     if rooms[:1] == ["scanning"]:
         name = rooms[2] if len(rooms) > 2 else path.stem  # a reader is a module, or a folder of its own
         return next((needed for start, needed in READERS_NEED.items() if name.startswith(start)), ())
+    if rooms == ["comparing", "running"]:
+        return next((needed for start, needed in READERS_NEED.items() if path.stem == start), ())
     if rooms[:1] == ["auditing"]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:

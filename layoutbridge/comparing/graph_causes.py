@@ -84,7 +84,8 @@ def _name(graph: Graph, output: str) -> str | None:
         places: list[Place] = places_in(graph)
     except LayoutBridgeError:
         return None
-    place = next((place for place in places if place.output == output), None)
+    nodes = {node.name for node in graph.nodes if node.output == output}
+    place = next((each for each in places if each.output == output or nodes.intersection(each.nodes)), None)
     if place is None:
         return None
     values = ", ".join(f"{name} {value}" for name, value in place.parameters.items())

@@ -23,10 +23,15 @@ from layoutbridge.scanning.models import AtShapes, opened
 Given = Mapping[str, NDArray[Any]]
 Values = Callable[[Graph, Given], Iterator[tuple[str, NDArray[Any]]]]
 _RUNNING = "layoutbridge.comparing.running"
-# What runs a model of a graph's `format`.
-_RUNNERS: Mapping[str, str] = {
-    "onnx": "onnx",
-    "Darknet": "darknet",
+# What runs a model of a graph's `format`, a module in `running` and its function.
+_RUNNERS: Mapping[str, tuple[str, str]] = {
+    "onnx": ("onnx", "values"),
+    "Darknet": ("darknet", "values"),
+    "PyTorch": ("torch", "values"),
+    "TensorFlow": ("tensorflow", "values_of_keras"),
+    "LiteRT": ("tflite", "values"),
+    "ncnn": ("ncnn", "values"),
+    "OpenVINO": ("openvino", "values"),
 }
 
 
@@ -75,8 +80,8 @@ def _is_channels_last(model: object) -> bool:
 
 
 def _values(model: object, graph: Graph, given: Given) -> Iterator[tuple[str, NDArray[Any]]]:
-    runner = _RUNNERS.get(graph.format)
-    if runner is None:
-        raise UnusableInputError(f"'{graph.name}' is a {graph.format} model, which is not run here")
-    run = import_module(f"{_RUNNING}.{runner}").values
+    module, function = _RUNNERS[graph.format]
+    if graph.format == "TensorFlow" and isinstance(model, str | os.PathLike) and Path(model).is_dir():
+        function = "values_of_saved_model"
+    run = getattr(import_module(f"{_RUNNING}.{module}"), function)
     yield from run(model, graph, given)

@@ -31,9 +31,11 @@ class Trace:
 
 
 def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) -> Trace:
-    """The trace of a graph whose tensors' values are in a store, as far as they are; constants are left out."""
-    order = [*graph.inputs, *(node.output for node in graph.nodes)]
-    names = [name for name in dict.fromkeys(order) if name in values and not _is_constant(graph, name)]
+    """The trace of a graph whose tensors' values are in a store, as far as they are.
+
+    What does not depend on the inputs is left out: constants, and what is computed from them or from shapes.
+    """
+    names = [name for name in _depending(graph) if name in values]
     parents = {node.output: node.inputs for node in graph.nodes}
     labels = {node.output: node.name for node in graph.nodes}
     return Trace(
@@ -45,9 +47,15 @@ def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) 
     )  # fmt: skip
 
 
-def _is_constant(graph: Graph, name: str) -> bool:
-    tensor = graph.tensors.get(name)
-    return tensor is not None and tensor.is_constant
+def _depending(graph: Graph) -> list[str]:
+    """The inputs, and all that is computed from them, in the order of the graph."""
+    found = dict.fromkeys(
+        name for name in graph.inputs if name in graph.tensors and not graph.tensors[name].is_constant
+    )
+    for node in graph.nodes:
+        if any(name in found for name in node.inputs):
+            found[node.output] = None
+    return list(found)
 
 
 def _ancestors(name: str, parents: Mapping[str, tuple[str, ...]], values: Store) -> list[str]:

@@ -79,7 +79,7 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
         declared = open_shapes[name]
         if len(declared) != len(shape):
             raise ShapeError(
-                f"input {named(name)} has {len(declared)} axes {_told(declared)}, and shape {_told(shape)} {len(shape)}"
+                f"input {named(name)} has {len(declared)} axes {shape_text(declared)}, and shape {shape_text(shape)} {len(shape)}"
             )
         lengths: list[int | str | None] = []
         for held, length in zip(declared, shape, strict=True):
@@ -87,7 +87,9 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
                 None if length is None or isinstance(length, str) else whole_number(length, "every length of a shape")
             )
             if number is not None and isinstance(held, int) and held != number:
-                raise ShapeError(f"input {named(name)} has the fixed shape {_told(declared)}, not {_told(shape)}")
+                raise ShapeError(
+                    f"input {named(name)} has the fixed shape {shape_text(declared)}, not {shape_text(shape)}"
+                )
             if number is not None and isinstance(held, str) and sizes.setdefault(held, number) != number:
                 raise ShapeError(f"{named(held)} would be {sizes[held]} and {number} at once")
             lengths.append(held if number is None else number)
@@ -119,11 +121,7 @@ def _filled(known: Mapping[str, OpenShape], batch: int, sizes: Sequence[int]) ->
     }
 
 
-def _told(shape: Sequence[object]) -> str:
-    return f"[{', '.join('?' if length is None else str(length) for length in shape)}]"
-
-
-def shape_text(lengths: OpenShape) -> str:
+def shape_text(lengths: Sequence[int | str | None]) -> str:
     """A shape as text, in which a length may be a name, or not known.
 
     >>> shape_text(("N", 64, None, 13))
