@@ -14,8 +14,8 @@ import sys
 import warnings
 from contextlib import suppress
 
-from layoutbridge.cli.printing import drop, remark
 from layoutbridge.cli.process import own_process
+from layoutbridge.cli.shared.printing import drop, remark
 from layoutbridge.errors import CfgError, LayoutBridgeError, class_and_first_line, visible
 from layoutbridge.version import __version__
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.cli.printing import print_json, print_json_text, print_text, remark, remark_warnings
+from layoutbridge.cli.shared.printing import print_json, print_json_text, print_text, remark, remark_warnings
 from layoutbridge.report.consoles import PlainConsole
 from layoutbridge.report.tables import write_table
 from tests.command_line import run

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 import layoutbridge as lb
 from layoutbridge.cli.commands import app
-from layoutbridge.cli.parameters import WithParameters, own_options
+from layoutbridge.cli.shared.parameters import WithParameters, own_options
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter
 from tests.command_line import refused, run

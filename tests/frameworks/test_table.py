@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.cli.arguments import complete_frameworks, target_written
-from layoutbridge.cli.export_command import _complete_target
+from layoutbridge.cli.commands.export import _complete_target
+from layoutbridge.cli.shared.arguments import complete_frameworks, target_written
 from layoutbridge.errors import ParameterError, UnknownNameError
 from layoutbridge.frameworks.framework import options_of
 from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 import layoutbridge as lb
-from layoutbridge.cli.arguments import listed, open_shape, picture_size, share, whole_shape
+from layoutbridge.cli.shared.arguments import listed, open_shape, picture_size, share, whole_shape
 from layoutbridge.darknet import read_names
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.frameworks.table import WRITTEN

@@ -79,7 +79,8 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
         declared = open_shapes[name]
         if len(declared) != len(shape):
             raise ShapeError(
-                f"input {named(name)} has {len(declared)} axes {shape_text(declared)}, and shape {shape_text(shape)} {len(shape)}"
+                f"input {named(name)} has {len(declared)} axes {shape_text(declared)}, and shape {shape_text(shape)} "
+                f"{len(shape)}"
             )
         lengths: list[int | str | None] = []
         for held, length in zip(declared, shape, strict=True):

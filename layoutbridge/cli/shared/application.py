@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from layoutbridge.cli.printing import print_text
+from layoutbridge.cli.shared.printing import print_text
 
 app = typer.Typer(
     name="layoutbridge",

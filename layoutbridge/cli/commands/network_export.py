@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.cli.arguments import loaded_network, target_written
-from layoutbridge.cli.overwriting import ask_before_overwriting
-from layoutbridge.cli.printing import errors_console, remark, remark_warnings
+from layoutbridge.cli.shared.arguments import loaded_network, target_written
+from layoutbridge.cli.shared.overwriting import ask_before_overwriting
+from layoutbridge.cli.shared.printing import errors_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import NMS_KINDS_TOLD, complete_name, share, whole
-from layoutbridge.cli.network_export import export_network, runtimes
-from layoutbridge.cli.operation_export import OPERATION_TARGETS, export_operation, with_batch_told
-from layoutbridge.cli.overwriting import Force
-from layoutbridge.cli.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
-from layoutbridge.cli.printing import remark
+from layoutbridge.cli.commands.network_export import export_network, runtimes
+from layoutbridge.cli.commands.operation_export import OPERATION_TARGETS, export_operation, with_batch_told
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import NMS_KINDS_TOLD, complete_name, share, whole
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
+from layoutbridge.cli.shared.printing import remark
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import (
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import (
     AsJson,
     Name,
     Shape,
@@ -22,8 +22,8 @@ from layoutbridge.cli.arguments import (
     listed,
     whole_shape,
 )
-from layoutbridge.cli.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.parameters import (
+from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.parameters import (
     Parameters,
     WithParameters,
     expressions_asked,
@@ -32,7 +32,7 @@ from layoutbridge.cli.parameters import (
     operations_asked,
     parameters_option,
 )
-from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text, print_text, remark
+from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, print_text, remark
 from layoutbridge.errors import ParameterError, UnknownNameError
 from layoutbridge.frameworks.table import FRAMEWORKS, WRITTEN, code_writer
 

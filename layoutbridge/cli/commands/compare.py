@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import AsJson, input_shapes
-from layoutbridge.cli.printing import console, errors_console, print_json, remark
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import AsJson, input_shapes
+from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
 from layoutbridge.errors import ParameterError
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import AsJson
-from layoutbridge.cli.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.printing import console, errors_console, print_json, remark
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import AsJson
+from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
 
 
 @app.command()

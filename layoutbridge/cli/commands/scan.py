@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import AsJson, input_shapes
-from layoutbridge.cli.printing import console, print_json, remark
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import AsJson, input_shapes
+from layoutbridge.cli.shared.printing import console, print_json, remark
 
 
 @app.command()

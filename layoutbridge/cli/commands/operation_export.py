@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.cli.arguments import open_shape, target_written
-from layoutbridge.cli.overwriting import ask_before_overwriting
-from layoutbridge.cli.parameters import operation_asked
-from layoutbridge.cli.printing import remark
+from layoutbridge.cli.shared.arguments import open_shape, target_written
+from layoutbridge.cli.shared.overwriting import ask_before_overwriting
+from layoutbridge.cli.shared.parameters import operation_asked
+from layoutbridge.cli.shared.printing import remark
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from layoutbridge.cli.application import app
-from layoutbridge.cli.arguments import (
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import (
     NMS_KINDS_TOLD,
     Activations,
     AllowPath,
@@ -21,8 +21,8 @@ from layoutbridge.cli.arguments import (
     loaded_network,
     share,
 )
-from layoutbridge.cli.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
 from layoutbridge.darknet.ports.table import TARGETS
 
 Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]

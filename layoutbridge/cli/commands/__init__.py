@@ -1,0 +1,8 @@
+"""Every command, on one application."""
+
+from __future__ import annotations
+
+from layoutbridge.cli.commands import audit, checkpoint, compare, export, networks, operations, scan
+from layoutbridge.cli.shared.application import app
+
+__all__ = ["app", "audit", "checkpoint", "compare", "export", "networks", "operations", "scan"]

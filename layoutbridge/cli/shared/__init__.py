@@ -1,0 +1,1 @@
+"""What the commands share: the application, arguments, parameters, what is printed and overwritten."""
