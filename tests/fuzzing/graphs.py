@@ -133,7 +133,7 @@ def _attributes(random: Random, kind: str) -> list[Any]:
     from onnx import AttributeProto, defs, helper
 
     known = defs.get_schema(kind).attributes if defs.has(kind) else {}
-    choices = {AttributeProto.INT: _WHOLE, AttributeProto.INTS: _LISTS, AttributeProto.STRING: _WORDS}
+    choices: Any = {AttributeProto.INT: _WHOLE, AttributeProto.INTS: _LISTS, AttributeProto.STRING: _WORDS}
     return [
         helper.make_attribute(name, random.choice(choices[each.type]), attr_type=each.type)
         for name, each in known.items()
