@@ -38,8 +38,8 @@ class Place:
     writes it down; `layout` is NHWC where the names hold for channels last. Of a join they are those of one tensor, its
     inputs stacked along a new first axis; there are none where the inputs' shapes differ. `bytes` is the size of the
     output. A length is a name or a share of one where the model leaves it open. `advice` says what may be done about
-    it, `reason` how it was recognised; `seen` is all that was found at the sizes at which the model was read, for
-    inputs of different shapes counted one behind the other.
+    it, `reason` how it was recognised, `is_not` which well-known operations of the same shapes it is not; `seen` is all
+    that was found at the sizes at which the model was read, inputs of different shapes counted one behind the other.
     """
 
     nodes: tuple[str, ...]
@@ -56,6 +56,7 @@ class Place:
     parameters: Mapping[str, ParameterValue]
     wrapping: str
     reason: str
+    is_not: tuple[str, ...]
     seen: Identification = field(repr=False, compare=False)
 
     def as_json(self) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Place:
             "kind": self.kind, "names": list(self.names),
             "parameters": {key: list(v) if isinstance(v, tuple) else v for key, v in self.parameters.items()},
             "pattern": self.pattern, "layout": self.layout, "wrapping": self.wrapping, "bytes": self.bytes,
-            "advice": self.advice, "reason": self.reason,
+            "advice": self.advice, "reason": self.reason, "is_not": list(self.is_not),
         }  # fmt: skip
 
 
@@ -168,7 +169,8 @@ def _place(graph: Graph, region: Region, seen: Identification, second: Graph | N
     return Place(
         region.names, region.sources, region.output, tuple(lengths[:-1]), lengths[-1], kind,
         names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout,
-        graph.tensors[region.output].bytes, "", parameters, seen.wrapping.words, reason, seen,
+        graph.tensors[region.output].bytes, "", parameters, seen.wrapping.words, reason,
+        seen.is_not if kind in ("moves", "view") and (names or not seen.matches) else (), seen,
     )  # fmt: skip
 
 
