@@ -19,7 +19,7 @@ from layoutbridge.recognition.structure import Seen, pattern_of
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Region
 from layoutbridge.scanning.regions import find_regions
-from layoutbridge.scanning.tables import digits_through, table_of
+from layoutbridge.scanning.tables import digits_through, kept_part, table_of
 
 PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
 Lengths = tuple[int | str | None, ...]
@@ -149,14 +149,17 @@ def _place(graph: Graph, region: Region, seen: Identification, second: Graph | N
     pattern, names, parameters, reason = seen.pattern, seen.names, seen.parameters, seen.reason
     *shapes, out_shape = (graph.tensors[name].shape for name in (*region.sources, region.output))
     lengths: list[Lengths] = [*shapes, out_shape]
+    if kind == "drops" and seen.table is not None and prod(shapes[0]) <= _COMPARED:
+        kept = kept_part(seen.table, shapes[0])
+        reason = reason if kept is None else f"the part {kept}: {seen.table.size} of {prod(shapes[0])} elements"
     both: tuple[Seen | None, Seen | None] = _as_seen(seen), None
     if second is not None and other is not None and other.names == region.names and other.sources == region.sources:
         again = _seen(second, other)
         lengths = _open_lengths(graph, second, region)
         kind = _kind(other, again) if kind == "view" else kind
         both = _as_seen(seen), _as_seen(again)
-        kept = [match for match in seen.matches if match in again.matches]
-        if seen.matches and not kept and seen.names != again.names and seen.is_permutation and again.is_permutation:
+        is_kept = any(match in again.matches for match in seen.matches)
+        if seen.matches and not is_kept and seen.names != again.names and seen.is_permutation and again.is_permutation:
             names, parameters, pattern = (), {}, None
             reason = f"another map at other sizes: {seen.pattern}, and {again.pattern}"
             both = None, None
