@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ from layoutbridge.algebra.proof import prove
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.table import Digits
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.operations.catalog import catalog
-from layoutbridge.recognition.naming import Match
+from layoutbridge.operations.catalog import catalog, revision
+from layoutbridge.recognition.naming import Match, usual_others
 from layoutbridge.recognition.wrapping import PLAIN, Wrapping
 
 _SHOWN = 6
@@ -70,6 +71,17 @@ class Identification:
         return values
 
     @property
+    def is_not(self) -> tuple[str, ...]:
+        """Well-known names of the same shapes that it is not: of a name's at its parameters, of others at any."""
+        if self.matches and self.matches[0].parameters:
+            return _others(self.matches[0])
+        if self.digits is None or self.out_shape is None:
+            return ()
+        if len(self.digits) < 2 and self.in_shape == self.out_shape:  # it is what it was
+            return ()
+        return usual_others(self.digits, self.in_shape, self.out_shape)
+
+    @property
     def is_permutation(self) -> bool:
         """Whether every element of the input arrives once, unchanged."""
         return self.kind == "permutation"
@@ -85,9 +97,10 @@ class Identification:
             if self.also:
                 lines.append(f"with nothing around it: {', '.join(map(str, self.also))}")
             lines += _undecided(self.matches)
-            lines += _what_it_is_not(self.matches[0])
         elif self.is_permutation:
             lines.append("no catalogue name fits")
+        if self.is_not:
+            lines.append(f"not {', '.join(self.is_not[:_SHOWN])}: the same shapes, other elements")
         if self.pattern is not None:
             lines.append(f"pattern: {self.pattern}")
         lines.append(self.reason)
@@ -106,8 +119,15 @@ def _undecided(fitting: Sequence[Match]) -> list[str]:
     return lines
 
 
-def _what_it_is_not(match: Match) -> list[str]:
-    """A line with the names that give the same shapes and other elements at the same parameters."""
+def _others(match: Match) -> tuple[str, ...]:
+    """The names that give the same shapes and other elements at the same parameters."""
+    return _others_at(revision(), match.name, tuple(match.parameters.items()))
+
+
+@lru_cache(maxsize=256)
+def _others_at(_: int, name: str, parameters: tuple[tuple[str, ParameterValue], ...]) -> tuple[str, ...]:
+    """The same of a match by its parts, for the catalogue at a revision."""
+    match = Match(name, dict(parameters))
     found = match.op
     others = []
     for entry in catalog().values():
@@ -119,4 +139,4 @@ def _what_it_is_not(match: Match) -> list[str]:
             continue
         if (other.in_shape, other.result_shape) == (found.in_shape, found.result_shape) and other != found:
             others.append(entry.name)
-    return [f"not {', '.join(others[:_SHOWN])}: the same shapes, other elements"] if others and match.parameters else []
+    return tuple(others)

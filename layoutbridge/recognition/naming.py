@@ -64,6 +64,18 @@ def usual_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[in
     return _maps_at(revision(), in_shape, out_shape, True, True, None).get(digits, ())
 
 
+def usual_others(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> tuple[str, ...]:
+    """The names whose usual forms take one shape and give the other, and do not have these digits at any parameters.
+
+    >>> usual_others(((256, 1),), (1, 4, 8, 8), (1, 16, 4, 4))[:3]
+    ('space_to_depth', 'focus_row_major', 'darknet_reorg3d')
+    """
+    at_shapes = _maps_at(revision(), in_shape, out_shape, True, True, None)
+    fitting = {match.name for match in at_shapes.get(digits, ())}
+    names = dict.fromkeys(match.name for found in at_shapes.values() for match in found)
+    return tuple(name for name in names if name not in fitting)
+
+
 def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
     """The same of patches, weights, pictures and the like, the usual forms first.
 

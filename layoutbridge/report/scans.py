@@ -14,6 +14,7 @@ from layoutbridge.scanning.places import Place
 from layoutbridge.scanning.whole_models import ModelIdentification
 
 _SHOWN = 4  # nodes of a place, and tensors that go in
+_SHOWN_NAMES = 6  # of what a place is not
 
 
 def show_model(console: Console, target: str, found: ModelIdentification) -> None:
@@ -29,7 +30,10 @@ def show_scan(console: Console, found: Scan) -> None:
         console.print(f"[bold]{escape(_listed(place.nodes, 'nodes'))}[/]  {escape(_named(place))}", highlight=False)
         tensors = f"{_listed(place.inputs, 'tensors')} to {place.output}"
         shapes = f"{_shapes(place.in_shapes)} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
-        lines = [f"{tensors}, {shapes}", place.pattern or place.reason, place.advice]
+        others = (
+            f"not {', '.join(place.is_not[:_SHOWN_NAMES])}: the same shapes, other elements" if place.is_not else ""
+        )
+        lines = [f"{tensors}, {shapes}", place.pattern or place.reason, others, place.advice]
         for line in filter(None, lines):
             console.print(f"  {escape(line)}", highlight=False)
     moving, count = sum(place.kind != "view" for place in found.places), len(found.places)

@@ -19,7 +19,7 @@ from layoutbridge.recognition.structure import Seen, pattern_of
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Region
 from layoutbridge.scanning.regions import find_regions
-from layoutbridge.scanning.tables import digits_through, table_of
+from layoutbridge.scanning.tables import digits_through, kept_part, table_of
 
 PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
 Lengths = tuple[int | str | None, ...]
@@ -38,8 +38,8 @@ class Place:
     writes it down; `layout` is NHWC where the names hold for channels last. Of a join they are those of one tensor, its
     inputs stacked along a new first axis; there are none where the inputs' shapes differ. `bytes` is the size of the
     output. A length is a name or a share of one where the model leaves it open. `advice` says what may be done about
-    it, `reason` how it was recognised; `seen` is all that was found at the sizes at which the model was read, for
-    inputs of different shapes counted one behind the other.
+    it, `reason` how it was recognised, `is_not` which well-known operations of the same shapes it is not; `seen` is all
+    that was found at the sizes at which the model was read, inputs of different shapes counted one behind the other.
     """
 
     nodes: tuple[str, ...]
@@ -56,6 +56,7 @@ class Place:
     parameters: Mapping[str, ParameterValue]
     wrapping: str
     reason: str
+    is_not: tuple[str, ...]
     seen: Identification = field(repr=False, compare=False)
 
     @property
@@ -71,7 +72,7 @@ class Place:
             "kind": self.kind, "names": list(self.names),
             "parameters": {key: list(v) if isinstance(v, tuple) else v for key, v in self.parameters.items()},
             "pattern": self.pattern, "layout": self.layout, "wrapping": self.wrapping, "bytes": self.bytes,
-            "advice": self.advice, "reason": self.reason,
+            "advice": self.advice, "reason": self.reason, "is_not": list(self.is_not),
         }  # fmt: skip
 
 
@@ -153,14 +154,17 @@ def _place(graph: Graph, region: Region, seen: Identification, second: Graph | N
     pattern, names, parameters, reason = seen.pattern, seen.names, seen.parameters, seen.reason
     *shapes, out_shape = (graph.tensors[name].shape for name in (*region.sources, region.output))
     lengths: list[Lengths] = [*shapes, out_shape]
+    if kind == "drops" and seen.table is not None and prod(shapes[0]) <= _COMPARED:
+        kept = kept_part(seen.table, shapes[0])
+        reason = reason if kept is None else f"the part {kept}: {seen.table.size} of {prod(shapes[0])} elements"
     both: tuple[Seen | None, Seen | None] = _as_seen(seen), None
     if second is not None and other is not None and other.names == region.names and other.sources == region.sources:
         again = _seen(second, other)
         lengths = _open_lengths(graph, second, region)
         kind = _kind(other, again) if kind == "view" else kind
         both = _as_seen(seen), _as_seen(again)
-        kept = [match for match in seen.matches if match in again.matches]
-        if seen.matches and not kept and seen.names != again.names and seen.is_permutation and again.is_permutation:
+        is_kept = any(match in again.matches for match in seen.matches)
+        if seen.matches and not is_kept and seen.names != again.names and seen.is_permutation and again.is_permutation:
             names, parameters, pattern = (), {}, None
             reason = f"another map at other sizes: {seen.pattern}, and {again.pattern}"
             both = None, None
@@ -173,7 +177,8 @@ def _place(graph: Graph, region: Region, seen: Identification, second: Graph | N
     return Place(
         region.names, region.sources, region.output, tuple(lengths[:-1]), lengths[-1], kind,
         names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout,
-        graph.tensors[region.output].bytes, "", parameters, seen.wrapping.words, reason, seen,
+        graph.tensors[region.output].bytes, "", parameters, seen.wrapping.words, reason,
+        seen.is_not if kind in ("moves", "view") and (names or not seen.matches) else (), seen,
     )  # fmt: skip
 
 

@@ -77,5 +77,44 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     return np.ascontiguousarray(held[region.output])
 
 
+def kept_part(table: NDArray[np.int64], shape: tuple[int, ...]) -> str | None:
+    """What a table keeps of a tensor, as one writes it in NumPy; None where it is no slice along each axis.
+
+    >>> kept_part(np.arange(24).reshape(2, 3, 4)[:, 1, ::2], (2, 3, 4)), kept_part(np.array([0, 3, 4]), (2, 3))
+    ('[:, 1, ::2]', None)
+    """
+    flat = table.reshape(-1)
+    if not flat.size:
+        return None
+    places: list[list[int]] = []
+    for axis, length in enumerate(shape):
+        own = flat // prod(shape[axis + 1 :]) % length
+        kept = np.flatnonzero(np.bincount(own, minlength=length)).tolist()
+        places.append(kept if own[0] == kept[0] else kept[::-1])
+    if prod(map(len, places)) != flat.size:
+        return None
+    if not np.array_equal(np.arange(prod(shape)).reshape(shape)[np.ix_(*places)].reshape(-1), flat):
+        return None
+    told = [_slice_told(own, length) for own, length in zip(places, shape, strict=True)]
+    while len(told) > 1 and told[-1] == ":":
+        told.pop()
+    return None if None in told else f"[{', '.join(filter(None, told))}]"
+
+
+def _slice_told(places: Sequence[int], length: int) -> str | None:
+    """Places along an axis as a slice, or the one that there is."""
+    if len(places) == length == 1:
+        return ":"
+    if len(places) == 1:
+        return str(places[0])
+    step = places[1] - places[0]
+    if list(places) != list(range(places[0], places[-1] + step // abs(step), step)):
+        return None
+    start = "" if places[0] == (0 if step > 0 else length - 1) else str(places[0])
+    end = places[-1] + step
+    stop = "" if end < 0 or end >= length else str(end)
+    return f"{start}:{stop}{'' if step == 1 else f':{step}'}"
+
+
 def _last_uses(nodes: Sequence[Node]) -> dict[str, int]:
     return {entry: place for place, node in enumerate(nodes) for entry in node.inputs}

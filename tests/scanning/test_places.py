@@ -53,6 +53,22 @@ def test_focus_as_slices_and_a_join():
     assert place.bytes == 4 * 3 * 64
 
 
+def test_what_a_place_is_not(tmp_path, capfd):
+    nodes, constants = focus_nodes()
+    (focus,) = lb.scan(model(nodes, (1, 3, 8, 8), constants=constants)).places
+    assert {"darknet_reorg", "space_to_depth", "pixel_unshuffle"} <= set(focus.is_not) and "focus" not in focus.is_not
+    made = model([node("Reshape", ["x", "to"], ["y"])], (1, 64, 26, 26), constants={"to": np.array([1, 256, 13, 13])})
+    (view,) = lb.scan(made).places
+    assert view.kind == "view" and {"darknet_reorg", "space_to_depth", "focus"} <= set(view.is_not)
+    for name in view.is_not:
+        x = np.arange(64 * 26 * 26).reshape(1, 64, 26, 26)
+        assert not np.array_equal(lb.op(name)(x), x.reshape(1, 256, 13, 13))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(made.SerializeToString())
+    assert json.loads(run(capfd, "scan", str(path), "--json")[1])["places"][0]["is_not"] == list(view.is_not)
+    assert ": the same shapes, other elements\n  a view" in run(capfd, "scan", str(path))[1]
+
+
 def test_a_shuffle_as_split_and_join_behind_a_join_of_others():
     """The join of two tensors is where the region begins: it is no place itself."""
     nodes = [
@@ -156,7 +172,8 @@ def test_a_part_and_a_repetition_are_told_and_expansion_is_not():
         (1, 4, 2, 3),
         constants={k: np.array([v]) for k, v in zip("abc", (0, 2, 1), strict=True)},
     )
-    assert [place.kind for place in lb.scan(part).places] == ["drops"]
+    (place,) = lb.scan(part).places
+    assert (place.kind, place.reason) == ("drops", "the part [:, :2]: 12 of 24 elements")
     tiled = model([node("Tile", ["x", "r"], ["y"])], (1, 4, 2, 3), constants={"r": np.array([1, 1, 2, 1])})
     assert [place.kind for place in lb.scan(tiled).places] == ["repeats"]
     expanded = model([node("Expand", ["x", "r"], ["y"])], (1, 4, 1, 1), constants={"r": np.array([1, 4, 3, 3])})
