@@ -65,7 +65,9 @@ def align(reference: Trace, candidate: Trace, tolerance: float) -> Alignment:
     for name in reference.names:
         if name not in found or found[name].related.relation not in ("same", "moved", "scaled"):
             found[name] = _by_structure(reference, candidate, name, by_size, found, used, places, tolerance)
-    same = {name for name, pair in found.items() if pair.related.relation == "same"}
+    same = {
+        name for name, pair in found.items() if pair.related.relation == "same" and reference.prints[name].is_telling
+    }
     pairs = tuple(
         Pair(name, found[name].candidate, found[name].related, _reaches(name, children, same))
         for name in reference.names

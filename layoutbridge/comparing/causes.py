@@ -29,7 +29,6 @@ Array = NDArray[Any]
 Overrides = Mapping[int, Callable[[Feed], Array | None]]
 _NEAR = 4  # times the tolerance within which two fingerprints may be those of one tensor
 _BETTER = 0.5  # what a cause leaves of the deviation, at most
-_EXACT = 1e-6  # so little is left by the right cause alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +71,20 @@ def explain(
     alike = _alike(candidate, alignment)
     before = first.related.deviation
     tensors = {name: candidate.values.get(name) for names in alike.values() for name in names}
-    best: Suspect | None = None
+    fed = [fingerprint(values) for values in feed.inputs]
+    places = {name: place for place, name in enumerate(candidate.names)}
+    found: list[tuple[tuple[bool, int, float], Suspect]] = []
     for faults in suspicions(feed, tensors, tolerance, before):
-        after = _left(faults[0], feed, candidate, alike, tolerance)
-        if after is None or after > _BETTER * before:
+        held = _left(faults[0], feed, candidate, alike, tolerance)
+        if held is None or held[0] > _BETTER * before:
             continue
-        if best is None or after < best.after:
-            best = Suspect(faults, layer, before, after)
-        if len(faults) > 1 or best.after < _EXACT:
+        after, name = held
+        # what a layer is fed, seen otherwise, is its result only where nothing else is; and the last tensor is it
+        is_fed = any(distance(told, candidate.prints[name]) <= tolerance for told in fed)
+        found.append(((is_fed, -places[name], after), Suspect(faults, layer, before, after)))
+        if len(faults) > 1:
             break
-    return best
+    return min(found, key=lambda each: each[0])[1] if found else None
 
 
 def feed_of(net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, layer: Layer) -> Feed:
@@ -120,13 +123,13 @@ def _left(fault: Fault, feed: Feed, candidate: Trace, alike: Mapping[int, list[s
     if made is None or made.size not in alike or not np.isfinite(made).all():
         return None
     told = fingerprint(made)
-    best: float | None = None
+    best: tuple[float, str] | None = None
     for name in alike[made.size]:
         if distance(told, candidate.prints[name]) > _NEAR * tolerance:
             continue
         held = related(_shaped(made, feed), candidate.values.get(name), tolerance)
-        if held.relation == "same" and (best is None or held.deviation < best):
-            best = held.deviation
+        if held.relation == "same" and (best is None or held.deviation <= best[0]):
+            best = held.deviation, name
     return best
 
 

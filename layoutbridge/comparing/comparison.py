@@ -201,10 +201,10 @@ def _causes(
                     best = changed, again, apart, layers
             assert best is not None
             overrides, alignment, first, layers = best
+            if first is not None and _place(alignment, first) <= place:
+                break  # what was suspected does not carry on: it is not the cause
             reference = _traced(opened, graph, given, overrides, values)
             causes += causes_of(suspect, layers)
-            if first is not None and _place(alignment, first) <= place:
-                break
     return tuple(causes)
 
 

@@ -35,7 +35,7 @@ def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) 
 
     What does not depend on the inputs is left out: constants, and what is computed from them or from shapes.
     """
-    names = [name for name in _depending(graph) if name in values]
+    names = [name for name in _depending(graph) if name in values and values.get(name).size]
     parents = {node.output: node.inputs for node in graph.nodes}
     labels = {node.output: node.name for node in graph.nodes}
     return Trace(

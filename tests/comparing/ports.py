@@ -29,7 +29,7 @@ class Port(torch.nn.Module):
     def fault(self, name, layer=None):
         """The value of a fault; of one that is told for a layer only there."""
         value = self.faults.get(name)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and layer is not None:
             return value.get(layer.index)
         return value
 
@@ -92,7 +92,7 @@ class Port(torch.nn.Module):
 
     def upsample(self, layer, s, x):
         options = self.fault("upsample") or {"mode": "nearest"}
-        return F.interpolate(x, scale_factor=s.stride, **options)
+        return s.scale * F.interpolate(x, scale_factor=s.stride, **options)
 
     def route(self, layer, s, *inputs):
         parts = [x.chunk(s.groups, 1)[s.group_id] for x in inputs]

@@ -21,7 +21,8 @@ _ORDERS = ((0, 1, 2, 3), (0, 2, 3, 1))  # in which a candidate may hold [N, C, H
 _ALONE: tuple[tuple[Stage, ...], ...] = tuple((stage,) for stage in _STAGES)
 _PAIRS = (*combinations(_STAGES[:4], 2), ("normalization", "weights"), ("activation", "weights"))
 _TRIPLES = tuple((*_STAGES[:2], stage) for stage in _STAGES[2:4])
-_ALIKE = 1e-5  # of the largest value: what is as near is the same
+_ALIKE = 1e-4  # of the largest value: what is as near is a step of a right layer
+_SMALL = 1e-5  # beside variances, in either Darknet more or less
 _AS_IT_IS = Alternative("activation", "activation", "", "", "", "", lambda x: x)
 _OF_THE_WHOLE = ("statistics of the batch itself, as in training",)  # cannot be told from some elements
 
@@ -37,8 +38,8 @@ def likely_choices(
     if not offered:
         return
     sample = _Sample(feed, tensors)
-    for with_inner in (False, True):  # a tensor within the layer may be its result where the rest was left out
-        for level in (_ALONE, _PAIRS, _TRIPLES):
+    for level in (_ALONE, _PAIRS, _TRIPLES):
+        for with_inner in (False, True):  # a tensor within the layer may be its result where the rest was left out
             found: list[tuple[int, float, int, Choice]] = []
             for stages in level:
                 for chosen in product(*(offered.get(stage, ()) for stage in stages)):
@@ -99,6 +100,19 @@ class _Sample:
         }
         return finished(self._feed, parameters, values.reshape(1, -1, 1, 1), choice).reshape(-1)
 
+    def _steps(self, values: Array, places: tuple[Array, ...]) -> Iterator[Array]:
+        """What a right layer has on its way, by the steps in which it may be written out."""
+        yield values
+        yield self._finished(values, places, {"activation": _AS_IT_IS})
+        own = self._feed.parameters
+        if "variances" in own:
+            shifted = values - own["means"][places[1]]
+            divisor = np.sqrt(own["variances"][places[1]] + _SMALL)
+            yield shifted
+            yield shifted / divisor
+            yield shifted / divisor * own["scales"][places[1]]
+            yield values * (own["scales"][places[1]] / divisor)
+
     def _inner(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Which rows of `_places` are what a right layer computes on its way."""
         if shape not in self._within:
@@ -109,7 +123,7 @@ class _Sample:
             values = self._products[key]
             within = np.zeros(len(held), np.bool_)
             if values is not None and self._shapes[key] == shape:
-                for step in (values, self._finished(values, places, {"activation": _AS_IT_IS})):
+                for step in self._steps(values, places):
                     largest = float(np.abs(step).max(initial=0)) or 1.0
                     within |= np.abs(held - step).max(axis=1, initial=0) <= _ALIKE * largest
             self._within[shape] = within

@@ -12,7 +12,7 @@ import numpy as np
 from layoutbridge.comparing.faults.fault import Array, Fault, has_faults
 from layoutbridge.comparing.faults.parametric import activations
 from layoutbridge.darknet.reference.values import RULES, Feed, logistic, softmax
-from layoutbridge.darknet.structure.heads import DetectionHead, Head, Region, YoloHead
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, Yolo, YoloHead
 from layoutbridge.darknet.structure.kinds import (
     Avgpool,
     Deconvolutional,
@@ -322,7 +322,7 @@ def _by_entry(name: str, stride: int) -> Callable[[Feed], Array | None]:
 # ---------------------------------------------------------------------- heads
 
 
-@has_faults(Region, YoloHead, DetectionHead)
+@has_faults(Region, Yolo, GaussianYolo, DetectionHead)
 def decoded(feed: Feed, settings: Head) -> Iterator[Fault]:
     """A logistic over too much or too little, no softmax, none of all this."""
     del feed
@@ -344,6 +344,9 @@ def _entries(feed: Feed) -> Array | None:
 
 
 def _everywhere(feed: Feed) -> Array | None:
+    settings: Any = feed.layer.settings
+    if isinstance(settings, YoloHead):
+        return np.asarray(RULES[feed.layer.kind](feed, replace(settings, logistic=((0, settings.entries),))))
     held = _entries(feed)
     return None if held is None else logistic(held)
 

@@ -254,6 +254,8 @@ class _Walk:
             return self._function(value["graph"])
         if kind == "as_layout":
             return torch.strided
+        if kind == "as_float":
+            return float(value)  # an infinity is a text there
         return None if kind == "as_none" else value
 
     def _tensors(self, told: Any) -> Any:
