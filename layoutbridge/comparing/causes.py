@@ -116,8 +116,10 @@ def _alike(candidate: Trace, alignment: Alignment) -> dict[int, list[str]]:
     return alike
 
 
-def _left(fault: Fault, feed: Feed, candidate: Trace, alike: Mapping[int, list[str]], tolerance: float) -> float | None:
-    """What is left of the difference with a fault; None where no tensor of the candidate is what it gives."""
+def _left(
+    fault: Fault, feed: Feed, candidate: Trace, alike: Mapping[int, list[str]], tolerance: float
+) -> tuple[float, str] | None:
+    """What is left of the difference with a fault, from which tensor; None where none is what the fault gives."""
     with np.errstate(all="ignore"):
         made = fault.output(feed)
     if made is None or made.size not in alike or not np.isfinite(made).all():
