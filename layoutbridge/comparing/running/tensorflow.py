@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.running.feeding import fed, in_shares, wanted
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line, first_line
 from layoutbridge.frameworks.tensorflow.files import load_keras_file
 from layoutbridge.frameworks.tensorflow.start_up import load_keras
 from layoutbridge.inputs import PathLike
@@ -28,6 +28,7 @@ from layoutbridge.scanning.readers.tensorflow.saved_models import Saved, read_sa
 Fetch = Callable[[Sequence[str]], Sequence[NDArray[Any]]]  # tensors of the flat graph, by their names there
 _HANDLES = ("resource", "variant")
 _INSIDE = "flat"  # the scope of the flat graph where it is run
+_HEADING = "Graph execution error:"  # above what TensorFlow says of a run
 _CALL = "call"  # the node that the reader makes of a model without signatures
 _CALLED = ("__call__", "serve")  # how such a model is called
 
@@ -185,7 +186,8 @@ def _refusals_of(name: str) -> Iterator[None]:
     except LayoutBridgeError:
         raise
     except Exception as error:
-        raise UnusableInputError(f"TensorFlow cannot run '{name}': {class_and_first_line(error)}") from None
+        told = first_line(RuntimeError(str(error).removeprefix(_HEADING)))
+        raise UnusableInputError(f"TensorFlow cannot run '{name}': {type(error).__name__}: {told}") from None
 
 
 # ---------------------------------------------------------------------- Keras
@@ -259,7 +261,9 @@ def _session(path: PathLike, flat: Flat, told: str) -> Any:
 
     saved = SavedModel.FromString(Path(path, "saved_model.pb").read_bytes())
     graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph)
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True  # it fuses steps that are asked for
+    session = tf.compat.v1.Session(graph=graph, config=config)
     try:
         with _refusals_of(told), graph.as_default():
             SavedModelLoader(os.fspath(path)).load(session, list(saved.meta_graphs[0].meta_info_def.tags))

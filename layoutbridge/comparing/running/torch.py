@@ -252,6 +252,8 @@ class _Walk:
             return complex(value["real"], value["imag"])
         if kind == "as_graph":
             return self._function(value["graph"])
+        if kind in ("as_float", "as_floats"):  # those that are no numbers in JSON stand in words
+            return [float(each) for each in value] if isinstance(value, list) else float(value)
         if kind == "as_layout":
             return torch.strided
         if kind == "as_float":

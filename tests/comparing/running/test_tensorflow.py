@@ -7,6 +7,7 @@ import pytest
 
 from layoutbridge.errors import ShapeError, UnusableInputError
 from tests.comparing.running_checks import close, held, passthrough
+from tests.darknet_files import read
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
@@ -28,10 +29,10 @@ def of_keras(model, x):
     return made, graph
 
 
-def of_folder(path, x):
+def of_folder(path, x, *, moves=True):
     graph = read_saved_model(path, x.shape)
     given = {graph.inputs[0]: x}
-    made = held(values_of_saved_model(path, graph, given), graph, given)
+    made = held(values_of_saved_model(path, graph, given), graph, given, moves=moves)
     return made[graph.outputs[0]]
 
 
@@ -152,6 +153,13 @@ def test_models_without_signatures(tmp_path):
     made = dict(values_of_saved_model(tmp_path / "saved", graph, {"x": x}))
     close(made["Relu"], tf.nn.relu(x @ module.weights).numpy(), 1e-6)
     close(made[graph.outputs[0]], module(x).numpy(), 1e-6)
+
+
+def test_steps_that_tensorflow_fuses(tmp_path):
+    net, x, _ = read("alexey/activations_alexey")
+    path = write_keras(net.network, net.parameters, tmp_path / "saved").path
+    found = of_folder(path, np.ascontiguousarray(x[None].transpose(0, 2, 3, 1)), moves=False)
+    close(found.transpose(0, 3, 1, 2), net.run(x[None].astype(np.float64), every_layer=True)[-1])
 
 
 def test_branches(tmp_path):

@@ -115,6 +115,18 @@ def test_half_precision():
     assert {array.dtype.name for array in made.values()} == {"bfloat16"}
 
 
+def test_numbers_that_json_does_not_have(tmp_path):
+    class Padded(nn.Module):
+        def forward(self, x):
+            return nn.functional.max_pool2d(nn.functional.pad(x, (1, 0, 0, 1), value=-float("inf")), 2).flip(-1)
+
+    x = drawn(1, 2, 3, 5)
+    torch.export.save(torch.export.export(Padded(), (torch.from_numpy(x),)), tmp_path / "net.pt2")
+    graph = read_program(tmp_path / "net.pt2")
+    made = held(values(tmp_path / "net.pt2", graph, {"x": x}), graph, {"x": x})
+    np.testing.assert_array_equal(made[graph.outputs[0]], np.stack(results_of(Padded(), x)))
+
+
 def test_branches():
     class Chosen(nn.Module):
         def forward(self, x):
