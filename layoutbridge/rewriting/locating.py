@@ -192,8 +192,8 @@ def refuse_functions(scene: Scene, located: Located) -> None:
         return
     graphs = [graph for graph, _ in graphs_within(scene.model.graph)]
     nodes = graphs[located.inside].node if located.inside < len(graphs) else ()
-    made = {name for node in nodes for name in node.output}
-    if not all(node.output in made for node in located.region.nodes):
+    made = {(name, node.op_type) for node in nodes for name in node.output}
+    if not all((node.output, node.operator) in made for node in located.region.nodes):
         raise UnsupportedError(
             f"{located.told} lies in a function of the model's own, which may be called elsewhere: inline it first, "
             "with onnx.inliner.inline_local_functions"
