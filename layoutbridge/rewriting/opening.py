@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import UnsupportedError, UnusableInputError, shown
+from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line, shown
 from layoutbridge.files import refuse_overwriting, whole_file
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.reading import all_tensors, data_files, read_model
@@ -56,11 +56,17 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
                 yield from _graphs(inner)
 
 
-def as_ir(model: ModelProto, folder: Path | None) -> Any:
-    """The same as an `onnx_ir.Model`, whose data in other files are read when they are asked for."""
+def as_ir(model: ModelProto, name: str, folder: Path | None) -> Any:
+    """The same as an `onnx_ir.Model`, whose data in other files are read when they are asked for.
+
+    Raises `UnusableInputError` for a model that onnx-ir cannot take, such as one with two tensors of one name.
+    """
     import onnx_ir as ir
 
-    made = ir.from_proto(model)
+    try:
+        made = ir.from_proto(model)
+    except Exception as error:  # its errors have no common class
+        raise UnusableInputError(f"onnx-ir cannot read '{name}': {first_line(error)}") from None
     if folder is not None:
         ir.external_data.set_base_dir(made.graph, folder)
     return made

@@ -129,7 +129,7 @@ def rewrite(
     from layoutbridge.rewriting.fix import FixPass
     from layoutbridge.rewriting.fix_weights import FixWeightsPass
 
-    rewritten = as_ir(proto, folder)
+    rewritten = as_ir(proto, name, folder)
     FixPass(fixes)(rewritten)
     FixWeightsPass(by_weights)(rewritten)
     made = as_proto(rewritten, proto)
@@ -140,7 +140,7 @@ def rewrite(
     if check:
         trial, reference = Trial(scene, folder), made
         if by_weights:
-            everywhere = as_ir(proto, folder)
+            everywhere = as_ir(proto, name, folder)
             FixPass((*fixes, *by_weights))(everywhere)
             reference = as_proto(everywhere, proto)
         deviation = compare_fixed(trial, scene, reference, (*fixes, *by_weights))

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from layoutbridge.operations.catalog import catalog, entry
 from layoutbridge.recognition.parameters import fitting_parameters
+from layoutbridge.recognition.wrapping import PLAIN
 from layoutbridge.scanning.places import Place
 
 ANY_NAME = "NAME"  # where nothing says which op is meant
@@ -44,7 +45,8 @@ def likely_remedy(place: Place) -> str | None:
 
     It is what the op there is most often taken for, or `ANY_NAME`.
     """
-    if place.kind != "moves":
+    around = place.seen.wrapping
+    if place.kind != "moves" or (around != PLAIN and not around.keeps_the_name):  # such as blocks seen as another shape
         return None
     if place.names:
         if catalog()[place.names[0]].family not in _FAMILIES:
