@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.verification import Verification, verify
+    from layoutbridge.rewriting.rewrites import Rewrite, rewrite
     from layoutbridge.scanning.models import Scan, scan
     from layoutbridge.scanning.whole_models import identify
     from layoutbridge.weights.carrying import carry
@@ -65,6 +66,8 @@ _HOMES = {
     "Audit": "auditing.audits",
     "compare": "comparing.comparison",
     "Comparison": "comparing.comparison",
+    "rewrite": "rewriting.rewrites",
+    "Rewrite": "rewriting.rewrites",
     "scan": "scanning.models",
     "Scan": "scanning.models",
 }
@@ -80,6 +83,7 @@ __all__ = [
     "Proof",
     "RearrangedCheckpoint",
     "Rearrangement",
+    "Rewrite",
     "Scan",
     "Verification",
     "__version__",
@@ -97,6 +101,7 @@ __all__ = [
     "prove",
     "rearrange_checkpoint",
     "register",
+    "rewrite",
     "scan",
     "unregister",
     "verify",

@@ -34,6 +34,7 @@ READERS_NEED |= {"torch": ("torch",), "tensorflow": ("tensorflow",), "tflite": (
 PAGES_NEED = {
     "README.md": ("onnxruntime",),
     "scan.md": ("onnx",),
+    "rewrite.md": ("onnx", "onnx_ir", "onnxruntime"),
     "audit.md": ("pebble", "onnx"),
     "networks.md": ("torch", "tensorflow"),
 }
@@ -102,6 +103,8 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return next((needed for start, needed in READERS_NEED.items() if name.startswith(start)), ())
     if rooms == ["comparing", "running"]:
         return next((needed for start, needed in READERS_NEED.items() if path.stem == start), ())
+    if rooms[:1] == ["rewriting"]:
+        return ("onnx", "onnx_ir", "onnxruntime")
     if rooms[:1] == ["auditing"]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:

@@ -129,16 +129,16 @@ def _references(expression: Expression, choose: ChooseParameters, found: Identif
         axes = " ".join(f"axis{k}" for k in range(len(found.in_shape)))
         yield _Reference(Rearrangement(f"{axes} -> {axes}").named(IDENTITY), IDENTITY)
         return
-    wrapping = found.wrapping if _keeps_its_name(found.wrapping) else PLAIN
-    plain = _at_fitting_parameters(entry, asked, usual, (found.in_shape, found.out_shape))
+    wrapping = found.wrapping if found.wrapping.keeps_the_name else PLAIN
+    plain = at_fitting_parameters(entry, asked, usual, (found.in_shape, found.out_shape))
     if wrapping != PLAIN:
-        inside = _at_fitting_parameters(entry, asked, usual, shapes_inside(found))
+        inside = at_fitting_parameters(entry, asked, usual, shapes_inside(found))
         wrapped = [_Reference(each, f"{each.label}, {wrapping.words},", wrapping) for each in inside]
         yield from wrapped
     yield from (_Reference(each, each.label) for each in plain or [usual])
 
 
-def _at_fitting_parameters(
+def at_fitting_parameters(
     entry: CatalogEntry,
     asked: Mapping[str, ParameterValue],
     usual: Rearrangement,
@@ -165,17 +165,7 @@ def _unsaid(asked: Mapping[str, ParameterValue], usual: Rearrangement) -> Mappin
 def shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """The shapes of the operation within the wrapping."""
     wrapping, given = found.wrapping, found.out_shape
-    if wrapping.after and given is not None:
-        given = tuple(given[wrapping.after.index(axis)] for axis in range(len(given)))
-    if wrapping.leading and given is not None:
-        given = (prod(given[: wrapping.leading]), *given[wrapping.leading :])
-    return wrapping.inside(found.in_shape), given
-
-
-def _keeps_its_name(wrapping: Wrapping) -> bool:
-    """Whether an operation within it is that operation all the same: of another layout, or over axes in front."""
-    around = wrapping.before or wrapping.after
-    return not wrapping.is_view and (wrapping.is_channels_last if around else wrapping.leading > 0)
+    return wrapping.inside(found.in_shape), None if given is None else wrapping.result_inside(given)
 
 
 def _difference(target: object, found: Identification, reference: _Reference) -> str | None:

@@ -50,6 +50,12 @@ class Wrapping:
         return bool(self.before and self.after) and self.before == _inverse(self.after)
 
     @property
+    def keeps_the_name(self) -> bool:
+        """Whether an operation within it is that operation all the same: of another layout, or over axes in front."""
+        around = self.before or self.after
+        return not self.is_view and (self.is_channels_last if around else self.leading > 0)
+
+    @property
     def takes_first_axis(self) -> bool:
         """Whether the first axis is turned, too: then it is no batch axis."""
         return bool(self.before and self.before[0]) or bool(self.after and self.after[0])
@@ -73,7 +79,7 @@ class Wrapping:
             return operation.pattern
         plain = _PLAIN_PATTERN.fullmatch(operation.pattern)
         if plain is None:
-            return _composed(self, operation, rank).pattern
+            return self.composed(operation, rank).pattern
         used = set(re.findall(r"\w+", operation.pattern))
         front = [name for name in _IN_FRONT if name not in used][: rank - operation.rank]
         taken, given = ([*front, *_GROUP.findall(side)] for side in plain.groups()[:2])
@@ -88,23 +94,28 @@ class Wrapping:
         turned_shape = tuple(shape[axis] for axis in self.before) if self.before else shape
         return (prod(turned_shape[: self.leading]), *turned_shape[self.leading :]) if self.leading else turned_shape
 
+    def result_inside(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What the operation gives, where the wrapped one gives `shape`."""
+        if self.after:
+            shape = tuple(shape[self.after.index(axis)] for axis in range(len(shape)))
+        return (prod(shape[: self.leading]), *shape[self.leading :]) if self.leading else shape
+
+    def composed(self, operation: Rearrangement, rank: int) -> Rearrangement:
+        """The wrapped operation on `rank` axes as one rearrangement, the batch axis or axes being named."""
+        while operation.rank < rank:
+            operation = with_batch_axis(operation, operation.rank + 1)
+        if self.before:
+            names = [operation.axes[place] for place in _inverse(self.before)]
+            operation = _transpose(names, self.before).then(operation)
+        if self.after:
+            operation = operation.then(_transpose([f"x{axis}" for axis in range(len(self.after))], self.after))
+        return operation
+
     def input_shape(self, item: tuple[int, ...], rank: int) -> tuple[int, ...]:
         """A shape of `rank` axes for which the operation takes `item`, with 2 or 3 in each axis before that."""
         missing = rank - len(item)
         shape = (*(2 + k % 2 for k in range(missing)), *item)
         return tuple(shape[axis] for axis in _inverse(self.before)) if self.before else shape
-
-
-def _composed(wrapping: Wrapping, operation: Rearrangement, rank: int) -> Rearrangement:
-    """The wrapped operation on `rank` axes as one rearrangement, the batch axis or axes being named."""
-    while operation.rank < rank:
-        operation = with_batch_axis(operation, operation.rank + 1)
-    if wrapping.before:
-        names = [operation.axes[place] for place in _inverse(wrapping.before)]
-        operation = _transpose(names, wrapping.before).then(operation)
-    if wrapping.after:
-        operation = operation.then(_transpose([f"x{axis}" for axis in range(len(wrapping.after))], wrapping.after))
-    return operation
 
 
 def _transpose(names: Sequence[str], order: Order) -> Rearrangement:
@@ -153,7 +164,7 @@ def _named(_: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[i
         found = tuple(sorted((*found, *aliases), key=lambda match: len(match.parameters)))
     if found or out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
         return Wrapped(found, PLAIN, digits)
-    inside = [(each, _unwrapped(digits, in_shape, out_shape, each)) for each in _wrappings(in_shape, out_shape)]
+    inside = [(each, _unwrapped(digits, in_shape, out_shape, each)) for each in wrappings(in_shape, out_shape)]
     bare = [(wrapping, *each) for wrapping, each in inside if each is not None]
     one_picture = len(in_shape) == 3 and in_shape[0] == out_shape[0] == 1  # two axes behind a batch of one, likelier
     likely = [each for each in bare if not (one_picture and each[0].takes_first_axis)]
@@ -188,7 +199,7 @@ def named_by_table(
     """The same of a table that has no digits as it lies, such as Darknet's reorg of a tensor with channels last."""
     if out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
         return None
-    for wrapping in _wrappings(in_shape, out_shape):
+    for wrapping in wrappings(in_shape, out_shape):
         if wrapping.leading:
             continue
         shape, result = in_shape, table.reshape(out_shape)
@@ -221,8 +232,8 @@ def _with_sizes(found: tuple[Match, ...]) -> tuple[Match, ...]:
     return tuple(match for match in found if set(match.parameters) - _HOW_MANY)
 
 
-def _wrappings(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Wrapping]:
-    """The likely ones first."""
+def wrappings(in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Iterator[Wrapping]:
+    """What may be done around an operation between these shapes, the likely ones first."""
     taken, given = len(in_shape), len(out_shape)
     for batch in (1, 0):
         if min(taken, given) - batch < 2:

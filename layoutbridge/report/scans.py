@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,10 +25,14 @@ def show_model(console: Console, target: str, found: ModelIdentification) -> Non
     show_scan(console, found.scan)
 
 
-def show_scan(console: Console, found: Scan) -> None:
-    """A paragraph for each place: its nodes, what it is, what may be done about it; then how many there are."""
-    for place in found.places:
-        console.print(f"[bold]{escape(_listed(place.nodes, 'nodes'))}[/]  {escape(_named(place))}", highlight=False)
+def show_scan(console: Console, found: Scan, remedies: Mapping[int, str] = MappingProxyType({})) -> None:
+    """A paragraph for each place: its number and nodes, what it is, what may be done about it; then how many there are.
+
+    `remedies` are commands to paste, by the places' numbers.
+    """
+    for number, place in enumerate(found.places):
+        title = f"{escape(f'[{number}]')} [bold]{escape(_listed(place.nodes, 'nodes'))}[/]"
+        console.print(f"{title}  {escape(_named(place))}", highlight=False)
         tensors = f"{_listed(place.inputs, 'tensors')} to {place.output}"
         shapes = f"{_shapes(place.in_shapes)} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
         others = (
@@ -36,6 +41,8 @@ def show_scan(console: Console, found: Scan) -> None:
         lines = [f"{tensors}, {shapes}", place.pattern or place.reason, others, place.advice]
         for line in filter(None, lines):
             console.print(f"  {escape(line)}", highlight=False)
+        if number in remedies:
+            console.print(f"  {escape(remedies[number])}", highlight=False, soft_wrap=True)
     moving, count = sum(place.kind != "view" for place in found.places), len(found.places)
     console.print(
         f"{escape(found.model)}: {found.nodes} nodes ({found.format}), {count} {'place' if count == 1 else 'places'}, "

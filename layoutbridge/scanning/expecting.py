@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.errors import ParameterError, shown
@@ -14,6 +14,7 @@ from layoutbridge.recognition.naming import Match
 from layoutbridge.recognition.parameters import fitting_parameters
 from layoutbridge.scanning.models import Scan
 from layoutbridge.scanning.places import Place
+from layoutbridge.scanning.remedies import rewrite_command
 from layoutbridge.scanning.whole_models import ModelIdentification
 
 
@@ -60,6 +61,17 @@ def check_model(found: ModelIdentification, expected: Expression, choose: Choose
         return Expectation(title, name, parameters, "no place in it is that")
     where = f"{', '.join(alike[0].nodes)}{f', and {len(alike) - 1} more' if len(alike) > 1 else ''}"
     return Expectation(f"{title} at {where}", name, parameters, None)
+
+
+def remedies_for(found: Scan, others: Sequence[Place], name: str) -> dict[int, str]:
+    """For places of an .onnx file that are other than `name`, the commands that make them that, by their numbers."""
+    if not found.is_onnx_file:
+        return {}
+    return {
+        number: rewrite_command(found.model, number, name)
+        for number, place in enumerate(found.places)
+        if any(place is other for other in others)
+    }
 
 
 def _is_one(place: Place, name: str, parameters: Mapping[str, ParameterValue]) -> bool:

@@ -16,6 +16,7 @@ from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
 from layoutbridge.scanning.places import Place, places_in
+from layoutbridge.scanning.remedies import likely_remedy, rewrite_command
 
 AtShapes = Callable[[Shapes], Graph]  # a model at sizes that are given, or made up
 _READERS = "layoutbridge.scanning.readers"
@@ -69,8 +70,19 @@ class Scan:
         """The same before it is text."""
         return {
             "model": self.model, "format": self.format, "nodes": self.nodes,
-            "places": [place.as_json() for place in self.places], "notes": list(self.notes),
+            "places": [place.as_json() | self._remedy(number, place) for number, place in enumerate(self.places)],
+            "notes": list(self.notes),
         }  # fmt: skip
+
+    @property
+    def is_onnx_file(self) -> bool:
+        """Whether `rewrite` takes what was scanned, by its path."""
+        return self.format == "onnx" and Path(self.model).suffix.lower() == ".onnx"
+
+    def _remedy(self, number: int, place: Place) -> dict[str, str]:
+        """In an .onnx file, the command that puts the op that may have been meant in a place of blocks."""
+        name = likely_remedy(place) if self.is_onnx_file else None
+        return {} if name is None else {"rewrite": rewrite_command(self.model, number, name)}
 
 
 def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan:
@@ -88,9 +100,7 @@ def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan
     >>> [(place.kind, place.names, place.pattern) for place in scan(path).places]
     [('moves', ('focus',), 'c (h p:s) (w q:s) -> (q p c) h w, s=2')]
     """
-    at_shapes = opened(model, flavor)
-    graph = at_shapes(shape)
-    second = _second(at_shapes, graph) if shape is None else None
+    graph, second = graphs_of(model, shape, flavor=flavor)
     return Scan(
         graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes,
         _shapes(graph, graph.inputs), _shapes(graph, graph.outputs),
@@ -105,6 +115,13 @@ def _shapes(graph: Graph, names: Iterable[str]) -> dict[str, tuple[int, ...] | N
         for name, tensor in held.items()
         if tensor is None or not tensor.is_constant
     }
+
+
+def graphs_of(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> tuple[Graph, Graph | None]:
+    """The graph of `model`, as `scan` takes it, and the same at other sizes where it leaves some open and they fit."""
+    at_shapes = opened(model, flavor)
+    graph = at_shapes(shape)
+    return graph, _second(at_shapes, graph) if shape is None else None
 
 
 def can_be_scanned(model: object) -> bool:

@@ -78,7 +78,7 @@ class Place:
 
 def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
     """The places of a graph and of those within it; `second` is the same model at other sizes, where some are open."""
-    regions = [region for region in find_regions(graph) if _is_of_interest(graph, region)]
+    regions = [region for region in find_regions(graph) if is_of_interest(graph, region)]
     others = {} if second is None else {region.output: region for region in find_regions(second)}
     found = [_seen(graph, region) for region in regions]
     places = [
@@ -92,7 +92,7 @@ def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
     return places
 
 
-def _is_of_interest(graph: Graph, region: Region) -> bool:
+def is_of_interest(graph: Graph, region: Region) -> bool:
     """Whether it is more than a tensor under another name, and more than one number."""
     if len(region.sources) > 1:
         return True

@@ -29,15 +29,19 @@ def scan(
 ) -> None:
     """Which places in a model move elements, and what is each of them?"""
     from layoutbridge.report.scans import show_scan
-    from layoutbridge.scanning.expecting import other_than
+    from layoutbridge.scanning.expecting import other_than, remedies_for
     from layoutbridge.scanning.models import scan as find
 
     found = find(model, input_shapes(shape), flavor=flavor)
     others = [] if expect is None else other_than(found, expect)
+    remedies = {} if expect is None else remedies_for(found, others, expect)
     if as_json:
-        print_json(found.as_json())
+        record = found.as_json()
+        for number, command in remedies.items():
+            record["places"][number]["rewrite"] = command
+        print_json(record)
     else:
-        show_scan(console(), found)
+        show_scan(console(), found, remedies)
     for note in found.notes:
         remark(note)
     for place in others:

@@ -127,7 +127,7 @@ def data_files(path: str | os.PathLike[str]) -> tuple[str, ...]:
     from onnx import TensorProto
 
     model = _read(Path(path))
-    tensors = (tensor for tensor in _tensors(model) if tensor.data_location == TensorProto.EXTERNAL)
+    tensors = (tensor for tensor in all_tensors(model) if tensor.data_location == TensorProto.EXTERNAL)
     named = (entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location")
     return tuple(dict.fromkeys(named))
 
@@ -138,7 +138,7 @@ def _size_of_external_data(model: ModelProto, file: Path) -> int:
 
     sizes: dict[str, int] = {}
     folder = Path(os.path.realpath(file.parent))
-    for tensor in _tensors(model):
+    for tensor in all_tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         held = {entry.key: entry.value for entry in tensor.external_data}
@@ -172,7 +172,7 @@ def _refuse_short_data(held: dict[str, str], size: int, where: str) -> None:
         raise UnusableInputError(f"{where}, at bytes {offset} to {offset + length}, and that file has {size}")
 
 
-def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+def all_tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Every tensor in the model, subgraphs, functions and training included."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:

@@ -23,6 +23,7 @@ from layoutbridge.inputs import read_json, seconds_allowed, too_large, too_slow
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 _FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 _PROVIDERS = ["CPUExecutionProvider"]
+_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 _AS_ASKED = 1  # an arena that grows by what is asked for, not by powers of two
 _REGISTERING = Lock()
 _SECONDS = 60.0  # that a model nobody vouches for may run
@@ -35,12 +36,14 @@ def open_session(
     threads: int = 0,
     optimized: bool = True,
     most_bytes: int | None = None,
+    data_folder: str | os.PathLike[str] | None = None,
 ) -> Any:
     """The `onnxruntime.InferenceSession` of a model, given by its path or its bytes, on the CPU; it prints nothing.
 
     `threads` 0 leaves their number to onnxruntime; `optimized` lets it rewrite the graph first. With
-    `most_bytes` the tensors of a run take no more together: for models that nobody vouches for (`run_limited`). Raises
-    `MissingFrameworkError`, and what onnxruntime raises: see `refusals_of`.
+    `most_bytes` the tensors of a run take no more together: for models that nobody vouches for (`run_limited`). Data
+    in other files of a model that is given by its bytes lie in `data_folder`. Raises `MissingFrameworkError`, and what
+    onnxruntime raises: see `refusals_of`.
     """
     onnxruntime = require("onnxruntime", "onnxruntime", EXTRA)
     options = onnxruntime.SessionOptions()
@@ -48,6 +51,8 @@ def open_session(
     options.intra_op_num_threads = threads
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if data_folder is not None:
+        options.add_session_config_entry(_DATA_FOLDER, os.fspath(data_folder))
     held = model if isinstance(model, bytes) else os.fspath(model)
     if most_bytes is None:
         return onnxruntime.InferenceSession(held, options, providers=_PROVIDERS)

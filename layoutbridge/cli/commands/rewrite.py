@@ -1,0 +1,82 @@
+"""`rewrite`: other ops in the places of a whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import AsJson, input_shapes
+from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.printing import console, print_json, remark
+from layoutbridge.errors import ParameterError
+
+_PLACE_TOLD = "PLACE is a number of scan's list, or the name of a node or a tensor there. Repeatable."
+
+
+@app.command()
+def rewrite(
+    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PLACE=NAME", help=f"Put the entry NAME there. {_PLACE_TOLD}", show_default=False),
+    ] = None,
+    fix_weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE=NAME",
+            help="Keep the op, and permute the weights behind it as if NAME stood there. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="As for scan: the input's shape, of several inputs name=1,3,224,224.", show_default=False),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and write nothing.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Do not run both models on one random input.", show_default=False)
+    ] = True,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the right op in a place of a model, or permute the weights behind it: proven, and tried.
+
+    layoutbridge scan MODEL lists the places; docs/rewrite.md tells all.
+    """
+    from layoutbridge.report.rewrites import show_rewrite
+    from layoutbridge.rewriting.opening import refuse_output
+    from layoutbridge.rewriting.rewrites import rewrite as rewritten
+
+    fixes, weights = _wishes(fix, "--fix"), _wishes(fix_weights, "--fix-weights")
+    if not plan:
+        if output is None:
+            raise ParameterError("say where to write it, -o fixed.onnx, or give --plan to see what would be done")
+        refuse_output(model, output)
+        ask_before_overwriting([output], force=force)
+    done = rewritten(model, fix=fixes, fix_weights=weights, shape=input_shapes(shape), check=check)
+    if not plan and output is not None:
+        done.save(output)
+    if as_json:
+        print_json(done.as_json())
+    else:
+        show_rewrite(console(), done)
+    if not plan:
+        remark(f"wrote {output}")
+
+
+def _wishes(texts: Sequence[str] | None, option: str) -> dict[str | int, str]:
+    """`2=darknet_reorg` and the like as a mapping."""
+    wishes: dict[str | int, str] = {}
+    for text in texts or ():
+        place, equals, name = (part.strip() for part in text.partition("="))
+        if not (place and equals and name):
+            raise ParameterError(f"{option} is PLACE=NAME, such as 2=darknet_reorg, not '{text[:80]}'")
+        if place in wishes:
+            told = f"{wishes[place][:80]} and {name[:80]}"
+            raise ParameterError(f"{option}: place {place[:80]} is asked for twice, as {told}")
+        wishes[place] = name
+    return wishes

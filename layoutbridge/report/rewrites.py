@@ -1,0 +1,26 @@
+"""What a rewriting did, for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from layoutbridge.report.checkpoints import size_told
+from layoutbridge.rewriting.rewrites import Rewrite
+
+
+def show_rewrite(console: Console, done: Rewrite) -> None:
+    """A paragraph for each pass and its places, then the nodes, bytes and outputs before and after."""
+    for each in done.passes:
+        places = ", ".join(map(str, each.places))
+        moved = f"{size_told(each.bytes_before)} moved before, {size_told(each.bytes_after)} after"
+        console.print(f"[bold]{escape(each.name)}[/] place {places}, {moved}", highlight=False)
+        console.print(f"  {escape(each.proof)}", highlight=False)
+    if not done.changed:
+        console.print("nothing to do: every place is as asked for", highlight=False)
+    tried = "not run" if done.deviation is None else f"outputs differ by {done.deviation:.3g} of the largest value"
+    console.print(
+        f"{done.nodes_before} nodes before, {done.nodes_after} after; {size_told(done.bytes_moved_before)} moved "
+        f"before, {size_told(done.bytes_moved_after)} after; {tried}",
+        highlight=False,
+    )

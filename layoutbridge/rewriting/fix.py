@@ -1,0 +1,157 @@
+"""The pass `fix`: the op at a place becomes another one of the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx import numpy_helper
+
+from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.frameworks.onnx.emission import emit
+from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
+from layoutbridge.rewriting.locating import Located
+from layoutbridge.rewriting.names import FreshNames
+from layoutbridge.rewriting.wanted import Wanted
+
+_STANDARD = ("", "ai.onnx")
+_CONTROL = {"If", "Loop", "Scan"}
+_INITIALIZERS_ALONE = 4  # the first IR version in which an initializer need not be an input
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A place, and what it is to be."""
+
+    located: Located
+    wanted: Wanted
+
+
+class FixPass(ir.passes.InPlacePass):
+    """Writes each operation in place of the nodes that are there; nodes and constants that nobody else needs go.
+
+    The tensor that comes out keeps its name, its type and what else is told of it.
+    """
+
+    def __init__(self, fixes: Sequence[Fix]) -> None:
+        self.fixes = fixes
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Apply every fix."""
+        graphs = list(ir_graphs(model.graph))
+        for each in self.fixes:
+            _replace(model, graphs[each.located.inside], each)
+        return ir.passes.PassResult(model, modified=bool(self.fixes))
+
+
+def ir_graphs(graph: ir.Graph) -> Iterable[ir.Graph]:
+    """The graphs of a model in the order of `locating.graphs_within`."""
+    yield graph
+    for node in graph:
+        if node.op_type in _CONTROL and node.domain in _STANDARD:
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.GRAPH:
+                    yield from ir_graphs(attribute.as_graph())
+
+
+def visible_value(graph: ir.Graph, name: str) -> ir.Value:
+    """The tensor of that name that a graph's nodes give or read, its own or one of a graph around it."""
+    for node in graph:
+        for value in (*node.outputs, *node.inputs):
+            if value is not None and value.name == name:
+                return value
+    raise AssertionError(f"no node gives or reads {name}")
+
+
+def _replace(model: ir.Model, graph: ir.Graph, fix: Fix) -> None:
+    located = fix.located
+    source, output = (visible_value(graph, name) for name in (located.region.sources[0], located.region.output))
+    last = output.producer()
+    assert last is not None
+    new = _written(model, graph, fix, source, last)
+    new.type, new.shape, new.doc_string = output.type, output.shape, output.doc_string
+    new.metadata_props.update(output.metadata_props)
+    new.meta.update(output.meta)
+    ir.convenience.replace_all_uses_with(output, new, replace_graph_outputs=True)
+    name, output.name = output.name, FreshNames(model)(f"{output.name}/before")
+    new.name = name
+    gone = {node.output for node in located.region.nodes}
+    _remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)] + [last])
+
+
+def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last: ir.Node) -> ir.Value:
+    """The operation on `source`, in front of the node `last`; the tensor that it gives."""
+    located, operation = fix.located, fix.wanted.on_all_axes
+    opset = next((version for domain, version in model.opset_imports.items() if domain in _STANDARD), 1)
+    if opset < LOWEST_OPSET:
+        raise ParameterError(
+            f"the model has opset {opset}, and operations are written from {LOWEST_OPSET} on: convert it first, with "
+            "onnx.version_converter"
+        )
+    shape = located.open_shape
+    emitted = emit(operation, shape=shape, dtype=located.dtype, opset=opset, batch=len(shape) > operation.rank)
+    names = FreshNames(model)
+    scope = located.region.names[-1]
+    values: dict[str, ir.Value] = {"input": source}
+    for tensor in emitted.graph.initializer:
+        name = names(f"{scope}/{tensor.name}")
+        numbers = ir.tensor(numpy_helper.to_array(tensor), name=name)
+        values[tensor.name] = _constant(model, graph, numbers, name, last)
+    for node in emitted.graph.node:
+        attributes = [ir.from_proto(attribute) for attribute in node.attribute]
+        made = ir.Node(
+            "", node.op_type, [values[name] for name in node.input], attributes, name=names(f"{scope}/{node.name}")
+        )
+        made.outputs[0].name = names(f"{scope}/{node.output[0]}")
+        values[node.output[0]] = made.outputs[0]
+        graph.insert_before(last, made)
+    return values["output"]
+
+
+def _constant(model: ir.Model, graph: ir.Graph, tensor: ir.TensorProtocol, name: str, before: ir.Node) -> ir.Value:
+    """A constant as an initializer, which in models of old is an input as well: there as a node."""
+    if model.ir_version >= _INITIALIZERS_ALONE:
+        value = ir.Value(name=name, const_value=tensor)
+        graph.register_initializer(value)
+        return value
+    made = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=name)
+    made.outputs[0].name = name
+    graph.insert_before(before, made)
+    return made.outputs[0]
+
+
+def _remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
+    """Take out those of `nodes` that nobody reads any more, and then what only they read, constants included."""
+    left = list(dict.fromkeys(nodes))
+    while left:
+        node = left.pop()
+        if node.graph is not graph or any(value.uses() or value.is_graph_output() for value in node.outputs):
+            continue
+        read = [value for value in node.inputs if value is not None]
+        graph.remove(node, safe=True)
+        for value in read:
+            maker = value.producer()
+            if maker is not None:
+                left.append(maker)
+            else:
+                drop_unread(value)
+
+
+def drop_unread(value: ir.Value) -> None:
+    """Take out an initializer that nobody reads any more, unless a caller may give it."""
+    graph = value.graph
+    if value.is_initializer() and not (value.uses() or value.is_graph_output() or value.is_graph_input()):
+        assert isinstance(graph, ir.Graph) and value.name is not None
+        del graph.initializers[value.name]
+
+
+def refuse_unmovable(located: Located) -> None:
+    """Raise `UnsupportedError` for a place that drops or repeats elements: no op of the catalogue does."""
+    if located.place.kind == "joins":
+        raise UnsupportedError(f"{located.told} joins several tensors, and every entry of the catalogue takes one")
+    if located.place.kind not in ("moves", "view"):
+        raise UnsupportedError(
+            f"{located.told} {located.place.kind} elements, and every entry of the catalogue keeps each once: "
+            "it is not replaced"
+        )

@@ -1,0 +1,187 @@
+"""The pass `fix-weights`: the op at a place stays, and the layers behind it are permuted as if another stood there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.errors import LayoutBridgeError, UnsupportedError, visible
+from layoutbridge.rewriting.fix import Fix, drop_unread, ir_graphs, visible_value
+from layoutbridge.rewriting.locating import Located
+from layoutbridge.rewriting.names import FreshNames
+from layoutbridge.rewriting.wanted import present_at, with_every_axis
+from layoutbridge.weights.carrying import Layer, carry
+
+_SHOWN = 80  # characters of a name
+# What leaves the order of channels as it is, wherever they stand, and what does where they stand behind the batch.
+_ELEMENTWISE = {
+    "Abs", "Cast", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt",
+    "Tanh", "ThresholdedRelu",
+}  # fmt: skip
+_SPATIAL = {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer that reads the place's channels from its own `start` on; `kind` and `layout` are for `carry`."""
+
+    node: ir.Node
+    kind: Layer
+    layout: str | None
+    start: int
+    axis: int
+    groups: int = 1
+
+
+class FixWeightsPass(ir.passes.InPlacePass):
+    """Permutes the weights of the layers that read what a place gives, so that it may stay as it is.
+
+    Between both may stand what works on each element alone, pooling, and joins of channels. Raises `UnsupportedError`
+    for anything else, and with the reason of `carry` where no weights can make up for the difference.
+    """
+
+    def __init__(self, fixes: Sequence[Fix]) -> None:
+        self.fixes = fixes
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Permute the weights behind every place."""
+        graphs = list(ir_graphs(model.graph))
+        for fix in self.fixes:
+            graph = graphs[fix.located.inside]
+            output = visible_value(graph, fix.located.region.output)
+            axis = fix.wanted.channel_axis(len(fix.located.sides[1]))
+            for layer in list(_layers_behind(fix.located, graph, output, axis, 0)):
+                _permute(model, fix, layer)
+        return ir.passes.PassResult(model, modified=bool(self.fixes))
+
+
+def _layers_behind(located: Located, graph: ir.Graph, value: ir.Value, axis: int, start: int) -> Iterator[_Layer]:
+    if value.is_graph_output():
+        raise _cannot(located, f"{_told(value.name)} is an output of its graph, which no weights follow")
+    for use in value.uses():
+        node, place = use.node, use.idx
+        if node.graph is not graph or node.domain not in ("", "ai.onnx"):
+            raise _cannot(located, f"{_named(node)} reads it")
+        if (layer := _layer(node, place, axis, start, _rank(located, value))) is not None:
+            yield layer
+        elif node.op_type == "Concat" and node.attributes["axis"].as_int() in (axis, axis - _rank(located, value)):
+            before = sum(_length(located, each, axis) for each in node.inputs[:place])
+            yield from _layers_behind(located, graph, node.outputs[0], axis, start + before)
+        elif node.op_type in _ELEMENTWISE or (node.op_type in _SPATIAL and axis == 1):
+            yield from _layers_behind(located, graph, node.outputs[0], axis, start)
+        else:
+            raise _cannot(located, f"{_named(node)} reads it, whose weights are not permuted")
+
+
+def _layer(node: ir.Node, place: int, axis: int, start: int, rank: int) -> _Layer | None:
+    if place:
+        return None
+    if node.op_type == "Conv" and axis == 1:
+        return _Layer(node, "conv", None, start, axis, node.attributes.get_int("group", 1))
+    if node.op_type == "ConvTranspose" and axis == 1:
+        return _Layer(node, "conv_transpose", None, start, axis, node.attributes.get_int("group", 1))
+    if node.op_type == "MatMul" and axis == rank - 1:
+        return _Layer(node, "conv", "IO", start, axis)
+    if node.op_type == "Gemm" and axis == 1 and not node.attributes.get_int("transA", 0):
+        return _Layer(node, "conv", "OI" if node.attributes.get_int("transB", 0) else "IO", start, axis)
+    return None
+
+
+def _permute(model: ir.Model, fix: Fix, layer: _Layer) -> None:
+    located, node, held = fix.located, layer.node, layer.node.inputs[1]
+    tensor = None if held is None else ir.convenience.get_const_tensor(held)
+    if held is None or tensor is None:
+        raise _cannot(located, f"the weights of {_named(node)} are no constant")
+    if held.is_graph_input():
+        raise _cannot(located, f"the weights of {_named(node)}, {_told(held.name)}, may be given by the caller")
+    weight = tensor.numpy()
+    if layer.layout is not None and weight.ndim != 2:
+        raise _cannot(located, f"the weights of {_named(node)} have shape {list(weight.shape)}, and no 2 axes")
+    made = ir.tensor(np.ascontiguousarray(_carried(fix, layer, weight)), dtype=tensor.dtype)
+    name = FreshNames(model)(f"{held.name}/{fix.wanted.operation.name or 'permuted'}")
+    made.name = name
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    value = ir.Value(name=name, const_value=made)
+    graph.register_initializer(value)
+    node.replace_input_with(1, value)
+    maker = held.producer()
+    if maker is not None and not held.uses() and not held.is_graph_output():
+        graph.remove(maker, safe=True)
+    drop_unread(held)
+
+
+def _carried(fix: Fix, layer: _Layer, weight: NDArray[Any]) -> NDArray[Any]:
+    """The weight with the channels that the place gives in another order: all of what the layer reads, or some."""
+    located = fix.located
+    (shape, given), rank = located.sides, len(located.sides[0])
+    wanted, present = with_every_axis(fix.wanted.on_all_axes, rank), present_at(located)
+    axis = 0 if (layer.kind == "conv_transpose" or layer.layout == "IO") else 1
+    count = given[layer.axis]
+    reads = weight.shape[axis] * (1 if layer.kind == "conv_transpose" else layer.groups)
+    part = np.s_[layer.start : layer.start + count]
+    places = (slice(None),) * axis + (part,)
+    is_part = reads != count
+    if is_part and layer.groups > 1:
+        raise _cannot(located, f"{_named(layer.node)} reads it beside others, in {layer.groups} groups")
+    try:
+        carried = _carry(wanted, present, weight[places] if is_part else weight, layer, located, shape)
+    except LayoutBridgeError as error:
+        raise UnsupportedError(f"{located.told}: {error}") from None
+    if not is_part:
+        return carried
+    made = weight.copy()
+    made[places] = carried
+    return made
+
+
+def _carry(
+    wanted: Rearrangement,
+    present: Rearrangement,
+    weight: NDArray[Any],
+    layer: _Layer,
+    located: Located,
+    shape: tuple[int, ...],
+) -> NDArray[Any]:
+    known = None if located.is_open or prod(shape) == 0 else shape
+    carried: NDArray[Any] = carry(
+        wanted, weight, layer.kind, instead=present, layout=layer.layout, groups=layer.groups, shape=known,
+        channel_axis=layer.axis,
+    )  # fmt: skip
+    return carried
+
+
+def _rank(located: Located, value: ir.Value) -> int:
+    return len(_shape(located, value))
+
+
+def _length(located: Located, value: ir.Value | None, axis: int) -> int:
+    assert value is not None
+    return _shape(located, value)[axis]
+
+
+def _shape(located: Located, value: ir.Value) -> tuple[int, ...]:
+    tensor = located.graph.tensors.get(value.name or "")
+    if tensor is None:
+        raise _cannot(located, f"the shape of {_told(value.name)} is not known")
+    return tensor.shape
+
+
+def _cannot(located: Located, why: str) -> UnsupportedError:
+    return UnsupportedError(f"no weights are permuted behind {located.told}: {why} (--fix replaces the op itself)")
+
+
+def _named(node: ir.Node) -> str:
+    return f"{_told(node.name or node.outputs[0].name)} ({visible(node.op_type[:_SHOWN])})"
+
+
+def _told(name: str | None) -> str:
+    return visible((name or "?")[:_SHOWN])
