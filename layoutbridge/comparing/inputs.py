@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.opening import Opened
+from layoutbridge.comparing.running import recorded
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, shape_text
@@ -41,6 +42,10 @@ def read_reference(
     Sizes that the reference leaves open are those that the candidate has. Raises `ShapeError` for an `x` that does not
     fit.
     """
+    if x is None:
+        x = opened.recorded_input if opened.is_recorded else candidate.recorded_input
+    if opened.is_recorded:
+        return opened.at_shapes(None), _recorded(opened, x)
     if x is not None:
         wanted: Shapes = {name: each.shape for name, each in x.items()} if isinstance(x, Mapping) else np.shape(x)
     else:
@@ -54,13 +59,27 @@ def read_reference(
     for name in names:
         tensor = graph.tensors[name]
         if x is not None:
-            held = np.asarray(x[name] if isinstance(x, Mapping) else x)
+            held = _fitted(x[name] if isinstance(x, Mapping) else x, tensor.shape, name)
         elif np.dtype(tensor.dtype).kind == "f":
             held = rng.random(tensor.shape)
         else:
             held = rng.integers(0, _LARGEST_WHOLE, tensor.shape)
         given[name] = held.astype(tensor.dtype)
     return graph, given
+
+
+def _recorded(opened: Opened, x: NDArray[Any] | Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
+    """The input that outputs were recorded for."""
+    if x is None or isinstance(x, Mapping):
+        raise ShapeError(f"'{opened.name}' does not hold the input that it was recorded for: give it")
+    return {recorded.INPUT: np.asarray(x)}
+
+
+def _fitted(x: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    held = np.asarray(x)
+    if held.shape != shape and held.shape != shape[1:]:
+        raise ShapeError(f"input {name} is {shape_text(shape)}, and {shape_text(held.shape)} is given")
+    return held.reshape(shape)
 
 
 def _common_shapes(reference: Opened, candidate: Opened) -> Shapes:
@@ -102,6 +121,8 @@ def match_inputs(
 
     Raises `UnusableInputError` where no layout fits.
     """
+    if candidate.is_recorded and candidate.recorded_input is None:
+        return candidate.at_shapes(None), ()
     taken = _taken(candidate)
     if taken is None:  # a module or a layer, which says nothing of its input
         return _tried(candidate, given)

@@ -12,12 +12,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from layoutbridge.comparing.running import recorded
 from layoutbridge.comparing.store import Store
 from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.network import DarknetNetwork, load
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
-from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import AtShapes, opened
 
 Given = Mapping[str, NDArray[Any]]
@@ -32,6 +32,7 @@ _RUNNERS: Mapping[str, tuple[str, str]] = {
     "LiteRT": ("tflite", "values"),
     "ncnn": ("ncnn", "values"),
     "OpenVINO": ("openvino", "values"),
+    recorded.FORMAT: ("recorded", "values"),
 }
 
 
@@ -39,7 +40,8 @@ _RUNNERS: Mapping[str, tuple[str, str]] = {
 class Opened:
     """`at_shapes` reads the model as a graph, `values` runs it as that graph.
 
-    `net` is it where it is Darknet's; `channels_last` is on where its pictures likely have their channels behind.
+    `net` is it where it is Darknet's; `channels_last` is on where its pictures likely have their channels behind. Of
+    outputs that were recorded `recorded_input` is what they were recorded for, where that is there.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Opened:
     values: Values
     net: DarknetNetwork | None = None
     channels_last: bool = False
+    recorded_input: NDArray[Any] | None = None
+    is_recorded: bool = False
 
     def trace(self, graph: Graph, given: Given, store: Store) -> Trace:
         """Run the model on `given`, inputs by the names that `graph` has, and keep all tensors in `store`."""
@@ -57,8 +61,8 @@ class Opened:
         return trace_of(graph, store)
 
 
-def opened_model(model: object, *, flavor: str = "alexey", shapes: Shapes = None) -> Opened:
-    """What `model` is: a path, a live model, a Darknet network, or its files as a pair (cfg, weights).
+def opened_model(model: object, *, flavor: str = "alexey") -> Opened:
+    """What `model` is: a path, a live model, a Darknet network, its files as a pair (cfg, weights), recorded outputs.
 
     Raises `UnusableInputError` for what no reader knows, and as the readers do.
     """
@@ -66,6 +70,10 @@ def opened_model(model: object, *, flavor: str = "alexey", shapes: Shapes = None
         model = load(model[0], model[1], flavor=flavor)
     if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".cfg":
         raise UnusableInputError(f"'{os.fspath(model)}' has no weights: give its .weights file behind it")
+    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".npz":
+        graph, told = recorded.read(model), os.fspath(model)
+        x = recorded.recorded_input(model)
+        return Opened(told, lambda _: graph, partial(_values, model), recorded_input=x, is_recorded=True)
     net = model if isinstance(model, DarknetNetwork) else None
     name = os.fspath(model) if isinstance(model, str | os.PathLike) else net.network.source if net else "model"
     at_shapes = opened(model, flavor)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from layoutbridge.comparing.fingerprints import Fingerprint, fingerprint
+from layoutbridge.comparing.running.recorded import FORMAT
 from layoutbridge.comparing.store import Store
 from layoutbridge.scanning.graphs.graph import Graph
 
@@ -35,8 +37,12 @@ def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) 
 
     What does not depend on the inputs is left out: constants, and what is computed from them or from shapes.
     """
-    names = [name for name in _depending(graph) if name in values and values.get(name).size]
+    is_recorded = graph.format == FORMAT
+    order = [*graph.inputs, *(node.output for node in graph.nodes)] if is_recorded else _depending(graph)
+    names = [name for name in order if name in values and values.get(name).size]
     parents = {node.output: node.inputs for node in graph.nodes}
+    if is_recorded:  # how they depend on each other is not told: the one before is as likely as any
+        parents = {name: (before,) for before, name in pairwise(names)}
     labels = {node.output: node.name for node in graph.nodes}
     return Trace(
         graph.name, graph.format, tuple(names), tuple(name for name in graph.inputs if name in values),

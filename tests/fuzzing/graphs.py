@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from layoutbridge.scanning.models import scan
 from layoutbridge.scanning.readers.ncnn import read
@@ -82,7 +82,9 @@ def drawn_onnx(random: Random) -> bytes:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, random.choice(_INPUTS))]
     if random.random() < 0.2:
         inputs.append(helper.make_tensor_value_info("z", random.choice((1, 7, 9, 11)), random.choice(_INPUTS)))
-    names, nodes, constants = [each.name for each in inputs], [], []
+    names = [each.name for each in inputs]
+    nodes: list[Any] = []
+    constants: list[Any] = []
     for place in range(random.choice((1, 2, 4, 8))):
         kind, domain = random.choice(_OPERATORS), "" if random.random() < 0.97 else "own"
         if kind == "Concat":
@@ -133,9 +135,10 @@ def _attributes(random: Random, kind: str) -> list[Any]:
     from onnx import AttributeProto, defs, helper
 
     known = defs.get_schema(kind).attributes if defs.has(kind) else {}
-    choices: Any = {AttributeProto.INT: _WHOLE, AttributeProto.INTS: _LISTS, AttributeProto.STRING: _WORDS}
+    kinds: Any = AttributeProto
+    choices: dict[Any, tuple[object, ...]] = {kinds.INT: _WHOLE, kinds.INTS: _LISTS, kinds.STRING: _WORDS}
     return [
-        helper.make_attribute(name, random.choice(choices[each.type]), attr_type=each.type)
+        helper.make_attribute(name, random.choice(choices[each.type]), attr_type=cast(Any, each.type))
         for name, each in known.items()
         if each.type in choices and random.random() < 0.5
     ]
