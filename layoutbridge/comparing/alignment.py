@@ -15,6 +15,7 @@ from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.tracing import Trace
 
 _TRIED = 12  # candidates for one tensor whose values are looked at
+_NEAR = 0.5  # shares of the largest value: partners of recorded outputs are no further apart
 _FAR = 2.0  # shares of the largest value: further apart, values say nothing of who belongs together
 
 
@@ -69,7 +70,7 @@ def align(reference: Trace, candidate: Trace, tolerance: float) -> Alignment:
         name for name, pair in found.items() if pair.related.relation == "same" and reference.prints[name].is_telling
     }
     pairs = tuple(
-        Pair(name, found[name].candidate, found[name].related, _reaches(name, children, same))
+        Pair(name, found[name].candidate, found[name].related, _heals(reference, found[name], children, same))
         for name in reference.names
     )
     return Alignment(pairs, {pair.reference: pair for pair in pairs})
@@ -95,8 +96,14 @@ def descendants(names: Iterable[str], children: Mapping[str, tuple[str, ...]]) -
     return found
 
 
-def _reaches(name: str, children: Mapping[str, tuple[str, ...]], same: set[str]) -> bool:
-    return not same.isdisjoint(descendants(children.get(name, ()), children))
+def _heals(reference: Trace, pair: Pair, children: Mapping[str, tuple[str, ...]], same: set[str]) -> bool:
+    """Whether something that is computed from the pair's tensor is the same again.
+
+    Of recorded outputs it is not known what is computed from which: there only what is missing may be folded.
+    """
+    if reference.is_recorded and pair.candidate is not None:
+        return False
+    return not same.isdisjoint(descendants(children.get(pair.reference, ()), children))
 
 
 def _partner(
@@ -145,6 +152,8 @@ def _by_structure(
         return Pair(name, None, Related("missing", float("inf"), ()))
     values = reference.values.get(name)
     nearest = sorted(free[:_TRIED], key=lambda each: (min(distance(told, candidate.prints[each]), _FAR), places[each]))
+    if reference.is_recorded and distance(told, candidate.prints[nearest[0]]) > _NEAR:
+        return Pair(name, None, Related("missing", float("inf"), ()))
     held = related(values, candidate.values.get(nearest[0]), tolerance)
     used.add(nearest[0])
     return Pair(name, nearest[0], held)

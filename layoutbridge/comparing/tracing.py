@@ -31,6 +31,11 @@ class Trace:
     values: Store = field(repr=False, compare=False)
     graph: Graph | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether these are outputs that were recorded: how they depend on each other is not known."""
+        return self.format == FORMAT
+
 
 def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) -> Trace:
     """The trace of a graph whose tensors' values are in a store, as far as they are.

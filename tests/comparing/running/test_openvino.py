@@ -4,27 +4,29 @@ import numpy as np
 import pytest
 
 from layoutbridge.errors import ShapeError, UnusableInputError
-from tests.comparing.running_checks import close, held, passthrough
+from tests.comparing.running_checks import TOLERANCE, close, held, passthrough
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 from openvino import opset13 as ops  # noqa: E402
 
+from layoutbridge.comparing.running import feeding  # noqa: E402
 from layoutbridge.comparing.running.openvino import values  # noqa: E402
 from layoutbridge.scanning.readers.openvino import read  # noqa: E402
 
 
-def test_a_file(tmp_path):
+@pytest.mark.parametrize("half", [False, True])
+def test_a_file(tmp_path, half):
     pytest.importorskip("onnx", reason="ONNX is not installed")
     from layoutbridge.darknet.ports.openvino import write_openvino
 
     net, x, reference = passthrough()
-    path = write_openvino(net.network, net.parameters, tmp_path / "net.xml").path
+    path = write_openvino(net.network, net.parameters, tmp_path / "net.xml", half=half).path
     for batch in (1, 3):  # which the file leaves open
         graph = read(path, (batch, *x.shape[1:]))
         given = {graph.inputs[0]: np.repeat(x, batch, 0)}
         made = held(values(path, graph, given), graph, given)
-        close(made[graph.outputs[0]], np.repeat(reference, batch, 0))
+        close(made[graph.outputs[0]], np.repeat(reference, batch, 0), 1e-2 if half else TOLERANCE)
 
 
 def written(folder, *, sizes=(2, 4, 6, 4)):
@@ -45,7 +47,8 @@ def written(folder, *, sizes=(2, 4, 6, 4)):
 
 
 @pytest.mark.parametrize("sizes", [(2, 4, 6, 4), (-1, 4, -1, 4)])
-def test_a_file_by_hand(tmp_path, sizes):
+def test_a_file_by_hand(tmp_path, monkeypatch, sizes):
+    monkeypatch.setattr(feeding, "_MOST_BYTES", 2000)  # so that it is run several times
     path = written(tmp_path, sizes=sizes)
     x = np.random.default_rng(1).standard_normal((2, 4, 6, 4)).astype(np.float32)
     graph = read(path, x.shape)

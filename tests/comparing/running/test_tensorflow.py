@@ -13,6 +13,7 @@ tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 import keras  # noqa: E402
 
+from layoutbridge.comparing.running import feeding  # noqa: E402
 from layoutbridge.comparing.running.tensorflow import values_of_keras, values_of_saved_model  # noqa: E402
 from layoutbridge.darknet.ports.keras import write_keras  # noqa: E402
 from layoutbridge.scanning.readers.tensorflow.reading import read_keras, read_saved_model  # noqa: E402
@@ -56,7 +57,8 @@ def nested():
 
 
 @pytest.mark.parametrize("name", ["net.keras", "saved"])
-def test_files(tmp_path, name):
+def test_files(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(feeding, "_MOST_BYTES", 2000)  # so that it is run several times
     net, x, reference = passthrough()
     path = write_keras(net.network, net.parameters, tmp_path / name).path
     x, reference = (np.repeat(each, 2, 0) for each in (x, reference))

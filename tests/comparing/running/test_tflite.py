@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.errors import ShapeError, UnusableInputError
-from tests.comparing.running_checks import close, held, passthrough
+from tests.comparing.running_checks import TOLERANCE, close, held, passthrough
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is not installed")
@@ -18,14 +18,15 @@ def as_taken(x):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
-def test_a_file(tmp_path):
+@pytest.mark.parametrize("half", [False, True])
+def test_a_file(tmp_path, half):
     net, x, reference = passthrough()
-    path = write_tflite(net.network, net.parameters, tmp_path / "net.tflite").path
+    path = write_tflite(net.network, net.parameters, tmp_path / "net.tflite", half=half).path
     graph = read(path)
     given = {graph.inputs[0]: as_taken(x)}
     made = held(values(path, graph, given), graph, given, share=0.95)
     found = made[graph.outputs[0]]
-    close(found.transpose(0, 3, 1, 2) if found.ndim == 4 else found, reference)
+    close(found.transpose(0, 3, 1, 2) if found.ndim == 4 else found, reference, 1e-2 if half else TOLERANCE)
 
 
 def function_of(shape):
