@@ -103,13 +103,9 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         name = rooms[2] if len(rooms) > 2 else path.stem  # a reader is a module, or a folder of its own
         return next((needed for start, needed in READERS_NEED.items() if name.startswith(start)), ())
     if rooms == ["comparing", "running"]:
-<<<<<<< HEAD
-        return next((needed for start, needed in READERS_NEED.items() if path.stem == start), ())
+        return RUNNERS_NEED.get(path.stem, ())
     if rooms[:1] == ["rewriting"]:
         return ("onnx", "onnx_ir", "onnxruntime")
-=======
-        return RUNNERS_NEED.get(path.stem, ())
->>>>>>> w-runs
     if rooms[:1] == ["auditing"]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
