@@ -70,11 +70,10 @@ def explain(
     feed = feed_of(net, reference, candidate, alignment, layer)
     alike = _alike(candidate, alignment)
     before = first.related.deviation
-    tensors = {name: candidate.values.get(name) for names in alike.values() for name in names}
     fed = [fingerprint(values) for values in feed.inputs]
     places = {name: place for place, name in enumerate(candidate.names)}
     found: list[tuple[tuple[bool, int, float], Suspect]] = []
-    for faults in suspicions(feed, tensors, tolerance, before):
+    for faults in suspicions(feed, alike, candidate.values, tolerance, before):
         held = _left(faults[0], feed, candidate, alike, tolerance)
         if held is None or held[0] > _BETTER * before:
             continue

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.comparing.alignment import Alignment, Pair, align
 from layoutbridge.comparing.causes import Cause, Overrides, causes_of, explain, places_of, with_fault
 from layoutbridge.comparing.graph_causes import input_changes, moved_causes
+from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
@@ -26,6 +27,7 @@ from layoutbridge.scanning.graphs.sizes import Shapes
 
 TOLERANCE = 5e-5  # of a tensor's largest value: what float32 leaves a right port
 _MOST_FAULTS = 8
+_FICKLE = 1e-3  # of a tensor's largest value: threads that add in another order make less
 Progress = Callable[[str], None]
 
 
@@ -113,6 +115,7 @@ def compare(
     one, other = opened_model(reference, flavor=flavor), opened_model(candidate, flavor=flavor)
     graph, given = read_reference(one, other, x, shape, seed)
     candidate_graph, inputs = match_inputs(graph, given, other)
+    one, other = one.read_already(), other.read_already()
     with stored() as values, stored() as candidate_values:
         told(one.name)
         first_run = one.trace(graph, given, values)
@@ -123,6 +126,9 @@ def compare(
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
         first = _parting(alignment, second_run)
+        if first is not None:
+            _refuse_fickle(one, graph, given, first_run)
+            _refuse_fickle(other, candidate_graph, taken, second_run)
         causes: tuple[Cause, ...] = ()
         if first is not None and one.net is not None:
             causes = _causes(one, graph, given, second_run, alignment, first, tolerance, told)
@@ -164,6 +170,18 @@ def _refuse_unusable(reference: Trace, candidate: Trace) -> None:
                     f"'{trace.model}' gives what is no finite number from '{trace.labels[name]}' on: "
                     "try another input (--seed), or look at its weights"
                 )
+
+
+def _refuse_fickle(opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any]], trace: Trace) -> None:
+    """Raise `UnusableInputError` where another run gives something else; Darknet's reference and recordings do not."""
+    if opened.net is not None or opened.is_recorded:
+        return
+    for name, values in opened.values(graph, given):
+        if name in trace.prints and distance(trace.prints[name], fingerprint(values)) > _FICKLE:
+            raise UnusableInputError(
+                f"'{opened.name}' gives something else in each run, from '{trace.labels[name]}' on: "
+                "take what is random out of it, dropout in training for one"
+            )
 
 
 # ---------------------------------------------------------------------- one fault behind the other

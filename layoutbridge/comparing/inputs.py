@@ -65,6 +65,9 @@ def read_reference(
         else:
             held = rng.integers(0, _LARGEST_WHOLE, tensor.shape)
         given[name] = held.astype(tensor.dtype)
+    if not any(values.any() for values in given.values()):
+        told = "has no input" if not given else "is given nothing but zeros"
+        raise UnusableInputError(f"'{opened.name}' {told}: two models are told apart by what they make of an input")
     return graph, given
 
 

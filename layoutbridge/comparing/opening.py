@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.network import DarknetNetwork, load
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import AtShapes, opened
 
 Given = Mapping[str, NDArray[Any]]
@@ -52,6 +53,10 @@ class Opened:
     recorded_input: NDArray[Any] | None = None
     is_recorded: bool = False
 
+    def read_already(self) -> Opened:
+        """The same to be run alone: what was held to read it at other shapes, all its weights, may go."""
+        return replace(self, at_shapes=_refuse_reading)
+
     def trace(self, graph: Graph, given: Given, store: Store) -> Trace:
         """Run the model on `given`, inputs by the names that `graph` has, and keep all tensors in `store`."""
         for name, values in given.items():
@@ -59,6 +64,10 @@ class Opened:
         for name, values in self.values(graph, given):
             store.put(name, values)
         return trace_of(graph, store)
+
+
+def _refuse_reading(shapes: Shapes) -> Graph:
+    raise AssertionError(f"it was read already, not at {shapes}")
 
 
 def opened_model(model: object, *, flavor: str = "alexey") -> Opened:

@@ -44,7 +44,7 @@ def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) 
     """
     is_recorded = graph.format == FORMAT
     order = [*graph.inputs, *(node.output for node in graph.nodes)] if is_recorded else _depending(graph)
-    names = [name for name in order if name in values and values.get(name).size]
+    names = [name for name in order if name in values and values.size(name)]
     parents = {node.output: node.inputs for node in graph.nodes}
     if is_recorded:  # how they depend on each other is not told: the one before is as likely as any
         parents = {name: (before,) for before, name in pairwise(names)}

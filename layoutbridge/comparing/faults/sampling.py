@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.faults.fault import Array
 from layoutbridge.comparing.faults.parametric import Alternative, Choice, Stage, alternatives, finished, framed
+from layoutbridge.comparing.store import Store
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.kinds import Connected
 
@@ -28,16 +29,18 @@ _OF_THE_WHOLE = ("statistics of the batch itself, as in training",)  # cannot be
 
 
 def likely_choices(
-    feed: Feed, tensors: Mapping[str, NDArray[Any]], tolerance: float, before: float
+    feed: Feed, names: Mapping[int, list[str]], tensors: Store, tolerance: float, before: float
 ) -> Iterator[Choice]:
-    """The choices of alternatives that give one of `tensors` on a sample, the fewest first, then the last of `tensors`.
+    """The choices of alternatives that give a tensor on a sample, the fewest first, then those of the last tensor.
+
+    `names` are those of the tensors that it may be, by their size.
 
     `before` is how far the layer is from its tensor as it stands: a choice must be clearly nearer.
     """
     offered = alternatives(feed)
     if not offered:
         return
-    sample = _Sample(feed, tensors)
+    sample = _Sample(feed, names, tensors)
     for level in (_ALONE, _PAIRS, _TRIPLES):
         for with_inner in (False, True):  # a tensor within the layer may be its result where the rest was left out
             found: list[tuple[int, float, int, Choice]] = []
@@ -60,8 +63,9 @@ def _is_of_the_whole(choice: Choice) -> bool:
 class _Sample:
     """Some elements of a layer's output, and what the tensors hold there."""
 
-    def __init__(self, feed: Feed, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, feed: Feed, names: Mapping[int, list[str]], tensors: Store) -> None:
         self._feed = feed
+        self._names = names
         self._tensors = tensors
         self._products: dict[tuple[Alternative | None, ...], Array | None] = {}
         self._held: dict[tuple[int, ...], tuple[tuple[Array, ...], Array]] = {}
@@ -170,8 +174,8 @@ class _Sample:
             flat = np.unique(np.random.default_rng(total).integers(0, total, _SAMPLE))
             places = tuple(np.unravel_index(flat, shape))
             rows = []
-            alike = [values for values in self._tensors.values() if values.size == total]
-            for values in alike[:_MOST_TENSORS]:
+            for name in self._names.get(total, ())[:_MOST_TENSORS]:
+                values = self._tensors.get(name)
                 rows += [values.reshape(-1)[_in_order(places, shape, order)] for order in _ORDERS]
             self._held[shape] = places, np.array(rows, np.float64).reshape(len(rows), len(flat))
         return self._held[shape]

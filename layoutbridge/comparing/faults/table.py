@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from numpy.typing import NDArray
-
 from layoutbridge.comparing.faults import unweighted
 from layoutbridge.comparing.faults.fault import FAULTS, Array, Fault
 from layoutbridge.comparing.faults.parametric import Choice, alternatives, computed
 from layoutbridge.comparing.faults.sampling import likely_choices
+from layoutbridge.comparing.store import Store
 from layoutbridge.darknet.reference.values import Feed
 
 __all__ = ["suspicions", "unweighted"]
 
 
 def suspicions(
-    feed: Feed, tensors: Mapping[str, NDArray[Any]], tolerance: float, before: float
+    feed: Feed, names: Mapping[int, list[str]], values: Store, tolerance: float, before: float
 ) -> Iterator[tuple[Fault, ...]]:
-    """What may be wrong with a layer that should give one of `tensors`: a fault, or some together.
+    """What may be wrong with a layer that should give one of the tensors `names`, by their size: some faults together.
 
     Each fault of some has the same `output`, that with all of them.
     """
     if alternatives(feed):
-        for choice in likely_choices(feed, tensors, tolerance, before):
+        for choice in likely_choices(feed, names, values, tolerance, before):
             yield tuple(
                 Fault(each.cause, each.found, each.expected, each.explanation, each.fix, _output(choice))
                 for each in choice.values()

@@ -12,7 +12,7 @@ from layoutbridge.errors import ShapeError, shown
 from layoutbridge.frameworks.base import numpy_dtype
 from layoutbridge.scanning.graphs.graph import Graph
 
-_MOST_BYTES = 1 << 29  # of tensors that one run gives: a network may have gigabytes of them
+_MOST_BYTES = 1 << 28  # of tensors that one run gives: a network may have gigabytes of them
 
 
 def fed(graph: Graph, given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -53,7 +53,7 @@ def wanted(graph: Graph) -> list[str]:
 
 
 def in_shares(names: Sequence[str], graph: Graph) -> Iterator[list[str]]:
-    """`names` in shares of half a gigabyte of tensors, which are given by a run each."""
+    """`names` in shares of a quarter of a gigabyte of tensors, which are given by a run each."""
     share: list[str] = []
     size = 0
     for name in names:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.running.feeding import in_shares, wanted
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.reading import read_model
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.frameworks.onnx.writer import LARGEST_FILE
+from layoutbridge.inputs import read_bytes
 from layoutbridge.scanning.graphs.graph import Graph
 
 if TYPE_CHECKING:
@@ -27,18 +28,18 @@ def values(
     Raises `UnusableInputError` for what onnxruntime cannot load or run, and `MissingFrameworkError`.
     """
     onnx = require("onnx", "onnx", EXTRA)
-    is_file = isinstance(source, str | os.PathLike)
-    model = read_model(source)[0] if is_file else source
     made = wanted(graph)
-    held = onnx.ModelProto()
-    held.CopyFrom(model)
-    if is_file:
-        onnx.load_external_data_for_model(held, os.path.dirname(os.path.abspath(source)))
-    known = {value.name for value in held.graph.output}
-    held.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in known)
+    more = onnx.ModelProto()  # what is behind a message's bytes is merged into it: nothing of the model is copied
+    more.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in graph.outputs)
+    folder = None
+    if isinstance(source, str | os.PathLike):
+        content, folder = read_bytes(source, "model", most=LARGEST_FILE), os.path.dirname(os.path.abspath(source))
+    else:
+        content = source.SerializeToString()
+    content += more.SerializeToString()
     with refusals_of(graph.name, "load"):
-        session = open_session(held.SerializeToString())
-    del held
+        session = open_session(content, data_folder=folder, sparing=True)
+    del content
     with refusals_of(graph.name, "run"):
         for names in in_shares(made, graph):
             yield from zip(names, session.run(names, dict(given)), strict=True)

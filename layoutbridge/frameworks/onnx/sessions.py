@@ -37,13 +37,15 @@ def open_session(
     optimized: bool = True,
     most_bytes: int | None = None,
     data_folder: str | os.PathLike[str] | None = None,
+    sparing: bool = False,
 ) -> Any:
     """The `onnxruntime.InferenceSession` of a model, given by its path or its bytes, on the CPU; it prints nothing.
 
     `threads` 0 leaves their number to onnxruntime; `optimized` lets it rewrite the graph first. With
     `most_bytes` the tensors of a run take no more together: for models that nobody vouches for (`run_limited`). Data
-    in other files of a model that is given by its bytes lie in `data_folder`. Raises `MissingFrameworkError`, and what
-    onnxruntime raises: see `refusals_of`.
+    in other files of a model that is given by its bytes lie in `data_folder`. A `sparing` one holds no memory in store
+    and no second copy of weights: slower, for what runs once. Raises `MissingFrameworkError`, and what onnxruntime
+    raises: see `refusals_of`.
     """
     onnxruntime = require("onnxruntime", "onnxruntime", EXTRA)
     options = onnxruntime.SessionOptions()
@@ -51,6 +53,9 @@ def open_session(
     options.intra_op_num_threads = threads
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if sparing:
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if data_folder is not None:
         options.add_session_config_entry(_DATA_FOLDER, os.fspath(data_folder))
     held = model if isinstance(model, bytes) else os.fspath(model)
