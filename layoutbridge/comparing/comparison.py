@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair, align
 from layoutbridge.comparing.causes import Cause, Overrides, causes_of, explain, places_of, with_fault
-from layoutbridge.comparing.graph_causes import input_changes, moved_causes
 from layoutbridge.comparing.fingerprints import distance, fingerprint
+from layoutbridge.comparing.graph_causes import input_changes, moved_causes
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation

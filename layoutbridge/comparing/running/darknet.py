@@ -14,6 +14,7 @@ from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference.passes import States, forward_layer
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.errors import ShapeError
 from layoutbridge.scanning.graphs.graph import Graph
 
 Output = Callable[[Feed], NDArray[Any] | None]
@@ -26,11 +27,16 @@ def values(
     """The outputs of all layers for the one input of `graph`, [N, C, H, W]; a layer's is let go when nobody needs it.
 
     `overrides` compute layers in another way, by their indices; one that gives None leaves its layer as it is. Raises
-    `WeightsError` where the network has no weights.
+    `WeightsError` where the network has no weights, and `ShapeError` for an input of another size.
     """
     del graph
     network, parameters = net.network, net.parameters
     x = np.asarray(next(iter(given.values())), np.float64)
+    if x.shape[1:] != network.in_shape:
+        raise ShapeError(
+            f"{network.source} takes [1, {', '.join(map(str, network.in_shape))}], not {list(x.shape)}: load it with "
+            "size=(width, height)"
+        )
     last_use = {source: layer.index for layer in network.layers for source in layer.inputs}
     held: dict[int, NDArray[Any]] = {-1: x}
     states: States = {}
