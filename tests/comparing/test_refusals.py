@@ -67,7 +67,7 @@ def test_inputs_that_do_not_fit(net, tmp_path):
 
 
 def test_networks_without_weights(net):
-    with pytest.raises(UnusableInputError, match=r"give its \\.weights file"):
+    with pytest.raises(UnusableInputError, match=r"give its \.weights file"):
         lb.compare("fixtures/nets/pjreddie/passthrough/net.cfg", net)
     bare = lb.darknet.load("fixtures/nets/pjreddie/passthrough/net.cfg", flavor="pjreddie")
     with pytest.raises(LayoutBridgeError, match="without weights"):
