@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.comparing.alignment import Alignment, Pair, align
 from layoutbridge.comparing.causes import Cause, Overrides, causes_of, explain, places_of, with_fault
 from layoutbridge.comparing.fingerprints import distance, fingerprint
-from layoutbridge.comparing.graph_causes import input_changes, moved_causes
+from layoutbridge.comparing.graph_causes import input_changes, moved_causes, with_command
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
@@ -208,7 +208,7 @@ def _causes(
             suspect = explain(net, reference, candidate, alignment, first, tolerance)
             if suspect is None:
                 break
-            place = _place(alignment, first)
+            place, partner = _place(alignment, first), first.candidate
             best: tuple[Overrides, Alignment, Pair | None, list[Layer]] | None = None
             for layers in places_of(net, suspect, reference):
                 changed = with_fault(overrides, suspect, layers)
@@ -222,7 +222,7 @@ def _causes(
             if first is not None and _place(alignment, first) <= place:
                 break  # what was suspected does not carry on: it is not the cause
             reference = _traced(opened, graph, given, overrides, values)
-            causes += causes_of(suspect, layers)
+            causes += [with_command(cause, candidate, partner) for cause in causes_of(suspect, layers)]
     return tuple(causes)
 
 

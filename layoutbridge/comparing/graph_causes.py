@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -15,8 +15,10 @@ from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.relations import related
 from layoutbridge.comparing.tracing import Trace
 from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.operations.catalog import catalog
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.places import Place, places_in
+from layoutbridge.scanning.remedies import rewrite_command
 
 _MOST_JOINED = 5
 Array = NDArray[Any]
@@ -80,16 +82,33 @@ def _joined(node: Node, reference: Trace, candidate: Trace, first: Pair, toleran
 
 def _name(graph: Graph, output: str) -> str | None:
     """What moves elements into a tensor, by name or as a pattern."""
+    found = _place(graph, output)
+    if found is None:
+        return None
+    _, place = found
+    values = ", ".join(f"{name} {value}" for name, value in place.parameters.items())
+    return f"{place.names[0]}{f' ({values})' if values else ''}" if place.names else place.pattern
+
+
+def _place(graph: Graph, output: str) -> tuple[int, Place] | None:
+    """The place of a scan in which a tensor is made, and its number."""
     try:
-        places: list[Place] = places_in(graph)
+        places = places_in(graph)
     except LayoutBridgeError:
         return None
     nodes = {node.name for node in graph.nodes if node.output == output}
-    place = next((each for each in places if each.output == output or nodes.intersection(each.nodes)), None)
-    if place is None:
-        return None
-    values = ", ".join(f"{name} {value}" for name, value in place.parameters.items())
-    return f"{place.names[0]}{f' ({values})' if values else ''}" if place.names else place.pattern
+    numbered = ((number, place) for number, place in enumerate(places) if place.kind in ("moves", "view"))
+    return next((each for each in numbered if each[1].output == output or nodes.intersection(each[1].nodes)), None)
+
+
+def with_command(cause: Cause, candidate: Trace, output: str | None) -> Cause:
+    """A wrong rearrangement in an .onnx file with the command that puts the right one there."""
+    if cause.cause != "rearrangement" or output is None or candidate.graph is None or cause.expected not in catalog():
+        return cause
+    found = _place(candidate.graph, output) if candidate.model.endswith(".onnx") else None
+    if found is None:
+        return cause
+    return replace(cause, fix=f"{cause.fix}; or {rewrite_command(candidate.model, found[0], cause.expected)}")
 
 
 def input_changes(given: Mapping[str, Array]) -> Iterator[InputChange]:

@@ -1,5 +1,6 @@
 """Ports with faults, written by hand in PyTorch: the first layer apart, and the cause."""
 
+import shlex
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ import layoutbridge as lb
 torch = pytest.importorskip("torch")
 
 
+from tests.command_line import run  # noqa: E402
 from tests.comparing.ports import Port  # noqa: E402
 
 PASSTHROUGH = ("pjreddie", "passthrough")
@@ -123,3 +125,20 @@ def test_the_input_may_be_given():
     net = network(*PASSTHROUGH)
     x = np.random.default_rng(3).random((1, *net.network.in_shape), np.float32)
     assert lb.compare(net, Port(net).eval(), x).equal
+
+
+@pytest.mark.parametrize("wrong", ["space_to_depth", "pixel_unshuffle", "focus"])
+def test_the_command_that_is_told_repairs_an_onnx_port(wrong, tmp_path, capfd):
+    pytest.importorskip("onnx_ir")
+    net = network(*PASSTHROUGH)
+    path = tmp_path / "port of mine.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        x = torch.rand(1, *net.network.in_shape)
+        torch.onnx.export(Port(net, reorg=wrong).eval(), (x,), str(path), dynamo=False, opset_version=13)
+    (cause,) = lb.compare(net, str(path)).causes
+    _, _, command = cause.fix.partition("; or ")
+    program, *arguments = shlex.split(command)
+    assert program == "layoutbridge"
+    assert run(capfd, *arguments)[0] == 0
+    assert lb.compare(net, str(tmp_path / "port of mine.fixed.onnx")).equal
