@@ -156,9 +156,9 @@ def _examine(models: Sequence[ModelFile], journal: Journal, engine: Engine, prog
     done = len(models) - len(left)
     if progress is not None:
         progress(done, len(models))
-    for record in engine(left):
-        journal.add(record)
-        done += 1
+    for records in engine(left):
+        journal.add(records)
+        done += len(records)
         if progress is not None:
             progress(done, len(models))
 

@@ -26,7 +26,7 @@ _SMALL = 1 << 20  # bytes
 _PATIENCE = 15  # seconds for a scheduler to answer, and for a worker to join it
 _RETRIES = 3  # of a batch whose machine is lost
 Batch = tuple[ModelFile, ...]
-Engine = Callable[[Iterable[ModelFile]], Iterator[Record]]
+Engine = Callable[[Iterable[ModelFile]], Iterator[list[Record]]]
 
 
 def processes_here() -> int:
@@ -34,8 +34,10 @@ def processes_here() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def by_processes(models: Iterable[ModelFile], jobs: int, seconds: float) -> Iterator[Record]:
-    """Records of `models` as they are done, by `jobs` processes; one that ends, or takes longer, takes one file along.
+def by_processes(models: Iterable[ModelFile], jobs: int, seconds: float) -> Iterator[list[Record]]:
+    """Records of `models` as they are done, some at a time, by `jobs` processes.
+
+    A process that ends, or takes longer than `seconds` for a file, takes that file along and no other.
 
     Raises `MissingFrameworkError` without pebble, `UnusableInputError` where no process can be started.
     """
@@ -54,7 +56,7 @@ def by_processes(models: Iterable[ModelFile], jobs: int, seconds: float) -> Iter
                 if records is None:
                     alone += [(model,) for model in batch]
                 else:
-                    yield from records
+                    yield records
     except BaseException:  # an interruption, or a caller that wants no more
         pool.stop()
         raise
@@ -64,7 +66,7 @@ def by_processes(models: Iterable[ModelFile], jobs: int, seconds: float) -> Iter
         pool.join()
 
 
-def by_scheduler(models: Iterable[ModelFile], address: str, seconds: float) -> Iterator[Record]:
+def by_scheduler(models: Iterable[ModelFile], address: str, seconds: float) -> Iterator[list[Record]]:
     """The same by the workers of the Dask scheduler at `address`, which need layoutbridge and see the same files.
 
     Each file is looked at in a process of the worker's own. A file whose worker is lost goes to another one. Raises
@@ -93,7 +95,7 @@ def by_scheduler(models: Iterable[ModelFile], address: str, seconds: float) -> I
             if not running:
                 return
             future = next(done)
-            yield from _from_worker(future, running.pop(future.key))
+            yield _from_worker(future, running.pop(future.key))
 
 
 def examined_apart(batch: Batch, seconds: float) -> list[Record]:
@@ -106,8 +108,11 @@ def _batches(models: Iterable[ModelFile]) -> Iterator[Batch]:
     """Large files alone, small ones some together: to hand over each alone would take as long as to look at it."""
     batch: Batch = ()
     for model in models:
+        if batch and (model.size > _SMALL or len(batch) == _TOGETHER):
+            yield batch
+            batch = ()
         batch = (*batch, model)
-        if len(batch) == _TOGETHER or model.size > _SMALL:
+        if model.size > _SMALL:
             yield batch
             batch = ()
     if batch:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +16,6 @@ from layoutbridge.version import __version__
 
 _HEADER = {"audit": 1, "layoutbridge": __version__}
 ENDING = ".partial"
-_PAUSE = 0.2  # seconds of work that a killed process may have to do again
 
 
 class Journal:
@@ -30,15 +28,17 @@ class Journal:
         self._file = file
         self._starts: dict[str, int] = {}
         self._identities: dict[str, tuple[int, str]] = {}
-        self._flushed = time.monotonic()
 
-    def add(self, record: Record) -> None:
-        """Append a record, which is on its way to the disk a moment later."""
-        self._note(record, self._file.seek(0, os.SEEK_END))
-        self._file.write(record.to_json().encode() + b"\n")
-        if time.monotonic() - self._flushed > _PAUSE:
-            self._file.flush()
-            self._flushed = time.monotonic()
+    def add(self, records: Iterable[Record]) -> None:
+        """Append records, so that they are there should the process be killed the next moment."""
+        start = self._file.seek(0, os.SEEK_END)
+        lines = []
+        for record in records:
+            self._note(record, start)
+            lines.append(record.to_json().encode() + b"\n")
+            start += len(lines[-1])
+        self._file.write(b"".join(lines))
+        self._file.flush()
 
     def has(self, name: str, size: int, stamp: str) -> bool:
         """Whether a record of that file is there, as it is now."""
