@@ -68,7 +68,8 @@ def settle(compared: str, make: Callable[[], Check]) -> None:
         check = make()
     except LayoutBridgeError as error:
         _record(Check(visible(compared), "unusable", (first_line(error),)))
-        raise error.with_traceback(None)  # our own way to it tells nothing: what somebody else's code raised is its cause
+        # our own way to it tells nothing; what somebody else's code raised is its cause
+        raise error.with_traceback(None) from error.__cause__
     _record(check)
     if check.verdict == "differs":
         raise AssertionError("\n".join(check.lines))

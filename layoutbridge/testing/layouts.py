@@ -57,7 +57,7 @@ def assert_same_layout(
     >>> assert_same_layout(port, "space_to_depth", stride=2)
     Traceback (most recent call last):
         ...
-    AssertionError: port is not space_to_depth (stride 2) but pixel_unshuffle (stride 2), space_to_depth_crd (stride 2)
+    AssertionError: port is not space_to_depth (stride 2): it is pixel_unshuffle (stride 2), ...(stride 2)
     pattern: c (h p:s) (w q:s) -> (c p q) h w, s=2
     input [1, 2, 2, 2]: the result's element [0, 1, 0, 0] comes from input [0, 0, 0, 1], ... from [0, 1, 0, 0]
     6 of 8 elements differ there: [0, 1, 0, 0], [0, 2, 0, 0], [0, 3, 0, 0], [0, 4, 0, 0], [0, 5, 0, 0], [0, 6, 0, 0]
@@ -186,8 +186,8 @@ def _what_it_is(found: Identification, expected: Expectation) -> str:
     if expected.title in names and not around:
         return " at every shape"
     if names:
-        return f" but {', '.join(names)}{around}"
-    return " but a permutation without a name" if found.is_permutation else ""
+        return f": it is {', '.join(names)}{around}"
+    return ": it is a permutation without a name" if found.is_permutation else ""
 
 
 def _rows(apart: Difference) -> tuple[tuple[str, ...], ...]:

@@ -12,9 +12,10 @@ from layoutbridge.testing.checks import Check, Picture
 _ROWS = 2000  # of the table of all: a page with more is slow to open
 _SECTIONS = 200  # of failures that are told in full
 _PLANES = 16  # of a picture
-_WORDS = {"same": "same", "differs": "differs", "unusable": "not checked"}
+_WORDS = {"same": "same", "differs": "different", "unusable": "not checked"}
 _STYLE = """
 .same { color: var(--right); } .differs, .unusable { color: var(--wrong); font-weight: 600; }
+a { color: inherit; }
 tr.marked td { color: var(--wrong); font-weight: 600; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid var(--wrong); padding-left: .8rem; }
 .planes { display: flex; flex-wrap: wrap; gap: 1rem; }

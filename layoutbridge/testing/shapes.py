@@ -13,6 +13,7 @@ from layoutbridge.algebra.sizes import Domain
 _PRIMES = (2, 3, 5, 7, 11, 13)
 _MOST_ELEMENTS = 1 << 17
 _LISTED = 64
+_USUAL = 12  # what is not the operation may want to have its lengths divided by 2, 3 or 4
 
 
 def shapes_to_try(operation: Rearrangement) -> Iterator[tuple[int, ...]]:
@@ -23,7 +24,7 @@ def shapes_to_try(operation: Rearrangement) -> Iterator[tuple[int, ...]]:
 
     >>> from layoutbridge.operations.catalog import op
     >>> list(shapes_to_try(op("pixel_unshuffle")))[:2]
-    [(2, 4, 6, 10), (1, 4, 6, 10)]
+    [(2, 4, 6, 10), (2, 8, 12, 20)]
     """
     items = list(dict.fromkeys(_items(operation.domain)))
     if operation.has_batch:
@@ -35,9 +36,10 @@ def _items(domain: Domain) -> Iterator[tuple[int, ...]]:
     fixed = dict(domain.fixed)
     units = [domain.divisor(axis) for axis in range(domain.rank)]
     common = lcm(*(unit for axis, unit in enumerate(units) if axis not in fixed))
-    both = _lengths(domain, [common] * domain.rank)
-    if _is_usable(domain, both):
-        yield both
+    units_of_all = (common, common**2, lcm(common, _USUAL))  # Darknet's reorgs divide channels by the stride's square
+    usable = [item for unit in units_of_all if _is_usable(domain, item := _lengths(domain, [unit] * domain.rank))]
+    yield from usable
+    if usable:
         return
     telling = _lengths(domain, units)
     if _is_usable(domain, telling):

@@ -55,16 +55,18 @@ def _first_that_works(attempts: Sequence[tuple[str, Callable[[NDArray[Any]], Any
         if kept:
             return kept[0](x)
         errors: list[str] = []
+        cause: BaseException | None = None
         for argument, attempt in attempts:
             function = _guarded(attempt)
             try:
                 result = function(x)
             except LayoutBridgeError as error:
                 errors.append(f"with {argument} {error}" if len(attempts) > 1 else str(error))
+                cause = cause or error.__cause__
                 continue
             kept.append(function)
             return result
-        raise UnusableInputError("; ".join(errors))
+        raise UnusableInputError("; ".join(errors)) from cause
 
     return call
 
