@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import lcm, prod
 from typing import Any
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.proof import IDENTITY, prove, shapes_by_size
+from layoutbridge.algebra.proof import IDENTITY, shapes_by_size
 from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement
-from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.expressions import ChooseParameters, Expression, read_expression
 from layoutbridge.recognition.answer import Identification
+from layoutbridge.recognition.differences import Difference, proved_difference, table_difference
 from layoutbridge.recognition.parameters import fitting_parameters
 from layoutbridge.recognition.recover import recover
 from layoutbridge.recognition.targets.calling import as_array_function
@@ -31,17 +31,25 @@ _PRIMES = (2, 3, 5, 7, 11, 13)
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a target should be, by `name` and at `parameters`; whether it is, and if not, one `difference` in words."""
+    """What a target should be, by `name` and at `parameters`; whether it is, and if not, one `difference`."""
 
     title: str
     name: str
     parameters: Mapping[str, ParameterValue]
-    difference: str | None
+    difference: Difference | None
 
     @property
     def holds(self) -> bool:
         """Whether the target is that, as far as it was seen."""
         return self.difference is None
+
+    def as_json(self) -> dict[str, Any]:
+        """The expectation as it stands in `layoutbridge identify --json`."""
+        told = None if self.difference is None else self.difference.told
+        return {
+            "title": self.title, "name": self.name, "parameters": dict(self.parameters), "difference": told,
+            "holds": self.holds,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +70,15 @@ class _Reference:
         operation = self.operation
         return len(inside) - operation.rank in (0, 1) and operation.domain.accepts(inside[-operation.rank :])
 
-    def difference(self, shape: tuple[int, ...], out_shape: tuple[int, ...] | None, table: NDArray[Any]) -> str | None:
+    def difference(
+        self, shape: tuple[int, ...], out_shape: tuple[int, ...] | None, table: NDArray[Any]
+    ) -> Difference | None:
         """The first place at which a table of this shape is another; None where it is the same."""
         try:
             wanted = self.wrapping.apply(self.operation, np.arange(prod(shape)).reshape(shape))
         except (LayoutBridgeError, ValueError) as error:
-            return str(error)
-        where, flat, expected = f"input {list(shape)}", table.reshape(-1), wanted.reshape(-1)
-        if out_shape is not None and out_shape != wanted.shape:
-            return f"{where}: the result's shape is {list(out_shape)}, in {self.title} {list(wanted.shape)}"
-        if flat.size != expected.size:
-            return f"{where}: the result has {flat.size} elements, in {self.title} {expected.size}"
-        different = np.flatnonzero(flat != expected)
-        if not different.size:
-            return None
-        index = int(different[0])
-        place, there = list(unravel(index, wanted.shape)), list(unravel(int(expected[index]), shape))
-        read = int(flat[index])
-        here = f"comes from input {list(unravel(read, shape))}" if 0 <= read < prod(shape) else "comes from no input"
-        return f"{where}: the result's element {place} {here}, in {self.title} from {there}"
+            return Difference(str(error))
+        return table_difference(self.title, shape, out_shape, table, wanted)
 
 
 def check_expectation(
@@ -168,40 +166,30 @@ def shapes_inside(found: Identification) -> tuple[tuple[int, ...], tuple[int, ..
     return wrapping.inside(found.in_shape), None if given is None else wrapping.result_inside(given)
 
 
-def _difference(target: object, found: Identification, reference: _Reference) -> str | None:
+def _difference(target: object, found: Identification, reference: _Reference) -> Difference | None:
     """The smallest difference that can be told; None where the target is the same wherever it was seen."""
     if found.table is None:
-        return found.reason
+        return Difference(found.reason)
     here = reference.difference(found.in_shape, found.out_shape, found.table)
-    told: str | None = None
+    smallest: Difference | None = None
     if isinstance(target, Rearrangement):
-        told = None if here is None else _proved_difference(target, reference, "")
+        smallest = None if here is None else proved_difference(target, reference.operation, reference.title, "")
     elif callable(target):
-        told = _smallest_difference(target, found, reference)
+        smallest = _smallest_difference(target, found, reference)
     elif here is not None and not found.is_permutation:
-        return found.reason
+        return Difference(found.reason)
     elif here is not None and found.matches and found.wrapping == PLAIN:
-        told = _proved_difference(found.matches[0].op, reference, f" in {found.matches[0]}, which it is")
-    told = told or here
+        match = found.matches[0]
+        smallest = proved_difference(match.op, reference.operation, reference.title, f" in {match}, which it is")
+    smallest = smallest or here
     around = found.wrapping.words if reference.wrapping == PLAIN else ""
     same = next((match for match in found.matches if match.name == reference.operation.name), None)
-    return f"{told}; it is {same}, {around}" if told and around and same else told
+    if smallest is None or not around or same is None:
+        return smallest
+    return replace(smallest, told=f"{smallest}; it is {same}, {around}")
 
 
-def _proved_difference(operation: Rearrangement, reference: _Reference, told: str) -> str | None:
-    """The smallest difference for all sizes, in the words of a table's; None where there is none that can be shown."""
-    example = prove(operation, reference.operation).counterexample
-    if example is None:
-        return None
-    where = f"input {list(example.shape)}: the result's"
-    if example.position is None or example.reads is None:
-        shapes = [list(shape) for shape in example.out_shapes]
-        return f"{where} shape is {shapes[0]}{told}, in {reference.title} {shapes[1]}"
-    here, there = (list(read) for read in example.reads)
-    return f"{where} element {list(example.position)} comes from input {here}{told}, in {reference.title} from {there}"
-
-
-def _smallest_difference(target: Callable[..., Any], found: Identification, reference: _Reference) -> str | None:
+def _smallest_difference(target: Callable[..., Any], found: Identification, reference: _Reference) -> Difference | None:
     """The first difference of a callable at shapes from the smallest up; None where it takes none, or is the same."""
     run, dtype = as_array_function(target)
     for shape in filter(reference.takes, _shapes_to_try(found, reference)):
@@ -210,7 +198,7 @@ def _smallest_difference(target: Callable[..., Any], found: Identification, refe
         except LayoutBridgeError:
             continue  # it need not take what the reference takes
         if seen.table is None:
-            return f"input {list(shape)}: it {seen.behaviour} ({seen.detail})"
+            return Difference(f"input {list(shape)}: it {seen.behaviour} ({seen.detail})", shape)
         difference = reference.difference(shape, seen.out_shape, seen.table)
         if difference is not None:
             return difference

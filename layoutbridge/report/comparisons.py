@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 
 from rich.console import Console
@@ -22,8 +22,8 @@ def show_comparison(console: Console, found: Comparison) -> None:
     for name in ("reference", "candidate", "relation"):
         table.add_column(name, overflow="fold")
     table.add_column("deviation", justify="right", no_wrap=True)
-    for cells in _rows(found.rows, found.first):
-        table.add_row(*cells)
+    for cells, is_first in folded_rows(found):
+        table.add_row(*(f"[bold red]{escape(cell)}[/]" if is_first else escape(cell) for cell in cells))
     console.print(table)
     console.print()
     for cause in found.causes:
@@ -47,41 +47,44 @@ def verdict_lines(found: Comparison) -> list[str]:
     return lines
 
 
+def folded_rows(found: Comparison) -> Iterator[tuple[tuple[str, str, str, str], bool]]:
+    """The cells of each row, with runs of equal rows folded; and whether it is the first that differs."""
+    for is_same, group in groupby(found.rows, key=lambda row: row.relation == "same"):
+        run = list(group)
+        folded = len(run) - 2 * _UNFOLDED if is_same else 0
+        if folded <= 1:
+            yield from ((_cells(row), row == found.first) for row in run)
+            continue
+        yield from ((_cells(row), False) for row in run[:_UNFOLDED])
+        largest = max(row.deviation or 0 for row in run)
+        yield (f"... {folded} more", "", "same", f"at most {largest:.1e}"), False
+        yield from ((_cells(row), False) for row in run[-_UNFOLDED:])
+
+
+def _cells(row: Row) -> tuple[str, str, str, str]:
+    relation = (
+        f"{row.relation}, and the same again behind it" if row.healed and row.relation != "same" else row.relation
+    )
+    deviation = "" if row.deviation is None else f"{row.deviation:.1e}"
+    return row.reference, row.candidate or "", relation, deviation
+
+
 def _show_cause(console: Console, cause: Cause) -> None:
     console.print(f"[bold]{escape(cause.cause)}[/] at [cyan]{escape(cause.at)}[/]", highlight=False)
     lines = [
         f"found: {cause.found}", f"expected: {cause.expected}", cause.explanation,
         f"deviation {cause.deviation_before:.1e}, and {cause.deviation_after:.1e} with this fault in the reference",
-        f"to do: {cause.fix}",
+        f"to do: {cause.fix}", *everywhere_lines(cause),
     ]  # fmt: skip
-    if cause.everywhere:
-        named = ", ".join(cause.everywhere[:_MOST_EVERYWHERE])
-        more = len(cause.everywhere) - _MOST_EVERYWHERE
-        lines.append(f"the same at {named}{f' and {more} more' if more > 0 else ''}")
     for line in lines:
         console.print(f"  {escape(line)}", highlight=False)
     console.print()
 
 
-def _rows(rows: Sequence[Row], first: Row | None) -> Iterator[tuple[str, str, str, str]]:
-    """The cells of each row, with runs of equal rows folded."""
-    for is_same, group in groupby(rows, key=lambda row: row.relation == "same"):
-        run = list(group)
-        if is_same and len(run) > 2 * _UNFOLDED + 1:
-            yield from (_cells(row, first) for row in run[:_UNFOLDED])
-            largest = max(row.deviation or 0 for row in run)
-            yield f"... {len(run) - 2 * _UNFOLDED} more", "", "same", f"at most {largest:.1e}"
-            yield from (_cells(row, first) for row in run[-_UNFOLDED:])
-        else:
-            yield from (_cells(row, first) for row in run)
-
-
-def _cells(row: Row, first: Row | None) -> tuple[str, str, str, str]:
-    mark = "[bold red]" if row == first else ""
-    relation = (
-        f"{row.relation}, and the same again behind it" if row.healed and row.relation != "same" else row.relation
-    )
-    deviation = "" if row.deviation is None else f"{row.deviation:.1e}"
-    cells = (row.reference, row.candidate or "", relation, deviation)
-    one, two, three, four = (f"{mark}{escape(cell)}{'[/]' if mark else ''}" for cell in cells)
-    return one, two, three, four
+def everywhere_lines(cause: Cause) -> list[str]:
+    """A line with the other places at which the same holds, where there are any."""
+    if not cause.everywhere:
+        return []
+    named = ", ".join(cause.everywhere[:_MOST_EVERYWHERE])
+    more = len(cause.everywhere) - _MOST_EVERYWHERE
+    return [f"the same at {named}{f' and {more} more' if more > 0 else ''}"]

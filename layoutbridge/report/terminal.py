@@ -63,7 +63,7 @@ def show_expectation(console: Console, expected: Expectation) -> None:
     if expected.holds:
         console.print(f"[bold green]it is {escape(expected.title)}[/], as expected", highlight=False)
     else:
-        told = f"[bold red]not {escape(expected.title)}[/]: {escape(expected.difference or '')}"
+        told = f"[bold red]not {escape(expected.title)}[/]: {escape(str(expected.difference))}"
         console.print(told, highlight=False)
 
 

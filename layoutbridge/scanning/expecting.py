@@ -9,13 +9,15 @@ from layoutbridge.errors import ParameterError, shown
 from layoutbridge.operations.catalog import entry
 from layoutbridge.operations.expressions import ChooseParameters, Expression
 from layoutbridge.operations.parameters import NOTHING
+from layoutbridge.recognition.answer import Identification
+from layoutbridge.recognition.differences import Difference
 from layoutbridge.recognition.expectation import Expectation, check_expectation, shapes_inside
 from layoutbridge.recognition.naming import Match
 from layoutbridge.recognition.parameters import fitting_parameters
 from layoutbridge.scanning.models import Scan
 from layoutbridge.scanning.places import Place
 from layoutbridge.scanning.remedies import rewrite_command
-from layoutbridge.scanning.whole_models import ModelIdentification
+from layoutbridge.scanning.whole_models import Load, ModelIdentification
 
 
 def other_than(found: Scan, name: str, parameters: Mapping[str, ParameterValue] = NOTHING) -> list[Place]:
@@ -37,6 +39,13 @@ def other_than(found: Scan, name: str, parameters: Mapping[str, ParameterValue] 
     ]
 
 
+def check_identified(load: Load, found: Identification, expected: Expression, choose: ChooseParameters) -> Expectation:
+    """`check_model` of what was found to be a model, `check_expectation` of anything else, which `load` gives."""
+    if isinstance(found, ModelIdentification):
+        return check_model(found, expected, choose)
+    return check_expectation(load(), found, expected, choose)
+
+
 def check_model(found: ModelIdentification, expected: Expression, choose: ChooseParameters) -> Expectation:
     """`check_expectation` of a model by its scan.
 
@@ -56,9 +65,9 @@ def check_model(found: ModelIdentification, expected: Expression, choose: Choose
     alike = [place for place in found.scan.places if _is_one(place, name, parameters)]
     if others:
         more = f", and {len(others) - 1} more are another map" if len(others) > 1 else ""
-        return Expectation(title, name, parameters, f"{others[0].title}{more}")
+        return Expectation(title, name, parameters, Difference(f"{others[0].title}{more}"))
     if not alike:
-        return Expectation(title, name, parameters, "no place in it is that")
+        return Expectation(title, name, parameters, Difference("no place in it is that"))
     where = f"{', '.join(alike[0].nodes)}{f', and {len(alike) - 1} more' if len(alike) > 1 else ''}"
     return Expectation(f"{title} at {where}", name, parameters, None)
 

@@ -209,12 +209,9 @@ def identify(
 
     module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
     """
-    from dataclasses import asdict
-
-    from layoutbridge.recognition.expectation import check_expectation
     from layoutbridge.report.scans import show_model
     from layoutbridge.report.terminal import show_expectation, show_identification
-    from layoutbridge.scanning.expecting import check_model
+    from layoutbridge.scanning.expecting import check_identified
     from layoutbridge.scanning.whole_models import ModelIdentification, identify_named, loader
 
     if parameters and expect is None:
@@ -227,15 +224,10 @@ def identify(
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
         load = loader(target)
         found = identify_named(target, load, lengths, others)
-        if asked is None:
-            expected = None
-        elif isinstance(found, ModelIdentification):
-            expected = check_model(found, asked[0][0], asked[1])
-        else:
-            expected = check_expectation(load(), found, asked[0][0], asked[1])
+        expected = None if asked is None else check_identified(load, found, asked[0][0], asked[1])
     scanned = found.scan if isinstance(found, ModelIdentification) else None
     if as_json:
-        told = {} if expected is None else {"expected": asdict(expected) | {"holds": expected.holds}}
+        told = {} if expected is None else {"expected": expected.as_json()}
         told |= {} if scanned is None else {"scan": scanned.as_json()}
         print_json(
             {"target": target, "names": found.names, "parameters": dict(found.parameters), "pattern": found.pattern,

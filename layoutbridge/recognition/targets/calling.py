@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line
-from layoutbridge.frameworks.framework import TypedCallable
+from layoutbridge.frameworks.framework import Tensors, TypedCallable
 from layoutbridge.frameworks.table import frameworks
 
 ArrayFunction = Callable[[NDArray[Any]], NDArray[Any]]
@@ -27,11 +27,24 @@ def as_array_function(target: Callable[..., Any]) -> tuple[ArrayFunction, np.dty
     dtype = np.dtype("float32")
     if isinstance(target, TypedCallable):
         return _guarded(target.function), np.dtype(target.dtype)
-    imported = [each.tensors for each in frameworks() if each.tensors is not None and sys.modules.get(each.name)]
-    for tensors in imported:
+    imported = _imported()
+    for tensors in imported.values():
         if tensors.takes(target):
             return _guarded(partial(tensors.call, target)), dtype
-    return _first_that_works([(tensors.title, partial(tensors.call, target)) for tensors in imported]), dtype
+    return _first_that_works([(tensors.title, partial(tensors.call, target)) for tensors in imported.values()]), dtype
+
+
+def framework_of(target: object) -> str | None:
+    """The name of the framework whose tensors are all that `target` takes; None for what takes other things, too.
+
+    >>> framework_of(len)
+    """
+    return next((name for name, tensors in _imported().items() if tensors.takes(target)), None)
+
+
+def _imported() -> dict[str, Tensors]:
+    """The tensors of the frameworks that the program has imported."""
+    return {each.name: each.tensors for each in frameworks() if each.tensors is not None and sys.modules.get(each.name)}
 
 
 def _first_that_works(attempts: Sequence[tuple[str, Callable[[NDArray[Any]], Any]]]) -> ArrayFunction:
@@ -42,16 +55,18 @@ def _first_that_works(attempts: Sequence[tuple[str, Callable[[NDArray[Any]], Any
         if kept:
             return kept[0](x)
         errors: list[str] = []
+        cause: BaseException | None = None
         for argument, attempt in attempts:
             function = _guarded(attempt)
             try:
                 result = function(x)
             except LayoutBridgeError as error:
                 errors.append(f"with {argument} {error}" if len(attempts) > 1 else str(error))
+                cause = cause or error.__cause__
                 continue
             kept.append(function)
             return result
-        raise UnusableInputError("; ".join(errors))
+        raise UnusableInputError("; ".join(errors)) from cause
 
     return call
 
