@@ -18,7 +18,7 @@ from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
 from layoutbridge.comparing.running.darknet import values as darknet_values
-from layoutbridge.comparing.store import Store, stored
+from layoutbridge.comparing.running.store import Store, stored
 from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.errors import ParameterError, UnusableInputError

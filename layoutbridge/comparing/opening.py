@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.running import recorded
-from layoutbridge.comparing.store import Store
+from layoutbridge.comparing.running.store import Store
 from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.network import DarknetNetwork, load
 from layoutbridge.errors import UnusableInputError

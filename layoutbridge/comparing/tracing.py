@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from layoutbridge.comparing.fingerprints import Fingerprint, fingerprint
 from layoutbridge.comparing.running.recorded import FORMAT
-from layoutbridge.comparing.store import Store
+from layoutbridge.comparing.running.store import Store
 from layoutbridge.scanning.graphs.graph import Graph
 
 

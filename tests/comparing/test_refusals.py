@@ -7,9 +7,11 @@ import layoutbridge as lb
 from layoutbridge.errors import LayoutBridgeError, ParameterError, ShapeError, UnusableInputError
 from tests.comparing.test_causes import PASSTHROUGH, network
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from tests.comparing.ports import Port  # noqa: E402
+import torch
+
+from tests.comparing.ports import Port
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.faults.fault import Array
 from layoutbridge.comparing.faults.parametric import Alternative, Choice, Stage, alternatives, finished, framed
-from layoutbridge.comparing.store import Store
+from layoutbridge.comparing.running.store import Store
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.kinds import Connected
 

@@ -9,7 +9,7 @@ from layoutbridge.comparing.faults import unweighted
 from layoutbridge.comparing.faults.fault import FAULTS, Array, Fault
 from layoutbridge.comparing.faults.parametric import Choice, alternatives, computed
 from layoutbridge.comparing.faults.sampling import likely_choices
-from layoutbridge.comparing.store import Store
+from layoutbridge.comparing.running.store import Store
 from layoutbridge.darknet.reference.values import Feed
 
 __all__ = ["suspicions", "unweighted"]
