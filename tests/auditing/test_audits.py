@@ -15,7 +15,7 @@ import pytest
 import layoutbridge as lb
 from layoutbridge.errors import ParameterError, UnusableInputError
 
-for needed in ("fsspec", "pebble", "onnx"):
+for needed in ("fsspec", "pebble", "onnx", "psutil"):
     pytest.importorskip(needed)
 parquet = pytest.importorskip("pyarrow.parquet")
 

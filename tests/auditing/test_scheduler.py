@@ -11,7 +11,7 @@ import pytest
 import layoutbridge as lb
 from layoutbridge.errors import UnusableInputError
 
-for needed in ("fsspec", "pebble", "pyarrow", "distributed", "onnx"):
+for needed in ("fsspec", "pebble", "pyarrow", "distributed", "onnx", "psutil"):
     pytest.importorskip(needed)
 
 import psutil  # noqa: E402
