@@ -20,6 +20,7 @@ from layoutbridge.recognition.structure import Seen, follow_transpose
 from layoutbridge.scanning.graphs.graph import Graph, Node
 
 _MOST_ELEMENTS = 1 << 26  # of a tensor whose positions are worked with
+_MOST_IN_DIGITS = 1 << 40  # of one whose digits are: what divides their number is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,13 @@ def _grown(
 
 
 def digits_through(graph: Graph, region: Region) -> Digits | None:
-    """The digits of a region of views, transposes and rearrangements; None where it has others, or no digits."""
+    """The digits of a region of views, transposes and rearrangements; None where it has others, or no digits.
+
+    Raises `ShapeError` for a tensor that is larger than any is.
+    """
     shape = graph.tensors[region.source].shape
     total = prod(shape)
+    _refuse_more(region.source, total, _MOST_IN_DIGITS)
     digits: Digits = ((total, 1),) if total > 1 else ()
     for node in region.nodes:
         shape = graph.tensors[node.inputs[0]].shape
@@ -129,8 +134,7 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     """
     shape = graph.tensors[region.source].shape
     for name in (region.source, *(node.output for node in region.nodes)):
-        if (total := prod(graph.tensors[name].shape)) > _MOST_ELEMENTS:
-            raise ShapeError(f"tensor {named(name)} has {total:,} elements, too many to follow: give smaller shapes")
+        _refuse_more(name, prod(graph.tensors[name].shape), _MOST_ELEMENTS)
     total = prod(shape)
     held: dict[str, NDArray[Any]] = {region.source: np.arange(total).reshape(shape)}
     left = _last_uses(region.nodes)
@@ -148,6 +152,11 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
             if left[entry] == place:
                 held.pop(entry, None)
     return np.ascontiguousarray(held[region.output])
+
+
+def _refuse_more(name: str, total: int, most: int) -> None:
+    if total > most:
+        raise ShapeError(f"tensor {named(name)} has {total:,} elements, too many to follow: give smaller shapes")
 
 
 def _last_uses(nodes: Sequence[Node]) -> dict[str, int]:

@@ -82,7 +82,9 @@ def drawn_onnx(random: Random) -> bytes:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, random.choice(_INPUTS))]
     if random.random() < 0.2:
         inputs.append(helper.make_tensor_value_info("z", random.choice((1, 7, 9, 11)), random.choice(_INPUTS)))
-    names, nodes, constants = [each.name for each in inputs], [], []
+    names = [each.name for each in inputs]
+    nodes: list[Any] = []
+    constants: list[Any] = []
     for place in range(random.choice((1, 2, 4, 8))):
         kind, domain = random.choice(_OPERATORS), "" if random.random() < 0.97 else "own"
         if kind == "Concat":
@@ -133,11 +135,12 @@ def _attributes(random: Random, kind: str) -> list[Any]:
     from onnx import AttributeProto, defs, helper
 
     known = defs.get_schema(kind).attributes if defs.has(kind) else {}
-    choices = {AttributeProto.INT: _WHOLE, AttributeProto.INTS: _LISTS, AttributeProto.STRING: _WORDS}
+    choices: dict[Any, Any] = {AttributeProto.INT: _WHOLE, AttributeProto.INTS: _LISTS, AttributeProto.STRING: _WORDS}
+    kinds: list[tuple[str, Any]] = [(name, each.type) for name, each in known.items()]
     return [
-        helper.make_attribute(name, random.choice(choices[each.type]), attr_type=each.type)
-        for name, each in known.items()
-        if each.type in choices and random.random() < 0.5
+        helper.make_attribute(name, random.choice(choices[kind_of]), attr_type=kind_of)
+        for name, kind_of in kinds
+        if kind_of in choices and random.random() < 0.5
     ]
 
 
