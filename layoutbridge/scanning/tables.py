@@ -16,14 +16,17 @@ from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Region
 
 _MOST_ELEMENTS = 1 << 26  # of a tensor whose positions are worked with
+_MOST_IN_DIGITS = 1 << 40  # of one whose digits are: what divides their number is looked for
 
 
 def digits_through(graph: Graph, region: Region) -> Digits | None:
     """The digits of a region of views and transposes, or of a join; None where it has others, or no digits.
 
-    Of several sources they are those over all of them, one behind the other.
+    Of several sources they are those over all of them, one behind the other. Raises `ShapeError` for a tensor that is
+    larger than any is.
     """
     total = sum(prod(graph.tensors[name].shape) for name in region.sources)
+    _refuse_more(region.sources[0], total, _MOST_IN_DIGITS)
     digits: Digits = ((total, 1),) if total > 1 else ()
     if len(region.sources) > 1:
         shapes = {graph.tensors[name].shape for name in region.sources}
@@ -45,6 +48,11 @@ def digits_through(graph: Graph, region: Region) -> Digits | None:
     return digits
 
 
+def _refuse_more(name: str, total: int, most: int) -> None:
+    if total > most:
+        raise ShapeError(f"tensor {named(name)} has {total:,} elements, too many to follow: give smaller shapes")
+
+
 def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     """The gather table of a region, in the shape of its output: which element of its source comes to each place.
 
@@ -52,8 +60,7 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     whose result is not what the reader said.
     """
     for name in (*region.sources, *(node.output for node in region.nodes)):
-        if (total := prod(graph.tensors[name].shape)) > _MOST_ELEMENTS:
-            raise ShapeError(f"tensor {named(name)} has {total:,} elements, too many to follow: give smaller shapes")
+        _refuse_more(name, prod(graph.tensors[name].shape), _MOST_ELEMENTS)
     held: dict[str, NDArray[Any]] = {}
     start = 0
     for name in region.sources:

@@ -335,3 +335,11 @@ def test_a_constant_of_less_than_nothing_is_refused():
     made.graph.initializer[0].dims[0] = -3
     with pytest.raises(lb.LayoutBridgeError, match=r"'c' has the shape \[-3\]"):
         lb.scan(made)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2**62, 2), (2**40, 4), (2**62, 2**62)])
+def test_tensors_larger_than_any_are_refused(shape):
+    rank = len(shape)
+    made = model([node("Transpose", ["x"], ["y"], perm=list(range(rank))[::-1])], shape, rank)
+    with pytest.raises(lb.LayoutBridgeError, match="too many to follow"):
+        lb.scan(made)

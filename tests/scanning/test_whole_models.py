@@ -180,9 +180,8 @@ def test_a_shape_that_does_not_fit_is_an_error(tmp_path):
 
 
 def test_what_is_damaged_is_told_as_its_reader_does(tmp_path):
-    for name in ("a.cfg", "a.onnx", "a.pt2", "a.param", "a.keras"):
-        if name == "a.onnx" and not find_spec("onnx"):
-            continue
+    needed = {"a.onnx": "onnx", "a.pt2": "torch", "a.keras": "tensorflow", "a.param": "ncnn"}
+    for name in ("a.cfg", *(name for name, framework in needed.items() if find_spec(framework))):
         (tmp_path / name).write_bytes(b"PK\x03\x04damaged")
         with pytest.raises(lb.LayoutBridgeError) as told:
             lb.identify(tmp_path / name, (1, 4, 8, 8))
