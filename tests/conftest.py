@@ -35,7 +35,7 @@ RUNNERS_NEED = READERS_NEED | {"ncnn": ("ncnn",)}
 PAGES_NEED = {
     "README.md": ("onnxruntime",),
     "scan.md": ("onnx",),
-    "compare.md": ("torch",),
+    "compare.md": ("onnx", "onnx_ir", "onnxruntime"),
     "rewrite.md": ("onnx", "onnx_ir", "onnxruntime"),
     "audit.md": ("pebble", "onnx"),
     "networks.md": ("torch", "tensorflow"),
