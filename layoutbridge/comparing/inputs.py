@@ -47,10 +47,11 @@ def read_reference(
     if opened.is_recorded:
         return opened.at_shapes(None), _recorded(opened, x)
     if x is not None:
-        wanted: Shapes = {name: each.shape for name, each in x.items()} if isinstance(x, Mapping) else np.shape(x)
+        graph = opened.at_shapes(
+            {name: each.shape for name, each in x.items()} if isinstance(x, Mapping) else np.shape(x)
+        )
     else:
-        wanted = shapes if shapes is not None else _common_shapes(opened, candidate)
-    graph = opened.at_shapes(wanted)
+        graph = opened.at_shapes(shapes) if shapes is not None else _read_alike(opened, candidate)
     rng = np.random.default_rng(seed)
     given: dict[str, NDArray[Any]] = {}
     names = [name for name in graph.inputs if not graph.tensors[name].is_constant]
@@ -83,6 +84,22 @@ def _fitted(x: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
     if held.shape != shape and held.shape != shape[1:]:
         raise ShapeError(f"input {name} is {shape_text(shape)}, and {shape_text(held.shape)} is given")
     return held.reshape(shape)
+
+
+def _read_alike(reference: Opened, candidate: Opened) -> Graph:
+    """The reference's graph at sizes that the candidate has."""
+    wanted = _common_shapes(reference, candidate)
+    try:
+        return reference.at_shapes(wanted)
+    except LayoutBridgeError:
+        if wanted is None or isinstance(wanted, Mapping) or _taken(reference) is not None:
+            raise
+        for axes in _orders(len(wanted), channels_last=False)[1:]:  # a module, which does not say its layout
+            try:
+                return reference.at_shapes([wanted[axis] for axis in axes])
+            except LayoutBridgeError:
+                continue
+        raise
 
 
 def _common_shapes(reference: Opened, candidate: Opened) -> Shapes:
