@@ -163,13 +163,15 @@ def _parting(alignment: Alignment, candidate: Trace) -> Pair | None:
 
 
 def _refuse_unusable(reference: Trace, candidate: Trace) -> None:
+    """Raise `UnusableInputError` where an output is no finite number; within a model a maximum may be over infinities."""
     for trace in (reference, candidate):
-        for name in trace.names:
-            if not trace.prints[name].is_finite:
-                raise UnusableInputError(
-                    f"'{trace.model}' gives what is no finite number from '{trace.labels[name]}' on: "
-                    "try another input (--seed), or look at its weights"
-                )
+        if all(trace.prints[name].is_finite for name in trace.outputs if name in trace.prints):
+            continue
+        first = next(name for name in trace.names if not trace.prints[name].is_finite)
+        raise UnusableInputError(
+            f"'{trace.model}' gives what is no finite number from '{trace.labels[first]}' on: "
+            "try another input (--seed), or look at its weights"
+        )
 
 
 def _refuse_fickle(opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any]], trace: Trace) -> None:

@@ -9,8 +9,8 @@ import layoutbridge as lb
 from tests.command_line import run
 
 FORMATS = {
-    "n.onnx": "onnxruntime", "n.pt2": "torch", "n.keras": "tensorflow", "n.tflite": "ai_edge_litert", "saved": "tensorflow",
-    "n.param": "ncnn", "n.xml": "openvino",
+    "n.onnx": "onnxruntime", "n.pt2": "torch", "n.keras": "tensorflow", "n.tflite": "ai_edge_litert",
+    "saved": "tensorflow", "n.param": "ncnn", "n.xml": "openvino",
 }  # fmt: skip
 TARGETS = {"saved": ("--to", "tensorflow"), "n.xml": ("--to", "openvino")}
 NETWORKS = [("pjreddie", "passthrough"), ("alexey", "residual"), ("alexey", "spp"), ("alexey", "maxpools")]
