@@ -163,7 +163,7 @@ def _parting(alignment: Alignment, candidate: Trace) -> Pair | None:
 
 
 def _refuse_unusable(reference: Trace, candidate: Trace) -> None:
-    """Raise `UnusableInputError` where an output is no finite number; within a model a maximum may be over infinities."""
+    """Raise `UnusableInputError` where an output is no number; within a model a maximum may be over infinities."""
     for trace in (reference, candidate):
         if all(trace.prints[name].is_finite for name in trace.outputs if name in trace.prints):
             continue

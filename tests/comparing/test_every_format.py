@@ -13,7 +13,10 @@ FORMATS = {
     "saved": "tensorflow", "n.param": "ncnn", "n.xml": "openvino",
 }  # fmt: skip
 TARGETS = {"saved": ("--to", "tensorflow"), "n.xml": ("--to", "openvino")}
-NETWORKS = [("pjreddie", "passthrough"), ("alexey", "residual"), ("alexey", "spp"), ("alexey", "maxpools")]
+NETWORKS = [
+    ("pjreddie", "passthrough"),
+    *(pytest.param(("alexey", name), marks=pytest.mark.slow) for name in ("residual", "spp", "maxpools")),
+]
 
 
 def loaded(fork, name):
