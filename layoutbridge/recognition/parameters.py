@@ -136,12 +136,13 @@ def _fitting_numbers(
                 return
             asked, lengths = (*asked, *conditions.given), (*lengths, *out_shape[extra:])
         if all(condition.holds(lengths, ()) for condition in asked if condition.last < 0):
-            yield from _chosen(asked, lengths, least, allowed, ())
+            yield from _chosen(asked, lengths, prod(shape[extra:]), least, allowed, ())
 
 
 def _chosen(
     asked: Sequence[Condition],
     lengths: Sequence[int],
+    total: int,
     least: Sequence[int],
     allowed: frozenset[int] | None,
     values: tuple[int, ...],
@@ -152,16 +153,21 @@ def _chosen(
         yield values
         return
     telling = [condition for condition in asked if condition.last == place]
-    for value in _possible(telling, lengths, values):
+    for value in _possible(telling, lengths, total, values):
         extended = (*values, value)
         if value < least[place] or (allowed is not None and value not in allowed):
             continue
         if all(condition.holds(lengths, extended) for condition in telling):
-            yield from _chosen(asked, lengths, least, allowed, extended)
+            yield from _chosen(asked, lengths, total, least, allowed, extended)
 
 
-def _possible(telling: Sequence[Condition], lengths: Sequence[int], values: tuple[int, ...]) -> tuple[int, ...]:
-    """What the next number may be, as far as one condition tells: an equation's root, or the divisors of a length."""
+def _possible(
+    telling: Sequence[Condition], lengths: Sequence[int], total: int, values: tuple[int, ...]
+) -> tuple[int, ...]:
+    """What the next number may be, as far as one condition tells: an equation's root, or the divisors of a length.
+
+    Where none tells, it is one of the divisors of the `total` of elements.
+    """
     bound = 0
     for condition in telling:
         over, under = condition.parts(lengths, values)
@@ -172,7 +178,7 @@ def _possible(telling: Sequence[Condition], lengths: Sequence[int], values: tupl
             return () if root is None else (root,)
         if exponent < 0:
             bound = gcd(bound, over)
-    return (1, *_divisors(bound or prod(lengths)))
+    return (1, *_divisors(bound or total))
 
 
 def _root(power: Fraction, exponent: int) -> int | None:

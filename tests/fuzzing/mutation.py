@@ -203,7 +203,7 @@ def mutated_zip(random: Random, data: bytes, others: Sequence[bytes] = ()) -> by
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", packing) as archive:
         for key, value in members.items():
-            if 0 < len(encoded(key)) < 1 << 15:  # names that a member can have
+            if 0 < len(encoded(key.partition("\0")[0])) < 1 << 15:  # names that a member can have: up to a zero
                 archive.writestr(key.encode("utf-8", "replace").decode(), value)
     written = bytearray(held.getvalue())
     if random.random() < 0.15:  # encrypted, of another compression, of another size: in the directory's record

@@ -310,6 +310,8 @@ STRANGE = {
     "a block that is text": node("SpaceToDepth", ["x"], ["y"], blocksize="2"),
     "a long name": node("Transpose", ["x"], ["y"], name="n" * 5000, perm=[9, 9, 9, 9]),
     "a long operator": node("N" * 5000, ["x"], ["y"]),
+    "no groups": node("Conv", ["x", "first"], ["y"], group=0),
+    "many groups": node("Conv", ["x", "first"], ["y"], group=99),
     "a division by nothing": node("Div", ["index", "none"], ["y"]),
 }
 
@@ -318,7 +320,8 @@ STRANGE = {
 @pytest.mark.filterwarnings("error")
 def test_strange_nodes_have_clear_answers(which):
     """They are passed over or refused in a line; nothing else is raised, no warning is shown, the process goes on."""
-    constants = {"index": np.array([-1]), "none": np.array([0])}
+    first = np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)
+    constants = {"index": np.array([-1]), "none": np.array([0]), "first": first}
     made = model([STRANGE[which]], (1, 4, 4, 4), constants=constants)
     made.opset_import[0].version = 18
     try:
@@ -343,3 +346,24 @@ def test_tensors_larger_than_any_are_refused(shape):
     made = model([node("Transpose", ["x"], ["y"], perm=list(range(rank))[::-1])], shape, rank)
     with pytest.raises(lb.LayoutBridgeError, match="too many to follow"):
         lb.scan(made)
+
+
+@pytest.mark.parametrize("what", ["operator", "inner operator", "inner name", "open length", "attribute"])
+def test_names_that_are_no_text_are_damage(tmp_path, what):
+    inner = node("MARKED_INNER", ["x"], ["z"], name="MARKED_NAME")
+    body = helper.make_graph([inner], "b", [], [onnx.ValueInfoProto(name="z")])
+    nodes = [node("MARKED_OUTER", ["x"], ["t"], MARKED_ATTRIBUTE=1), node("If", ["x"], ["y"], then_branch=body)]
+    content = model(nodes, ("MARKED_LENGTH", 2), 2).SerializeToString()
+    marks = ("MARKED_OUTER", "MARKED_INNER", "MARKED_NAME", "MARKED_LENGTH", "MARKED_ATTRIBUTE")
+    mark = dict(zip(("operator", "inner operator", "inner name", "open length", "attribute"), marks, strict=True))[what]
+    assert content.count(mark.encode()) == 1
+    (tmp_path / "a.onnx").write_bytes(content.replace(mark.encode(), b"\xff" * len(mark)))
+    with pytest.raises(lb.LayoutBridgeError, match="is damaged: a name in it is no text"):
+        lb.scan(tmp_path / "a.onnx")
+
+
+def test_a_long_axis_takes_no_long_time():
+    """Its length is a prime, and the numbers that may divide it are looked for."""
+    made = model([node("Unsqueeze", ["x", "axes"], ["y"])], (2, 2**31 - 1), 3, {"axes": np.array([1])})
+    (place,) = lb.scan(made).places
+    assert (place.kind, place.out_shape) == ("view", (2, 1, 2**31 - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
@@ -68,12 +68,22 @@ def read_proto(model: ModelProto, name: str, shapes: Shapes = None) -> Graph:
 
 def _refuse_names(graph: GraphProto, name: str) -> None:
     """Raise `UnusableInputError` where a name is no text, as in a file that is damaged."""
-    for node in graph.node:
-        if not all(isinstance(text, str) for text in (node.name, node.op_type, node.domain, *node.input, *node.output)):
-            raise UnusableInputError(f"'{name}' is damaged: a name in it is no text")
-    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
-    if not all(isinstance(value.name, str) for value in values):
+    if not all(isinstance(text, str) for text in _names(graph)):
         raise UnusableInputError(f"'{name}' is damaged: a name in it is no text")
+
+
+def _names(graph: GraphProto) -> Iterator[str]:
+    """The names of a graph and of those within its nodes, those of open lengths too."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _names(inner)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        yield from (length.dim_param for length in value.type.tensor_type.shape.dim)
+    yield from (tensor.name for tensor in graph.initializer)
 
 
 def _open_shapes(graph: GraphProto) -> dict[str, OpenShape]:

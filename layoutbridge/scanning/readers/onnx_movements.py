@@ -209,6 +209,8 @@ def _convolution(case: Case) -> Found | None:
             return None
     spatial = len(case.shape) - 2
     groups = int(case.attributes.get("group", 1))
+    if not 1 <= groups <= len(weights):
+        return None
     channels = places[:, 1] + np.arange(len(weights)) // (len(weights) // groups) * weights.shape[1]
     dilations = np.array(case.attributes.get("dilations", [1] * spatial))
     strides = tuple(case.attributes.get("strides", [1] * spatial))
