@@ -20,6 +20,7 @@ from layoutbridge.comparing.faults.fault import Fault
 from layoutbridge.comparing.faults.table import may_have, suspicions
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.relations import in_reference_layout, related
+from layoutbridge.comparing.running.darknet import by_axes
 from layoutbridge.comparing.tracing import Trace
 from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import Feed
@@ -142,8 +143,7 @@ def _left(
 
 def _shaped(made: Array, feed: Feed) -> Array:
     """In the layer's own shape where it has as many elements, so that layouts are seen."""
-    shape = (feed.batch, *feed.layer.out_shape)
-    return made.reshape(shape) if made.size == prod(shape) else made
+    return by_axes(feed.layer, made) if made.size == feed.batch * prod(feed.layer.out_shape) else made
 
 
 def with_fault(overrides: Overrides, suspect: Suspect, layers: Iterable[Layer]) -> Overrides:
