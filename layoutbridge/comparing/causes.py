@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from layoutbridge.comparing.faults.fault import Fault
 from layoutbridge.comparing.faults.table import may_have, suspicions
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.relations import in_reference_layout, related
+from layoutbridge.comparing.running.darknet import by_axes
 from layoutbridge.comparing.tracing import Trace
 from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import Feed
@@ -52,12 +54,16 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Faults that together explain a layer, and how far its tensor is without and with them."""
+    """Faults that together explain a layer, and how far its tensor is without and with them.
+
+    `goes_on` is off where they give another size: what comes behind cannot be computed as the candidate does.
+    """
 
     faults: tuple[Fault, ...]
     layer: Layer
     before: float
     after: float
+    goes_on: bool = True
 
 
 def explain(
@@ -78,9 +84,10 @@ def explain(
         if held is None or held[0] > _BETTER * before:
             continue
         after, name = held
+        goes_on = candidate.prints[name].size == feed.batch * prod(layer.out_shape)
         # what a layer is fed, seen otherwise, is its result only where nothing else is; and the last tensor is it
         is_fed = any(distance(told, candidate.prints[name]) <= tolerance for told in fed)
-        found.append(((is_fed, -places[name], after), Suspect(faults, layer, before, after)))
+        found.append(((is_fed, -places[name], after), Suspect(faults, layer, before, after, goes_on)))
         if len(faults) > 1:
             break
     return min(found, key=lambda each: each[0])[1] if found else None
@@ -136,8 +143,7 @@ def _left(
 
 def _shaped(made: Array, feed: Feed) -> Array:
     """In the layer's own shape where it has as many elements, so that layouts are seen."""
-    shape = (feed.batch, *feed.layer.out_shape)
-    return made.reshape(shape) if made.size == int(np.prod(shape)) else made
+    return by_axes(feed.layer, made) if made.size == feed.batch * prod(feed.layer.out_shape) else made
 
 
 def with_fault(overrides: Overrides, suspect: Suspect, layers: Iterable[Layer]) -> Overrides:

@@ -210,6 +210,9 @@ def _causes(
             suspect = explain(net, reference, candidate, alignment, first, tolerance)
             if suspect is None:
                 break
+            if not suspect.goes_on:
+                causes += causes_of(suspect)
+                break
             place, partner = _place(alignment, first), first.candidate
             best: tuple[Overrides, Alignment, Pair | None, list[Layer]] | None = None
             for layers in places_of(net, suspect, reference):

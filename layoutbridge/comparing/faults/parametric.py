@@ -342,6 +342,7 @@ def _matrices(feed: Feed) -> Iterator[Alternative]:
     weights = feed.parameters["weights"]
     changes: dict[str, Callable[[Array], Array]] = {
         "read with rows and columns exchanged": lambda w: w.reshape(w.shape[::-1]).T,
+        "written with rows and columns exchanged": lambda w: w.T.reshape(w.shape),
         "outputs in the other order": lambda w: w[::-1],
     }
     if weights.shape[0] == weights.shape[1]:

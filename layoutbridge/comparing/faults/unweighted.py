@@ -131,7 +131,7 @@ def enlarged(feed: Feed, settings: Upsample) -> Iterator[Fault]:
         "bilinear, corners aligned": lambda x, s: _bilinear(x, s, corners=True),
         "bilinear, asymmetric": lambda x, s: _bilinear(x, s, corners=None),
         "nearest, corners aligned": lambda x, s: _nearest(x, s, corners=True),
-        "nearest, shifted by one": lambda x, s: np.roll(x.repeat(s, 2).repeat(s, 3), (-1, -1), (2, 3)),
+        "nearest, rounded up": _rounded_up,
         "whole tiles side by side": lambda x, s: np.tile(x, (1, 1, s, s)),
         "zeros between the places": _spread,
     }
@@ -177,6 +177,13 @@ def _nearest(x: Array, stride: int, *, corners: bool) -> Array:
         length = x.shape[axis]
         at = np.arange(length * stride) * (length - 1) / max(length * stride - 1, 1)
         x = x.take(np.floor(at + 0.5).astype(int), axis)
+    return x
+
+
+def _rounded_up(x: Array, stride: int) -> Array:
+    for axis in (2, 3):
+        at = -(-np.arange(x.shape[axis] * stride) // stride)
+        x = x.take(np.minimum(at, x.shape[axis] - 1), axis)
     return x
 
 
@@ -348,11 +355,19 @@ def _everywhere(feed: Feed) -> Array | None:
     if isinstance(settings, YoloHead):
         return np.asarray(RULES[feed.layer.kind](feed, replace(settings, logistic=((0, settings.entries),))))
     held = _entries(feed)
-    return None if held is None else logistic(held)
+    return None if held is None else _as_held(feed, logistic(held))
 
 
 def _nowhere(feed: Feed) -> Array | None:
-    return _entries(feed)
+    held = _entries(feed)
+    return None if held is None else _as_held(feed, held)
+
+
+def _as_held(feed: Feed, boxes: Array) -> Array:
+    """[N, boxes, entries, H·W] in the order in which Darknet holds it."""
+    if not getattr(feed.layer.settings, "channels_last", False):
+        return boxes
+    return boxes.reshape(feed.batch, -1, boxes.shape[-1]).transpose(0, 2, 1)
 
 
 def _without_spread(feed: Feed) -> Array | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference.passes import States, forward_layer
 from layoutbridge.darknet.reference.values import Feed
+from layoutbridge.darknet.structure.heads import Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.errors import ShapeError
 from layoutbridge.scanning.graphs.graph import Graph
@@ -24,7 +25,7 @@ _NONE: Mapping[int, Output] = MappingProxyType({})
 def values(
     net: DarknetNetwork, graph: Graph, given: Mapping[str, NDArray[Any]], *, overrides: Mapping[int, Output] = _NONE
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The outputs of all layers for the one input of `graph`, [N, C, H, W]; a layer's is let go when nobody needs it.
+    """The outputs of all layers for the one input of `graph`, as `by_axes` has them, let go when nobody needs them.
 
     `overrides` compute layers in another way, by their indices; one that gives None leaves its layer as it is. Raises
     `WeightsError` where the network has no weights, and `ShapeError` for an input of another size.
@@ -47,9 +48,20 @@ def values(
             if made is None:
                 made = forward_layer(layer, parameters, inputs, network.flavor, x.shape[0], x.dtype, 1, states)
             held[layer.index] = made
-            yield layer.name, made
+            yield layer.name, by_axes(layer, made)
             for source in [source for source in held if last_use.get(source, -1) <= layer.index]:
                 del held[source]
+
+
+def by_axes(layer: Layer, output: NDArray[Any]) -> NDArray[Any]:
+    """A layer's output with an axis for all that ports turn round: [N, C, H, W], a head's [N, boxes, entries, H, W]."""
+    settings, batch = layer.settings, len(output)
+    if not isinstance(settings, Region | YoloHead):
+        return output.reshape(batch, *layer.out_shape)
+    _, height, width = layer.out_shape
+    if isinstance(settings, Region) and settings.channels_last:
+        return output.reshape(batch, height, width, settings.num, settings.entries).transpose(0, 3, 4, 1, 2)
+    return output.reshape(batch, settings.num, settings.entries, height, width)
 
 
 def _otherwise(
