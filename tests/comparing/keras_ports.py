@@ -1,4 +1,4 @@
-"""A hand-written port of Darknet networks to Keras, channels last, in several styles and with faults. Not a test itself."""
+"""A hand-written port of Darknet networks to Keras, channels last, in styles and with faults. Not a test itself."""
 
 import keras
 import numpy as np
@@ -68,7 +68,7 @@ REORGS = {
 class Port:
     """How somebody writes a network in Keras: `faults` are what is wrong, and styles how it is written."""
 
-    def __init__(self, net, *, spelling="reshape and transpose", folded=False, fused=False, head="as Darknet", **faults):
+    def __init__(self, net, *, spelling="reshape and transpose", folded=False, fused=False, head="layer", **faults):
         self.net, self.spelling, self.folded, self.fused = net, spelling, folded, fused
         self.head, self.faults = head, faults
 
@@ -143,7 +143,9 @@ class Port:
             return L.Lambda(lambda y, b: y + b, arguments={"b": self.p(layer, "biases")})(y)
         norm = L.BatchNormalization(epsilon=epsilon)
         y = norm(y)
-        norm.set_weights([self.p(layer, "scales"), self.p(layer, "biases"), self.p(layer, "means"), self.divided(layer)])
+        norm.set_weights(
+            [self.p(layer, "scales"), self.p(layer, "biases"), self.p(layer, "means"), self.divided(layer)]
+        )
         return y
 
     def function(self, layer, s):
@@ -184,8 +186,9 @@ class Port:
         rows, columns = (s.padding_top, s.padding_bottom), (s.padding_left, s.padding_right)
         pads = ((0, 0), rows, columns, (0, 0))
         if any(rows + columns):
-            x = L.Lambda(lambda x: tf.pad(x[:, : x.shape[1] + min(rows[1], 0), : x.shape[2] + min(columns[1], 0)],
-                                          [[max(n, 0) for n in each] for each in pads], constant_values=-1e30))(x)  # fmt: skip
+            low = [[max(n, 0) for n in each] for each in pads]
+            height, width = x.shape[1] + min(rows[1], 0), x.shape[2] + min(columns[1], 0)
+            x = L.Lambda(lambda x: tf.pad(x[:, :height, :width], low, constant_values=-1e30))(x)
         return L.MaxPooling2D(s.size, s.stride_x)(x)
 
     def avgpool(self, layer, s, x):

@@ -195,7 +195,7 @@ class Port:
         if self.head == "raw":
             return x
         w = self.w
-        c, h, width = layer.out_shape
+        _, h, width = layer.out_shape
         x = w.shaped(x, 1, s.num, s.entries, h, width)
         xy, wh, rest = (w.sliced(x, (a,), (b,), (2,), (1,)) for a, b in ((0, 2), (2, 4), (4, s.entries)))
         if not self.fault("no_spread"):

@@ -6,9 +6,9 @@ import layoutbridge as lb
 
 pytest.importorskip("tensorflow")
 
-import keras  # noqa: E402
+import keras
 
-from tests.comparing.keras_ports import REORGS, port  # noqa: E402
+from tests.comparing.keras_ports import REORGS, port
 
 PASSTHROUGH = ("alexey", "passthrough")
 ORIGINAL = ("pjreddie", "passthrough")

@@ -7,7 +7,7 @@ import layoutbridge as lb
 
 pytest.importorskip("onnxruntime")
 
-from tests.comparing.onnx_ports import REORGS, port  # noqa: E402
+from tests.comparing.onnx_ports import REORGS, port
 
 PASSTHROUGH = ("alexey", "passthrough")
 ORIGINAL = ("pjreddie", "passthrough")
