@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.comparing.alignment import Alignment
+from layoutbridge.comparing.alignment import Alignment, Pair
 from layoutbridge.comparing.faults.fault import Fault
 from layoutbridge.comparing.faults.table import may_have, suspicions
 from layoutbridge.comparing.fingerprints import distance, fingerprint

@@ -19,12 +19,12 @@ from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
 from layoutbridge.comparing.repairing import find_causes, parting
 from layoutbridge.comparing.running.store import stored
+from layoutbridge.comparing.tolerances import tolerance_for
 from layoutbridge.comparing.tracing import Trace
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
 
-TOLERANCE = 5e-5  # of a tensor's largest value: what float32 leaves a right port
 _MOST_FAULTS = 8
 _FICKLE = 1e-3  # of a tensor's largest value: threads that add in another order make less
 Progress = Callable[[str], None]
@@ -87,7 +87,7 @@ def compare(
     *,
     flavor: str = "alexey",
     shape: Shapes = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -96,6 +96,8 @@ def compare(
     Each is a path of a model's file, a live model, a `DarknetNetwork`, or a pair (cfg, weights) of paths. `x` is the
     input in the reference's layout, or arrays by the names of its inputs; without it random values from 0 to 1 by
     `seed`. The candidate's names and layouts do not matter. Causes are looked for where the reference is Darknet's.
+    What differs by more than `tolerance`, a share of a tensor's largest value, is apart: by default 5e-5, and more for
+    a model that computes in half precision or in whole numbers, as the notes say then.
 
     Raises `UnusableInputError` for models that cannot be read, run or fed alike, and for outputs that are no numbers or
     change from run to run; `ShapeError` for an `x` that does not fit.
@@ -106,7 +108,7 @@ def compare(
     >>> compare(net, net).equal
     True
     """
-    if not 0 < tolerance < 1:
+    if tolerance is not None and not 0 < tolerance < 1:
         raise ParameterError(
             f"the tolerance is a share of a tensor's largest value, over 0 and under 1, not {tolerance}"
         )
@@ -115,6 +117,9 @@ def compare(
     graph, given = read_reference(one, other, x, shape, seed)
     candidate_graph, inputs = match_inputs(graph, given, other)
     one, other = one.read_already(), other.read_already()
+    notes: tuple[str, ...] = ()
+    if tolerance is None:
+        tolerance, notes = tolerance_for(graph, candidate_graph)
     with stored() as values, stored() as candidate_values:
         told(one.name)
         first_run = one.trace(graph, given, values)
@@ -124,7 +129,7 @@ def compare(
         _refuse_unusable(first_run, second_run)
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
-        first = parting(alignment, second_run)
+        first = parting(alignment, first_run, second_run, tolerance)
         if first is not None:
             _refuse_fickle(one, graph, given, first_run)
             _refuse_fickle(other, candidate_graph, taken, second_run)
@@ -137,7 +142,7 @@ def compare(
                 causes = _of_input(first_run, other, candidate_graph, inputs, first, tolerance, told)
     rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
     apart = None if first is None else _row(first, first_run, second_run)
-    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance)
+    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance, notes)
 
 
 def _row(pair: Pair, reference: Trace, candidate: Trace) -> Row:

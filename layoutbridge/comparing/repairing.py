@@ -27,9 +27,10 @@ from layoutbridge.comparing.causes import (
     places_of,
     with_fault,
 )
+from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.graph_causes import with_command
 from layoutbridge.comparing.opening import Opened
-from layoutbridge.comparing.relations import Related
+from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
 from layoutbridge.comparing.running.store import Store, stored
 from layoutbridge.comparing.tracing import Trace, trace_of
@@ -44,17 +45,30 @@ _CLEARLY = 4  # times nearer is what a fault makes of a layer within the toleran
 Progress = Callable[[str], None]
 
 
-def parting(alignment: Alignment, candidate: Trace) -> Pair | None:
+def parting(alignment: Alignment, reference: Trace, candidate: Trace, tolerance: float) -> Pair | None:
     """The first pair apart; None where all that the candidate gives is the same as something of the reference."""
     first = alignment.first
     if first is None:
         return None
     same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}
     outputs = [name for name in candidate.outputs if name in candidate.values]
+    same.update(
+        name for name in outputs if name not in same and _is_copy(alignment, reference, candidate, name, tolerance)
+    )
     behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
-    if outputs and all(name in same for name in outputs) and all(pair.candidate is None for pair in behind):
+    if outputs and all(name in same for name in outputs) and all(pair.candidate in (None, *same) for pair in behind):
         return None
     return first
+
+
+def _is_copy(alignment: Alignment, reference: Trace, candidate: Trace, name: str, tolerance: float) -> bool:
+    """Whether a tensor is the same as one of the reference's that has a partner already, under another name."""
+    return candidate.prints[name].is_telling and any(
+        distance(reference.prints[pair.reference], candidate.prints[name]) <= tolerance
+        and related(reference.values.get(pair.reference), candidate.values.get(name), tolerance).relation == "same"
+        for pair in alignment.pairs
+        if pair.related.relation == "same"
+    )
 
 
 def find_causes(
@@ -123,7 +137,7 @@ def _repaired(
             changed = with_fault(overrides, suspect, layers)
             reference = _traced(opened, graph, given, changed, values)
             again = align(reference, candidate, tolerance)
-            made = _Repaired(changed, again, parting(again, candidate), layers)
+            made = _Repaired(changed, again, parting(again, reference, candidate, tolerance), layers)
             if best is None or (best.left is not None and _is_further(made, best.alignment, best.left)):
                 best = made
     assert best is not None
