@@ -14,10 +14,11 @@ from layoutbridge.comparing.alignment import Pair, align
 from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.graph_causes import input_changes, moved_causes
+from layoutbridge.comparing.heads import judged
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
-from layoutbridge.comparing.repairing import find_causes, parting
+from layoutbridge.comparing.repairing import find_causes, parting, strange_outputs
 from layoutbridge.comparing.running.store import stored
 from layoutbridge.comparing.tolerances import tolerance_for
 from layoutbridge.comparing.tracing import Trace
@@ -129,13 +130,20 @@ def compare(
         _refuse_unusable(first_run, second_run)
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
-        first = parting(alignment, first_run, second_run, tolerance)
+        by_layers = first = parting(alignment, first_run, second_run, tolerance)
+        by_head: Cause | None = None
+        if one.net is not None:
+            strange = strange_outputs(alignment, first_run, second_run, tolerance)
+            verdict = judged(one.net, first_run, second_run, alignment, first, strange, tolerance)
+            first, by_head = verdict.first, verdict.cause
         if first is not None:
             _refuse_fickle(one, graph, given, first_run)
             _refuse_fickle(other, candidate_graph, taken, second_run)
         causes: tuple[Cause, ...] = ()
-        if first is not None and one.net is not None:
-            first, causes = find_causes(one, graph, given, second_run, alignment, first, tolerance, told)
+        if first is not None and by_layers is None:
+            causes = () if by_head is None else (by_head,)
+        elif first is not None and one.net is not None:
+            first, causes = find_causes(one, graph, given, second_run, alignment, first, tolerance, told, by_head)
         elif first is not None:
             causes = tuple(moved_causes(first_run, second_run, first, tolerance))
             if not causes and set(first_run.parents[first.reference]) <= set(first_run.inputs):

@@ -29,6 +29,7 @@ from layoutbridge.comparing.causes import (
 )
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.graph_causes import with_command
+from layoutbridge.comparing.heads import judged
 from layoutbridge.comparing.opening import Opened
 from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
@@ -50,15 +51,26 @@ def parting(alignment: Alignment, reference: Trace, candidate: Trace, tolerance:
     first = alignment.first
     if first is None:
         return None
-    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}
     outputs = [name for name in candidate.outputs if name in candidate.values]
-    same.update(
-        name for name in outputs if name not in same and _is_copy(alignment, reference, candidate, name, tolerance)
-    )
+    strange = strange_outputs(alignment, reference, candidate, tolerance)
+    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}.union(outputs)
     behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
-    if outputs and all(name in same for name in outputs) and all(pair.candidate in (None, *same) for pair in behind):
+    if outputs and not strange and all(pair.candidate in (None, *same) for pair in behind):
         return None
     return first
+
+
+def strange_outputs(alignment: Alignment, reference: Trace, candidate: Trace, tolerance: float) -> list[str]:
+    """The outputs of the candidate, numbers with a point, that are the same as no tensor of the reference."""
+    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}
+    return [
+        name
+        for name in candidate.outputs
+        if name in candidate.values
+        and name not in same
+        and candidate.values.get(name).dtype.kind not in "iub"
+        and not _is_copy(alignment, reference, candidate, name, tolerance)
+    ]
 
 
 def _is_copy(alignment: Alignment, reference: Trace, candidate: Trace, name: str, tolerance: float) -> bool:
@@ -80,14 +92,18 @@ def find_causes(
     first: Pair,
     tolerance: float,
     told: Progress,
+    by_head: Cause | None = None,
 ) -> tuple[Pair, tuple[Cause, ...]]:
-    """The faults of the candidate in order, and the pair of the first: that which is apart, or one in front of it."""
+    """The faults of the candidate in order, and the pair of the first: that which is apart, or one in front of it.
+
+    `by_head` is the cause where it is seen in decoded boxes that the first is a head's.
+    """
     assert opened.net is not None
     net, causes = opened.net, list[Cause]()
     overrides: Overrides = {}
     begin, left = first, first
     with stored() as values:
-        while len(causes) < _MOST_FAULTS:
+        while by_head is None and len(causes) < _MOST_FAULTS:
             told(f"looking for the cause at {left.reference}")
             reference = _traced(opened, graph, given, overrides, values)
             repaired = None
@@ -105,18 +121,24 @@ def find_causes(
             causes += [with_command(cause, candidate, suspect.tensor) for cause in causes_of(suspect, repaired.layers)]
             if repaired.left is None:
                 break
-            overrides, alignment, left = repaired.overrides, repaired.alignment, repaired.left
-    return begin, tuple(causes)
+            overrides, alignment, left, by_head = (
+                repaired.overrides, repaired.alignment, repaired.left, repaired.by_head,
+            )  # fmt: skip
+    return begin, tuple(causes if by_head is None else [*causes, by_head])
 
 
 @dataclass(frozen=True)
 class _Repaired:
-    """What is `left` apart once the reference has the faults of `overrides`, the last at `layers`."""
+    """What is `left` apart once the reference has the faults of `overrides`, the last at `layers`.
+
+    `by_head` is its cause where decoded boxes tell it.
+    """
 
     overrides: Overrides
     alignment: Alignment
     left: Pair | None
     layers: list[Layer]
+    by_head: Cause | None
 
 
 def _repaired(
@@ -137,7 +159,10 @@ def _repaired(
             changed = with_fault(overrides, suspect, layers)
             reference = _traced(opened, graph, given, changed, values)
             again = align(reference, candidate, tolerance)
-            made = _Repaired(changed, again, parting(again, reference, candidate, tolerance), layers)
+            strange = strange_outputs(again, reference, candidate, tolerance)
+            apart = parting(again, reference, candidate, tolerance)
+            verdict = judged(opened.net, reference, candidate, again, apart, strange, tolerance)
+            made = _Repaired(changed, again, verdict.first, layers, verdict.cause)
             if best is None or (best.left is not None and _is_further(made, best.alignment, best.left)):
                 best = made
     assert best is not None

@@ -105,9 +105,8 @@ def _exported(module: torch.nn.Module, filled: Mapping[str, tuple[int, ...]]) ->
     from layoutbridge.frameworks.torch.emission import exporting
     from layoutbridge.frameworks.torch.evaluation import in_evaluation
 
-    like = next(
-        (held for held in chain(module.parameters(), module.buffers()) if held.is_floating_point()), torch.zeros(())
-    )
+    held_by_it = chain(module.parameters(), module.buffers())
+    like = next((held for held in held_by_it if held.is_floating_point()), torch.zeros(()))
     examples = {name: torch.zeros(shape, dtype=like.dtype, device=like.device) for name, shape in filled.items()}
     try:
         with in_evaluation(module) as mode, _drawing_kept(), torch.no_grad(), exporting():
