@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.comparing.alignment import Alignment, Pair, align
-from layoutbridge.comparing.causes import Cause, Overrides, causes_of, explain, places_of, with_fault
+from layoutbridge.comparing.alignment import Pair, align
+from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.fingerprints import distance, fingerprint
-from layoutbridge.comparing.graph_causes import input_changes, moved_causes, with_command
+from layoutbridge.comparing.graph_causes import input_changes, moved_causes
+from layoutbridge.comparing.heads import judged
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
-from layoutbridge.comparing.running.darknet import values as darknet_values
-from layoutbridge.comparing.running.store import Store, stored
-from layoutbridge.comparing.tracing import Trace, trace_of
-from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.comparing.repairing import find_causes, parting, strange_outputs
+from layoutbridge.comparing.running.store import stored
+from layoutbridge.comparing.tolerances import tolerance_for
+from layoutbridge.comparing.tracing import Trace
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
 
-TOLERANCE = 5e-5  # of a tensor's largest value: what float32 leaves a right port
 _MOST_FAULTS = 8
 _FICKLE = 1e-3  # of a tensor's largest value: threads that add in another order make less
 Progress = Callable[[str], None]
@@ -88,7 +88,7 @@ def compare(
     *,
     flavor: str = "alexey",
     shape: Shapes = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -97,6 +97,8 @@ def compare(
     Each is a path of a model's file, a live model, a `DarknetNetwork`, or a pair (cfg, weights) of paths. `x` is the
     input in the reference's layout, or arrays by the names of its inputs; without it random values from 0 to 1 by
     `seed`. The candidate's names and layouts do not matter. Causes are looked for where the reference is Darknet's.
+    What differs by more than `tolerance`, a share of a tensor's largest value, is apart: by default 5e-5, and more for
+    a model that computes in half precision or in whole numbers, as the notes say then.
 
     Raises `UnusableInputError` for models that cannot be read, run or fed alike, and for outputs that are no numbers or
     change from run to run; `ShapeError` for an `x` that does not fit.
@@ -107,7 +109,7 @@ def compare(
     >>> compare(net, net).equal
     True
     """
-    if not 0 < tolerance < 1:
+    if tolerance is not None and not 0 < tolerance < 1:
         raise ParameterError(
             f"the tolerance is a share of a tensor's largest value, over 0 and under 1, not {tolerance}"
         )
@@ -116,6 +118,9 @@ def compare(
     graph, given = read_reference(one, other, x, shape, seed)
     candidate_graph, inputs = match_inputs(graph, given, other)
     one, other = one.read_already(), other.read_already()
+    notes: tuple[str, ...] = ()
+    if tolerance is None:
+        tolerance, notes = tolerance_for(graph, candidate_graph)
     with stored() as values, stored() as candidate_values:
         told(one.name)
         first_run = one.trace(graph, given, values)
@@ -125,20 +130,27 @@ def compare(
         _refuse_unusable(first_run, second_run)
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
-        first = _parting(alignment, second_run)
+        by_layers = first = parting(alignment, first_run, second_run, tolerance)
+        by_head: Cause | None = None
+        if one.net is not None:
+            strange = strange_outputs(alignment, first_run, second_run, tolerance)
+            verdict = judged(one.net, first_run, second_run, alignment, first, strange, tolerance)
+            first, by_head = verdict.first, verdict.cause
         if first is not None:
             _refuse_fickle(one, graph, given, first_run)
             _refuse_fickle(other, candidate_graph, taken, second_run)
         causes: tuple[Cause, ...] = ()
-        if first is not None and one.net is not None:
-            causes = _causes(one, graph, given, second_run, alignment, first, tolerance, told)
+        if first is not None and by_layers is None:
+            causes = () if by_head is None else (by_head,)
+        elif first is not None and one.net is not None:
+            first, causes = find_causes(one, graph, given, second_run, alignment, first, tolerance, told, by_head)
         elif first is not None:
             causes = tuple(moved_causes(first_run, second_run, first, tolerance))
             if not causes and set(first_run.parents[first.reference]) <= set(first_run.inputs):
                 causes = _of_input(first_run, other, candidate_graph, inputs, first, tolerance, told)
     rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
     apart = None if first is None else _row(first, first_run, second_run)
-    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance)
+    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance, notes)
 
 
 def _row(pair: Pair, reference: Trace, candidate: Trace) -> Row:
@@ -147,19 +159,6 @@ def _row(pair: Pair, reference: Trace, candidate: Trace) -> Row:
         reference.labels.get(pair.reference, pair.reference) if reference.graph is None else pair.reference,
         pair.candidate, pair.related.relation, deviation if np.isfinite(deviation) else None, pair.healed,
     )  # fmt: skip
-
-
-def _parting(alignment: Alignment, candidate: Trace) -> Pair | None:
-    """The first pair apart; None where all that the candidate gives is the same as something of the reference."""
-    first = alignment.first
-    if first is None:
-        return None
-    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}
-    outputs = [name for name in candidate.outputs if name in candidate.values]
-    behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
-    if outputs and all(name in same for name in outputs) and all(pair.candidate is None for pair in behind):
-        return None
-    return first
 
 
 def _refuse_unusable(reference: Trace, candidate: Trace) -> None:
@@ -186,51 +185,6 @@ def _refuse_fickle(opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any
             )
 
 
-# ---------------------------------------------------------------------- one fault behind the other
-
-
-def _causes(
-    opened: Opened,
-    graph: Graph,
-    given: Mapping[str, NDArray[Any]],
-    candidate: Trace,
-    alignment: Alignment,
-    first: Pair | None,
-    tolerance: float,
-    told: Progress,
-) -> tuple[Cause, ...]:
-    """The faults of the candidate: the reference is given each that is found, and runs again."""
-    assert opened.net is not None
-    net, causes = opened.net, list[Cause]()
-    overrides: Overrides = {}
-    with stored() as values:
-        reference = _traced(opened, graph, given, overrides, values)
-        while first is not None and len(causes) < _MOST_FAULTS:
-            told(f"looking for the cause at {first.reference}")
-            suspect = explain(net, reference, candidate, alignment, first, tolerance)
-            if suspect is None:
-                break
-            if not suspect.goes_on:
-                causes += causes_of(suspect)
-                break
-            place, partner = _place(alignment, first), first.candidate
-            best: tuple[Overrides, Alignment, Pair | None, list[Layer]] | None = None
-            for layers in places_of(net, suspect, reference):
-                changed = with_fault(overrides, suspect, layers)
-                reference = _traced(opened, graph, given, changed, values)
-                again = align(reference, candidate, tolerance)
-                apart = _parting(again, candidate)
-                if best is None or _further(again, apart, best[1], best[2]):
-                    best = changed, again, apart, layers
-            assert best is not None
-            overrides, alignment, first, layers = best
-            if first is not None and _place(alignment, first) <= place:
-                break  # what was suspected does not carry on: it is not the cause
-            reference = _traced(opened, graph, given, overrides, values)
-            causes += [with_command(cause, candidate, partner) for cause in causes_of(suspect, layers)]
-    return tuple(causes)
-
-
 def _of_input(
     reference: Trace,
     opened: Opened,
@@ -255,24 +209,3 @@ def _of_input(
                     ),
                 )  # fmt: skip
     return ()
-
-
-def _further(one: Alignment, apart: Pair | None, other: Alignment, other_apart: Pair | None) -> bool:
-    if other_apart is None:
-        return False
-    return apart is None or _place(one, apart) > _place(other, other_apart)
-
-
-def _place(alignment: Alignment, pair: Pair) -> int:
-    return next(place for place, each in enumerate(alignment.pairs) if each.reference == pair.reference)
-
-
-def _traced(
-    opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any]], overrides: Overrides, values: Store
-) -> Trace:
-    assert opened.net is not None
-    for name, each in given.items():
-        values.put(name, each)
-    for name, each in darknet_values(opened.net, graph, given, overrides=overrides):
-        values.put(name, each)
-    return trace_of(graph, values)

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from layoutbridge.comparing.comparison import TOLERANCE, Comparison, compare
+from layoutbridge.comparing.comparison import Comparison, compare
 from layoutbridge.errors import visible
 from layoutbridge.report.comparisons import everywhere_lines, folded_rows, verdict_lines
 from layoutbridge.scanning.graphs.sizes import Shapes
@@ -21,7 +21,7 @@ def assert_same_model(
     *,
     flavor: str = "alexey",
     shape: Shapes = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     seed: int = 0,
 ) -> None:
     """Raise `AssertionError` unless two models are equal, as `layoutbridge.compare` finds, with the same arguments.

@@ -68,9 +68,7 @@ REORGS = {
 class Port:
     """How somebody writes a network in Keras: `faults` are what is wrong, and styles how it is written."""
 
-    def __init__(
-        self, net, *, spelling="reshape and transpose", folded=False, fused=False, head="as Darknet", **faults
-    ):
+    def __init__(self, net, *, spelling="reshape and transpose", folded=False, fused=False, head="layer", **faults):
         self.net, self.spelling, self.folded, self.fused = net, spelling, folded, fused
         self.head, self.faults = head, faults
 

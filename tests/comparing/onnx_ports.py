@@ -203,8 +203,10 @@ class Port:
                        w.constant(0.5 * (s.scale_x_y - 1)))  # fmt: skip
         else:
             xy = w.add("Sigmoid", xy)
-        rest = w.add("Softmax", rest, axis=2) if self.fault("softmax") else w.add("Sigmoid", rest)
-        return w.add("Concat", xy, wh, rest, axis=2)
+        if self.fault("softmax"):
+            sure, classes = (w.sliced(rest, (a,), (b,), (2,), (1,)) for a, b in ((0, 1), (1, s.entries)))
+            return w.add("Concat", xy, wh, w.add("Sigmoid", sure), w.add("Softmax", classes, axis=2), axis=2)
+        return w.add("Concat", xy, wh, w.add("Sigmoid", rest), axis=2)
 
     def region(self, layer, s, x):
         if self.head == "raw":

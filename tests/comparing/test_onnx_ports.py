@@ -80,7 +80,7 @@ FAULTS = {
     ),
     "product": (("alexey", "residual"), {"sum": {3: "Mul"}}, "3_shortcut", "sum", "product"),
     "no spread": (("alexey", "yolo_scaled"), {"no_spread": True}, "2_yolo", "head", "scale_x_y"),
-    "softmax": (("alexey", "yolo_scaled"), {"head": "layer", "softmax": True}, "2_yolo", "head", ""),
+    "softmax": (("alexey", "yolo_scaled"), {"head": "layer", "softmax": True}, "2_yolo", "head", "a softmax"),
     "no softmax": (ORIGINAL, {"no_softmax": True}, "8_region", "head", "instead of the softmax"),
 }  # fmt: skip
 

@@ -33,7 +33,8 @@ def compare(
     ] = None,
     flavor: Annotated[str, typer.Option(help="For a .cfg: alexey, or pjreddie.")] = "alexey",
     tolerance: Annotated[
-        float | None, typer.Option(help="What is equal, as a share of a tensor's largest value. (default: 5e-05)")
+        float | None,
+        typer.Option(help="What is equal, as a share of the largest value. (default: 5e-05 in float32)"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random input.")] = 0,
     as_json: AsJson = False,
@@ -42,7 +43,6 @@ def compare(
 
     file.py:Module RUNS THAT FILE: give only code that you trust. Exit code 0 where the two are equal, 1 where not.
     """
-    from layoutbridge.comparing.comparison import TOLERANCE
     from layoutbridge.comparing.comparison import compare as run
     from layoutbridge.comparing.named import named_input, named_models
     from layoutbridge.report.comparisons import show_comparison
@@ -56,7 +56,7 @@ def compare(
         with step_progress(errors_console(), "comparing") as progress:
             found = run(
                 reference, candidate, given, flavor=flavor, shape=input_shapes(shape),
-                tolerance=TOLERANCE if tolerance is None else tolerance, seed=seed, progress=progress,
+                tolerance=tolerance, seed=seed, progress=progress,
             )  # fmt: skip
     if as_json:
         print_json(found.as_json())

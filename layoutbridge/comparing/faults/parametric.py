@@ -325,9 +325,10 @@ def _filters(feed: Feed) -> Iterator[Alternative]:
         "height and width exchanged": lambda w: w.swapaxes(2, 3),
         "rows in the other order": lambda w: w[:, :, ::-1],
         "columns in the other order": lambda w: w[..., ::-1],
-        "inputs in the other order": lambda w: w[:, ::-1],
         "outputs in the other order": lambda w: w[::-1],
     }
+    if feed.layer.inputs != (-1,) or shape[1] != 3:  # where it is BGR for RGB
+        changes["inputs in the other order"] = lambda w: w[:, ::-1]
     if shape[0] == shape[1]:
         changes["inputs and outputs exchanged"] = lambda w: w.swapaxes(0, 1)
     for order in permutations(range(4)):

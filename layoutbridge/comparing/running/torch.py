@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ def _exported(module: torch.nn.Module, taken: Mapping[str, NDArray[Any]]) -> tor
     from layoutbridge.frameworks.torch.emission import exporting, to_tensor
     from layoutbridge.frameworks.torch.evaluation import in_evaluation
 
-    like = next(module.parameters(), torch.zeros(()))
+    like = next(chain(module.parameters(), module.buffers()), torch.zeros(()))
     first, *rest = ((name, to_tensor(x).to(like.device)) for name, x in taken.items())
     try:
         with in_evaluation(module) as mode, torch.random.fork_rng([]), torch.no_grad(), exporting():

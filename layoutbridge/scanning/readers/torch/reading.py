@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -104,7 +105,8 @@ def _exported(module: torch.nn.Module, filled: Mapping[str, tuple[int, ...]]) ->
     from layoutbridge.frameworks.torch.emission import exporting
     from layoutbridge.frameworks.torch.evaluation import in_evaluation
 
-    like = next((held for held in module.parameters() if held.is_floating_point()), torch.zeros(()))
+    held_by_it = chain(module.parameters(), module.buffers())
+    like = next((held for held in held_by_it if held.is_floating_point()), torch.zeros(()))
     examples = {name: torch.zeros(shape, dtype=like.dtype, device=like.device) for name, shape in filled.items()}
     try:
         with in_evaluation(module) as mode, _drawing_kept(), torch.no_grad(), exporting():
