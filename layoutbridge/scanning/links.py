@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -29,13 +29,18 @@ class Region:
 
 @dataclass(slots=True)
 class Links:
-    """A graph's nodes by the tensors that they make and use; `free` are the movements that are in no region yet."""
+    """A graph's nodes by the tensors that they make and use; `free` are the movements that are in no region yet.
+
+    `dominators` are, for tensors that have been come across, the farthest ones that all that goes into them passes
+    through: no region that ends there goes back beyond these.
+    """
 
     graph: Graph
     makers: dict[str, int] = field(init=False)
     users: dict[str, set[int]] = field(init=False)
     free: set[int] = field(init=False)
     shown: set[str] = field(init=False)
+    dominators: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         nodes = self.graph.nodes
@@ -80,6 +85,18 @@ class Links:
                     border.add(entry)
                     heappush(waiting, (-self.makers.get(entry, -1), entry))
             yield added, border
+
+    def note_dominators(self, places: Iterable[int], border: Iterable[str]) -> None:
+        """Note those of what nodes make that have been `grown` as far as they go, to this border.
+
+        Without them each join of a chain would have the same nodes looked at again.
+        """
+        farthest = {name: name for name in border}
+        for place in sorted(places):
+            node = self.graph.nodes[place]
+            through = {farthest[entry] for entry in node.inputs}
+            farthest[node.output] = through.pop() if len(through) == 1 else node.output
+            self.dominators[node.output] = farthest[node.output]
 
     def taken(self, places: Sequence[int], sources: Sequence[str], turns: int = 0) -> Region:
         """A region of the nodes at these places, of which the first one comes last."""

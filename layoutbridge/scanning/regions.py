@@ -42,9 +42,18 @@ def find_regions(graph: Graph) -> list[Region]:
 
 def _largest(links: Links, last: int) -> tuple[list[int], str]:
     """The most nodes that end with `last` and take one tensor, and that; none where it is a join of several."""
+    output = links.graph.nodes[last].output
+    farthest = links.dominators.get(output)
+    if farthest == output:
+        return [], ""
     count, source = 0, ""
     added: list[int] = []
+    border: set[str] = set()
     for added, border in links.grown([last], lambda _: True):
         if len(border) == 1:
             count, source = len(added), next(iter(border))
+            if source == farthest:
+                break
+    if count < len(added):
+        links.note_dominators(added, border)
     return added[:count], source

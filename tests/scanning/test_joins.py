@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import layoutbridge as lb
 from layoutbridge.algebra.table import gather_table
 from layoutbridge.scanning.expecting import other_than
+from layoutbridge.scanning.models import graphs_of
+from layoutbridge.scanning.regions import find_regions
 from tests.command_line import run
 
 onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
@@ -206,6 +208,29 @@ def test_two_branches_and_a_shuffle_are_a_shuffle():
     constants = {"cut": np.array([1, 2, 4, 5, 6]), "to": np.array([1, 8, 5, 6])}
     (place,) = lb.scan(model(nodes, {"x": (1, 4, 5, 6), "z": (1, 4, 5, 6)}, constants)).places
     assert (place.inputs, place.names) == (("joined",), ("channel_shuffle",))
+
+
+@pytest.mark.parametrize("between", [(), ("Transpose",)], ids=["joins alone", "transposes between"])
+def test_a_long_chain_of_joins_takes_time_by_its_length(between):
+    """Each join takes one tensor more: what lies in front of them is not looked at again for each."""
+    nodes, last = [], "x"
+    for k in range(3000):
+        nodes += [node("Relu", ["x"], [f"r{k}"]), node("Concat", [last, f"r{k}"], [f"c{k}"], axis=2)]
+        nodes += [node(kind, [f"c{k}"], [f"t{k}"], perm=[1, 0, 2]) for kind in between]
+        last = nodes[-1].output[0]
+    graph, _ = graphs_of(model([*nodes, node("Relu", [last], ["y"])], {"x": (2, 2, 1)}))
+    regions = find_regions(graph)
+    assert len(regions) == len(between) * 3000
+
+
+def test_what_ends_a_chain_of_joins_is_looked_at_on_its_own():
+    nodes = [
+        node("Transpose", ["x"], ["turned"], perm=[1, 0]),
+        node("Neg", ["turned"], ["less"]),
+        node("Concat", ["turned", "less"], ["two"], axis=0),
+        node("Concat", ["two", "less"], ["y"], axis=0),
+    ]
+    assert [place.nodes for place in lb.scan(model(nodes, {"x": (4, 3)})).places] == [("turned",)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -367,3 +367,44 @@ def test_a_long_axis_takes_no_long_time():
     made = model([node("Unsqueeze", ["x", "axes"], ["y"])], (2, 2**31 - 1), 3, {"axes": np.array([1])})
     (place,) = lb.scan(made).places
     assert (place.kind, place.out_shape) == ("view", (2, 1, 2**31 - 1))
+
+
+@pytest.mark.parametrize(
+    "moving",
+    [
+        node("SpaceToDepth", ["q"], ["y"], blocksize=2),
+        node("DepthToSpace", ["q"], ["y"], blocksize=2),
+        node("Einsum", ["q"], ["y"], equation="nchw->nhwc"),
+        node("GatherND", ["q", "index"], ["y"]),
+    ],
+    ids=lambda moving: moving.op_type,
+)
+def test_a_movement_of_a_tensor_whose_shape_is_not_known_is_no_place(moving):
+    made = model([node("Mystery", ["x"], ["q"]), moving], (1, 4, 4, 4), constants={"index": np.array([[0]])})
+    made.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 4, 4]))
+    assert lb.scan(made).places == ()
+
+
+def test_a_join_of_one_tensor_is_a_copy():
+    assert lb.scan(model([node("Concat", ["x"], ["y"], axis=1)], (1, 4, 4, 4))).places == ()
+
+
+def test_nodes_out_of_order_are_the_same_model():
+    nodes = focus_nodes()
+    assert (
+        lb.scan(model(nodes[::-1], (1, 3, 8, 8))).places[0].names == lb.scan(model(nodes, (1, 3, 8, 8))).places[0].names
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ([node("Transpose", ["y"], ["y"], perm=[0, 1, 3, 2])], "node 'y' reads what is made of its own result"),
+        ([node("Add", ["x", "y"], ["a"]), node("Neg", ["a"], ["y"])], "node 'a' reads what is made of its own result"),
+        ([node("Neg", ["x"], ["y"]), node("Relu", ["x"], ["y"])], "the tensor 'y' is given twice"),
+        ([node("Neg", ["x"], ["x"]), node("Relu", ["x"], ["y"])], "the tensor 'x' is given twice"),
+    ],
+)
+def test_nodes_that_go_in_circles_and_names_given_twice_are_refused(nodes, told):
+    with pytest.raises(lb.UnusableInputError, match=told):
+        lb.scan(model(nodes, (1, 4, 4, 4)))

@@ -20,6 +20,7 @@ from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed, ends_inference
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
 from layoutbridge.scanning.readers.onnx_movements import Case, moved
+from layoutbridge.scanning.readers.onnx_order import in_order
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -173,7 +174,7 @@ class _Reader:
         nodes: list[Node] = []
         inner: list[Graph] = []
         declared = {value.name: value for value in (*graph.value_info, *graph.output)}
-        for place, node in enumerate(graph.node):
+        for place, node in enumerate(in_order(graph, self.name)):
             nodes += self._node(node, place, scope, declared, inner)
         outputs = tuple(value.name for value in graph.output)
         scope.shape_readers.use(outputs, [GIVEN_BACK])

@@ -81,9 +81,10 @@ def moved(case: Case) -> Found | None:
     if bind is None or not node.input or node.output[case.number] not in case.tensors:
         return None
     try:
-        return bind(case)
+        found = bind(case)
     except (KeyError, IndexError, TypeError, ValueError):  # an operand that is not known, or does not fit
         return None
+    return found if found is not None and all(entry in case.tensors for entry in found[0]) else None
 
 
 def _alone(case: Case, movement: Movement, kind: Kind = "moves", order: tuple[int, ...] = ()) -> Found:
@@ -131,10 +132,10 @@ def _split(case: Case) -> Found:
     return _alone(case, partial(sliced, places=tuple(places)))
 
 
-def _concat(case: Case) -> Found:
+def _concat(case: Case) -> Found | None:
     inputs = tuple(case.node.input)
-    if any(case.tensors[entry].shape is None for entry in inputs):
-        raise KeyError
+    if len(inputs) == 1:
+        return _view(case)
     axis = int(case.attributes["axis"]) % len(case.shape)
     return inputs, partial(joined, axis=axis), "join", (axis,)
 
