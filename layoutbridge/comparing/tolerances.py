@@ -16,7 +16,7 @@ def tolerance_for(*graphs: Graph) -> tuple[float, tuple[str, ...]]:
     >>> from layoutbridge.scanning.graphs.graph import Node, Tensor
     >>> node = Node("half", "Cast", ("x",), "y")
     >>> tolerance_for(Graph("m", "none", (node,), {"y": Tensor("y", (1, 3), "float16")}, ("x",), ("y",), 1))
-    (0.02, ('m computes in float16: what is within 0.02 of a tensor\'s largest value is taken for equal',))
+    (0.02, ("m computes in float16: what is within 0.02 of a tensor's largest value is taken for equal",))
     """
     found = [(_coarsest(graph), graph.name) for graph in graphs]
     dtype, name = max(found, key=lambda each: _COARSER.get(each[0], TOLERANCE))
@@ -30,5 +30,6 @@ def tolerance_for(*graphs: Graph) -> tuple[float, tuple[str, ...]]:
 
 def _coarsest(graph: Graph) -> str:
     """The dtype of those that nodes give which has the fewest digits."""
-    dtypes = {graph.tensors[node.output].dtype for node in graph.nodes if not graph.tensors[node.output].is_constant}
+    made = (graph.tensors.get(node.output) for node in graph.nodes)
+    dtypes = {tensor.dtype for tensor in made if tensor is not None and not tensor.is_constant}
     return max(dtypes, key=lambda dtype: _COARSER.get(dtype, 0.0), default="float32")
