@@ -85,7 +85,8 @@ def judged(
             apart,
             Cause(
                 "head", apart.reference, "; ".join(told.wrong), "as Darknet decodes boxes",
-                apart.related.deviation if np.isfinite(apart.related.deviation) else 1.0, 0.0,
+                # without a partner all of it is apart; columns that are told are within the tolerance
+                apart.related.deviation if np.isfinite(apart.related.deviation) else 1.0, tolerance,
                 f"boxes are decoded otherwise: {'; '.join(told.wrong)}",
                 "x, y: (logistic + place) · stride; w, h: exp · anchor of the mask; logistic of objectness and classes",
             ),
