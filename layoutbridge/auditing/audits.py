@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from layoutbridge.auditing.engines import Engine, by_processes, by_scheduler, processes_here
+from layoutbridge.auditing.engines import Engine, by_processes, by_scheduler, prepared, processes_here
 from layoutbridge.auditing.examining import content_hash
 from layoutbridge.auditing.finding import EXTRA, Findings, ModelFile, find_models, same_sized
 from layoutbridge.auditing.journal import ENDING, Journal, journal_at
@@ -137,6 +137,7 @@ def _engine(jobs: int | None, seconds: float, scheduler: str | None) -> Engine:
         return partial(by_scheduler, address=scheduler, seconds=seconds)
     if jobs is not None and jobs < 1:
         raise ParameterError(f"jobs={jobs} must be at least 1")
+    prepared()
     return partial(by_processes, jobs=jobs or processes_here(), seconds=seconds)
 
 

@@ -142,12 +142,19 @@ def _kept_pool() -> Any:
 
 def _pool(jobs: int) -> Any:
     pebble = require("pebble", "pebble", EXTRA)
+    return pebble.ProcessPool(max_workers=jobs, initializer=_settle, context=prepared())
+
+
+def prepared() -> Any:
+    """How processes are started; what they all import is begun with, beside whatever is done meanwhile."""
     if sys.platform == "win32":
-        context: Any = multiprocessing.get_context("spawn")
-    else:
-        context = multiprocessing.get_context("forkserver")  # what is imported once need not be for each process
-        context.set_forkserver_preload(["layoutbridge.auditing.examining", "onnx"])
-    return pebble.ProcessPool(max_workers=jobs, initializer=_settle, context=context)
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")  # what is imported once need not be for each process
+    context.set_forkserver_preload(["layoutbridge.auditing.examining", "layoutbridge.scanning.readers.onnx", "onnx"])
+    forkserver.ensure_running()
+    return context
 
 
 def _settle() -> None:
