@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.base import numpy_dtype
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
-from layoutbridge.rewriting.fix import Fix
-from layoutbridge.rewriting.locating import Scene, graphs_within
+from layoutbridge.rewriting.passes.fix import Fix
+from layoutbridge.rewriting.places.locating import Scene, graphs_within
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto

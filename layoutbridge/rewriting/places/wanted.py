@@ -14,7 +14,7 @@ from layoutbridge.operations.expressions import Expression, read_expression
 from layoutbridge.recognition.expectation import at_fitting_parameters
 from layoutbridge.recognition.naming import Match, candidates
 from layoutbridge.recognition.wrapping import PLAIN, Wrapping, wrappings
-from layoutbridge.rewriting.locating import Located, Sides
+from layoutbridge.rewriting.places.locating import Located, Sides
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.links import Region
 from layoutbridge.scanning.tables import digits_through, table_of

@@ -11,9 +11,9 @@ from onnx import numpy_helper
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.onnx.emission import emit
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
-from layoutbridge.rewriting.locating import Located
-from layoutbridge.rewriting.names import FreshNames
-from layoutbridge.rewriting.wanted import Wanted
+from layoutbridge.rewriting.places.locating import Located
+from layoutbridge.rewriting.places.names import FreshNames
+from layoutbridge.rewriting.places.wanted import Wanted
 
 _STANDARD = ("", "ai.onnx")
 _CONTROL = {"If", "Loop", "Scan"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _CONTROL = {"If", "Loop", "Scan"}  # whose graphs are scanned
 _STANDARD = ("", "ai.onnx")
 _SHOWN = 80  # characters of a name
+Wishes = Mapping[str | int, str]  # what is to be where: a place by its number or a name, an entry by its name
 Lengths = tuple[int | None, ...]
 Sides = tuple[tuple[int, ...], tuple[int, ...]]  # the shapes before and after
 

@@ -1,0 +1,37 @@
+"""A model on its way through the stages of a rewriting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layoutbridge.rewriting.applied import Applied
+from layoutbridge.rewriting.places.locating import Scene, scene_of
+from layoutbridge.scanning.graphs.sizes import Shapes
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a stage is given, and gives on: the model with its places, and what was done until now.
+
+    `folder` is where data in other files lie, `shape` what the caller said of the inputs. `is_exact` is off once
+    numbers are added up in another order than before.
+    """
+
+    scene: Scene
+    folder: Path | None
+    shape: Shapes
+    passes: tuple[Applied, ...] = ()
+    is_exact: bool = True
+
+    def with_model(self, model: ModelProto) -> Draft:
+        """The same with a changed model, whose places are found anew."""
+        return replace(self, scene=scene_of(model, self.scene.name, self.shape))
+
+    def with_passes(self, passes: tuple[Applied, ...], *, is_exact: bool = True) -> Draft:
+        """The same with what a stage did behind what was done before."""
+        return replace(self, passes=(*self.passes, *passes), is_exact=self.is_exact and is_exact)

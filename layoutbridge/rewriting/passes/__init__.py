@@ -1,0 +1,1 @@
+"""What is done to a model: one pass a module, each on onnx-ir, in place."""
