@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from layoutbridge.auditing.engines import Engine, by_processes, by_scheduler, prepared, processes_here
+from layoutbridge.auditing.engines import Engine, by_processes, by_scheduler, processes_here
 from layoutbridge.auditing.examining import content_hash
 from layoutbridge.auditing.finding import EXTRA, Findings, ModelFile, find_models, same_sized
 from layoutbridge.auditing.journal import ENDING, Journal, journal_at
+from layoutbridge.auditing.processes import prepared
 from layoutbridge.auditing.records import Record, Status
 from layoutbridge.auditing.tables import write_parquet
 from layoutbridge.errors import ParameterError, UnusableInputError

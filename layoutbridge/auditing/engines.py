@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,6 +15,7 @@ from typing import Any
 
 from layoutbridge.auditing.examining import examined
 from layoutbridge.auditing.finding import EXTRA, ModelFile
+from layoutbridge.auditing.processes import prepared
 from layoutbridge.auditing.records import Record, Status
 from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
 from layoutbridge.frameworks.base import require
@@ -143,18 +143,6 @@ def _kept_pool() -> Any:
 def _pool(jobs: int) -> Any:
     pebble = require("pebble", "pebble", EXTRA)
     return pebble.ProcessPool(max_workers=jobs, initializer=_settle, context=prepared())
-
-
-def prepared() -> Any:
-    """How processes are started; what they all import is begun with, beside whatever is done meanwhile."""
-    if sys.platform == "win32":
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver
-
-    context = multiprocessing.get_context("forkserver")  # what is imported once need not be for each process
-    context.set_forkserver_preload(["layoutbridge.auditing.examining", "layoutbridge.scanning.readers.onnx", "onnx"])
-    forkserver.ensure_running()
-    return context
 
 
 def _settle() -> None:

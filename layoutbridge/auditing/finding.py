@@ -11,7 +11,7 @@ from typing import Any
 
 from layoutbridge.errors import UnusableInputError, first_line
 from layoutbridge.frameworks.base import require
-from layoutbridge.inputs import exists, is_folder
+from layoutbridge.inputs import exists, file_size, is_folder, is_regular_file
 from layoutbridge.scanning.models import can_be_scanned
 
 EXTRA = "audit"
@@ -86,6 +86,8 @@ def _within(target: str, others: Counter[str], unreadable: list[str]) -> Iterato
             raise UnusableInputError(f"'{target}' is not there: name a folder, a file or an address such as s3://...")
         if Path(target).suffix.lower() in _ARCHIVES and not is_folder(target):
             target = f"zip://::{os.path.abspath(target)}"
+        elif not is_folder(target):
+            file_size(target)  # which refuses a pipe or a device
     try:
         yield from _listed(target, others, unreadable)
     except UnusableInputError:
@@ -106,6 +108,9 @@ def _listed(target: str, others: Counter[str], unreadable: list[str]) -> Iterato
     more = {"on_error": lambda error: unreadable.append(str(getattr(error, "filename", error)))} if is_local else {}
     for path, info in files.find(root, detail=True, **more).items():
         if info.get("type") == "directory":
+            continue
+        if is_local and exists(path) and not is_regular_file(path):  # reading it may never end
+            others["pipe or device"] += 1
             continue
         relative = path[len(root) :].lstrip("/") if path.startswith(root) else path
         pure = PurePosixPath(relative)

@@ -22,7 +22,7 @@ def wrapped(path, op, shape=(1, 4, 6, 8), seed=0):
     return path
 
 
-def long_one(path, nodes=60_000):
+def long_one(path, nodes=95_000):
     """A model whose scan takes seconds, and more bytes than are handed over with others."""
     made = [helper.make_node("Relu", [f"t{k}"], [f"t{k + 1}"]) for k in range(nodes)]
     graph = helper.make_graph(

@@ -170,11 +170,37 @@ def test_links_that_lead_in_circles(models):
 # ---------------------------------------------------------------------- one file, and the others
 
 
+def test_pipes_are_left_alone(models, tmp_path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.onnx")
+    os.symlink("pipe.onnx", folder / "link.onnx")
+    os.symlink(models / "a.onnx", folder / "model.onnx")
+    found = lb.audit([str(folder)], seconds=60)
+    assert found.files == {"scanned": 1} and found.others == {"pipe or device": 2}
+    with pytest.raises(lb.LayoutBridgeError, match="it is a pipe or a device"):
+        lb.audit([str(folder / "pipe.onnx")])
+
+
+PROGRAM = "import layoutbridge as lb; print(lb.audit(['{}']).files['scanned'])"
+
+
+@pytest.mark.parametrize("how", ["file", "standard input", "-c"])
+def test_a_program_without_a_guard(how, models, tmp_path):
+    program = PROGRAM.format(models / "a.onnx")
+    (tmp_path / "program.py").write_text(program)
+    called = {"file": ["program.py"], "standard input": ["-"], "-c": ["-c", program]}[how]
+    done = subprocess.run(
+        [sys.executable, *called], input=program, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 def test_a_file_that_takes_too_long_costs_itself_alone(models, tmp_path):
     long_one(models / "long.onnx")
-    found = lb.audit([str(models)], tmp_path / "r.parquet", jobs=1, seconds=0.7)
+    found = lb.audit([str(models)], tmp_path / "r.parquet", jobs=1, seconds=2)
     assert found.files == {"scanned": 4, "timed out": 1}
-    assert [(Path(file).name, "0.7 seconds" in message) for file, message in found.failed] == [("long.onnx", True)]
+    assert [(Path(file).name, "2 seconds" in message) for file, message in found.failed] == [("long.onnx", True)]
 
 
 def test_a_process_that_is_killed_costs_one_file(models):
