@@ -155,6 +155,12 @@ def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
+def refuse_changed(file: BufferedReader, path: PathLike) -> None:
+    """Raise `UnusableInputError` where `path` is a `ReadFile`, and `file`, opened there, is no more that one."""
+    if isinstance(path, ReadFile) and stamp_of(os.fstat(file.fileno())) != path.stamp:
+        raise UnusableInputError(f"'{os.fspath(path)}' has changed since it was read: load it again")
+
+
 def read_json(text: str, *, longest: int = 1 << 20) -> Any:
     """The value in a text that nobody vouches for; None for what is no JSON, longer, nested deep, or holds no numbers.
 

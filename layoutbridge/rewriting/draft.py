@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layoutbridge.rewriting.applied import Applied
+from layoutbridge.rewriting.opening import Source
 from layoutbridge.rewriting.places.locating import Scene, scene_of
 from layoutbridge.scanning.graphs.sizes import Shapes
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Draft:
     """What a stage is given, and gives on: the model with its places, and what was done until now.
 
-    `folder` is where data in other files lie, `shape` what the caller said of the inputs. `is_exact` is off once
+    `source` is where it comes from, `shape` what the caller said of the inputs. `is_exact` is off once
     numbers are added up in another order than before.
     """
 
     scene: Scene
-    folder: Path | None
+    source: Source
     shape: Shapes
     passes: tuple[Applied, ...] = ()
     is_exact: bool = True

@@ -21,20 +21,20 @@ def fixed(draft: Draft, fix: Wishes, fix_weights: Wishes, *, check: bool) -> tup
 
     Each place is looked at again in the model that was made. Raises as `rewrite` does.
     """
-    scene, folder = draft.scene, draft.folder
+    scene, source = draft.scene, draft.source
     fixes, by_weights = _fixes(scene, fix, fix_weights)
     if not fixes and not by_weights:
         return draft, 0.0 if check else None
-    rewritten = as_ir(scene.model, scene.name, folder)
+    rewritten = as_ir(scene.model, source)
     FixPass(fixes)(rewritten)
     FixWeightsPass(by_weights)(rewritten)
     made = draft.with_model(as_proto(rewritten, scene.model))
     passes = (*(_proven(made.scene, each) for each in fixes), *(_carried(each) for each in by_weights))
     deviation = None
     if check:
-        trial, reference = Trial(scene, folder), made.scene.model
+        trial, reference = Trial(scene, source.folder), made.scene.model
         if by_weights:
-            everywhere = as_ir(scene.model, scene.name, folder)
+            everywhere = as_ir(scene.model, source)
             FixPass((*fixes, *by_weights))(everywhere)
             reference = as_proto(everywhere, scene.model)
         deviation = compare_fixed(trial, scene, reference, (*fixes, *by_weights))

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line, shown
+from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line, named, shown
 from layoutbridge.files import refuse_overwriting, whole_file
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.reading import all_tensors, data_files, read_model
+from layoutbridge.frameworks.onnx.reading import all_tensors, data_files, read_sparing
 from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.inputs import PathLike, read_file, refuse_changed
+from layoutbridge.inputs import opened as opened_file
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
@@ -25,27 +30,57 @@ if TYPE_CHECKING:
 _PIECE = 1 << 22  # bytes of data that are copied at a time
 
 
-def opened(model: object) -> tuple[ModelProto, str, Path | None]:
-    """A model by its path or itself, what errors call it, and the folder that its data lie in.
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: `name` is what errors call it, `folder` where data lie that it keeps in files.
+
+    `own_file` is the model's own file, where large weights of it were left: its name is then their location.
+    """
+
+    name: str
+    folder: Path | None = None
+    own_file: PathLike | None = None
+
+    def is_own(self, tensor: TensorProto) -> bool:
+        """Whether a tensor's data were left in the model's own file."""
+        return self.own_file is not None and _location(tensor) == os.path.basename(self.own_file)
+
+    @contextmanager
+    def opened(self, tensor: TensorProto) -> Iterator[BufferedReader]:
+        """The file that a tensor's data lie in, at their first byte; refused where it is another than was read."""
+        assert self.folder is not None
+        held = {entry.key: entry.value for entry in tensor.external_data}
+        path = self.own_file if self.own_file is not None and self.is_own(tensor) else self.folder / held["location"]
+        with opened_file(path, "file of data") as file:
+            refuse_changed(file, path)
+            file.seek(int(held.get("offset") or 0))
+            yield file
+
+
+def opened(model: object) -> tuple[ModelProto, Source]:
+    """A model by its path or itself, and where it comes from. Large weights of a file are left there.
 
     Raises `UnusableInputError` for what is no ONNX model, and `UnsupportedError` for what a rewriting would lose.
     """
     onnx = require("onnx", "onnx", EXTRA)
     require("onnx_ir", "onnx-ir", EXTRA)
-    folder = None
     if isinstance(model, str | os.PathLike):
         if Path(model).suffix.lower() != ".onnx":
             raise UnusableInputError(f"'{os.fspath(model)}' is no .onnx file: only ONNX models are rewritten")
-        proto, name, folder = read_model(model)[0], os.fspath(model), Path(model).absolute().parent
+        own_file = read_file(os.path.realpath(model))
+        proto, folder = read_sparing(model)
+        source = Source(os.fspath(model), folder, own_file)
     elif isinstance(model, onnx.ModelProto):
-        proto, name = model, "model"
+        proto, source = model, Source("model")
         if any(tensor.data_location == tensor.EXTERNAL for tensor in all_tensors(proto)):
             raise UnusableInputError("the model keeps data in other files: give its path, beside which they lie")
     else:
         raise UnusableInputError(f"a path of an .onnx file or an onnx.ModelProto is rewritten, not {shown(model)}")
     if any(tensor.sparse_initializer for tensor in _graphs(proto.graph)):
-        raise UnsupportedError(f"'{name}' has sparse initializers, which onnx-ir does not keep: make them dense first")
-    return proto, name, folder
+        raise UnsupportedError(
+            f"'{source.name}' has sparse initializers, which onnx-ir does not keep: make them dense first"
+        )
+    return proto, source
 
 
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
@@ -56,7 +91,7 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
                 yield from _graphs(inner)
 
 
-def as_ir(model: ModelProto, name: str, folder: Path | None) -> Any:
+def as_ir(model: ModelProto, source: Source) -> Any:
     """The same as an `onnx_ir.Model`, whose data in other files are read when they are asked for.
 
     Raises `UnusableInputError` for a model that onnx-ir cannot take, such as one with two tensors of one name.
@@ -66,9 +101,9 @@ def as_ir(model: ModelProto, name: str, folder: Path | None) -> Any:
     try:
         made = ir.from_proto(model)
     except Exception as error:  # its errors have no common class
-        raise UnusableInputError(f"onnx-ir cannot read '{name}': {first_line(error)}") from None
-    if folder is not None:
-        ir.external_data.set_base_dir(made.graph, folder)
+        raise UnusableInputError(f"onnx-ir cannot read '{source.name}': {first_line(error)}") from None
+    if source.folder is not None:
+        ir.external_data.set_base_dir(made.graph, source.folder)
     return made
 
 
@@ -92,29 +127,46 @@ def refuse_output(model: object, output: str | os.PathLike[str]) -> None:
         refuse_overwriting(path, inputs)
 
 
-def write(model: ModelProto, folder: Path | None, output: str | os.PathLike[str]) -> None:
-    """Write a model whole or not at all, with data that it keeps in other files in one beside it, `<output>.data`."""
-    from onnx import TensorProto
-
+def write(model: ModelProto, source: Source, output: str | os.PathLike[str]) -> None:
+    """Write a model whole or not at all; data that it keeps in other files go to one beside it, `<output>.data`."""
     from layoutbridge.frameworks.onnx.writer import data_of, write_model
 
-    if not any(tensor.data_location == TensorProto.EXTERNAL for tensor in all_tensors(model)):
+    left = [tensor for tensor in all_tensors(model) if _is_outside(tensor)]
+    if not left:
         with whole_file(output, partial(data_of, output)) as temporary:
             temporary.write_bytes(model.SerializeToString())
         return
-    assert folder is not None
     kept = type(model)()
     kept.CopyFrom(model)
-    inside = [held for held in kept.graph.initializer if held.data_location != TensorProto.EXTERNAL]
-    outside = [held for held in kept.graph.initializer if held.data_location == TensorProto.EXTERNAL]
-    moved = [_initializer(held, folder) for held in outside]
-    plain = [_copied(held) for held in inside]
+    moved = [_initializer(held, source) for held in model.graph.initializer if _is_outside(held)]
+    inside = [_copied(held) for held in model.graph.initializer if not _is_outside(held)]
     del kept.graph.initializer[:]
-    kept.graph.initializer.extend(plain)
+    kept.graph.initializer.extend(inside)
     for tensor in all_tensors(kept):  # in nodes and graphs within, which the format's readers expect in the model
-        if tensor.data_location == TensorProto.EXTERNAL:
-            _bring_in(tensor, folder)
-    write_model(kept, moved, output, external_data=True)
+        if _is_outside(tensor):
+            _bring_in(tensor, source)
+    apart = not all(source.is_own(tensor) for tensor in left)
+    write_model(kept, moved, output, external_data=apart)
+
+
+def with_own_weights(model: ModelProto, source: Source) -> ModelProto:
+    """The same model with all that was left in its own file."""
+    if not any(_is_outside(tensor) and source.is_own(tensor) for tensor in model.graph.initializer):
+        return model
+    made = type(model)()
+    made.CopyFrom(model)
+    for tensor in made.graph.initializer:
+        if _is_outside(tensor) and source.is_own(tensor):
+            _bring_in(tensor, source)
+    return made
+
+
+def _is_outside(tensor: TensorProto) -> bool:
+    return bool(tensor.data_location == tensor.EXTERNAL)
+
+
+def _location(tensor: TensorProto) -> str:
+    return next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _copied(tensor: TensorProto) -> TensorProto:
@@ -123,39 +175,29 @@ def _copied(tensor: TensorProto) -> TensorProto:
     return made
 
 
-def _where(tensor: TensorProto, folder: Path) -> tuple[Path, int, int | None]:
-    held = {entry.key: entry.value for entry in tensor.external_data}
-    length = int(held["length"]) if held.get("length") else None
-    return folder / held["location"], int(held.get("offset") or 0), length
-
-
-def _initializer(tensor: TensorProto, folder: Path) -> Initializer:
+def _initializer(tensor: TensorProto, source: Source) -> Initializer:
     """A tensor whose data are copied from where they lie, a piece at a time."""
     from layoutbridge.frameworks.onnx.network.graph import Initializer
 
-    path, offset, _ = _where(tensor, folder)
-    name, shape = tensor.name, tuple(tensor.dims)
     made: list[Initializer] = []
 
     def values(dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         left = made[0].nbytes
-        with path.open("rb") as file:
-            file.seek(offset)
+        with source.opened(tensor) as file:
             while left:
                 piece = file.read(min(left, _PIECE))
                 if not piece:
-                    raise UnusableInputError(f"'{path}' ends before the data of '{name}' do")
+                    raise UnusableInputError(f"'{file.name}' ends before the data of '{named(tensor.name)}' do")
                 left -= len(piece)
                 yield np.frombuffer(piece, np.uint8)
 
-    made.append(Initializer(name, shape, tensor.data_type, values))
+    made.append(Initializer(tensor.name, tuple(tensor.dims), tensor.data_type, values))
     return made[0]
 
 
-def _bring_in(tensor: TensorProto, folder: Path) -> None:
-    path, offset, length = _where(tensor, folder)
-    with path.open("rb") as file:
-        file.seek(offset)
-        tensor.raw_data = file.read() if length is None else file.read(length)
+def _bring_in(tensor: TensorProto, source: Source) -> None:
+    length = next((int(entry.value) for entry in tensor.external_data if entry.key == "length"), -1)
+    with source.opened(tensor) as file:
+        tensor.raw_data = file.read(length)
     del tensor.external_data[:]
     tensor.data_location = tensor.DEFAULT

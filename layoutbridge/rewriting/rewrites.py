@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.errors import ParameterError
 from layoutbridge.rewriting.applied import Applied, bytes_moved_in
 from layoutbridge.rewriting.draft import Draft
+from layoutbridge.rewriting.opening import Source, opened
 from layoutbridge.rewriting.places.locating import Wishes, scene_of
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
@@ -27,14 +28,21 @@ class Rewrite:
     largest value; None where nothing was run. Data in other files lie in `folder`.
     """
 
-    model: ModelProto = field(repr=False, compare=False)
+    written: ModelProto = field(repr=False, compare=False)
     passes: tuple[Applied, ...]
     nodes_before: int
     nodes_after: int
     bytes_moved_before: int
     bytes_moved_after: int
     deviation: float | None
-    folder: Path | None = field(default=None, repr=False)
+    source: Source = field(repr=False)
+
+    @cached_property
+    def model(self) -> ModelProto:
+        """The model, an `onnx.ModelProto`, with all its weights but those that it keeps in other files."""
+        from layoutbridge.rewriting.opening import with_own_weights
+
+        return with_own_weights(self.written, self.source)
 
     @property
     def changed(self) -> bool:
@@ -58,7 +66,7 @@ class Rewrite:
         """Write the model to `path`, whole or not at all; data that it keeps in other files go to `<path>.data`."""
         from layoutbridge.rewriting.opening import write
 
-        write(self.model, self.folder, path)
+        write(self.written, self.source, path)
 
 
 def rewrite(
@@ -90,12 +98,10 @@ def rewrite(
     >>> lb.scan(done.model).places[0].names, done.changed
     (('darknet_reorg',), True)
     """
-    from layoutbridge.rewriting.opening import opened
-
     if not fix and not fix_weights:
         raise ParameterError("nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg")
-    proto, name, folder = opened(model)
-    begin = Draft(scene_of(proto, name, shape), folder, shape)
+    proto, source = opened(model)
+    begin = Draft(scene_of(proto, source.name, shape), source, shape)
 
     from layoutbridge.rewriting.checking import refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
@@ -104,7 +110,7 @@ def rewrite(
     made = done.scene.model
     if made is not proto:
         refuse_unsound(made, proto)
-    return Rewrite(made, done.passes, *_counts(begin.scene.graph, done.scene.graph), deviation, folder)
+    return Rewrite(made, done.passes, *_counts(begin.scene.graph, done.scene.graph), deviation, source)
 
 
 def _counts(before: Graph, after: Graph) -> tuple[int, int, int, int]:

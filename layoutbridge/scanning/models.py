@@ -157,7 +157,7 @@ def opened(model: object, flavor: str) -> AtShapes:
     if isinstance(model, str | os.PathLike):
         ending = Path(model).suffix.lower()
         if ending == ".onnx":
-            return _onnx(import_module("layoutbridge.frameworks.onnx.reading").read_model(model)[0], os.fspath(model))
+            return _onnx(import_module("layoutbridge.frameworks.onnx.reading").read_sparing(model)[0], os.fspath(model))
         if ending == ".cfg":
             return partial(_read_by(*_FILES[ending]), model, flavor)
         if ending in _FILES:

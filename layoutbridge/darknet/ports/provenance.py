@@ -6,8 +6,7 @@ import hashlib
 import os
 
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import UnusableInputError
-from layoutbridge.inputs import ReadFile, opened, stamp_of
+from layoutbridge.inputs import opened, refuse_changed
 
 
 def origin(network: Network) -> dict[str, str]:
@@ -27,6 +26,5 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """
     with opened(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if isinstance(path, ReadFile) and stamp_of(os.fstat(file.fileno())) != path.stamp:
-            raise UnusableInputError(f"'{os.fspath(path)}' has changed since it was read: load it again")
+        refuse_changed(file, path)
         return digest

@@ -94,8 +94,34 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, int]:
     return model, size + _size_of_external_data(model, file)
 
 
+def read_sparing(path: str | os.PathLike[str]) -> tuple[ModelProto, Path]:
+    """The same model, large weights left in the file as data in other files are, and the folder that both lie in.
+
+    Data of a tensor in the model's own file have that file's name as their location. Raises as `load_callable` does.
+    """
+    given, real = Path(path), Path(os.path.realpath(path))
+    model, is_whole = _read_sparing(given)
+    if not is_whole and given.absolute() != real and any(name != real.name for name in _locations(model)):
+        model, is_whole = _read(given), True  # data beside a link, not beside what it leads to
+    _size_of_external_data(model, given if is_whole else real)
+    return model, (given.absolute() if is_whole else real).parent
+
+
+def _read_sparing(file: Path) -> tuple[ModelProto, bool]:
+    """The model, and whether all that lies in the file is in it."""
+    require("onnx", "onnx", EXTRA)
+    from layoutbridge.frameworks.onnx.protobuf.unread_weights import without_weights
+
+    file_size(file, "model", most=_LARGEST)
+    content = without_weights(os.path.realpath(file))
+    return (_read(file), True) if content is None else (_parsed(content, file), False)
+
+
 def _read(file: Path) -> ModelProto:
-    content = read_bytes(file, "model", most=_LARGEST)
+    return _parsed(read_bytes(file, "model", most=_LARGEST), file)
+
+
+def _parsed(content: bytes, file: Path) -> ModelProto:
     if not content:
         raise UnusableInputError(f"'{file}' is empty")
     start = content[:512].lstrip().lower()
@@ -124,9 +150,14 @@ def data_files(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
     Raises `UnusableInputError` for what is no readable model.
     """
+    model, _ = _read_sparing(Path(path))
+    own = os.path.basename(os.path.realpath(path))
+    return tuple(name for name in _locations(model) if name != own)
+
+
+def _locations(model: ModelProto) -> tuple[str, ...]:
     from onnx import TensorProto
 
-    model = _read(Path(path))
     tensors = (tensor for tensor in all_tensors(model) if tensor.data_location == TensorProto.EXTERNAL)
     named = (entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location")
     return tuple(dict.fromkeys(named))

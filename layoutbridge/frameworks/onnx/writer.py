@@ -22,16 +22,16 @@ from layoutbridge.errors import UnusableInputError
 from layoutbridge.exchange import interim_beside
 from layoutbridge.files import Progress, whole_file, whole_files
 from layoutbridge.frameworks.onnx.network.graph import Initializer
+from layoutbridge.frameworks.onnx.protobuf.wire import field_head, number_of, varint
 
 LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
 _LEAST_EXTERNAL = 1024  # bytes
 _ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped
 _OURS = b"\x12\x0clayoutbridge"  # the field of the producer's name
 _HEAD, _PIECE = 1 << 12, 1 << 20  # bytes in which that stands, and that are read at a time
-_LENGTH_DELIMITED = 2
-_GRAPH = ModelProto.DESCRIPTOR.fields_by_name["graph"].number
-_INITIALIZER = GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
-_RAW_DATA = TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
+_GRAPH = number_of(ModelProto, "graph")
+_INITIALIZER = number_of(GraphProto, "initializer")
+_RAW_DATA = number_of(TensorProto, "raw_data")
 Metadata = Mapping[str, "str | Future[str]"]
 
 
@@ -74,7 +74,7 @@ def data_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     if target.is_symlink() or not (os.path.isfile(target) and os.path.isfile(data)):
         return ()
     name = os.fsencode(data.name)
-    named = b"\n\x08location\x12" + _varint(len(name)) + name  # an entry of external_data
+    named = b"\n\x08location\x12" + varint(len(name)) + name  # an entry of external_data
     with target.open("rb") as file:
         before = file.read(_PIECE)
         if _OURS not in before[:_HEAD]:
@@ -142,12 +142,14 @@ def _write(
     shell = ModelProto()
     shell.CopyFrom(model)
     shell.ClearField("graph")
-    heads = [_tensor(held).SerializeToString() + _field(_RAW_DATA, held.nbytes) for held in inside]
-    frames = [_field(_INITIALIZER, len(head) + held.nbytes) + head for head, held in zip(heads, inside, strict=True)]
-    tails = [_field(_INITIALIZER, len(reference)) + reference for reference in references]
+    heads = [_tensor(held).SerializeToString() + field_head(_RAW_DATA, held.nbytes) for held in inside]
+    frames = [
+        field_head(_INITIALIZER, len(head) + held.nbytes) + head for head, held in zip(heads, inside, strict=True)
+    ]
+    tails = [field_head(_INITIALIZER, len(reference)) + reference for reference in references]
     length = len(graph) + sum(map(len, frames)) + sum(held.nbytes for held in inside) + sum(map(len, tails))
     file.write(shell.SerializeToString())
-    file.write(_field(_GRAPH, length))
+    file.write(field_head(_GRAPH, length))
     file.write(graph)
     for tail in tails:
         file.write(tail)
@@ -194,17 +196,3 @@ def _metadata_fields(metadata: Metadata) -> bytes:
     for key, value in metadata.items():
         shell.metadata_props.add(key=key, value=value if isinstance(value, str) else value.result())
     return shell.SerializeToString()
-
-
-def _field(number: int, length: int) -> bytes:
-    """The tag and length in front of a length-delimited field."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

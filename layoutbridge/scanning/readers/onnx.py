@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, named
-from layoutbridge.frameworks.onnx.reading import read_model
+from layoutbridge.frameworks.onnx.reading import read_sparing
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
@@ -46,7 +46,7 @@ def read(path: str | os.PathLike[str], shapes: Shapes = None) -> Graph:
     >>> [(node.operator, node.kind) for node in read(path).nodes]
     [('SpaceToDepth', 'moves'), ('Gather', 'moves')]
     """
-    model, _ = read_model(path)
+    model, _ = read_sparing(path)
     return read_proto(model, os.fspath(path), shapes)
 
 

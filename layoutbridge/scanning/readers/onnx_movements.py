@@ -206,7 +206,7 @@ def _convolution(case: Case) -> Found | None:
         return None
     if len(case.node.input) > 2 and case.node.input[2]:
         bias = case.weights.get(case.node.input[2])
-        if bias is None or np.any(numpy_helper.to_array(bias)):
+        if bias is None or bias.data_location == tensor.EXTERNAL or np.any(numpy_helper.to_array(bias)):
             return None
     spatial = len(case.shape) - 2
     groups = int(case.attributes.get("group", 1))
