@@ -31,9 +31,23 @@ _SIDES = ("x", "y", "w", "h")
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What columns of boxes are: `wrong` has what differs from what Darknet decodes, if anything does."""
+    """What columns of boxes are: `wrong` has what differs from what Darknet decodes, if anything does.
 
-    wrong: tuple[str, ...]
+    `before` and `after` are how far the columns that are wrong are from the right ones and from what is told, at most.
+    """
+
+    wrong: tuple[str, ...] = ()
+    before: float = 0.0
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one column is: right where it is called "", else `before` from what it should be and `after` from this."""
+
+    wrong: str = ""
+    before: float = 0.0
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +98,7 @@ def judged(
         return Verdict(
             apart,
             Cause(
-                "head", apart.reference, "; ".join(told.wrong), "as Darknet decodes boxes",
-                # without a partner all of it is apart; columns that are told are within the tolerance
-                apart.related.deviation if np.isfinite(apart.related.deviation) else 1.0, tolerance,
+                "head", apart.reference, "; ".join(told.wrong), "as Darknet decodes boxes", told.before, told.after,
                 f"boxes are decoded otherwise: {'; '.join(told.wrong)}",
                 "x, y: (logistic + place) · stride; w, h: exp · anchor of the mask; logistic of objectness and classes",
             ),
@@ -133,55 +145,69 @@ def _matched(columns: list[Array], known: _Known, tolerance: float) -> Decoded |
     """What is told of the columns, where each is one that is known, right or wrong."""
     classes = known.classes
     if len(columns) == len(raw := known.raw()) and all(
-        _is(column, made, tolerance) for column, made in zip(columns, raw, strict=True)
+        _apart(column, made) <= tolerance for column, made in zip(columns, raw, strict=True)
     ):
-        return Decoded(())
+        return Decoded()
     for start, has_objectness in product((4, 2, 0), (True, False)):
         rest = len(columns) - start - has_objectness
         if rest not in (0, classes) or (start == 0 and rest == 0 and not has_objectness):
             continue
-        wrong: list[str] | None = _geometry(columns[:start], known, tolerance) if start else []
-        if wrong is None:
+        found = _geometry(columns[:start], known, tolerance) if start else []
+        if found is None:
             continue
         if has_objectness:
-            told = _found(columns[start], known.objectness(), tolerance)
-            if told is None:
-                continue
-            wrong += [told] if told else []
-        told_classes = [
+            found.append(_found(columns[start], known.objectness(), tolerance))
+        found += [
             _found(column, known.scores(number), tolerance)
             for number, column in enumerate(columns[start + has_objectness :])
         ]
-        if any(told is None for told in told_classes):
-            continue
-        wrong += sorted({told for told in told_classes if told})
-        return Decoded(tuple(dict.fromkeys(wrong)))
+        told = [each for each in found if each is not None]
+        if len(told) == len(found):
+            return _decoded(told)
     return None
 
 
-def _geometry(columns: list[Array], known: _Known, tolerance: float) -> list[str] | None:
-    """What is wrong with where boxes are; None where it is not known."""
-    styles = known.right_boxes()
-    if any(all(_is(column, made, tolerance) for column, made in zip(columns, style, strict=False)) for style in styles):
-        return []
+def _decoded(told: list[_Told]) -> Decoded:
+    wrong = [each for each in told if each.wrong]
+    if not wrong:
+        return Decoded()
+    return Decoded(
+        tuple(dict.fromkeys(each.wrong for each in wrong)),
+        max(each.before for each in wrong), max(each.after for each in wrong),
+    )  # fmt: skip
+
+
+def _geometry(columns: list[Array], known: _Known, tolerance: float) -> list[_Told | None] | None:
+    """What is told of where boxes are; None where it is not known."""
+    for style in known.right_boxes():
+        if all(_apart(column, made) <= tolerance for column, made in zip(columns, style, strict=False)):
+            return []
     for unit in known.units:
         told = [_found(column, known.side(number, unit), tolerance) for number, column in enumerate(columns)]
         if all(each is not None for each in told):
-            return sorted({each for each in told if each})
+            return list(told)
     return None
 
 
-def _found(column: Array, options: Mapping[str, Array], tolerance: float) -> str | None:
-    """Which of the options a column is; right ones are called "" and come first."""
-    return next((name.strip() for name, made in options.items() if _is(column, made, tolerance)), None)
+def _found(column: Array, options: Mapping[str, Array], tolerance: float) -> _Told | None:
+    """Which of the options a column is; right ones have no name but spaces, and come first."""
+    before = float("inf")
+    for name, made in options.items():
+        apart = _apart(column, made)
+        if not name.strip():
+            before = min(before, apart)
+        if apart <= tolerance:
+            return _Told(name.strip(), before, apart) if name.strip() else _Told()
+    return None
 
 
-def _is(column: Array, made: Array, tolerance: float) -> bool:
+def _apart(column: Array, made: Array) -> float:
+    """How far the sorted values of a column are from those that are made, as a share of the largest of these."""
     ordered = np.sort(made.reshape(-1))
     if ordered.shape != column.shape:
-        return False
+        return float("inf")
     largest = float(np.abs(ordered).max(initial=0)) or 1.0
-    return bool(np.abs(ordered - column).max(initial=0) <= tolerance * largest)
+    return float(np.abs(ordered - column).max(initial=0)) / largest
 
 
 # ---------------------------------------------------------------------- what decoders make
