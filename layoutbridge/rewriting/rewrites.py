@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from layoutbridge.scanning.graphs.sizes import Shapes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+Stage = Callable[[Draft], Draft]  # gives back the draft itself where there is nothing to do
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def rewrite(
     *,
     fix: Wishes | None = None,
     fix_weights: Wishes | None = None,
+    native: bool = False,
     shape: Shapes = None,
     check: bool = True,
 ) -> Rewrite:
@@ -92,15 +97,22 @@ def rewrite(
     """
     from layoutbridge.rewriting.opening import opened
 
-    if not fix and not fix_weights:
-        raise ParameterError("nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg")
+    if not (fix or fix_weights or native):
+        raise ParameterError(
+            "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native"
+        )
     proto, name, folder = opened(model)
     begin = Draft(scene_of(proto, name, shape), folder, shape)
 
-    from layoutbridge.rewriting.checking import refuse_unsound
+    from layoutbridge.rewriting.checking import compare_stages, refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
+    from layoutbridge.rewriting.shortening import shortened
 
-    done, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
+    stages: list[Stage] = [shortened] if native else []
+    before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
+    done = reduce(lambda draft, stage: stage(draft), stages, before)
+    if check and done is not before:
+        deviation = compare_stages(begin, before, done)
     made = done.scene.model
     if made is not proto:
         refuse_unsound(made, proto)
