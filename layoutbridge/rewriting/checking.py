@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line, visible
 from layoutbridge.frameworks.base import numpy_dtype
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
+from layoutbridge.rewriting.draft import Draft
 from layoutbridge.rewriting.passes.fix import Fix
 from layoutbridge.rewriting.places.locating import Scene, graphs_within
 
@@ -157,11 +158,29 @@ def _outputs(scene: Scene, values: Values) -> Values:
     return {name: values[name] for name in scene.graph.outputs}
 
 
+def compare_stages(begin: Draft, before: Draft, after: Draft) -> float:
+    """Run the model as it was `before` some stages and `after` them: both must give the same outputs.
+
+    That is bit for bit where the stages only moved elements, else to `CLOSE`. Returns the largest difference from the
+    model that stood at the beginning, as a share of the largest value of an output. Raises `UnsupportedError`.
+    """
+    trial = Trial(before.scene, before.source.folder)
+    expected, values = (_outputs(each.scene, trial.run(each.scene.model)) for each in (before, after))
+    if after.is_exact:
+        for name, value in expected.items():
+            if not _same(value, values[name]):
+                raise UnsupportedError(f"the values of '{visible(name[:80])}' would change")
+    else:
+        compare_close(expected, values)
+    first = expected if begin is before else _outputs(begin.scene, trial.run(begin.scene.model))
+    return deviation(first, values)
+
+
 def compare_close(expected: Values, values: Values) -> None:
     """Raise `UnsupportedError` where values are not the same but for the order in which numbers were added up."""
     found = deviation(expected, values)
     if not found <= CLOSE:
-        raise UnsupportedError(f"permuted weights would give outputs that are {found:.1e} of the largest value away")
+        raise UnsupportedError(f"other weights would give outputs that are {found:.1e} of the largest value away")
 
 
 def deviation(expected: Values, values: Values) -> float:

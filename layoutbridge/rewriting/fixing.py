@@ -9,11 +9,9 @@ from layoutbridge.rewriting.draft import Draft
 from layoutbridge.rewriting.opening import as_ir, as_proto
 from layoutbridge.rewriting.passes.fix import Fix, FixPass, refuse_unmovable
 from layoutbridge.rewriting.passes.fix_weights import FixWeightsPass
-from layoutbridge.rewriting.places.locating import Located, Scene, Wishes, graphs_at_sizes, refuse_functions
+from layoutbridge.rewriting.places.locating import Scene, Wishes, refuse_functions
 from layoutbridge.rewriting.places.wanted import is_same_map, present_at, wanted_at
-from layoutbridge.scanning.graphs.graph import Graph
-from layoutbridge.scanning.links import Region
-from layoutbridge.scanning.regions import find_regions
+from layoutbridge.rewriting.proving import proven, region_of
 
 
 def fixed(draft: Draft, fix: Wishes, fix_weights: Wishes, *, check: bool) -> tuple[Draft, float | None]:
@@ -29,7 +27,10 @@ def fixed(draft: Draft, fix: Wishes, fix_weights: Wishes, *, check: bool) -> tup
     FixPass(fixes)(rewritten)
     FixWeightsPass(by_weights)(rewritten)
     made = draft.with_model(as_proto(rewritten, scene.model))
-    passes = (*(_proven(made.scene, each) for each in fixes), *(_carried(each) for each in by_weights))
+    passes = (
+        *(proven("fix", each.located, made.scene, each.wanted.on_all_axes, each.wanted.label) for each in fixes),
+        *(_carried(each) for each in by_weights),
+    )
     deviation = None
     if check:
         trial, reference = Trial(scene, source.folder), made.scene.model
@@ -64,8 +65,8 @@ def _fixes(scene: Scene, fix: Wishes, fix_weights: Wishes) -> tuple[list[Fix], l
             refuse_functions(scene, located)
             wanted = wanted_at(located, name)
             graphs = (located.graph, *((located.second,) if len(located.seen_at) > 1 else ()))
-            regions = (_region(graph, located) for graph in graphs if graph is not None)
-            if not all(is_same_map(*each, wanted.on_all_axes) for each in regions):
+            seen = (graph for graph in graphs if graph is not None)
+            if not all(is_same_map(graph, region_of(graph, located), wanted.on_all_axes) for graph in seen):
                 own.append(Fix(located, wanted))
     return made
 
@@ -76,34 +77,7 @@ def _checked(wish: object) -> str | int:
     return wish
 
 
-def _region(graph: Graph, located: Located) -> tuple[Graph, Region]:
-    """The region that gives the place's tensor in a graph."""
-    return graph, next(each for each in find_regions(graph) if each.output == located.region.output)
-
-
 # ---------------------------------------------------------------------- what was done
-
-
-def _proven(after: Scene, fix: Fix) -> Applied:
-    """What was done at a place, looked at in the model that was made; an `AssertionError` where it is not that."""
-    located = fix.located
-    graphs = graphs_at_sizes(after)[located.inside]
-    graph, region = _region(graphs[0], located)
-    seen = [graph, *(again for again in graphs[1:] if again is not None and located.region.output in again.tensors)]
-    shapes = []
-    for each in seen:
-        again = _region(each, located)[1]
-        if again.sources != located.region.sources or not is_same_map(each, again, fix.wanted.on_all_axes):
-            raise AssertionError(f"{located.told} did not become {fix.wanted.label}")
-        shapes.append(str(list(each.tensors[again.sources[0]].shape)))
-    proof = f"read again at {' and '.join(shapes)}, every element comes from where {fix.wanted.label} has it"
-    return Applied(
-        "fix",
-        (located.number,),
-        proof,
-        bytes_moved(located.graph, located.region.nodes),
-        bytes_moved(graph, region.nodes),
-    )
 
 
 def _carried(fix: Fix) -> Applied:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.errors import ParameterError
@@ -19,13 +20,15 @@ from layoutbridge.scanning.graphs.sizes import Shapes
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+Stage = Callable[[Draft], Draft]  # gives back the draft itself where there is nothing to do
+
 
 @dataclass(frozen=True)
 class Rewrite:
     """A rewritten model, an `onnx.ModelProto`, and what was done: nothing where it was as asked for, `changed` is off.
 
     `deviation` is the largest difference between an output before and after, on one random input, as a share of the
-    largest value; None where nothing was run. Data in other files lie in `folder`.
+    largest value; None where nothing was run. Data in other files lie where `source` says.
     """
 
     written: ModelProto = field(repr=False, compare=False)
@@ -74,6 +77,7 @@ def rewrite(
     *,
     fix: Wishes | None = None,
     fix_weights: Wishes | None = None,
+    native: bool = False,
     shape: Shapes = None,
     check: bool = True,
 ) -> Rewrite:
@@ -98,15 +102,22 @@ def rewrite(
     >>> lb.scan(done.model).places[0].names, done.changed
     (('darknet_reorg',), True)
     """
-    if not fix and not fix_weights:
-        raise ParameterError("nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg")
+    if not (fix or fix_weights or native):
+        raise ParameterError(
+            "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native"
+        )
     proto, source = opened(model)
     begin = Draft(scene_of(proto, source.name, shape), source, shape)
 
-    from layoutbridge.rewriting.checking import refuse_unsound
+    from layoutbridge.rewriting.checking import compare_stages, refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
+    from layoutbridge.rewriting.shortening import shortened
 
-    done, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
+    stages: list[Stage] = [shortened] if native else []
+    before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
+    done = reduce(lambda draft, stage: stage(draft), stages, before)
+    if check and done is not before:
+        deviation = compare_stages(begin, before, done)
     made = done.scene.model
     if made is not proto:
         refuse_unsound(made, proto)

@@ -32,6 +32,7 @@ def rewrite(
             show_default=False,
         ),
     ] = None,
+    native: Annotated[bool, typer.Option("--native", help="Write what moves elements as shortly as can be.")] = False,
     shape: Annotated[
         list[str] | None,
         typer.Option(help="As for scan: the input's shape, of several inputs name=1,3,224,224.", show_default=False),
@@ -57,7 +58,7 @@ def rewrite(
             raise ParameterError("say where to write it, -o fixed.onnx, or give --plan to see what would be done")
         refuse_output(model, output)
         ask_before_overwriting([output], force=force)
-    done = rewritten(model, fix=fixes, fix_weights=weights, shape=input_shapes(shape), check=check)
+    done = rewritten(model, fix=fixes, fix_weights=weights, native=native, shape=input_shapes(shape), check=check)
     if not plan and output is not None:
         done.save(output)
     if as_json:
