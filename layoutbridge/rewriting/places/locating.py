@@ -189,16 +189,21 @@ def graphs_within(graph: GraphProto, roots: tuple[str, ...] = ()) -> Iterator[tu
 
 def refuse_functions(scene: Scene, located: Located) -> None:
     """Raise `UnsupportedError` where a place lies in a function of the model's own, which may be called elsewhere."""
-    if not scene.model.functions:
-        return
-    graphs = [graph for graph, _ in graphs_within(scene.model.graph)]
-    nodes = graphs[located.inside].node if located.inside < len(graphs) else ()
-    made = {(name, node.op_type) for node in nodes for name in node.output}
-    if not all((node.output, node.operator) in made for node in located.region.nodes):
+    if lies_in_function(scene, located):
         raise UnsupportedError(
             f"{located.told} lies in a function of the model's own, which may be called elsewhere: inline it first, "
             "with onnx.inliner.inline_local_functions"
         )
+
+
+def lies_in_function(scene: Scene, located: Located) -> bool:
+    """Whether a place, or a part of it, lies in a function of the model's own."""
+    if not scene.model.functions:
+        return False
+    graphs = [graph for graph, _ in graphs_within(scene.model.graph)]
+    nodes = graphs[located.inside].node if located.inside < len(graphs) else ()
+    made = {(name, node.op_type) for node in nodes for name in node.output}
+    return not all((node.output, node.operator) in made for node in located.region.nodes)
 
 
 def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
