@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Pair, align
 from layoutbridge.comparing.causes import Cause
+from layoutbridge.comparing.decoded import judged
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.graph_causes import input_changes, moved_causes
-from layoutbridge.comparing.heads import judged
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
@@ -131,17 +131,17 @@ def compare(
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
         by_layers = first = parting(alignment, first_run, second_run, tolerance)
-        by_head: Cause | None = None
+        by_head: tuple[Cause, ...] = ()
         if one.net is not None:
             strange = strange_outputs(alignment, first_run, second_run, tolerance)
             verdict = judged(one.net, first_run, second_run, alignment, first, strange, tolerance)
-            first, by_head = verdict.first, verdict.cause
+            first, by_head, notes = verdict.first, verdict.causes, (*notes, *verdict.notes)
         if first is not None:
             _refuse_fickle(one, graph, given, first_run)
             _refuse_fickle(other, candidate_graph, taken, second_run)
         causes: tuple[Cause, ...] = ()
         if first is not None and by_layers is None:
-            causes = () if by_head is None else (by_head,)
+            causes = by_head
         elif first is not None and one.net is not None:
             first, causes = find_causes(one, graph, given, second_run, alignment, first, tolerance, told, by_head)
         elif first is not None:
