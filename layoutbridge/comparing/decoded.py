@@ -81,11 +81,14 @@ def judged(
              for head, told in zip(each.heads, each.told, strict=True) if told]  # fmt: skip
     wrong += _mixed(found, tolerance)
     notes = []
+    known = bool(others)
     for name in whole:
         held_labels = heads.labels(candidate.values.get(name), list(found.values()))
         if held_labels is None:
             notes.append(f"{candidate.labels[name]} holds whole numbers, which are not judged")
-        elif held_labels[1]:
+            continue
+        known = True
+        if held_labels[1]:
             wrong += [_Wrong(name, head.layer, held_labels[1]) for head in held_labels[0]]
     if wrong:
         causes = tuple(_causes(wrong))
@@ -97,7 +100,7 @@ def judged(
     if missing is not None:
         notes.append(f"no output of {candidate.model} has the boxes of {missing.name}")
         return Verdict(Pair(missing.name, None, Related("missing", float("inf"), ())), (), tuple(notes))
-    return Verdict(None if others else first, (), tuple(notes))
+    return Verdict(None if known else first, (), tuple(notes))
 
 
 def _is_whole(candidate: Trace, name: str) -> bool:

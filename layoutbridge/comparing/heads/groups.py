@@ -94,15 +94,13 @@ class Group:
         """All entries in the head's own order, as it leaves them or as it is fed them."""
         return self._rows([each.own[is_done] for each in self.heads])
 
-    def labels(self) -> tuple[Array, Array]:
-        """The best class of each box, and by how much of the largest it is better than the next."""
-        chances = [each.classes for each in self.styles(False)["alone"]]
-        columns = np.stack([column.values for column in self._rows(chances)])
-        best = columns.argmax(axis=0)
-        if len(columns) == 1:
-            return best, np.full(best.shape, np.inf)
-        ordered = np.partition(columns, -2, axis=0)[-2:]
-        return best, (ordered[1] - ordered[0]) / (float(columns.max()) or 1.0)
+    def labels(self) -> Iterator[tuple[Array, Array]]:
+        """The best class of each box by each style, and by how much of the largest it is better than the next."""
+        for style in self.styles(False).values():
+            columns = np.stack([each.values for each in next(self.scores(style, right_only=True, best=False)).columns])
+            best = columns.argmax(axis=0)
+            ordered = np.partition(columns, -2, axis=0) if len(columns) > 1 else np.stack([best, best + np.inf])
+            yield best, (ordered[-1] - ordered[-2]) / (float(np.abs(columns).max()) or 1.0)
 
     def _joined(self, parts: Sequence[Array]) -> Column:
         """[N, boxes] of what each head has, [N, boxes of a place, H, W]."""

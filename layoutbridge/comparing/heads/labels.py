@@ -26,20 +26,27 @@ def wrong_labels(
     `columns` are what else the port gives of its boxes, in the order of the labels, and `made` what these are. Each
     box whose best class is clear is looked for among those of the port that have its label.
     """
-    best, margin = (each.reshape(-1) for each in group.labels())
-    clear = margin > _CLEARLY * tolerance
-    if not clear.any():
-        return None
     given = np.asarray(labels).reshape(-1)
     scale = np.array([each.largest for each in made])[:, None]
     port, wanted = (
         np.stack([np.ones(given.size), *(each.values.reshape(-1) for each in held)]) for held in (columns, made)
     )
     port[1:], wanted[1:] = port[1:] / scale, wanted[1:] / scale
-    missing = [_missing(port, given, wanted[:, clear], best[clear] + first, tolerance) for first in (0, 1)]
-    if not missing[0]:
+    missing: list[tuple[float, float]] = []  # of labels counted from 0 and from 1
+    for best, margin in group.labels():
+        clear = (margin > _CLEARLY * tolerance).reshape(-1)
+        if clear.any():
+            wanted_labels = best.reshape(-1)[clear]
+            from_zero, from_one = (
+                _missing(port, given, wanted[:, clear], wanted_labels + first, tolerance) for first in (0, 1)
+            )
+            missing.append((from_zero, from_one))
+    if not missing:
+        return None
+    from_zero, from_one = (min(each[first] for each in missing) for first in (0, 1))
+    if not from_zero:
         return ()
-    return (Told("", *((_FROM_ONE, missing[0], missing[1]) if not missing[1] else (_OTHERS, missing[0], missing[0]))),)
+    return (Told("", _OTHERS if from_one else _FROM_ONE, from_zero, min(from_zero, from_one)),)
 
 
 def _missing(port: Array, labels: Array, wanted: Array, best: Array, tolerance: float) -> float:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 
-from layoutbridge.comparing.heads.columns import Column, together
+from layoutbridge.comparing.heads.columns import Array, Column, together
 from layoutbridge.comparing.heads.groups import Group
 from layoutbridge.comparing.heads.matching import Told, furthest
 
 MIXED = "numbers of different boxes in one row"
+_MOST_PERMUTED = 4  # heads whose orders are all tried
 _AXES = ("box", "row", "column")
 
 
@@ -56,16 +57,23 @@ def listed(names: Sequence[str], all_names: Sequence[str]) -> str:
 
 
 def _order(group: Group, columns: Sequence[Column], made: Sequence[Column], tolerance: float) -> str:
-    """The order of a head's boxes in the port, slowest axis first, where it is one of the usual ones."""
-    if len(group.heads) > 1:
-        return ""
-    batch, num, _, height, width = group.heads[0].raw.shape
-    for axes in permutations(range(len(_AXES))):
-        order = (0, *(1 + axis for axis in axes))
+    """The order of the boxes in the port, slowest axis first, where it is one of the usual ones."""
+    starts = np.cumsum([0, *(head.boxes for head in group.heads)])
+    heads = permutations(range(len(group.heads))) if len(group.heads) <= _MOST_PERMUTED else [range(len(group.heads))]
+    for places, axes in product(list(heads), permutations(range(len(_AXES)))):
         if all(
-            np.abs(each.values.reshape(batch, num, height, width).transpose(order).reshape(column.values.shape)
-                   - column.values).max() <= tolerance * each.largest
+            np.abs(_laid(group, each.values, starts, places, axes) - column.values).max() <= tolerance * each.largest
             for column, each in zip(columns, made, strict=True)
-        ):  # fmt: skip
+        ):
             return ", ".join(_AXES[axis] for axis in axes)
     return ""
+
+
+def _laid(group: Group, values: Array, starts: Array, places: Sequence[int], axes: Sequence[int]) -> Array:
+    """The boxes [N, boxes] of heads in another order, and those of each in another order of box, row and column."""
+    parts = []
+    for place in places:
+        batch, num, _, height, width = group.heads[place].raw.shape
+        part = values[:, starts[place] : starts[place + 1]].reshape(batch, num, height, width)
+        parts.append(part.transpose(0, *(1 + axis for axis in axes)).reshape(batch, -1))
+    return np.concatenate(parts, axis=1)

@@ -204,6 +204,9 @@ def _other_anchors(e: Entries, others: Sequence[Entries]) -> Iterator[tuple[str,
         if order != tuple(range(count)):
             yield "anchors in another order", own[list(order)]
     yield "the first anchors whatever the mask", table[:count]
-    for start in range(count, len(table), count):
-        yield "anchors of another mask", np.roll(table, start, 0)[list(e.mask)]
+    told = {other.mask for other in others}
+    for start in range(1, len(table)):
+        mask = tuple((number + start) % len(table) for number in e.mask)
+        if mask not in told:
+            yield "anchors of another mask", table[list(mask)]
     yield "anchors read as all widths, then all heights", table.reshape(2, -1).T[list(e.mask)]
