@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair
-from layoutbridge.comparing.causes import Cause, feed_of, names_of_inputs
+from layoutbridge.comparing.causes import Cause, feed_of, is_nearly_same, names_of_inputs
 from layoutbridge.comparing.heads.entries import DECODED, Entries, entries_of, misread, of_places
 from layoutbridge.comparing.heads.explaining import Explanation, explained
 from layoutbridge.comparing.heads.groups import Group
@@ -33,12 +33,13 @@ from layoutbridge.darknet.structure.model import Layer
 class Verdict:
     """What is apart once decoded outputs are known: nothing where they are right; else its `causes`, if known.
 
-    `notes` say what was not judged.
+    `notes` say what was not judged, `unknown` what is neither right nor wrong in a way that is known.
     """
 
     first: Pair | None
     causes: tuple[Cause, ...] = ()
     notes: tuple[str, ...] = ()
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,17 @@ def judged(
     is_before = first is not None and first.reference not in {layer.name for layer in layers}
     if not layers or not (others or whole) or is_before:
         return Verdict(first)
-    heads = _Heads(net, [feed_of(net, reference, candidate, alignment, layer) for layer in layers], tolerance)
+    feeds = [feed_of(net, reference, candidate, alignment, layer) for layer in layers]
+    if not all(_is_fed_by_candidate(net, alignment, layer) for layer in layers):  # exp and logistic enlarge what is off
+        tolerance *= max(1.0, *(float(np.abs(feed.x).max(initial=0)) for feed in feeds))
+    heads = _Heads(net, feeds, tolerance)
     found: dict[str, Explanation] = {}
     for name in others:
         held = heads.explained(candidate.values.get(name))
         if held is None:
-            return Verdict(first or Pair(layers[0].name, name, Related("differs", 1.0, ())))
+            shape = ", ".join(map(str, candidate.values.get(name).shape))
+            unknown = f"{candidate.labels[name]} [{shape}] holds no boxes of any kind that is known"
+            return Verdict(first or Pair(layers[0].name, name, Related("differs", 1.0, ())), unknown=unknown)
         found[name] = held
     found = {name: heads.decoded(candidate.values.get(name), each) if _is_alone_raw(each, found) else each
              for name, each in found.items()}  # fmt: skip
@@ -107,6 +113,12 @@ def _is_whole(candidate: Trace, name: str) -> bool:
     return candidate.values.get(name).dtype.kind in "iub"
 
 
+def _is_fed_by_candidate(net: DarknetNetwork, alignment: Alignment, layer: Layer) -> bool:
+    """Whether what a layer is fed is a tensor of the candidate."""
+    pairs = (alignment.by_reference.get(name) for name in names_of_inputs(net, layer))
+    return all(pair is not None and pair.candidate is not None and is_nearly_same(pair) for pair in pairs)
+
+
 def _given_raw(net: DarknetNetwork, candidate: Trace, alignment: Alignment) -> set[str]:
     """The heads of which an output of the candidate has the numbers, not decoded."""
     return {
@@ -131,7 +143,7 @@ class _Heads:
         self._network = net.network
         self._feeds = {feed.layer.name: feed for feed in feeds}
         self._tolerance = tolerance
-        self._misread: dict[str, tuple[tuple[str, Entries], ...]] = {}
+        self._misread: dict[str, tuple[tuple[str, Group], ...]] = {}
         self._all = tuple(entries_of(net.network, feed) for feed in feeds)
 
     def explained(self, output: NDArray[Any]) -> Explanation | None:
@@ -176,10 +188,11 @@ class _Heads:
         values = np.asarray(output, np.float64)
         return explained(values, chosen, self._all, self._misread_of, self._tolerance, may_be_raw=is_raw)
 
-    def _misread_of(self, head: Entries) -> tuple[tuple[str, Entries], ...]:
+    def _misread_of(self, head: Entries) -> tuple[tuple[str, Group], ...]:
         name = head.layer.name
         if name not in self._misread:
-            self._misread[name] = tuple(misread(self._network, self._feeds[name]))
+            found = misread(self._network, self._feeds[name])
+            self._misread[name] = tuple((told, Group([entries], ())) for told, entries in found)
         return self._misread[name]
 
 

@@ -70,6 +70,26 @@ def is_near(column: Column, made: Column, tolerance: float, slack: float = 0.0) 
         return bool(np.abs(column.ordered - made.ordered).max(initial=0) <= most)
 
 
+def line(column: Column, made: Column, tolerance: float) -> tuple[float, float] | None:
+    """The factor and the offset that lead from what is made to a column, where they lead to all of its numbers.
+
+    >>> [round(number, 6) for number in line(Column([7.0, 3.0, 5.0]), Column([1.0, 2.0, 3.0]), 1e-6)]
+    [2.0, 1.0]
+    >>> line(Column([7.0, 3.0, 6.0]), Column([1.0, 2.0, 3.0]), 1e-6) is None
+    True
+    """
+    ordered, wanted = column.ordered, made.ordered
+    if column.values.size != made.values.size or not wanted[-1] > wanted[0] or not np.isfinite(ordered[[0, -1]]).all():
+        return None
+    for found in (ordered, ordered[::-1]):  # a negative factor turns the order round
+        scale = float((found[-1] - found[0]) / (wanted[-1] - wanted[0]))
+        offset = float(found[0] - scale * wanted[0])
+        largest = float(np.abs(ordered[[0, -1]]).max())
+        if scale and np.abs(scale * wanted + offset - found).max() <= tolerance * largest:
+            return scale, offset
+    return None
+
+
 def together(columns: Sequence[Column], made: Sequence[Column], tolerance: float) -> tuple[list[list[int]], float]:
     """Which of the columns belong to the same boxes row by row, as those that are made do; and how far the others are.
 

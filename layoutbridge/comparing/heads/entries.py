@@ -82,8 +82,9 @@ def entries_of(network: Network, feed: Feed) -> Entries:
     order = _order(settings)
     table = np.asarray(settings.anchors, np.float64).reshape(-1, 2)
     mask = tuple(settings.mask) if isinstance(settings, YoloHead) else tuple(range(settings.num))
+    raw, made = own if order == list(range(settings.entries)) else (each[:, :, order] for each in own)
     return Entries(
-        layer, own[0][:, :, order], own[1][:, :, order], own, table, mask,
+        layer, raw, made, own, table, mask,
         (network.width / width, network.height / height),
     )  # fmt: skip
 

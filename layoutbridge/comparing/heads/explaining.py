@@ -26,7 +26,7 @@ from layoutbridge.comparing.heads.rows import mixed_rows
 
 _MOST_PERMUTED = 4  # heads whose orders are all tried
 _WHERE = ("box", "centre", "size")  # blocks that say where a box is
-Misread = Callable[[Entries], Iterable[tuple[str, Entries]]]
+Misread = Callable[[Entries], Iterable[tuple[str, Group]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def explained(
 ) -> Explanation | None:
     """What an output with numbers for all boxes of `heads`, and for no other, is; None where that is not known.
 
-    `misread` gives a head's entries as ports read them wrongly. Entries that are not decoded are right where they
+    `misread` gives a head's boxes where ports read its entries wrongly. Entries that are not decoded are right if they
     `may_be_raw`.
     """
     whole = Group(heads, all_heads)
@@ -99,10 +99,9 @@ Known = Mapping[Hashable, Match]  # by the way or the style in which columns are
 class _Part:
     """The boxes of an output that are those of a group of heads; what is known of them is kept."""
 
-    def __init__(self, group: Group, columns: Array) -> None:
+    def __init__(self, group: Group, columns: Iterable[Column]) -> None:
         self.group = group
-        self.values = columns
-        self.columns = tuple(map(Column, columns))
+        self.columns = tuple(columns)
         self._known: dict[Hashable, Known] = {}
 
     def known(
@@ -123,7 +122,7 @@ class _Part:
 
 
 def _whole(group: Group, laid: Laid) -> _Part:
-    return _Part(group, laid.columns)
+    return _Part(group, map(Column, laid.columns))
 
 
 def _partitions(whole: Group, all_heads: Sequence[Entries], laid: Laid) -> Iterator[list[_Part]]:
@@ -140,7 +139,7 @@ def _partitions(whole: Group, all_heads: Sequence[Entries], laid: Laid) -> Itera
         for group in order:
             key = groups.index(group), start
             if key not in made:
-                made[key] = _Part(group, laid.columns[:, :, start : start + group.boxes])
+                made[key] = _Part(group, map(Column, laid.columns[:, :, start : start + group.boxes]))
             parts.append(made[key])
             start += group.boxes
         yield parts
@@ -254,8 +253,8 @@ def _otherwise(
     if len(part.group.heads) > 1:
         return None
     (head,) = part.group.heads
-    for wrong, entries in misread(head):
-        boxes, confidences = _Part(Group([entries], ()), part.values).known(where, rest, tolerance, right_only=True)
+    for wrong, group in misread(head):
+        boxes, confidences = _Part(group, part.columns).known(where, rest, tolerance, right_only=True)
         if not (boxes and confidences):
             continue
         (place, box), (style, sure) = (next(iter(each.items())) for each in (boxes, confidences))

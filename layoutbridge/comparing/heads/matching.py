@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layoutbridge.comparing.heads.columns import Column, apart, is_near
+from layoutbridge.comparing.heads.columns import Column, apart, is_near, line
 from layoutbridge.comparing.heads.entries import Array
 from layoutbridge.comparing.heads.forms import CORNERS, FORMS, Form
 from layoutbridge.comparing.heads.groups import Group, Option, Styles
@@ -96,7 +96,7 @@ def _two(
     group: Group, place: Place, sides: tuple[int, int], own: Columns, tolerance: float, *, right_only: bool
 ) -> Match | None:
     found = [
-        _first(group.side(side, place.unit, right_only=right_only), [column], tolerance)
+        _side(group.side(side, place.unit, right_only=right_only), column, tolerance, 0.0)
         for side, column in zip(sides, own, strict=True)
     ]
     told = [each for each in found if each is not None]
@@ -114,7 +114,7 @@ def _four(
     found: list[Option] = []
     for side, column in enumerate(boxes):
         options = group.side(side, unit, right_only=right_only)
-        held = _first(options, [column], tolerance) if form.plain else _nearest(options, column, tolerance, slack)
+        held = _side(options, column, tolerance, slack)
         if held is None:
             return None
         found.append(held)
@@ -258,14 +258,27 @@ def _in_another_order(group: Group, style: Styles, own: Columns, tolerance: floa
 # ---------------------------------------------------------------------- which of the options
 
 
-def _first(options: Sequence[Option], own: Columns, tolerance: float) -> Option | None:
-    return next((option for option in options if _is(option, own, tolerance)), None)
-
-
-def _nearest(options: Sequence[Option], column: Column, tolerance: float, slack: float) -> Option | None:
-    """The nearest: numbers that were taken from corners are as exact as these, not as they are themselves."""
+def _side(options: Sequence[Option], column: Column, tolerance: float, slack: float) -> Option | None:
+    """The first that a column is: of those within the `slack` of numbers that were taken from corners the nearest."""
     near = [option for option in options if is_near(column, option.columns[0], tolerance, slack)]
-    return min(near, key=lambda option: apart(column, option.columns[0]), default=None)
+    if near:
+        return near[0] if not slack else min(near, key=lambda option: apart(column, option.columns[0]))
+    right = options[0].columns[0]
+    found = None if len(options) == 1 else line(column, right, tolerance)
+    if found is None:
+        return None
+    scale, offset = found
+    return Option(_line(scale, offset, tolerance, right.largest), (Column(scale * right.values + offset),))
+
+
+def _line(scale: float, offset: float, tolerance: float, largest: float) -> str:
+    """What is told of a column that is a factor times the right one, plus an offset."""
+    times = "" if abs(abs(scale) - 1) <= tolerance else f"{abs(scale):.4g} times "
+    if abs(offset) <= tolerance * largest:
+        return f"{times}as much" if scale > 0 else f"{times}as much, negative"
+    if scale > 0 and not times:
+        return f"{abs(offset):.4g} too {'much' if offset > 0 else 'little'}"
+    return f"{offset:.4g} {'minus' if scale < 0 else 'plus'} {times}it"
 
 
 def _is(option: Option, own: Columns, tolerance: float) -> bool:

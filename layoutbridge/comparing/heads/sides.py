@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layoutbridge.comparing.heads.entries import Array, Entries
 from layoutbridge.darknet.reference.values import logistic
@@ -65,9 +66,6 @@ def wrong_side(e: Entries, others: Sequence[Entries], side: int, unit: str) -> O
     for other_unit in DECODED_UNITS:
         if other_unit != unit:
             yield f"in {other_unit}, where the others are in {unit}", next(right_side(e, side, other_unit))
-    if side >= 2:
-        yield "half of it", right / 2
-        yield "twice as much", right * 2
 
 
 def limit(e: Entries, axis: int, unit: str) -> float:
@@ -120,8 +118,24 @@ def _centres(e: Entries, axis: int) -> Options:
     numbers = np.arange(float(across * down)).reshape(down, across)
     turned = np.floor(numbers / down) if axis == 0 else numbers % down
     yield "the offset of a grid whose rows and columns are exchanged", inside + turned + shift
+    for place in (_by_box(e) // len(e.mask), _by_place(e) % (across * down)):
+        yield (
+            "the grid laid out for boxes in another order",
+            inside + (place // across, place % across)[axis == 0] + shift,
+        )
     if e.has_deviations:
         yield "the deviation taken for it", e.done[:, :, axis - 4] + grid + shift
+
+
+def _by_box(e: Entries) -> NDArray[np.int64]:
+    """Each box's number [boxes of a place, H, W] where boxes go anchor by anchor and place by place for each."""
+    shape = len(e.mask), e.cells[1], e.cells[0]
+    return np.arange(e.boxes).reshape(shape)
+
+
+def _by_place(e: Entries) -> NDArray[np.int64]:
+    """Each box's number where boxes go place by place and anchor by anchor in each."""
+    return np.arange(e.boxes).reshape(e.cells[1], e.cells[0], len(e.mask)).transpose(2, 0, 1)
 
 
 def _has_logistic(e: Entries) -> bool:
@@ -165,6 +179,9 @@ def _sizes(e: Entries, others: Sequence[Entries], axis: int) -> Options:
     if isinstance(e.settings, DetectionHead):
         yield "taken for shares of a place, not of the picture", _size(e, axis)
         return
+    for number in (_by_box(e) % len(e.mask), _by_place(e) // (e.cells[0] * e.cells[1])):
+        laid = _along(e, _anchors(e), axis).reshape(-1)[number]
+        yield "anchors laid out for boxes in another order", _size(e, axis) * laid
     yield "no anchors", _size(e, axis) / e.stride[axis]
     yield "no anchors", _size(e, axis)
     if e.has_deviations:
