@@ -15,18 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair
-from layoutbridge.comparing.causes import Cause, feed_of, is_nearly_same, names_of_inputs
+from layoutbridge.comparing.causes import Cause
+from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.heads.entries import DECODED, Entries, entries_of, misread, of_places
 from layoutbridge.comparing.heads.explaining import Explanation, explained
 from layoutbridge.comparing.heads.groups import Group
 from layoutbridge.comparing.heads.labels import wrong_labels
 from layoutbridge.comparing.heads.matching import Told
 from layoutbridge.comparing.heads.rows import MIXED, mixed_outputs
-from layoutbridge.comparing.relations import Related
+from layoutbridge.comparing.relations import Related, in_reference_layout, related
 from layoutbridge.comparing.tracing import Trace
 from layoutbridge.darknet.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
+from layoutbridge.scanning.readers.darknet import INPUT_NAME
+
+_TRIED = 12  # tensors of the candidate that may be what a head is fed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,11 @@ def judged(
     """
     layers = [layer for layer in net.layers if isinstance(layer.settings, DECODED)]
     whole = [name for name in candidate.outputs if name in candidate.values and _is_whole(candidate, name)]
-    is_before = first is not None and first.reference not in {layer.name for layer in layers}
-    if not layers or not (others or whole) or is_before:
+    if not layers or not (others or whole) or _is_apart_before(alignment, first, layers):
         return Verdict(first)
-    feeds = [feed_of(net, reference, candidate, alignment, layer) for layer in layers]
-    if not all(_is_fed_by_candidate(net, alignment, layer) for layer in layers):  # exp and logistic enlarge what is off
+    fed = [_fed(net, reference, candidate, layer, tolerance) for layer in layers]
+    feeds = [feed for feed, _ in fed]
+    if not all(is_own for _, is_own in fed):  # exp and logistic enlarge what the numbers before them are off by
         tolerance *= max(1.0, *(float(np.abs(feed.x).max(initial=0)) for feed in feeds))
     heads = _Heads(net, feeds, tolerance)
     found: dict[str, Explanation] = {}
@@ -109,14 +113,37 @@ def judged(
     return Verdict(None if known else first, (), tuple(notes))
 
 
+def _is_apart_before(alignment: Alignment, first: Pair | None, heads: Sequence[Layer]) -> bool:
+    """Whether a tensor before the heads is apart: one that is not there, like all behind it, may yet be right."""
+    names = [layer.name for layer in heads]
+    if first is None or first.reference in names:
+        return False
+    behind = alignment.pairs[alignment.pairs.index(first) :] if first in alignment.pairs else ()
+    return not behind or any(pair.candidate is not None for pair in behind if pair.reference not in names)
+
+
 def _is_whole(candidate: Trace, name: str) -> bool:
     return candidate.values.get(name).dtype.kind in "iub"
 
 
-def _is_fed_by_candidate(net: DarknetNetwork, alignment: Alignment, layer: Layer) -> bool:
-    """Whether what a layer is fed is a tensor of the candidate."""
-    pairs = (alignment.by_reference.get(name) for name in names_of_inputs(net, layer))
-    return all(pair is not None and pair.candidate is not None and is_nearly_same(pair) for pair in pairs)
+def _fed(net: DarknetNetwork, reference: Trace, candidate: Trace, head: Layer, tolerance: float) -> tuple[Feed, bool]:
+    """What a head is fed, and whether it is a tensor of the candidate: the one nearest to the reference's."""
+    name = _source(net, head)
+    wanted = np.asarray(reference.values.get(name), np.float64)
+    told = reference.prints[name]
+    near = [each for each in candidate.names if distance(told, candidate.prints[each]) <= tolerance]
+    held = [(related(wanted, candidate.values.get(each), tolerance), each) for each in near[-_TRIED:]]
+    same = [each for each in held if each[0].relation == "same"]
+    if same and told.is_telling:
+        best, each = min(same, key=lambda each: each[0].deviation)
+        wanted = np.asarray(in_reference_layout(candidate.values.get(each), wanted.shape, best.axes), np.float64)
+    return Feed(head, (wanted,), {}, net.network.flavor, len(wanted)), bool(same and told.is_telling)
+
+
+def _source(net: DarknetNetwork, head: Layer) -> str:
+    """What the head reads, by name."""
+    (source,) = head.inputs
+    return INPUT_NAME if source == -1 else net.layers[source].name
 
 
 def _given_raw(net: DarknetNetwork, candidate: Trace, alignment: Alignment) -> set[str]:
@@ -124,11 +151,12 @@ def _given_raw(net: DarknetNetwork, candidate: Trace, alignment: Alignment) -> s
     return {
         layer.name
         for layer in net.layers
-        if any(
+        if isinstance(layer.settings, DECODED)
+        and any(
             (pair := alignment.by_reference.get(name)) is not None
             and pair.related.relation == "same"
             and pair.candidate in candidate.outputs
-            for name in (layer.name, *names_of_inputs(net, layer))
+            for name in (layer.name, _source(net, layer))
         )
     }
 

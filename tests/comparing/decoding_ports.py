@@ -180,6 +180,14 @@ class Decoding(Port):
         w, kind = self.w, layer.kind
         _, height, width = layer.out_shape
         new, scale = getattr(s, "new_coords", False), getattr(s, "scale_x_y", 1.0)
+        if self.fault("raw") == "all":
+            box, sure, classes = (
+                self.part(x, *each) for each in ((0, first), (first, first + 1), (first + 1, s.entries))
+            )
+            parts = zip((box, sure, classes), (first, 1, s.classes), strict=True)
+            self.decoded.append(tuple(self.ordered(each, count, None) for each, count in parts))
+            return box
+        raw_xy, raw_wh = xy, wh
         xy = xy if new or self.fault("no logistic", layer) else w.add("Sigmoid", xy)
         if scale != 1:
             xy = self.plus(self.times(xy, scale), -0.5 * (scale - 1))
@@ -191,8 +199,12 @@ class Decoding(Port):
         if kind != "region":
             net = self.net.network
             anchors = anchors / [net.width / width, net.height / height] * self.each(layer, "size", 1.0)
+        if self.fault("raw") == "powers":
+            anchors = np.ones((s.num, 2))
         wh = self.times(wh, anchors.reshape(1, s.num, 2, 1, 1))
-        xy = self.plus(xy, self.grid(layer, height, width))
+        spread, xy = xy, self.plus(xy, self.grid(layer, height, width))
+        if self.fault("raw"):
+            xy, wh = {"boxes": (raw_xy, raw_wh), "powers": (spread, wh), "entries": (spread, raw_wh)}[self.fault("raw")]
         point = getattr(s, "yolo_point", "center")
         if point != "center" and not self.fault("the corner"):
             xy = w.add("Add", xy, self.times(wh, 0.5 if point == "left_top" else -0.5))
