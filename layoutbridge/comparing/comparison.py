@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Pair, align
 from layoutbridge.comparing.causes import Cause
+from layoutbridge.comparing.decoded import Verdict, judged
 from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.graph_causes import input_changes, moved_causes
-from layoutbridge.comparing.heads import judged
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
@@ -131,23 +131,26 @@ def compare(
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
         by_layers = first = parting(alignment, first_run, second_run, tolerance)
-        by_head: Cause | None = None
+        verdict = Verdict(first)
         if one.net is not None:
             strange = strange_outputs(alignment, first_run, second_run, tolerance)
             verdict = judged(one.net, first_run, second_run, alignment, first, strange, tolerance)
-            first, by_head = verdict.first, verdict.cause
+        first = verdict.first
         if first is not None:
             _refuse_fickle(one, graph, given, first_run)
             _refuse_fickle(other, candidate_graph, taken, second_run)
         causes: tuple[Cause, ...] = ()
         if first is not None and by_layers is None:
-            causes = () if by_head is None else (by_head,)
+            causes = verdict.causes
         elif first is not None and one.net is not None:
-            first, causes = find_causes(one, graph, given, second_run, alignment, first, tolerance, told, by_head)
+            first, causes = find_causes(
+                one, graph, given, second_run, alignment, first, tolerance, told, verdict.causes
+            )
         elif first is not None:
             causes = tuple(moved_causes(first_run, second_run, first, tolerance))
             if not causes and set(first_run.parents[first.reference]) <= set(first_run.inputs):
                 causes = _of_input(first_run, other, candidate_graph, inputs, first, tolerance, told)
+    notes = (*notes, *verdict.notes, *([verdict.unknown] if verdict.unknown and not causes else []))
     rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
     apart = None if first is None else _row(first, first_run, second_run)
     return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance, notes)

@@ -27,9 +27,9 @@ from layoutbridge.comparing.causes import (
     places_of,
     with_fault,
 )
+from layoutbridge.comparing.decoded import judged
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.graph_causes import with_command
-from layoutbridge.comparing.heads import judged
 from layoutbridge.comparing.opening import Opened
 from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
@@ -92,18 +92,18 @@ def find_causes(
     first: Pair,
     tolerance: float,
     told: Progress,
-    by_head: Cause | None = None,
+    by_head: tuple[Cause, ...] = (),
 ) -> tuple[Pair, tuple[Cause, ...]]:
     """The faults of the candidate in order, and the pair of the first: that which is apart, or one in front of it.
 
-    `by_head` is the cause where it is seen in decoded boxes that the first is a head's.
+    `by_head` are the causes where it is seen in decoded boxes that the first is a head's.
     """
     assert opened.net is not None
     net, causes = opened.net, list[Cause]()
     overrides: Overrides = {}
     begin, left = first, first
     with stored() as values:
-        while by_head is None and len(causes) < _MOST_FAULTS:
+        while not by_head and len(causes) < _MOST_FAULTS:
             told(f"looking for the cause at {left.reference}")
             reference = _traced(opened, graph, given, overrides, values)
             repaired = None
@@ -124,21 +124,21 @@ def find_causes(
             overrides, alignment, left, by_head = (
                 repaired.overrides, repaired.alignment, repaired.left, repaired.by_head,
             )  # fmt: skip
-    return begin, tuple(causes if by_head is None else [*causes, by_head])
+    return begin, (*causes, *by_head)
 
 
 @dataclass(frozen=True)
 class _Repaired:
     """What is `left` apart once the reference has the faults of `overrides`, the last at `layers`.
 
-    `by_head` is its cause where decoded boxes tell it.
+    `by_head` are its causes where decoded boxes tell them.
     """
 
     overrides: Overrides
     alignment: Alignment
     left: Pair | None
     layers: list[Layer]
-    by_head: Cause | None
+    by_head: tuple[Cause, ...]
 
 
 def _repaired(
@@ -162,7 +162,7 @@ def _repaired(
             strange = strange_outputs(again, reference, candidate, tolerance)
             apart = parting(again, reference, candidate, tolerance)
             verdict = judged(opened.net, reference, candidate, again, apart, strange, tolerance)
-            made = _Repaired(changed, again, verdict.first, layers, verdict.cause)
+            made = _Repaired(changed, again, verdict.first, layers, verdict.causes)
             if best is None or (best.left is not None and _is_further(made, best.alignment, best.left)):
                 best = made
     assert best is not None

@@ -1,0 +1,1 @@
+"""Boxes that a port decodes itself: which columns they are, and what is wrong with them."""
