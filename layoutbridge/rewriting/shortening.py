@@ -44,7 +44,7 @@ def shortened(draft: Draft) -> Draft:
 
 def _once(draft: Draft, numbers: Numbers) -> Draft:
     scene = draft.scene
-    model = as_ir(scene.model, scene.name, draft.folder)
+    model = as_ir(scene.model, draft.source)
     chosen = _apart(choices(scene, model))
     if not chosen:
         return draft
