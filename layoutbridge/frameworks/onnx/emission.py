@@ -19,7 +19,8 @@ from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, sh
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
 from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
-from layoutbridge.frameworks.onnx.moves import fastest_lowering
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, read_limits
+from layoutbridge.frameworks.onnx.moves import lowering_within
 from layoutbridge.frameworks.onnx.versions import (
     BFLOAT16_OPSET,
     DEFAULT_OPSET,
@@ -45,6 +46,9 @@ def emit(
     opset: int = DEFAULT_OPSET,
     native: bool = True,
     batch: bool | None = None,
+    max_rank: int | None = None,
+    without: Sequence[str] = (),
+    limits: Limits = UNLIMITED,
 ) -> onnx.ModelProto:
     """`op` as a model from "input" to "output".
 
@@ -54,6 +58,9 @@ def emit(
     bfloat16. `opset` goes from 11 (13 for bfloat16) to what the installed onnx knows; onnxruntime may know less. With
     `native` off there is no SpaceToDepth and no DepthToSpace in it, which makes depth-to-space at least twice as fast
     in onnxruntime.
+
+    `max_rank` is the most axes of any tensor in it, `without` names ONNX operators that must not stand in it; `limits`
+    are the same as a value, and all that is given counts. Where no exact form keeps them, `UnsupportedError` says why.
 
     A fixed length that does not fit raises `ShapeError`, one left open is refused when the model runs. Raises
     `ParameterError` for an unusable opset or dtype and `MissingFrameworkError` without onnx.
@@ -72,12 +79,13 @@ def emit(
     from layoutbridge.frameworks.onnx.graph import build_model
     from layoutbridge.version import __version__
 
+    limits |= read_limits(max_rank, without)
     dtype = _known_dtype(dtype)
     opset = _known_opset(opset, dtype)
     batched = has_batch_axis(op, batch, shape)
     names, known = _read_shape(op, shape, batched)
     return build_model(
-        fastest_lowering(op, known, dtype, opset, native, batched),
+        lowering_within(limits, op, known, dtype, opset, native, batched),
         name=op.name or "rearrangement",
         names=names,
         elem_type=ELEM_TYPES[dtype],
@@ -96,12 +104,25 @@ def save(
     opset: int = DEFAULT_OPSET,
     native: bool = True,
     batch: bool | None = None,
+    max_rank: int | None = None,
+    without: Sequence[str] = (),
+    limits: Limits = UNLIMITED,
 ) -> None:
     """Write the model that `emit` makes to `path`, whole or not at all.
 
     Raises as `emit` does, and `UnusableInputError` where `path` cannot be written.
     """
-    model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native, batch=batch)
+    model = emit(
+        op,
+        shape=shape,
+        dtype=dtype,
+        opset=opset,
+        native=native,
+        batch=batch,
+        max_rank=max_rank,
+        without=without,
+        limits=limits,
+    )
     from layoutbridge.frameworks.onnx.writer import data_of
 
     with whole_file(path, partial(data_of, path)) as temporary:

@@ -14,19 +14,13 @@ from typing import Any
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from layoutbridge.algebra.moves import Lowering, Move, MoveKind, Shape
+from layoutbridge.algebra.moves import Lowering, Move, Shape
 from layoutbridge.algebra.sizes import Size
+from layoutbridge.frameworks.onnx.moves import OPERATORS
 
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 _COPY, _INFER = 0, -1
 _BEFORE_THE_FIRST = -(2**63)  # where a Slice that steps back ends
-_OPERATORS: dict[MoveKind, str] = {
-    "transpose": "Transpose",
-    "space_to_depth": "SpaceToDepth",
-    "depth_to_space": "DepthToSpace",
-    "gather": "Gather",
-    "flip": "Slice",
-}
 
 
 class GraphBuilder:
@@ -70,7 +64,7 @@ class GraphBuilder:
             attributes["blocksize"] = move.block
             if move.mode:
                 attributes["mode"] = move.mode
-        self.current = self.add(_OPERATORS[move.kind], inputs, **attributes)
+        self.current = self.add(OPERATORS[move.kind], inputs, **attributes)
         self.shape = move.written
 
     def view_as(self, shape: Shape, *, last: bool = False) -> None:

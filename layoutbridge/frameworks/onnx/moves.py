@@ -19,12 +19,21 @@ from dataclasses import replace
 from math import prod
 
 from layoutbridge.algebra.digits import DigitStep
-from layoutbridge.algebra.moves import Lowering, Move, as_blocks, axis_order, lower, own_blocks, transpose
-from layoutbridge.algebra.parts import block_swaps, swap_chain
+from layoutbridge.algebra.moves import Lowering, Move, MoveKind, as_blocks, axis_order, lower, own_blocks, transpose
+from layoutbridge.algebra.parts import block_swaps, in_parts, swap_chain
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size, product
 from layoutbridge.algebra.table import gather_table
+from layoutbridge.errors import UnsupportedError
+from layoutbridge.frameworks.onnx.limits import Limits, refuse_rank
 
+OPERATORS: dict[MoveKind, str] = {
+    "transpose": "Transpose",
+    "space_to_depth": "SpaceToDepth",
+    "depth_to_space": "DepthToSpace",
+    "gather": "Gather",
+    "flip": "Slice",
+}
 NATIVE_DTYPES = ("float32", "float64", "uint8", "int8")
 _VIEWED_DTYPES = ("float32", "float64")  # where SpaceToDepth between two views beats two Transposes
 SPACE_TO_DEPTH_MODE_OPSET = 28
@@ -60,6 +69,35 @@ def fastest_lowering(
         moves += (whole,) if whole is not None else _between_views(plain, move, sizes, dtype)
     chosen = Lowering(plain.in_shape, moves, plain.result, plain.domain)
     return chosen.map_lengths(lambda size: size.substitute(sizes))
+
+
+def lowering_within(
+    limits: Limits,
+    op: Rearrangement,
+    known: Mapping[int, int],
+    dtype: str,
+    opset: int,
+    native: bool = True,
+    batched: bool = True,
+) -> Lowering[Size]:
+    """The same within `limits`; `UnsupportedError` where no form keeps them."""
+    fastest = fastest_lowering(op, known, dtype, opset, native, batched)
+    for what, shape in (("the input", fastest.in_shape), ("the result", fastest.result)):
+        refuse_rank(limits, len(shape), what)
+    chosen = fastest
+    if any(not limits.allows(OPERATORS[move.kind]) for move in fastest.moves):
+        chosen = lower(op, [None if s.powers else int(s.coefficient) for s in fastest.in_shape])
+    most = limits.max_rank
+    if most is not None and any(len(move.view) > most for move in chosen.moves):
+        moves: tuple[Move[Size], ...] = ()
+        for move in chosen.moves:
+            moves += tuple(in_parts(move, most)) if move.kind == "transpose" and most >= 4 else (move,)
+        chosen = replace(chosen, moves=moves)
+    for move in chosen.moves:
+        if not limits.allows(OPERATORS[move.kind]):
+            raise UnsupportedError(f"{op.label} needs {OPERATORS[move.kind]}, which must not stand")
+        refuse_rank(limits, len(move.view), f"a step of {op.label}")
+    return chosen
 
 
 def _whole_map(plain: Lowering[Size], move: Move[Size], dtype: str, opset: int) -> Move[Size] | None:
