@@ -127,7 +127,7 @@ def _assemble(
 ) -> BuiltModel:
     from onnx import TensorProto, helper
 
-    from layoutbridge.frameworks.onnx.half import in_half
+    from layoutbridge.frameworks.onnx.network.half import in_half
     from layoutbridge.version import __version__
 
     nodes, initializers = target.graph.needed_for(outputs)
@@ -198,7 +198,7 @@ def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
 
 def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
     """Whether a node of the network's graph is computed in float32 where the others are in float16."""
-    from layoutbridge.frameworks.onnx.half import scope_of
+    from layoutbridge.frameworks.onnx.network.half import scope_of
 
     layers = {layer.name: layer for layer in network.layers}
 

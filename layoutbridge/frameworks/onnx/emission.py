@@ -19,8 +19,9 @@ from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, sh
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
 from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
+from layoutbridge.frameworks.onnx.limited import nodes_within
 from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, read_limits
-from layoutbridge.frameworks.onnx.moves import lowering_within
+from layoutbridge.frameworks.onnx.moves import Written
 from layoutbridge.frameworks.onnx.versions import (
     BFLOAT16_OPSET,
     DEFAULT_OPSET,
@@ -84,9 +85,11 @@ def emit(
     opset = _known_opset(opset, dtype)
     batched = has_batch_axis(op, batch, shape)
     names, known = _read_shape(op, shape, batched)
+    name = op.name or "rearrangement"
+    written = Written(op, known, dtype, opset, native, batched)
     return build_model(
-        lowering_within(limits, op, known, dtype, opset, native, batched),
-        name=op.name or "rearrangement",
+        *nodes_within(limits, written, name),
+        name=name,
         names=names,
         elem_type=ELEM_TYPES[dtype],
         opset=opset,

@@ -18,8 +18,9 @@ from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
-from layoutbridge.frameworks.onnx.graph import GraphBuilder
-from layoutbridge.frameworks.onnx.moves import fastest_lowering
+from layoutbridge.frameworks.onnx.limited import nodes_within
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.moves import Written
 from layoutbridge.frameworks.onnx.network.activations import activation
 from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of, with_steps, without_steps
@@ -79,6 +80,7 @@ class OnnxTarget:
         forms: Forms = PLAIN,
         winograd: bool = False,
         steps: int | None = None,
+        limits: Limits = UNLIMITED,
     ) -> None:
         highest = onnx.defs.onnx_opset_version()
         if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
@@ -96,6 +98,7 @@ class OnnxTarget:
         self.batch = batch if batch is None or steps is None else steps * batch
         self.steps = steps
         self.forms = forms
+        self.limits = limits
         self.winograd = winograd
         self.in_winograd: dict[tuple[str, str], int] = {}
         self.given = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
@@ -309,22 +312,12 @@ class OnnxTarget:
         known = {axis + 1: length for axis, length in enumerate(x.shape) if axis not in x.open}
         if self.batch is not None:
             known[0] = self.batch
-        lowering = fastest_lowering(operation, known, "float32", self.graph.opset)
-        nodes, constants = GraphBuilder("", lowering, self.graph.opset).build()
-        tensors = {"input": self._with_batch(x).name}
-        for constant in constants:
-            tensors[constant.name] = self.graph.unique(constant.name.lstrip("/"))
-            constant.name = tensors[constant.name]
-            self.graph.add_tensor(constant)
-        for node in nodes:
-            node.name = self.graph.unique(node.op_type)
-            tensors[node.output[0]] = node.name
-            node.input[:] = [tensors[name] for name in node.input]
-            node.output[:] = [node.name]
-            self.graph.nodes.append(node)
+        written = Written(operation, known, "float32", self.graph.opset)
+        _, nodes, constants = nodes_within(self.limits, written, "")
+        output = self.graph.add_made(nodes, constants, {"input": self._with_batch(x).name})
         sizes = [size.powers for size in operation.result_shape]
         opened = frozenset(k for k, powers in enumerate(sizes) if any(axis in x.open for axis, _ in powers))
-        return OnnxValue(tensors["output"], operation.out_shape(x.shape), opened)
+        return OnnxValue(output, operation.out_shape(x.shape), opened)
 
     # ------------------------------------------------------------------ numbers
 
