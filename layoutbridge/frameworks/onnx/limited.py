@@ -57,7 +57,7 @@ def nodes_within(
     """
     from layoutbridge.frameworks.onnx.graph import GraphBuilder
 
-    if not limits:
+    if limits.max_rank is None and not limits.without:
         lowering = fastest_lowering(written)
         return lowering, *GraphBuilder(name, lowering, written.opset).build()
     best: tuple[Lowering[Size], list[NodeProto], list[TensorProto]] | None = None
