@@ -28,8 +28,9 @@ from layoutbridge.algebra.sizes import ONE, Domain, Size, product, whole_conditi
 Length = TypeVar("Length")
 Written = TypeVar("Written")
 Shape = tuple[Size, ...]
-MoveKind = Literal["transpose", "space_to_depth", "depth_to_space", "gather", "flip"]
+MoveKind = Literal["transpose", "space_to_depth", "depth_to_space", "gather", "flip", "split", "slice", "join"]
 Mode = Literal["", "DCR", "CRD"]
+Cut = tuple[int, int, bool]  # the axis, into how many parts, whether they are its outermost blocks or every so many-th
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Move(Generic[Length]):
       `axis` holds the channels (1 or 3). No mode is DCR; with one channel on the wide side both are the same.
     - `gather`: the positions `indices` along `axis`.
     - `flip`: the axes `flipped` backwards.
+    - `split`, `slice`: the tensor in parts, each `written`: one for every combination of the `cuts`' positions, the
+      last cut's fastest. A split has one cut, of outermost blocks.
+    - `join`: parts one behind another along `axis`, each tensor made of one of `groups`, the parts by their numbers.
+
+    Where the tensor lies in parts, a move is done to each of them.
     """
 
     kind: MoveKind
@@ -52,11 +58,14 @@ class Move(Generic[Length]):
     axis: int = 1
     indices: tuple[int, ...] = ()
     flipped: tuple[int, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
 
     def map_lengths(self, function: Callable[[Length], Written]) -> Move[Written]:
         """The same move with each length of its shapes replaced."""
         view, written = (tuple(map(function, shape)) for shape in (self.view, self.written))
-        return Move(self.kind, view, written, self.order, self.block, self.mode, self.axis, self.indices, self.flipped)
+        rest = (self.order, self.block, self.mode, self.axis, self.indices, self.flipped, self.cuts, self.groups)
+        return Move(self.kind, view, written, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +101,39 @@ def lower(op: Rearrangement, lengths: Sequence[int | None] | None = None) -> Low
     >>> [move.kind for move in lower(Rearrangement("(g d) k -> k (g[0 2 3 1] d[::-1])")).moves]
     ['transpose', 'flip', 'gather']
     """
-    if lengths is None:
-        lengths = [None] * (op.rank + 1)
+    plain = at_lengths(op, [None] * (op.rank + 1) if lengths is None else lengths)
+    labels = [*[()] * (len(plain.steps) - 1), plain.result_shape]  # a step inside a chain has no shape of its own
+    moves = tuple(
+        move for step, label in zip(plain.steps, labels, strict=False) for move in _moves(step, plain.in_shape, label)
+    )
+    return Lowering(plain.in_shape, moves, plain.result_shape, plain.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class StepsAtLengths:
+    """The steps of a rearrangement with the lengths put in that are known, which sizes speak of as numbers."""
+
+    in_shape: Shape
+    steps: tuple[DigitStep, ...]
+    result_shape: Shape
+    domain: Domain
+
+
+def at_lengths(op: Rearrangement, lengths: Sequence[int | None]) -> StepsAtLengths:
+    """The steps of `op` on tensors of these lengths, with a batch axis in front where there is one more than it has.
+
+    >>> at_lengths(Rearrangement("a b -> b a"), (None, 4, None)).steps[0].sizes[1:]
+    (Size(coefficient=Fraction(4, 1), powers=()), Size(coefficient=Fraction(1, 1), powers=((2, 1),)))
+    """
     whole = with_batch_axis(op, len(lengths))
     known = {axis: Size.constant(length) for axis, length in enumerate(lengths) if length is not None}
     in_shape, result = (tuple(s.substitute(known) for s in shape) for shape in (whole.in_shape, whole.result_shape))
-    domain, steps = whole.domain, whole.steps
-    if known:
-        fixed = tuple((axis, int(size.coefficient)) for axis, size in known.items())
-        domain = Domain(whole.rank, whole_conditions(s.substitute(known) for s in domain.whole), fixed)
-        steps = reduce_chain([step.map_sizes(known) for step in steps], domain)
-    labels = [*[()] * (len(steps) - 1), result]  # a step inside a chain has no shape of its own
-    moves = tuple(move for step, label in zip(steps, labels, strict=False) for move in _moves(step, in_shape, label))
-    return Lowering(in_shape, moves, result, domain)
+    if not known:
+        return StepsAtLengths(in_shape, whole.steps, result, whole.domain)
+    fixed = tuple((axis, int(size.coefficient)) for axis, size in known.items())
+    domain = Domain(whole.rank, whole_conditions(s.substitute(known) for s in whole.domain.whole), fixed)
+    steps = reduce_chain([step.map_sizes(known) for step in whole.steps], domain)
+    return StepsAtLengths(in_shape, steps, result, domain)
 
 
 def lower_at(op: Rearrangement, shape: Sequence[int]) -> Lowering[int]:

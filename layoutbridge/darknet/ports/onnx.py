@@ -43,9 +43,12 @@ from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.files import Progress
+from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.forms import RUNTIMES
+from layoutbridge.frameworks.onnx.limits import read_limits
+from layoutbridge.frameworks.onnx.profiles import PROFILES
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
-from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
+from layoutbridge.frameworks.onnx.versions import EXTRA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +83,15 @@ class OnnxOptions(TypedDict, total=False):
     """What may be chosen of a model: see `write_onnx`."""
 
     head: str
-    opset: int
+    opset: int | None
     batch: int | None
     dynamic_size: bool
     keep_batch_norm: bool
     half: bool
     winograd: bool
     runtime: str | None
+    max_rank: int | None
+    without: Sequence[str]
     external_data: bool
     names: Sequence[str] | None
     every_layer: bool
@@ -101,11 +106,13 @@ class OnnxOptions(TypedDict, total=False):
 class RunOptions(TypedDict, total=False):
     """Those of them that keep the outputs' meaning."""
 
-    opset: int
+    opset: int | None
     keep_batch_norm: bool
     half: bool
     winograd: bool
     runtime: str | None
+    max_rank: int | None
+    without: Sequence[str]
     external_data: bool
 
 
@@ -115,13 +122,15 @@ def write_onnx(
     path: str | os.PathLike[str],
     *,
     head: str = "darknet",
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
     batch: int | None = None,
     dynamic_size: bool = False,
     keep_batch_norm: bool = False,
     half: bool = False,
     winograd: bool = False,
     runtime: str | None = None,
+    max_rank: int | None = None,
+    without: Sequence[str] = (),
     external_data: bool = False,
     names: Sequence[str] | None = None,
     every_layer: bool = False,
@@ -147,10 +156,12 @@ def write_onnx(
     (`Settings.in_float32`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
     `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
-    `dynamic_size`. `runtime` ("onnxruntime", "openvino", "opencv") chooses the forms that are fastest there
-    (`frameworks.onnx.forms`). Of a recurrent network the model is one step: beside `input` it takes its states, as
-    `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. With `steps` T it takes a whole
-    sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...]; not with `dynamic_size`.
+    `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
+    `frameworks.onnx.forms`), or that keep its limits ("qnn" and others: `frameworks.onnx.profiles`). With `max_rank` no
+    tensor has more axes, with `without` none of these ONNX operators stands anywhere. Of a recurrent network the model
+    is one step: beside `input` it takes its states, as `state_0_lstm_cell`, and gives those behind the step, as
+    `state_0_lstm_cell_next`. With `steps` T it takes a whole sequence [T, N, ...] instead, from states of zeros, and
+    gives [T, N, ...]; not with `dynamic_size`.
     `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
     whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
@@ -161,6 +172,7 @@ def write_onnx(
     """
     _check_names(network, names)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
+    require("onnx", "onnx", EXTRA)
     built = build_model(
         network,
         parameters,
@@ -172,6 +184,7 @@ def write_onnx(
         half=half,
         winograd=winograd,
         runtime=runtime,
+        limits=read_limits(max_rank, without),
         every_layer=every_layer,
         nms=suppression,
         steps=steps,
@@ -201,7 +214,7 @@ def write_onnx(
         states=built.states,
         steps=steps,
         data_path=data_path,
-        opset=opset,
+        opset=built.model.opset_import[0].version,
         ir_version=built.model.ir_version,
         winograd=built.winograd,
     )
@@ -348,5 +361,5 @@ PORT = Port(
     {"half": _runner(FLOAT16, "half", half=True), "winograd": _runner(WINOGRAD, "wino", winograd=True)},
     beside=lambda path: (path.with_name(f"{path.name}.data"),),
     any_ending=True,
-    runtimes=tuple(RUNTIMES),
+    runtimes=(*RUNTIMES, *PROFILES),
 )

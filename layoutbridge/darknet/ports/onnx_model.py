@@ -17,7 +17,8 @@ from layoutbridge.darknet.ports.port import next_state, state_name
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.forms import forms_for
+from layoutbridge.frameworks.onnx.limits import Limits, refuse_beyond
+from layoutbridge.frameworks.onnx.profiles import written_for
 from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
@@ -66,20 +67,22 @@ def build_model(
     parameters: Arrays,
     *,
     head: str,
-    opset: int,
+    opset: int | None,
     batch: int | None,
     dynamic_size: bool,
     keep_batch_norm: bool,
     half: bool,
     winograd: bool,
     runtime: str | None,
+    limits: Limits,
     every_layer: bool,
     nms: Suppression | None,
     steps: int | None,
 ) -> BuiltModel:
     """The model; the options are those of `onnx.write_onnx`, `nms` what is to be suppressed. Raises as that does."""
     check_head(head)
-    forms = forms_for(runtime)
+    forms, own = written_for(runtime)
+    limits |= own
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
     if nms is not None and head not in HEAD_LAYOUTS:
@@ -89,7 +92,14 @@ def build_model(
 
     check_steps(network, steps)
     target = OnnxTarget(
-        network.in_shape, opset=opset, batch=batch, open_size=dynamic_size, forms=forms, winograd=winograd, steps=steps
+        network.in_shape,
+        opset=opset,
+        batch=batch,
+        open_size=dynamic_size,
+        forms=forms,
+        winograd=winograd,
+        steps=steps,
+        limits=limits,
     )
     memory: Memory[OnnxValue] = Memory(1 if steps is None else steps)
     if steps is None:
@@ -127,7 +137,7 @@ def _assemble(
 ) -> BuiltModel:
     from onnx import TensorProto, helper
 
-    from layoutbridge.frameworks.onnx.half import in_half
+    from layoutbridge.frameworks.onnx.network.half import in_half
     from layoutbridge.version import __version__
 
     nodes, initializers = target.graph.needed_for(outputs)
@@ -182,8 +192,16 @@ def _assemble(
     shapes = {name: _open_shape(value) for name, value in outputs.items() if name not in after}
     states = {name: _open_shape(value) for name, value in target.states.items()}
     unbatched = frozenset(name for name, value in outputs.items() if value.integer)
+    if target.limits:
+        refuse_beyond(target.limits, model, initializers, lambda scope: _told_scope(network, scope))
     used = _winograd_use(target, network) if target.winograd else None
     return BuiltModel(model, initializers, shapes, unbatched, states, warnings, used)
+
+
+def _told_scope(network: Network, scope: str) -> str:
+    """What a message calls the outermost scope of nodes: a layer with its line, or what stands behind the layers."""
+    layer = next((layer for layer in network.layers if scope in (layer.name, f"{layer.name}_boxes")), None)
+    return f"{network.where(layer)}: {scope}" if layer is not None else f"{network.source}: {scope or 'the graph'}"
 
 
 def _open_shape(value: OnnxValue) -> tuple[int | None, ...]:
@@ -198,7 +216,7 @@ def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
 
 def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:
     """Whether a node of the network's graph is computed in float32 where the others are in float16."""
-    from layoutbridge.frameworks.onnx.half import scope_of
+    from layoutbridge.frameworks.onnx.network.half import scope_of
 
     layers = {layer.name: layer for layer in network.layers}
 

@@ -6,7 +6,6 @@ onnxruntime runs fastest: `moves` chooses, `graph` writes, `runnables` are what 
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,10 +18,12 @@ from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, sh
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
 from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
-from layoutbridge.frameworks.onnx.moves import fastest_lowering
+from layoutbridge.frameworks.onnx.limited import nodes_within
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, known_opset, read_limits
+from layoutbridge.frameworks.onnx.moves import Written
+from layoutbridge.frameworks.onnx.profiles import written_for
 from layoutbridge.frameworks.onnx.versions import (
     BFLOAT16_OPSET,
-    DEFAULT_OPSET,
     ELEM_TYPES,
     EXTRA,
     LOWEST_OPSET,
@@ -42,9 +43,13 @@ def emit(
     *,
     shape: OpenShape | None = None,
     dtype: str = "float32",
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
     native: bool = True,
     batch: bool | None = None,
+    max_rank: int | None = None,
+    without: Sequence[str] = (),
+    runtime: str | None = None,
+    limits: Limits = UNLIMITED,
 ) -> onnx.ModelProto:
     """`op` as a model from "input" to "output".
 
@@ -54,6 +59,11 @@ def emit(
     bfloat16. `opset` goes from 11 (13 for bfloat16) to what the installed onnx knows; onnxruntime may know less. With
     `native` off there is no SpaceToDepth and no DepthToSpace in it, which makes depth-to-space at least twice as fast
     in onnxruntime.
+
+    `max_rank` is the most axes of any tensor in it, `without` names ONNX operators that must not stand in it, `runtime`
+    a program of `profiles` whose limits count; `limits` are the same as a value, and all that is given counts together.
+    The form is then the one that moves the fewest bytes, then of the fewest nodes (`limited`). Where no exact one keeps
+    the limits, `UnsupportedError` says which is in the way.
 
     A fixed length that does not fit raises `ShapeError`, one left open is refused when the model runs. Raises
     `ParameterError` for an unusable opset or dtype and `MissingFrameworkError` without onnx.
@@ -72,16 +82,20 @@ def emit(
     from layoutbridge.frameworks.onnx.graph import build_model
     from layoutbridge.version import __version__
 
+    limits |= read_limits(max_rank, without) | written_for(runtime)[1]
     dtype = _known_dtype(dtype)
-    opset = _known_opset(opset, dtype)
+    lowest, of = (BFLOAT16_OPSET, f"for {dtype}") if dtype == "bfloat16" else (LOWEST_OPSET, "")
+    number = known_opset(opset, lowest, limits, of)
     batched = has_batch_axis(op, batch, shape)
     names, known = _read_shape(op, shape, batched)
+    name = op.name or "rearrangement"
+    written = Written(op, known, dtype, number, native, batched)
     return build_model(
-        fastest_lowering(op, known, dtype, opset, native, batched),
-        name=op.name or "rearrangement",
+        *nodes_within(limits, written, name),
+        name=name,
         names=names,
         elem_type=ELEM_TYPES[dtype],
-        opset=opset,
+        opset=number,
         doc=_describe(op),
         version=__version__,
     )
@@ -93,15 +107,30 @@ def save(
     *,
     shape: OpenShape | None = None,
     dtype: str = "float32",
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
     native: bool = True,
     batch: bool | None = None,
+    max_rank: int | None = None,
+    without: Sequence[str] = (),
+    runtime: str | None = None,
+    limits: Limits = UNLIMITED,
 ) -> None:
     """Write the model that `emit` makes to `path`, whole or not at all.
 
     Raises as `emit` does, and `UnusableInputError` where `path` cannot be written.
     """
-    model = emit(op, shape=shape, dtype=dtype, opset=opset, native=native, batch=batch)
+    model = emit(
+        op,
+        shape=shape,
+        dtype=dtype,
+        opset=opset,
+        native=native,
+        batch=batch,
+        max_rank=max_rank,
+        without=without,
+        runtime=runtime,
+        limits=limits,
+    )
     from layoutbridge.frameworks.onnx.writer import data_of
 
     with whole_file(path, partial(data_of, path)) as temporary:
@@ -124,22 +153,6 @@ def _known_dtype(dtype: str) -> str:
     if name not in ELEM_TYPES:
         raise ParameterError(f"no ONNX model is written for dtype {shown(name)}; there are {', '.join(ELEM_TYPES)}")
     return str(name)
-
-
-def _known_opset(opset: int, dtype: str) -> int:
-    import onnx
-
-    highest = onnx.defs.onnx_opset_version()
-    lowest = BFLOAT16_OPSET if dtype == "bfloat16" else LOWEST_OPSET
-    try:
-        number = -1 if isinstance(opset, bool) else operator.index(opset)
-    except TypeError:
-        number = -1
-    if not lowest <= number <= highest:
-        of = f" for {dtype}" if lowest != LOWEST_OPSET else ""
-        span = f"from {lowest} to {highest} (onnx {onnx.__version__})"
-        raise ParameterError(f"the opset{of} must be {span}, not {shown(opset)}")
-    return number
 
 
 def _read_shape(op: Rearrangement, shape: OpenShape | None, batched: bool) -> tuple[tuple[str, ...], dict[int, int]]:

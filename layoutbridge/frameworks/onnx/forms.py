@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layoutbridge.errors import UnknownNameError, shown
-
 
 @dataclass(frozen=True, slots=True)
 class Forms:
@@ -24,18 +22,3 @@ class Forms:
 
 PLAIN = Forms()
 RUNTIMES = {"onnxruntime": Forms(mish_by_exp=True), "openvino": PLAIN, "opencv": PLAIN}
-
-
-def forms_for(runtime: str | None) -> Forms:
-    """The forms for `runtime`, the plain ones without one.
-
-    Raises `UnknownNameError` for a name that is not in `RUNTIMES`.
-
-    >>> forms_for("opencv") == forms_for(None)
-    True
-    """
-    if runtime is None:
-        return PLAIN
-    if runtime not in RUNTIMES:
-        raise UnknownNameError(f"no runtime of ONNX models is called {shown(runtime)}; there is {', '.join(RUNTIMES)}")
-    return RUNTIMES[runtime]

@@ -8,38 +8,41 @@ quotients, so that a length that does not divide is refused there instead of giv
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from math import lcm, prod
+from string import ascii_lowercase
 from typing import Any
 
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from layoutbridge.algebra.moves import Lowering, Move, MoveKind, Shape
+from layoutbridge.algebra.moves import Lowering, Move, Shape
 from layoutbridge.algebra.sizes import Size
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.moves import OPERATORS
 
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
+_SPLIT_COUNT_OPSET = 18  # from here on Split is told how many parts there are
 _COPY, _INFER = 0, -1
 _BEFORE_THE_FIRST = -(2**63)  # where a Slice that steps back ends
-_OPERATORS: dict[MoveKind, str] = {
-    "transpose": "Transpose",
-    "space_to_depth": "SpaceToDepth",
-    "depth_to_space": "DepthToSpace",
-    "gather": "Gather",
-    "flip": "Slice",
-}
+_END = (1 << 63) - 1  # "to the end" of a Slice
 
 
 class GraphBuilder:
-    """Adds nodes and constants one after another; `current` is the tensor that is being rearranged."""
+    """Adds nodes and constants one after another; `parts` are the tensors that are being rearranged, most often one.
 
-    def __init__(self, name: str, lowering: Lowering[Size], opset: int) -> None:
+    Of the operators that do the same, those stand that `limits` allow.
+    """
+
+    def __init__(self, name: str, lowering: Lowering[Size], opset: int, limits: Limits = UNLIMITED) -> None:
         self.name = name
         self.lowering = lowering
         self.opset = opset
+        self.limits = limits
         self.nodes: list[NodeProto] = []
         self.constants: dict[tuple[int, ...], TensorProto] = {}
         self.computed: dict[object, str] = {}
-        self.current = "input"
+        self.parts = ["input"]
         self.shape = lowering.in_shape
 
     def build(self) -> tuple[list[NodeProto], list[TensorProto]]:
@@ -48,35 +51,74 @@ class GraphBuilder:
             self.view_as(move.view)
             self.apply(move)
         self.view_as(self.lowering.result, last=True)
-        if self.current == "input":
-            self.current = self.add("Identity", [self.current])
+        if self.parts == ["input"]:
+            self.parts = [self.same()]
         self.nodes[-1].output[0] = "output"
         return self.nodes, list(self.constants.values())
 
+    def same(self) -> str:
+        """The input itself, by whatever operator copies it."""
+        if self.limits.allows("Identity") or not self.limits.allows("Reshape"):
+            return self.add("Identity", self.parts)
+        return self.add("Reshape", [*self.parts, self.constant([_COPY] * len(self.shape))])
+
     def apply(self, move: Move[Size]) -> None:
-        """The move's own node."""
-        inputs = [self.current]
-        attributes: dict[str, Any] = {}
-        if move.kind == "transpose":
-            attributes["perm"] = list(move.order)
-        elif move.kind == "gather":
-            inputs.append(self.constant(move.indices))
-            attributes["axis"] = move.axis
-        elif move.kind == "flip":  # from the last position to before the first, a step back each
-            count = len(move.flipped)
-            numbers = ([-1] * count, [_BEFORE_THE_FIRST] * count, move.flipped, [-1] * count)
-            inputs += [self.constant(each) for each in numbers]
-        else:
-            attributes["blocksize"] = move.block
-            if move.mode:
-                attributes["mode"] = move.mode
-        self.current = self.add(_OPERATORS[move.kind], inputs, **attributes)
+        """The move's own nodes, one for each part or more."""
+        match move.kind:
+            case "split":
+                self.parts = [made for part in self.parts for made in self.split(part, move)]
+            case "slice":
+                ranges = [range(count) for _, count, _ in move.cuts]
+                every = [self.slice(move, places) for places in product(*ranges)]
+                self.parts = [self.add("Slice", [part, *numbers]) for part in self.parts for numbers in every]
+            case "join":
+                joined = [[self.parts[number] for number in group] for group in move.groups]
+                self.parts = [self.add("Concat", group, axis=move.axis) for group in joined]
+            case _:
+                operator, inputs, attributes = self.operation(move)
+                self.parts = [self.add(operator, [part, *inputs], **attributes) for part in self.parts]
         self.shape = move.written
 
+    def operation(self, move: Move[Size]) -> tuple[str, list[str], dict[str, Any]]:
+        """The operator that does a move to one tensor, its other inputs, and its attributes."""
+        operator = OPERATORS[move.kind]
+        if move.kind == "transpose":
+            if self.limits.allows(operator):
+                return operator, [], {"perm": list(move.order)}
+            letters = ascii_lowercase[: len(move.order)]
+            return "Einsum", [], {"equation": f"{letters}->{''.join(letters[axis] for axis in move.order)}"}
+        if move.kind == "gather":
+            return operator, [self.constant(move.indices)], {"axis": move.axis}
+        if move.kind == "flip":  # from the last position to before the first, a step back each
+            count = len(move.flipped)
+            numbers = ([-1] * count, [_BEFORE_THE_FIRST] * count, move.flipped, [-1] * count)
+            return operator, [self.constant(each) for each in numbers], {}
+        return operator, [], {"blocksize": move.block} | ({"mode": move.mode} if move.mode else {})
+
+    def split(self, part: str, move: Move[Size]) -> list[str]:
+        """The equal parts of a tensor along one axis."""
+        ((axis, count, _),) = move.cuts
+        attributes = {"axis": axis} | ({"num_outputs": count} if self.opset >= _SPLIT_COUNT_OPSET else {})
+        first = self.add("Split", [part], **attributes)
+        more = [f"{first}:{number}" for number in range(1, count)]
+        self.nodes[-1].output.extend(more)
+        return [first, *more]
+
+    def slice(self, move: Move[Size], places: Sequence[int]) -> list[str]:
+        """What a Slice reads for the part at these places of the move's cuts."""
+        numbers = []
+        for (axis, count, outer), place in zip(move.cuts, places, strict=True):
+            length = int(move.written[axis].coefficient) if outer else 1
+            span = (place * length, (place + 1) * length, 1) if outer else (place, _END, count)
+            numbers.append((*span[:2], axis, span[2]))
+        starts, ends, axes, steps = zip(*numbers, strict=True)
+        return [self.constant(each) for each in (starts, ends, axes, *([steps] if set(steps) != {1} else []))]
+
     def view_as(self, shape: Shape, *, last: bool = False) -> None:
-        """A Reshape to `shape`, where the tensor does not have it yet."""
+        """A Reshape of each part to `shape`, where they do not have it yet."""
         if shape != self.shape:
-            self.current = self.add("Reshape", [self.current, self.target(shape, checked=last)])
+            target = self.target(shape, checked=last)
+            self.parts = [self.add("Reshape", [part, target]) for part in self.parts]
             self.shape = shape
 
     # ------------------------------------------------------------------ the lengths for a Reshape
@@ -213,10 +255,18 @@ class GraphBuilder:
 
 
 def build_model(
-    lowering: Lowering[Size], *, name: str, names: Sequence[str], elem_type: int, opset: int, doc: str, version: str
+    lowering: Lowering[Size],
+    nodes: Sequence[NodeProto],
+    constants: Sequence[TensorProto],
+    *,
+    name: str,
+    names: Sequence[str],
+    elem_type: int,
+    opset: int,
+    doc: str,
+    version: str,
 ) -> onnx.ModelProto:
-    """The model of `lowering`: "input" and "output" of `elem_type`, dynamic axes called `names`."""
-    nodes, constants = GraphBuilder(name, lowering, opset).build()
+    """The model of these nodes of `lowering`: "input" and "output" of `elem_type`, dynamic axes called `names`."""
     graph = helper.make_graph(
         nodes,
         name,

@@ -15,42 +15,73 @@ Measured in onnxruntime 1.31.1 on the CPU (`benchmarks/bench_onnx_forms.py` repe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
 from layoutbridge.algebra.digits import DigitStep
-from layoutbridge.algebra.moves import Lowering, Move, as_blocks, axis_order, lower, own_blocks, transpose
+from layoutbridge.algebra.moves import Lowering, Move, MoveKind, as_blocks, axis_order, lower, own_blocks, transpose
 from layoutbridge.algebra.parts import block_swaps, swap_chain
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Size, product
 from layoutbridge.algebra.table import gather_table
 
+OPERATORS: dict[MoveKind, str] = {
+    "transpose": "Transpose",
+    "space_to_depth": "SpaceToDepth",
+    "depth_to_space": "DepthToSpace",
+    "gather": "Gather",
+    "flip": "Slice",
+    "split": "Split",
+    "slice": "Slice",
+    "join": "Concat",
+}
 NATIVE_DTYPES = ("float32", "float64", "uint8", "int8")
 _VIEWED_DTYPES = ("float32", "float64")  # where SpaceToDepth between two views beats two Transposes
 SPACE_TO_DEPTH_MODE_OPSET = 28
-_MOST_GATHERED = 1 << 20  # positions, which lie in the model's file; beyond, Transposes need none
+MOST_GATHERED = 1 << 20  # positions, which lie in the model's file; beyond, Transposes need none
 _FOCUS, _SPACE_TO_DEPTH = (0, 4, 2, 1, 3), (0, 2, 4, 1, 3)  # digits (a, x, p, w, q): the blocks' columns or rows first
 
 
-def fastest_lowering(
-    op: Rearrangement, known: Mapping[int, int], dtype: str, opset: int, native: bool = True, batched: bool = True
-) -> Lowering[Size]:
-    """How to write `op` on a tensor with a batch axis in front, or where it is not `batched` on one without.
+@dataclass(frozen=True)
+class Written:
+    """What is to be written: `op` on tensors of `dtype` at an opset, with a batch axis in front where it is `batched`.
 
     `known` are the lengths of axes that are fixed. With `native` off, without SpaceToDepth and DepthToSpace.
+    """
+
+    op: Rearrangement
+    known: Mapping[int, int]
+    dtype: str
+    opset: int
+    native: bool = True
+    batched: bool = True
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether SpaceToDepth and DepthToSpace may stand, which have kernels for few dtypes."""
+        return self.native and self.dtype in NATIVE_DTYPES
+
+    @property
+    def lengths(self) -> tuple[int | None, ...]:
+        """The input's, None where one is open."""
+        return tuple(self.known.get(axis) for axis in range(self.op.rank + self.batched))
+
+
+def fastest_lowering(written: Written) -> Lowering[Size]:
+    """How to write it for onnxruntime.
 
     >>> from layoutbridge.operations.catalog import op
-    >>> [move.kind for move in fastest_lowering(op("darknet_reorg"), {}, "float32", 17).moves]
+    >>> [move.kind for move in fastest_lowering(Written(op("darknet_reorg"), {}, "float32", 17)).moves]
     ['space_to_depth']
-    >>> [move.kind for move in fastest_lowering(op("darknet_reorg"), {}, "int32", 17).moves]
+    >>> [move.kind for move in fastest_lowering(Written(op("darknet_reorg"), {}, "int32", 17)).moves]
     ['transpose', 'transpose']
-    >>> [move.kind for move in fastest_lowering(op("focus"), {1: 3}, "float32", 17).moves]
+    >>> [move.kind for move in fastest_lowering(Written(op("focus"), {1: 3}, "float32", 17)).moves]
     ['space_to_depth', 'gather']
     """
-    plain = lower(op, (None,) * (op.rank + batched))
-    sizes = {axis: Size.constant(length) for axis, length in known.items()}
-    if not native:
-        dtype = ""  # one that nothing but Transpose and Gather takes
+    plain = lower(written.op, (None,) * len(written.lengths))
+    sizes = {axis: Size.constant(length) for axis, length in written.known.items()}
+    # of no dtype nothing but Transpose and Gather is taken
+    dtype, opset = (written.dtype if written.native else ""), written.opset
     moves: tuple[Move[Size], ...] = ()
     for move in plain.moves:
         if move.kind != "transpose":
@@ -88,7 +119,7 @@ def _between_views(
             return (blocks,)
         if move.order == _FOCUS:
             blocks = as_blocks(transpose(DigitStep(move.view, _SPACE_TO_DEPTH)))
-            if blocks is not None and blocks.view[1].substitute(known).coefficient * blocks.block**2 <= _MOST_GATHERED:
+            if blocks is not None and blocks.view[1].substitute(known).coefficient * blocks.block**2 <= MOST_GATHERED:
                 return _focus(plain, blocks, known)
     swaps = swap_chain(move.order)
     return (move,) if swaps is None else block_swaps(move, swaps)
@@ -121,7 +152,7 @@ def _channel_gather(plain: Lowering[Size], move: Move[Size], known: dict[int, Si
         inside = [size.substitute(known) for size in sizes[1:last]]
         if sizes[0] == before and sizes[last] == behind and all(size.is_constant for size in inside):
             lengths = [int(size.coefficient) for size in inside]
-            if prod(lengths) > _MOST_GATHERED:
+            if prod(lengths) > MOST_GATHERED:
                 return None
             strides = [prod(lengths[k + 1 :]) for k in range(len(lengths))]
             digits = tuple((lengths[k - 1], strides[k - 1]) for k in move.order[1:last])

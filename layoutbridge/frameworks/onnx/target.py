@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-import onnx
-
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnsupportedError, shown
+from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
-from layoutbridge.frameworks.onnx.graph import GraphBuilder
-from layoutbridge.frameworks.onnx.moves import fastest_lowering
+from layoutbridge.frameworks.onnx.limited import nodes_within
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, known_opset
+from layoutbridge.frameworks.onnx.moves import Written
 from layoutbridge.frameworks.onnx.network.activations import activation
+from layoutbridge.frameworks.onnx.network.cuts import part_between, parts_along
 from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of, with_steps, without_steps
 from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
 from layoutbridge.frameworks.onnx.network.winograd import extra_bytes, pays, winograd_conv2d
-from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
@@ -73,17 +72,14 @@ class OnnxTarget:
         self,
         in_shape: Shape,
         *,
-        opset: int = DEFAULT_OPSET,
+        opset: int | None = None,
         batch: int | None = None,
         open_size: bool = False,
         forms: Forms = PLAIN,
         winograd: bool = False,
         steps: int | None = None,
+        limits: Limits = UNLIMITED,
     ) -> None:
-        highest = onnx.defs.onnx_opset_version()
-        if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= highest:
-            span = f"from {LOWEST_OPSET} to {highest} (onnx {onnx.__version__})"
-            raise ParameterError(f"the opset must be {span}, not {shown(opset)}")
         check_count("the batch", batch, may_be_open=True)
         check_count("steps", steps, may_be_open=True)
         if open_size and len(in_shape) != 3:
@@ -92,10 +88,11 @@ class OnnxTarget:
             raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
         if steps is not None and open_size:  # a Reshape has room for one unknown length, and the batch takes it
             raise ParameterError(f"steps={steps} and a size left open do not go together: leave out one of them")
-        self.graph = Graph(opset)
+        self.graph = Graph(known_opset(opset, LOWEST_OPSET, limits, "of a network"))
         self.batch = batch if batch is None or steps is None else steps * batch
         self.steps = steps
         self.forms = forms
+        self.limits = limits
         self.winograd = winograd
         self.in_winograd: dict[tuple[str, str], int] = {}
         self.given = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
@@ -255,20 +252,20 @@ class OnnxTarget:
         return OnnxValue(self.graph.add("Concat", names, axis=axis + 1), shape, opened)
 
     def split(self, x: OnnxValue, sizes: Sequence[int], axis: int = 0) -> list[OnnxValue]:
-        """Split."""
+        """Split, or where that may not stand Slices."""
         if len(sizes) == 1:
             return [x]
         if axis in x.open:
             raise self._refusal("cuts an axis into parts")
-        inputs = [self._with_batch(x).name, self.graph.integers(sizes)]
-        names = self.graph.add_several("Split", inputs, len(sizes), axis=axis + 1)
+        by_split = self.limits.allows("Split")
+        names = parts_along(self.graph, self._with_batch(x).name, sizes, axis + 1, by_split=by_split)
         shapes = [(*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes]
         return [OnnxValue(name, shape, x.open) for name, shape in zip(names, shapes, strict=True)]
 
     def slice(
         self, x: OnnxValue, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int] | None = None
     ) -> OnnxValue:
-        """Slice over those axes that lose something."""
+        """Slice over those axes that lose something; where that may not stand, of steps of 1, a Split for each."""
         steps = steps or (1,) * len(x.shape)
         every = list(zip(starts, stops, steps, x.shape, strict=True))
         cut = [axis for axis, (a, b, step, length) in enumerate(every) if (a, b, step) != (0, length, 1)]
@@ -276,9 +273,14 @@ class OnnxTarget:
             return x
         if any(axis in x.open and stops[axis] != x.shape[axis] for axis in cut):
             raise self._refusal("takes a part of a fixed size")
-        ends = [_END if axis in x.open else stops[axis] for axis in cut]
-        numbers = ([starts[axis] for axis in cut], ends, [axis + 1 for axis in cut], [steps[axis] for axis in cut])
-        name = self.graph.add("Slice", [self._with_batch(x).name, *map(self.graph.integers, numbers)])
+        name = self._with_batch(x).name
+        if not self.limits.allows("Slice") and all(step == 1 for _, _, step, _ in every):
+            for axis in cut:
+                name = part_between(self.graph, name, starts[axis], stops[axis], x.shape[axis], axis + 1)
+        else:
+            ends = [_END if axis in x.open else stops[axis] for axis in cut]
+            numbers = ([starts[axis] for axis in cut], ends, [axis + 1 for axis in cut], [steps[axis] for axis in cut])
+            name = self.graph.add("Slice", [name, *map(self.graph.integers, numbers)])
         shape = tuple(len(range(a, min(b, length), step)) for a, b, step, length in every)
         return OnnxValue(name, shape, x.open)
 
@@ -309,28 +311,22 @@ class OnnxTarget:
         known = {axis + 1: length for axis, length in enumerate(x.shape) if axis not in x.open}
         if self.batch is not None:
             known[0] = self.batch
-        lowering = fastest_lowering(operation, known, "float32", self.graph.opset)
-        nodes, constants = GraphBuilder("", lowering, self.graph.opset).build()
-        tensors = {"input": self._with_batch(x).name}
-        for constant in constants:
-            tensors[constant.name] = self.graph.unique(constant.name.lstrip("/"))
-            constant.name = tensors[constant.name]
-            self.graph.add_tensor(constant)
-        for node in nodes:
-            node.name = self.graph.unique(node.op_type)
-            tensors[node.output[0]] = node.name
-            node.input[:] = [tensors[name] for name in node.input]
-            node.output[:] = [node.name]
-            self.graph.nodes.append(node)
+        written = Written(operation, known, "float32", self.graph.opset)
+        try:
+            _, nodes, constants = nodes_within(self.limits, written, "")
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{self.graph.where or 'the graph'}: {error}") from None
+        output = self.graph.add_made(nodes, constants, {"input": self._with_batch(x).name})
         sizes = [size.powers for size in operation.result_shape]
         opened = frozenset(k for k, powers in enumerate(sizes) if any(axis in x.open for axis, _ in powers))
-        return OnnxValue(tensors["output"], operation.out_shape(x.shape), opened)
+        return OnnxValue(output, operation.out_shape(x.shape), opened)
 
     # ------------------------------------------------------------------ numbers
 
     def activation(self, x: OnnxValue, function: Function, **numbers: float) -> OnnxValue:
         """One operator, or the few that runtimes recognise as one."""
-        return replace(x, name=activation(self.graph, x.name, function, numbers, mish_by_exp=self.forms.mish_by_exp))
+        by_exp = self.forms.mish_by_exp or not self.limits.allows("Softplus")
+        return replace(x, name=activation(self.graph, x.name, function, numbers, mish_by_exp=by_exp))
 
     def add(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
         """Add."""

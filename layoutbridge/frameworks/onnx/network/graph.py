@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -75,6 +75,24 @@ class Graph(Scopes):
         if key not in self._made_once:
             self._made_once[key] = self.add(operator, inputs, **attributes)
         return self._made_once[key]
+
+    def add_made(self, nodes: Sequence[NodeProto], constants: Iterable[TensorProto], tensors: Mapping[str, str]) -> str:
+        """Nodes and constants that somebody else made, under names of this scope; returns that of the last output.
+
+        `tensors` says what the tensors are called here that they read from outside.
+        """
+        names = dict(tensors)
+        for constant in constants:
+            names[constant.name] = constant.name = self.unique(constant.name.lstrip("/"))
+            self.add_tensor(constant)
+        for node in nodes:
+            node.name = self.unique(node.op_type)
+            made = [node.name, *(f"{node.name}:{place}" for place in range(1, len(node.output)))]
+            names.update(zip(node.output, made, strict=True))
+            node.input[:] = [names[name] for name in node.input]
+            node.output[:] = made
+            self.nodes.append(node)
+        return self.nodes[-1].output[0]
 
     def lengths(self, tensor: str, start: int, end: int) -> str:
         """int64 [end - start]: lengths of the tensor's axes."""

@@ -1,0 +1,189 @@
+"""The shortest sequences of moves: the fewest passes over the tensor, then the fewest nodes.
+
+Every move but a view writes the whole tensor once, whatever it is, so that bytes moved are counted in moves. States are
+searched in layers, one move further each; moves into the goal are found from the goal, which saves the last and largest
+layer. Within the fewest moves those axes are taken that need the fewest views between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from layoutbridge.algebra.sequences.regrouping import regrouped
+from layoutbridge.algebra.sequences.steps import Axes, State, Step, Task, flat, steps_from, steps_into
+
+_MOST_STEPS = 60_000  # that a search looks at: all there are of three moves of six digits on four axes
+_MOST_REGROUPED, _MOST_CHAINS = 64, 8
+
+_Cost = tuple[int, int, int]
+
+
+class Chain(NamedTuple):
+    """Moves one after another: the last one behind the others, with what they cost.
+
+    The cost is the nodes, with those of the views between; where transposes part neighbours, the innermost twice, for
+    those that only swap two blocks of axes and keep whole rows run fastest; and the axes that moves work on.
+    """
+
+    others: Chain | None = None
+    last: Step | None = None
+    cost: _Cost = (0, 0, 0)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The moves, the first one first."""
+        made: list[Step] = []
+        chain = self
+        while chain.others is not None and chain.last is not None:
+            made.append(chain.last)
+            chain = chain.others
+        return tuple(reversed(made))
+
+
+_Layer = dict[State, dict[Axes | None, Chain]]  # by the axes in which the last move left the digits
+
+
+def shortest_chains(task: Task, most: int) -> list[tuple[Step, ...]]:
+    """The best chains of the fewest moves, `most` at the utmost, cheapest first; none where no chain was found.
+
+    >>> from layoutbridge.algebra.sequences.steps import Abilities
+    >>> digits = (None, None, 2, None, 2)
+    >>> to_depth, plain = (0, 2, 4, 1, 3), ((),) * 5
+    >>> some = Abilities(frozenset({"transpose"}), 4)
+    >>> [step.before for step in shortest_chains(Task(digits, plain, to_depth, None, None, some), 4)[0]]
+    [((0,), (1, 2, 3), (4,)), ((0,), (4, 1), (2,), (3,))]
+    """
+    if task.first == task.last:
+        return [()]
+    if not task.abilities.views and len(task.first.axes) != len(task.last.axes):
+        return []  # no move but a view makes more axes or fewer
+    whole = _one_transpose(task) if most >= 1 else None
+    if whole is not None:
+        return _best(task, [[whole]])
+    into: dict[State, list[Step]] = {}
+    for state, step in steps_into(task):
+        into.setdefault(state, []).append(step)
+    layer: _Layer = {task.first: {task.start: Chain()}}
+    seen = {task.first}
+    left = _MOST_STEPS
+    for passes in range(1, most + 1):
+        found = [
+            Chain(*_followed(task, layer[state], _count(task, state.apart), step))
+            for state in layer
+            for step in into.get(state, ())
+        ]
+        if found:
+            cheapest = sorted(found, key=lambda chain: chain.cost)[:_MOST_REGROUPED]
+            return _best(task, (chain.steps for chain in cheapest))
+        if passes < most and left > 0:
+            layer, left = _next_layer(task, layer, seen, left)
+            seen.update(layer)
+    return []
+
+
+def _one_transpose(task: Task) -> Step | None:
+    """The transpose that is the whole permutation, on as many axes as that takes."""
+    if "transpose" not in task.abilities.kinds or task.read:
+        return None
+    axes = task.start
+    if axes is None or task.goal is None or sorted(axes) != sorted(task.goal) or () in axes:
+        if not task.abilities.views or len(task.order) > task.abilities.most_axes:
+            return None
+        axes = tuple((digit,) for digit in range(len(task.order)))
+    after = tuple(sorted(axes, key=lambda group: task.order.index(group[0])))
+    return Step("transpose", axes, after, tuple(axes.index(group) for group in after))
+
+
+def _next_layer(task: Task, layer: _Layer, seen: set[State], left: int) -> tuple[_Layer, int]:
+    """The states that one move more reaches, those near the goal first while steps are left; and how many are left."""
+    reached: _Layer = {}
+    for state in sorted(layer, key=lambda each: _distance(task, each)):
+        if left <= 0:
+            break
+        parts = _count(task, state.apart)
+        for step in steps_from(task, state):
+            left -= 1
+            after = _state_after(task, state, step)
+            if after in seen:
+                continue
+            best = reached.setdefault(after, {})
+            longer = _followed(task, layer[state], parts, step)
+            known = best.get(step.after)
+            if known is None or longer[2] < known.cost:
+                best[step.after] = Chain(*longer)
+    return reached, left
+
+
+def _state_after(task: Task, state: State, step: Step) -> State:
+    apart = state.apart
+    if step.kind == "join":
+        apart -= frozenset(step.moved)
+    elif step.kind in ("split", "slice"):
+        apart |= frozenset(step.moved)
+    axes = (flat(step.after),) if task.abilities.views else step.after
+    return State(axes, apart, state.unread - step.read if step.read else state.unread)
+
+
+def _distance(task: Task, state: State) -> int:
+    """How many neighbours of the goal are none yet, and what else is left to do: what to look at first."""
+    wanted = set(pairwise((-1, *task.order, len(task.order))))
+    there = set(pairwise((-1, *flat(state.axes), len(task.order))))
+    return len(wanted - there) + len(state.unread)
+
+
+# ---------------------------------------------------------------------- what chains cost
+
+
+def _followed(task: Task, chains: Mapping[Axes | None, Chain], parts: int, step: Step) -> tuple[Chain, Step, _Cost]:
+    """The cheapest of `chains` with `step` behind it, on so many parts."""
+    (nodes, disorder, axes), chain = min(
+        ((_added(chain.cost, 0 if lies == step.before else parts), chain) for lies, chain in chains.items()),
+        key=lambda each: each[0],
+    )
+    return chain, step, (nodes + _nodes(task, parts, step), disorder + _disorder(step), axes + len(step.before))
+
+
+def _added(cost: _Cost, views: int) -> _Cost:
+    return (cost[0] + views, *cost[1:])
+
+
+def _nodes(task: Task, parts: int, step: Step) -> int:
+    """The nodes of a move that is done to so many parts."""
+    if step.kind == "slice":
+        return parts * _count(task, step.moved)
+    return parts // _count(task, step.moved) if step.kind == "join" else parts
+
+
+def _disorder(step: Step) -> int:
+    if step.kind != "transpose":
+        return 0
+    order, count = step.moved, len(step.moved)
+    return sum(b != a + 1 for a, b in pairwise((-1, *order, count))) + (order[-1] != count - 1)
+
+
+def _count(task: Task, digits: Iterable[int]) -> int:
+    return task.count(tuple(digits)) or 1
+
+
+def _best(task: Task, chains: Iterable[Sequence[Step]]) -> list[tuple[Step, ...]]:
+    """The chains on the axes that need the fewest views, one behind it all among them; cheapest first."""
+    most = task.abilities.most_axes
+    free = task.abilities.views
+    made = {
+        regrouped(steps, task.start, task.goal, most) if free else tuple(steps): None for steps in map(tuple, chains)
+    }
+    return sorted(made, key=lambda steps: _cost(task, steps))[:_MOST_CHAINS]
+
+
+def _cost(task: Task, steps: tuple[Step, ...]) -> _Cost:
+    chain, parts, lies = Chain(), 1, task.start
+    for step in steps:
+        chain = Chain(*_followed(task, {lies: chain}, parts, step))
+        lies = step.after
+        if step.kind == "join":
+            parts //= _count(task, step.moved)
+        elif step.kind in ("split", "slice"):
+            parts *= _count(task, step.moved)
+    return _added(chain.cost, lies != task.goal)
