@@ -11,14 +11,15 @@ from layoutbridge.scanning.graphs.graph import Graph, Node
 
 @dataclass(frozen=True)
 class Applied:
-    """What a pass did at some `places`, by their numbers in the scan of the model that the pass was given.
+    """What a pass did at some `places`, by their numbers in the scan of the model that the pass was given; in a
+    module they are the names of a submodule.
 
     `proof` says why that is what was asked for; `bytes_before` and `bytes_after` are what the places' nodes move, at
     the sizes at which the model was read.
     """
 
     name: str
-    places: tuple[int, ...]
+    places: tuple[int | str, ...]
     proof: str
     bytes_before: int
     bytes_after: int

@@ -13,8 +13,8 @@ from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import numpy_dtype
 from layoutbridge.frameworks.onnx.sessions import open_session, refusals_of
 from layoutbridge.rewriting.draft import Draft
-from layoutbridge.rewriting.passes.fix import Fix
 from layoutbridge.rewriting.places.locating import Scene, graphs_within
+from layoutbridge.rewriting.places.wanted import Fix
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -135,14 +135,14 @@ def compare_fixed(trial: Trial, scene: Scene, made: ModelProto, fixes: Sequence[
     roots = {name for each in fixes for name in _roots(scene, each)}
     changed = dependents(made.graph.node, roots)
     for name, value in before.items():
-        if name not in changed and not _same(value, after[name]):
+        if name not in changed and not is_same(value, after[name]):
             raise UnsupportedError(f"'{visible(name[:80])}' depends on no place, and its values would change")
     for each in fixes:
         region = each.located.region
         source = after.get(region.sources[0], trial.given.get(region.sources[0]))
         if each.located.inside or source is None:
             continue
-        if not _same(np.asarray(each.wanted.on_all_axes(source)), after[region.output]):
+        if not is_same(np.asarray(each.wanted.on_all_axes(source)), after[region.output]):
             raise UnsupportedError(f"{each.located.told} would not give what {each.wanted.label} does")
     return deviation(_outputs(scene, before), _outputs(scene, after))
 
@@ -168,7 +168,7 @@ def compare_stages(begin: Draft, before: Draft, after: Draft) -> float:
     expected, values = (_outputs(each.scene, trial.run(each.scene.model)) for each in (before, after))
     if after.is_exact:
         for name, value in expected.items():
-            if not _same(value, values[name]):
+            if not is_same(value, values[name]):
                 raise UnsupportedError(f"the values of '{visible(name[:80])}' would change")
     else:
         compare_close(expected, values)
@@ -204,7 +204,7 @@ def deviation(expected: Values, values: Values) -> float:
     return found
 
 
-def _same(one: Any, two: Any) -> bool:
+def is_same(one: Any, two: Any) -> bool:
     """Whether both are the same bit for bit."""
     one, two = np.asarray(one), np.asarray(two)
     if object in (one.dtype, two.dtype):

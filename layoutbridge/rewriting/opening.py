@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from layoutbridge.frameworks.onnx.network.graph import Initializer
 
+_PROGRAM = ".pt2"
 _PIECE = 1 << 22  # bytes of data that are copied at a time
 
 
@@ -66,7 +67,9 @@ def opened(model: object) -> tuple[ModelProto, Source]:
     require("onnx_ir", "onnx-ir", EXTRA)
     if isinstance(model, str | os.PathLike):
         if Path(model).suffix.lower() != ".onnx":
-            raise UnusableInputError(f"'{os.fspath(model)}' is no .onnx file: only ONNX models are rewritten")
+            raise UnusableInputError(
+                f"'{os.fspath(model)}' is neither an .onnx nor a .pt2 file: others are not rewritten"
+            )
         own_file = read_file(os.path.realpath(model))
         proto, folder = read_sparing(model)
         source = Source(os.fspath(model), folder, own_file)
@@ -75,7 +78,10 @@ def opened(model: object) -> tuple[ModelProto, Source]:
         if any(tensor.data_location == tensor.EXTERNAL for tensor in all_tensors(proto)):
             raise UnusableInputError("the model keeps data in other files: give its path, beside which they lie")
     else:
-        raise UnusableInputError(f"a path of an .onnx file or an onnx.ModelProto is rewritten, not {shown(model)}")
+        raise UnusableInputError(
+            "a path of an .onnx or .pt2 file, an onnx.ModelProto, an exported program of PyTorch or an nn.Module is "
+            f"rewritten, not {shown(model)}"
+        )
     if any(tensor.sparse_initializer for tensor in _graphs(proto.graph)):
         raise UnsupportedError(
             f"'{source.name}' has sparse initializers, which onnx-ir does not keep: make them dense first"
@@ -117,7 +123,18 @@ def as_proto(model: Any, before: ModelProto) -> ModelProto:
 
 
 def refuse_output(model: object, output: str | os.PathLike[str]) -> None:
-    """Raise `UnusableInputError` where writing to `output` would destroy the model or data that it is read from."""
+    """Raise `UnusableInputError` where writing to `output` would destroy the model or data that it is read from.
+
+    So it does where one of both has the ending of a program of PyTorch, and the other has not.
+    """
+    if isinstance(model, str | os.PathLike):
+        kinds = {Path(path).suffix.lower() == _PROGRAM for path in (model, output)}
+        if len(kinds) > 1:
+            told = Path(model).suffix
+            raise UnusableInputError(f"'{os.fspath(output)}' must end in {told}: what is written is of the same kind")
+        if kinds == {True}:
+            refuse_overwriting(output, [Path(model)])
+            return
     if not isinstance(model, str | os.PathLike):
         refuse_overwriting(output, ())
         return

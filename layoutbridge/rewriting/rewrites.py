@@ -6,46 +6,46 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial, reduce
+from pathlib import Path
+from typing import Any
 
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.frameworks.base import require
+from layoutbridge.inputs import PathLike
 from layoutbridge.rewriting.applied import Applied, bytes_moved_in
 from layoutbridge.rewriting.draft import Draft
-from layoutbridge.rewriting.opening import Source, opened
+from layoutbridge.rewriting.opening import opened, with_own_weights, write
 from layoutbridge.rewriting.places.locating import Wishes, scene_of
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from layoutbridge.scanning.models import is_one
 
 Stage = Callable[[Draft], Draft]  # gives back the draft itself where there is nothing to do
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A rewritten model, an `onnx.ModelProto`, and what was done: nothing where it was as asked for, `changed` is off.
+    """A rewritten model, of the kind that was given, and what was done: nothing where it was as asked for.
 
     `deviation` is the largest difference between an output before and after, on one random input, as a share of the
-    largest value; None where nothing was run. Data in other files lie where `source` says.
+    largest value; None where nothing was run. Of a module nodes are its modules, and bytes those that are moved in what
+    was replaced. `whole` makes the model, `write` writes it to a path.
     """
 
-    written: ModelProto = field(repr=False, compare=False)
     passes: tuple[Applied, ...]
     nodes_before: int
     nodes_after: int
     bytes_moved_before: int
     bytes_moved_after: int
     deviation: float | None
-    source: Source = field(repr=False)
+    whole: Callable[[], Any] = field(repr=False, compare=False)
+    write: Callable[[PathLike], None] = field(repr=False, compare=False)
 
     @cached_property
-    def model(self) -> ModelProto:
-        """The model, an `onnx.ModelProto`, with all its weights but those that it keeps in other files."""
-        from layoutbridge.rewriting.opening import with_own_weights
-
-        return with_own_weights(self.written, self.source)
+    def model(self) -> Any:
+        """The model: an `onnx.ModelProto`, with all its weights but those in other files, a program or a module."""
+        return self.whole()
 
     @property
     def changed(self) -> bool:
@@ -66,10 +66,11 @@ class Rewrite:
         }  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to `path`, whole or not at all; data that it keeps in other files go to `<path>.data`."""
-        from layoutbridge.rewriting.opening import write
+        """Write the model to `path`, whole or not at all; data that it keeps in other files go to `<path>.data`.
 
-        write(self.written, self.source, path)
+        A module is not written: raises `UnsupportedError`.
+        """
+        self.write(path)
 
 
 def rewrite(
@@ -78,19 +79,23 @@ def rewrite(
     fix: Wishes | None = None,
     fix_weights: Wishes | None = None,
     native: bool = False,
+    cancel: bool = False,
     shape: Shapes = None,
     check: bool = True,
 ) -> Rewrite:
-    """An ONNX model with other ops in some of the places that `scan` finds; `model` itself stays as it is.
+    """A model with other ops in some of the places that `scan` finds; `model` itself stays as it is.
 
-    `model` is a path or an `onnx.ModelProto`, `shape` as for `scan`. `fix` says by the number of a place, or the name
-    of a node or a tensor of it, which entry of the catalogue is to stand there: at the parameters that the shapes
-    give, else written as `"pixel_unshuffle(stride=2)"`; channels stay last where they are. With `fix_weights` the op
-    stays, and the weights of the layers behind it are permuted so that they compute what they would with the other one.
+    `model` is a path or an `onnx.ModelProto`, the path of a .pt2 file or an `ExportedProgram`, or an `nn.Module`, and
+    the answer has the like of it; `shape` as for `scan`. `fix` says by the number of a place, or the name of a node or
+    a tensor of it, which entry of the catalogue is to stand there: at the parameters that the shapes give, else written
+    as `"pixel_unshuffle(stride=2)"`; channels stay last where they are. In a module the dotted name of a submodule says
+    where. With `fix_weights` the op stays, and the weights of the layers behind it are permuted so that they compute
+    what they would with the other one. With `native` every place is written in its shortest form; with `cancel`
+    transposes that meet are left out.
 
-    Every place is looked at again, at two sizes where some are open, and onnx's checker and shape inference must take
-    the model. With `check` both models are run in onnxruntime on one random input: what the places do not touch must be
-    the same bit for bit, and permuted weights must give what the other op gives, to 1e-5 of the largest value.
+    Every place is looked at again, at two sizes where some are open, and the checks of onnx or PyTorch must take the
+    model. With `check` both models are run on one random input: what the places do not touch must be the same bit for
+    bit, and permuted weights must give what the other op gives, to 1e-5 of the largest value.
 
     Raises `UnknownNameError` for a place or an entry that is not there, `ShapeError` for one that does not fit,
     `UnsupportedError` where no weights can undo a difference, and for places that drop or repeat elements,
@@ -102,10 +107,16 @@ def rewrite(
     >>> lb.scan(done.model).places[0].names, done.changed
     (('darknet_reorg',), True)
     """
-    if not (fix or fix_weights or native):
+    if not (fix or fix_weights or native or cancel):
         raise ParameterError(
             "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native"
         )
+    if is_one(model, "torch.nn", "Module"):
+        return _module(model, fix or {}, bool(fix_weights or native or cancel), shape, check=check)
+    if is_program(model):
+        return _program(model, fix or {}, bool(fix_weights), native=native, cancel=cancel, shape=shape, check=check)
+    if cancel:
+        raise UnsupportedError("cancel, --cancel, is for programs of PyTorch")
     proto, source = opened(model)
     begin = Draft(scene_of(proto, source.name, shape), source, shape)
 
@@ -121,7 +132,49 @@ def rewrite(
     made = done.scene.model
     if made is not proto:
         refuse_unsound(made, proto)
-    return Rewrite(made, done.passes, *_counts(begin.scene.graph, done.scene.graph), deviation, source)
+    counts = _counts(begin.scene.graph, done.scene.graph)
+    return Rewrite(
+        done.passes, *counts, deviation, partial(with_own_weights, made, source), partial(write, made, source)
+    )
+
+
+def is_program(model: object) -> bool:
+    """Whether it is an exported program of PyTorch, or the path of one.
+
+    >>> is_program("net.pt2"), is_program("net.onnx")
+    (True, False)
+    """
+    if isinstance(model, str | os.PathLike):
+        return Path(model).suffix.lower() == ".pt2"
+    return is_one(model, "torch.export", "ExportedProgram")
+
+
+def _program(
+    model: Any, fix: Wishes, weights: bool, *, native: bool, cancel: bool, shape: Shapes, check: bool
+) -> Rewrite:
+    if weights:
+        raise UnsupportedError("fix_weights, --fix-weights, is for ONNX models: fix, --fix, puts the other op there")
+    require("torch", "PyTorch", "torch")
+    from layoutbridge.rewriting.programs import rewritten
+    from layoutbridge.rewriting.torch.loading import load, save
+
+    is_path = isinstance(model, str | os.PathLike)
+    program, extra = load(model) if is_path else (model, {})
+    name = os.fspath(model) if is_path else "program"
+    begin, done, deviation = rewritten(program, name, fix, native=native, cancel=cancel, shape=shape, check=check)
+    counts = _counts(begin.scene.graph, done.scene.graph)
+    made = done.program
+    return Rewrite(done.passes, *counts, deviation, lambda: made, partial(save, made, extra))
+
+
+def _module(model: Any, fix: Wishes, more: bool, shape: Shapes, *, check: bool) -> Rewrite:
+    from layoutbridge.rewriting.modules import refuse_saving, rewritten
+    from layoutbridge.rewriting.torch.parts import EXPORT
+
+    if more:
+        raise UnsupportedError(f"of a module submodules are fixed, and nothing else: {EXPORT}")
+    done = rewritten(model, fix, shape=shape, check=check)
+    return Rewrite(done.passes, *done.counts, done.deviation, lambda: done.module, refuse_saving)
 
 
 def _counts(before: Graph, after: Graph) -> tuple[int, int, int, int]:

@@ -15,10 +15,11 @@ from layoutbridge.rewriting.choosing import Choice, Drop, Permuted, choices
 from layoutbridge.rewriting.draft import Draft
 from layoutbridge.rewriting.opening import as_ir, as_proto
 from layoutbridge.rewriting.passes.drop import DropPass
-from layoutbridge.rewriting.passes.fix import Fix, FixPass, ir_graphs, visible_value
+from layoutbridge.rewriting.passes.fix import FixPass, ir_graphs, visible_value
 from layoutbridge.rewriting.passes.fix_weights import permute_behind
 from layoutbridge.rewriting.passes.fold import Convolution, Fold, FoldPass, convolutions_behind
 from layoutbridge.rewriting.places.locating import Located, Scene
+from layoutbridge.rewriting.places.wanted import Fix
 from layoutbridge.rewriting.proving import proven
 from layoutbridge.scanning.tables import table_of
 

@@ -73,8 +73,8 @@ def check_model(found: ModelIdentification, expected: Expression, choose: Choose
 
 
 def remedies_for(found: Scan, others: Sequence[Place], name: str) -> dict[int, str]:
-    """For places of an .onnx file that are other than `name`, the commands that make them that, by their numbers."""
-    if not found.is_onnx_file:
+    """For places of a file that `rewrite` takes that are other than `name`, what makes them that, by their numbers."""
+    if not found.is_rewritable_file:
         return {}
     return {
         number: rewrite_command(found.model, number, name)

@@ -38,6 +38,7 @@ _LIVE: tuple[tuple[str, str, str, str], ...] = (
     ("keras", "Layer", "tensorflow.reading", "read_keras"),
     ("layoutbridge.darknet.network", "DarknetNetwork", "darknet", "read"),
 )
+_REWRITABLE = (("onnx", ".onnx"), ("PyTorch", ".pt2"))
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,13 @@ class Scan:
         }  # fmt: skip
 
     @property
-    def is_onnx_file(self) -> bool:
+    def is_rewritable_file(self) -> bool:
         """Whether `rewrite` takes what was scanned, by its path."""
-        return self.format == "onnx" and Path(self.model).suffix.lower() == ".onnx"
+        return (self.format, Path(self.model).suffix.lower()) in _REWRITABLE
 
     def _remedy(self, number: int, place: Place) -> dict[str, str]:
-        """In an .onnx file, the command that puts the op that may have been meant in a place of blocks."""
-        name = likely_remedy(place) if self.is_onnx_file else None
+        """In a file that is rewritten, the command that puts the op that may have been meant in a place of blocks."""
+        name = likely_remedy(place) if self.is_rewritable_file else None
         return {} if name is None else {"rewrite": rewrite_command(self.model, number, name)}
 
 
@@ -132,7 +133,7 @@ def can_be_scanned(model: object) -> bool:
     """
     if isinstance(model, str | os.PathLike):
         return Path(model).suffix.lower() in _FILES or _is_saved_model(model)
-    return _is_one(model, "onnx", "ModelProto") or any(_is_one(model, module, kind) for module, kind, *_ in _LIVE)
+    return is_one(model, "onnx", "ModelProto") or any(is_one(model, module, kind) for module, kind, *_ in _LIVE)
 
 
 def is_called(model: object) -> bool:
@@ -142,7 +143,7 @@ def is_called(model: object) -> bool:
     >>> is_called(torch.nn.PixelUnshuffle(2)), is_called(len)
     (True, False)
     """
-    return _is_one(model, "torch.nn", "Module") or _is_one(model, "keras", "Layer")
+    return is_one(model, "torch.nn", "Module") or is_one(model, "keras", "Layer")
 
 
 def _is_saved_model(path: str | os.PathLike[str]) -> bool:
@@ -167,10 +168,10 @@ def opened(model: object, flavor: str) -> AtShapes:
         raise UnusableInputError(
             f"no reader knows '{os.fspath(model)}': there are {', '.join(_FILES)}, and SavedModel folders"
         )
-    if _is_one(model, "onnx", "ModelProto"):
+    if is_one(model, "onnx", "ModelProto"):
         return _onnx(model, "model")
     for module, kind, reader, function in _LIVE:
-        if _is_one(model, module, kind):
+        if is_one(model, module, kind):
             read = _read_by(reader, function)
             return partial(read, model, flavor) if reader == "darknet" else partial(read, model)
     raise UnusableInputError(f"a path or a model is scanned, not {shown(model)}")
@@ -185,7 +186,7 @@ def _read_by(module: str, function: str) -> Callable[..., Graph]:
     return read
 
 
-def _is_one(model: object, module: str, kind: str) -> bool:
+def is_one(model: object, module: str, kind: str) -> bool:
     """Whether it is of a class in a module; of one that is not imported there is nothing yet."""
     held = sys.modules.get(module)
     return held is not None and isinstance(model, getattr(held, kind))

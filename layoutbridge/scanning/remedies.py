@@ -1,4 +1,4 @@
-"""The command line that puts another op in a place of an ONNX model, for people to paste."""
+"""The command line that puts another op in a place of a model, for people to paste."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CONFUSED: Mapping[str, str] = MappingProxyType(
 
 
 def rewrite_command(model: str, number: int, name: str) -> str:
-    """The command that makes the place of that number of an .onnx file the op called `name`, in a new file.
+    """The command that makes the place of that number of a file the op called `name`, in a new file.
 
     >>> rewrite_command("my port.onnx", 2, "darknet_reorg")
     "layoutbridge rewrite 'my port.onnx' -o 'my port.fixed.onnx' --fix 2=darknet_reorg"

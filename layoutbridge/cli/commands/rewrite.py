@@ -18,7 +18,7 @@ _PLACE_TOLD = "PLACE is a number of scan's list, or the name of a node or a tens
 
 @app.command()
 def rewrite(
-    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    model: Annotated[str, typer.Argument(help="An .onnx or .pt2 file.")],
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
     fix: Annotated[
         list[str] | None,
@@ -33,6 +33,7 @@ def rewrite(
         ),
     ] = None,
     native: Annotated[bool, typer.Option("--native", help="Write what moves elements as shortly as can be.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Leave out transposes that meet.")] = False,
     shape: Annotated[
         list[str] | None,
         typer.Option(help="As for scan: the input's shape, of several inputs name=1,3,224,224.", show_default=False),
@@ -58,7 +59,9 @@ def rewrite(
             raise ParameterError("say where to write it, -o fixed.onnx, or give --plan to see what would be done")
         refuse_output(model, output)
         ask_before_overwriting([output], force=force)
-    done = rewritten(model, fix=fixes, fix_weights=weights, native=native, shape=input_shapes(shape), check=check)
+    done = rewritten(
+        model, fix=fixes, fix_weights=weights, native=native, cancel=cancel, shape=input_shapes(shape), check=check
+    )
     if not plan and output is not None:
         done.save(output)
     if as_json:

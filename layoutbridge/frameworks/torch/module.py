@@ -72,11 +72,11 @@ class Rearrange(torch.nn.Module):
         first, *others = lowering.moves or (_copy(lowering),)
         cut = along_axes(first, lowering.in_shape, lowering.domain) if first.kind == "transpose" else None
         self._cut_along_axes = cut is not None  # then the first view is one of every tensor, whatever its strides
-        self._moves = tuple(move.map_lengths(_length) for move in (cut or first, *others))
+        self._moves = tuple(move.map_lengths(length_of) for move in (cut or first, *others))
         self._orders = {move.indices: torch.tensor(move.indices) for move in self._moves if move.kind == "gather"}
         self._shuffles = tuple(map(_pixel_shuffle, (first, *others)))  # the same by `pixel_shuffle`, where that can be
-        self._result = tuple(map(_length, lowering.result))
-        self._whole = tuple(map(_length, op.domain.whole))
+        self._result = tuple(map(length_of, lowering.result))
+        self._whole = tuple(map(length_of, op.domain.whole))
         self._ranks = [op.rank] * (batch is not True) + [op.rank + 1] * (batch is not False)
         self._native = _native_of(op)
         # a tracer takes channel_shuffle for one that excludes lengths of 1
@@ -180,22 +180,26 @@ class Rearrange(torch.nn.Module):
         return True
 
 
-def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
-    """PyTorch's own function for [N, C, H, W], where one is this very map and moves something."""
+def native_call(op: Rearrangement) -> tuple[str, int] | None:
+    """PyTorch's own function for [N, C, H, W], where one is this very map and moves something, and its number.
+
+    >>> native_call(catalog_op("channel_shuffle", groups=3)), native_call(catalog_op("focus"))
+    (('channel_shuffle', 3), None)
+    """
     if op.rank not in (_NATIVE_RANK - 1, _NATIVE_RANK):
         return None
-    functions = {
-        "pixel_unshuffle": functional.pixel_unshuffle,
-        "pixel_shuffle": functional.pixel_shuffle,
-        "channel_shuffle": functional.channel_shuffle,
-    }
     digits = {int(size.coefficient) for step in op.steps for size in step.sizes if size.is_constant}
-    for name, function in functions.items():
+    for name in ("pixel_unshuffle", "pixel_shuffle", "channel_shuffle"):
         parameter = next(iter(catalog()[name].parameters))
         for value in digits:
             if op == with_batch_axis(catalog_op(name, **{parameter: value}), op.rank):
-                return partial(_call_native, function, value)
+                return name, value
     return None
+
+
+def _native_of(op: Rearrangement) -> partial[torch.Tensor] | None:
+    found = native_call(op)
+    return None if found is None else partial(_call_native, getattr(functional, found[0]), found[1])
 
 
 def _call_native(function: Callable[..., torch.Tensor], value: int, x: torch.Tensor) -> torch.Tensor:
@@ -218,10 +222,15 @@ def _copy(lowering: Lowering[Size]) -> Move[Size]:
 
 def _pixel_shuffle(move: Move[Size]) -> Move[Length] | None:
     blocks = as_blocks(move) if move.kind == "transpose" else None
-    return blocks.map_lengths(_length) if blocks is not None and blocks.kind == "depth_to_space" else None
+    return blocks.map_lengths(length_of) if blocks is not None and blocks.kind == "depth_to_space" else None
 
 
-def _length(size: Size) -> Length:
+def length_of(size: Size) -> Length:
+    """A size in plain numbers.
+
+    >>> length_of(Size.axis(2) / Size.constant(2)).at((1, 64, 26, 26))
+    13
+    """
     over = tuple(axis for axis, exponent in size.powers for _ in range(exponent))
     under = tuple(axis for axis, exponent in size.powers for _ in range(-exponent))
     return Length(size.coefficient.numerator, over, size.coefficient.denominator, under)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx import ModelProto, numpy_helper
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.onnx.emission import emit
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.names import FreshNames
-from layoutbridge.rewriting.places.wanted import Wanted
+from layoutbridge.rewriting.places.wanted import Fix
 
 STANDARD = ("", "ai.onnx")
 _CONTROL = {"If", "Loop", "Scan"}
 _INITIALIZERS_ALONE = 4  # the first IR version in which an initializer need not be an input
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A place, and what it is to be."""
-
-    located: Located
-    wanted: Wanted
 
 
 class FixPass(ir.passes.InPlacePass):
@@ -153,14 +144,3 @@ def drop_unread(value: ir.Value) -> None:
     if value.is_initializer() and not (value.uses() or value.is_graph_output() or value.is_graph_input()):
         assert isinstance(graph, ir.Graph) and value.name is not None
         del graph.initializers[value.name]
-
-
-def refuse_unmovable(located: Located) -> None:
-    """Raise `UnsupportedError` for a place that drops or repeats elements: no op of the catalogue does."""
-    if located.place.kind == "joins":
-        raise UnsupportedError(f"{located.told} joins several tensors, and every entry of the catalogue takes one")
-    if located.place.kind not in ("moves", "view"):
-        raise UnsupportedError(
-            f"{located.told} {located.place.kind} elements, and every entry of the catalogue keeps each once: "
-            "it is not replaced"
-        )

@@ -13,17 +13,10 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import LayoutBridgeError, UnsupportedError, visible
-from layoutbridge.rewriting.passes.fix import (
-    Fix,
-    constant,
-    drop_unread,
-    ir_graphs,
-    remove_unneeded,
-    visible_value,
-)
+from layoutbridge.rewriting.passes.fix import constant, drop_unread, ir_graphs, remove_unneeded, visible_value
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.names import FreshNames
-from layoutbridge.rewriting.places.wanted import present_at, with_every_axis
+from layoutbridge.rewriting.places.wanted import Fix, present_at, with_every_axis
 from layoutbridge.weights.carrying import Layer, carry
 
 _SHOWN = 80  # characters of a name

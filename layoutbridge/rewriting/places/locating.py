@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.errors import UnknownNameError, UnsupportedError, shown, visible
+from layoutbridge.recognition.wrapping import Wrapping
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.links import Region
@@ -58,6 +60,16 @@ class Located:
         return self.sides, *(() if self._known_again is None else (self._sides(self._known_again),))
 
     @property
+    def wrapping(self) -> Wrapping:
+        """What is done around the operation that is there."""
+        return self.place.seen.wrapping
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterValue]:
+        """Those of the operation that is there."""
+        return self.place.parameters
+
+    @property
     def open_shape(self) -> Lengths:
         """The shape before, None for each length that may be another."""
         shape = self.sides[0]
@@ -86,7 +98,7 @@ class Located:
 class Scene:
     """A model, what it is called, its graph as `scan` reads it, and the places that it has."""
 
-    model: ModelProto
+    model: Any
     graph: Graph
     second: Graph | None
     places: tuple[Located, ...]
@@ -128,14 +140,14 @@ class Scene:
             last = len(self.places) - 1
             told = f"they are 0 to {last}" if last else "there is place 0 alone"
             return f"no place {number} in '{self.name}': {told} (layoutbridge scan lists them)"
-        node = next((each for each in _all_nodes(self.model.graph) if wish in (each.name, *each.output)), None)
-        if node is not None and node.domain not in _STANDARD:
-            return (
-                f"{shown(wish)} is a custom operator, {visible(f'{node.domain}.{node.op_type}'[:_SHOWN])}, "
-                "and these are passed over: nothing is known of what they move"
-            )
-        if node is not None:
-            return f"{shown(wish)} is a {visible(node.op_type[:_SHOWN])} that belongs to no place of '{self.name}'"
+        if found := self._operator_called(wish):
+            operator, is_custom = found
+            if is_custom:
+                return (
+                    f"{shown(wish)} is a custom operator, {visible(operator[:_SHOWN])}, "
+                    "and these are passed over: nothing is known of what they move"
+                )
+            return f"{shown(wish)} is a {visible(operator[:_SHOWN])} that belongs to no place of '{self.name}'"
         names = {
             name: place.number
             for place in self.places
@@ -145,10 +157,23 @@ class Scene:
         meant = f"did you mean {shown(near[0])}, place {names[near[0]]}?" if near else "layoutbridge scan lists them"
         return f"no place, node or tensor of '{self.name}' is called {shown(wish)}; {meant}"
 
+    def _operator_called(self, name: str | int) -> tuple[str, bool] | None:
+        """What the node of that name, or of a tensor of that name, is, and whether that is nobody's standard."""
+        node = next((each for each in _all_nodes(self.model.graph) if name in (each.name, *each.output)), None)
+        if node is None:
+            return None
+        is_custom = node.domain not in _STANDARD
+        return f"{node.domain}.{node.op_type}" if is_custom else node.op_type, is_custom
+
 
 def scene_of(model: ModelProto, name: str, shape: Shapes = None) -> Scene:
     """The places of `model`, numbered as `scan` lists them; raises as that does."""
     graph, second = graphs_of(model, shape)
+    return Scene(model, replace(graph, name=name), second, located_in(graph, second))
+
+
+def located_in(graph: Graph, second: Graph | None) -> tuple[Located, ...]:
+    """The places of a model that is read as `graph`, and as `second` at other sizes, as `scan` lists them."""
     open_shapes = [graph.tensors[each].open_shape for each in graph.inputs if each in graph.tensors]
     is_open = any(not isinstance(length, int) for shape in open_shapes for length in shape or ())
     regions = [
@@ -157,11 +182,10 @@ def scene_of(model: ModelProto, name: str, shape: Shapes = None) -> Scene:
         for region in find_regions(each)
         if is_of_interest(each, region)
     ]
-    places = tuple(
+    return tuple(
         Located(number, place, *found, is_open)
         for number, (place, found) in enumerate(zip(places_in(graph, second), regions, strict=True))
     )
-    return Scene(model, replace(graph, name=name), second, places)
 
 
 def graphs_at_sizes(scene: Scene) -> list[tuple[Graph, Graph | None]]:

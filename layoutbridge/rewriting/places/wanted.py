@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
+from layoutbridge.algebra.rearrangement import ParameterValue, Rearrangement, with_batch_axis
 from layoutbridge.errors import LayoutBridgeError, ParameterError, ShapeError, UnsupportedError
 from layoutbridge.operations.catalog import catalog
 from layoutbridge.operations.expressions import Expression, read_expression
@@ -43,7 +44,35 @@ class Wanted:
         return self.wrapping.leading or rank - len(self.operation.result_shape)
 
 
-def wanted_at(located: Located, name: str) -> Wanted:
+class Movable(Protocol):
+    """What moves elements: what errors call it, its shapes, and what is known of it now."""
+
+    @property
+    def told(self) -> str:
+        """What an error calls it."""
+
+    @property
+    def seen_at(self) -> Sequence[Sides]:
+        """The shapes before and after, at each choice of sizes at which it was seen."""
+
+    @property
+    def wrapping(self) -> Wrapping:
+        """What is done around the operation that is there."""
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterValue]:
+        """Those of the operation that is there."""
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A place, and what it is to be."""
+
+    located: Located
+    wanted: Wanted
+
+
+def wanted_at(located: Movable, name: str) -> Wanted:
     """What `name`, an entry or an expression as the command line takes it, is at a place.
 
     Numbers that it leaves out are those that suit the shapes at every size at which the model was seen, of several the
@@ -58,25 +87,36 @@ def wanted_at(located: Located, name: str) -> Wanted:
         fitting = list(dict.fromkeys(_fitting(expression, located, wrapping)))
         if fitting:
             chosen = _the_one(fitting, located)
-            return Wanted(chosen, _on_all_axes(chosen, wrapping, len(located.sides[0])), wrapping)
+            return Wanted(chosen, _on_all_axes(chosen, wrapping, len(located.seen_at[0][0])), wrapping)
     raise ShapeError(_misfit(located, name))
 
 
-def _likely_wrappings(located: Located) -> Iterator[Wrapping]:
+def refuse_unmovable(located: Located) -> None:
+    """Raise `UnsupportedError` for a place that drops or repeats elements: no op of the catalogue does."""
+    if located.place.kind == "joins":
+        raise UnsupportedError(f"{located.told} joins several tensors, and every entry of the catalogue takes one")
+    if located.place.kind not in ("moves", "view"):
+        raise UnsupportedError(
+            f"{located.told} {located.place.kind} elements, and every entry of the catalogue keeps each once: "
+            "it is not replaced"
+        )
+
+
+def _likely_wrappings(located: Movable) -> Iterator[Wrapping]:
     """What may be done around an operation that keeps its name: first what is done around what is there."""
-    own = located.place.seen.wrapping
+    own = located.wrapping
     if own.keeps_the_name:
         yield own
     yield PLAIN
-    yield from (each for each in wrappings(*located.sides) if each.keeps_the_name and each != own)
+    yield from (each for each in wrappings(*located.seen_at[0]) if each.keeps_the_name and each != own)
 
 
-def _fitting(expression: Expression, located: Located, wrapping: Wrapping) -> Iterator[Rearrangement]:
+def _fitting(expression: Expression, located: Movable, wrapping: Wrapping) -> Iterator[Rearrangement]:
     usual = expression.build(lambda _: {})
     entry = expression.terms[0].entry if len(expression.terms) == 1 else None
     made = [usual]
     if entry is not None:
-        shape, given = located.sides
+        shape, given = located.seen_at[0]
         inside = wrapping.inside(shape), wrapping.result_inside(given)
         made = at_fitting_parameters(entry, expression.terms[0].parameters, usual, inside)
     for each in made:
@@ -93,11 +133,11 @@ def _takes(operation: Rearrangement, sides: Sides, wrapping: Wrapping) -> bool:
     return operation.bind(shape).out_shape == given
 
 
-def _the_one(fitting: list[Rearrangement], located: Located) -> Rearrangement:
+def _the_one(fitting: list[Rearrangement], located: Movable) -> Rearrangement:
     """The only one, or the one with the parameters that are there now; raises `ParameterError` where neither is."""
     if len(fitting) == 1:
         return fitting[0]
-    own = [each for each in fitting if dict(each.parameters) == dict(located.place.parameters)]
+    own = [each for each in fitting if dict(each.parameters) == dict(located.parameters)]
     if len(own) == 1:
         return own[0]
     told = ", ".join(
@@ -153,14 +193,14 @@ def present_at(located: Located) -> Rearrangement:
         raise UnsupportedError(f"what {located.told} moves has no pattern of its own: {error}") from None
 
 
-def _misfit(located: Located, name: str) -> str:
-    shape, given = located.sides
+def _misfit(located: Movable, name: str) -> str:
+    shape, given = located.seen_at[0]
     told = f"{located.told} takes {list(shape)} to {list(given)}, which {name[:80]} does not"
     known = catalog()
     found = [
         match.name
         for wrapping in _likely_wrappings(located)
-        for match in _candidates(wrapping, located.sides)
+        for match in _candidates(wrapping, located.seen_at[0])
         if not known[match.name].is_of_weights
     ]
     names = list(dict.fromkeys(found))

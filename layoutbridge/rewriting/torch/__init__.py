@@ -1,0 +1,1 @@
+"""Exported programs and modules of PyTorch with other operations in their places."""
