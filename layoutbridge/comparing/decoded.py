@@ -22,6 +22,7 @@ from layoutbridge.comparing.heads.explaining import Explanation, explained
 from layoutbridge.comparing.heads.groups import Group
 from layoutbridge.comparing.heads.labels import wrong_labels
 from layoutbridge.comparing.heads.matching import Told
+from layoutbridge.comparing.heads.partly import partly_right
 from layoutbridge.comparing.heads.rows import MIXED, mixed_outputs
 from layoutbridge.comparing.relations import Related, in_reference_layout, related
 from layoutbridge.comparing.tracing import Trace
@@ -30,6 +31,7 @@ from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.scanning.readers.darknet import INPUT_NAME
 
+_LEAST_COORDS = 4  # numbers that say where a box is: with fewer there are no boxes
 _TRIED = 12  # tensors of the candidate that may be what a head is fed
 
 
@@ -68,7 +70,9 @@ def judged(
 
     `others` are these outputs, `first` is what is apart without them.
     """
-    layers = [layer for layer in net.layers if isinstance(layer.settings, DECODED)]
+    layers = [
+        layer for layer in net.layers if isinstance(layer.settings, DECODED) and layer.settings.coords >= _LEAST_COORDS
+    ]
     whole = [name for name in candidate.outputs if name in candidate.values and _is_whole(candidate, name)]
     if not layers or not (others or whole) or _is_apart_before(alignment, first, layers):
         return Verdict(first)
@@ -82,7 +86,8 @@ def judged(
         held = heads.explained(candidate.values.get(name))
         if held is None:
             shape = ", ".join(map(str, candidate.values.get(name).shape))
-            unknown = f"{candidate.labels[name]} [{shape}] holds no boxes of any kind that is known"
+            told = heads.partly(candidate.values.get(name)) or "it holds no boxes of any kind that is known"
+            unknown = f"{candidate.labels[name]} [{shape}]: {told}"
             return Verdict(first or Pair(layers[0].name, name, Related("differs", 1.0, ())), unknown=unknown)
         found[name] = held
     found = {name: heads.decoded(candidate.values.get(name), each) if _is_alone_raw(each, found) else each
@@ -105,7 +110,8 @@ def judged(
         name = next(each.output for each in wrong if each.head.name == causes[0].at)
         apart = Pair(causes[0].at, name, Related("differs", causes[0].deviation_before, ()))
         return Verdict(apart, causes, tuple(notes))
-    given = {head.layer.name for each in found.values() for head in each.heads} | _given_raw(net, candidate, alignment)
+    given = {head.layer.name for each in found.values() for head in each.heads}
+    given |= _given_undecoded(net, reference, candidate, layers, tolerance)
     missing = next((layer for layer in layers if others and layer.name not in given), None)
     if missing is not None:
         notes.append(f"no output of {candidate.model} has the boxes of {missing.name}")
@@ -146,19 +152,17 @@ def _source(net: DarknetNetwork, head: Layer) -> str:
     return INPUT_NAME if source == -1 else net.layers[source].name
 
 
-def _given_raw(net: DarknetNetwork, candidate: Trace, alignment: Alignment) -> set[str]:
-    """The heads of which an output of the candidate has the numbers, not decoded."""
+def _given_undecoded(
+    net: DarknetNetwork, reference: Trace, candidate: Trace, heads: Sequence[Layer], tolerance: float
+) -> set[str]:
+    """The heads whose numbers are an output of the candidate as they are fed them or leave them."""
+    told = [candidate.prints[name] for name in candidate.outputs if name in candidate.prints]
     return {
-        layer.name
-        for layer in net.layers
-        if isinstance(layer.settings, DECODED)
-        and any(
-            (pair := alignment.by_reference.get(name)) is not None
-            and pair.related.relation == "same"
-            and pair.candidate in candidate.outputs
-            for name in (layer.name, _source(net, layer))
-        )
-    }
+        head.name
+        for head in heads
+        if any(distance(reference.prints[name], each) <= tolerance for name in (head.name, _source(net, head))
+               for each in told)
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------------- what outputs are
@@ -188,6 +192,12 @@ class _Heads:
         """What is wrong with entries that are not decoded, where they are to be."""
         return self._of(output, raw.heads, is_raw=False) or raw
 
+    def partly(self, output: NDArray[Any]) -> str:
+        """Which columns of an output are right where others are not known; "" where none are."""
+        values = np.asarray(output, np.float64)
+        told = (partly_right(values, Group(chosen, self._all), self._tolerance) for chosen in self._choices())
+        return next(filter(None, told), "")
+
     def labels(
         self, output: NDArray[Any], found: Sequence[Explanation]
     ) -> tuple[tuple[Entries, ...], tuple[Told, ...]] | None:
@@ -207,7 +217,9 @@ class _Heads:
 
     def _choices(self) -> Iterator[tuple[Entries, ...]]:
         """All heads together, each of them, and places in whose classes all boxes share."""
-        yield self._all
+        alike = {(head.layer.kind, head.classes, head.own[0].shape[2]) for head in self._all}
+        if len(alike) == 1:
+            yield self._all
         if len(self._all) > 1:
             yield from ((head,) for head in self._all)
         yield from ((place,) for head in self._all if (place := of_places(head)) is not None)

@@ -180,7 +180,7 @@ class Decoding(Port):
         w, kind = self.w, layer.kind
         _, height, width = layer.out_shape
         new, scale = getattr(s, "new_coords", False), getattr(s, "scale_x_y", 1.0)
-        if self.fault("raw") == "all":
+        if self.fault("raw", layer) == "all":
             box, sure, classes = (
                 self.part(x, *each) for each in ((0, first), (first, first + 1), (first + 1, s.entries))
             )
@@ -199,12 +199,14 @@ class Decoding(Port):
         if kind != "region":
             net = self.net.network
             anchors = anchors / [net.width / width, net.height / height] * self.each(layer, "size", 1.0)
-        if self.fault("raw") == "powers":
+        if self.fault("raw", layer) == "powers":
             anchors = np.ones((s.num, 2))
         wh = self.times(wh, anchors.reshape(1, s.num, 2, 1, 1))
         spread, xy = xy, self.plus(xy, self.grid(layer, height, width))
-        if self.fault("raw"):
-            xy, wh = {"boxes": (raw_xy, raw_wh), "powers": (spread, wh), "entries": (spread, raw_wh)}[self.fault("raw")]
+        if self.fault("raw", layer):
+            xy, wh = {"boxes": (raw_xy, raw_wh), "powers": (spread, wh), "entries": (spread, raw_wh)}[
+                self.fault("raw", layer)
+            ]
         point = getattr(s, "yolo_point", "center")
         if point != "center" and not self.fault("the corner"):
             xy = w.add("Add", xy, self.times(wh, 0.5 if point == "left_top" else -0.5))

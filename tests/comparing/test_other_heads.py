@@ -102,3 +102,37 @@ def test_wrong_boxes(name):
     assert cause.at == found.first.reference == net.layers[-1].name
     assert cause.deviation_after < 1e-5
     assert cause.deviation_before > 1e-3
+
+
+UNUSUAL = {
+    "two coordinates": ("pjreddie", "[region]\nanchors=1,2\nclasses=3\ncoords=2\nnum=1\nsoftmax=1\n", 6),
+    "six coordinates": ("pjreddie", "[region]\nanchors=1,2\nclasses=3\ncoords=6\nnum=1\nsoftmax=1\n", 10),
+    "one class": ("alexey", "[yolo]\nmask=0\nanchors=10,13\nclasses=1\nnum=1\n", 6),
+}
+NET = (
+    "[net]\nwidth=16\nheight=16\nchannels=3\n[convolutional]\nfilters={}\nsize=3\nstride=2\npad=1\nactivation=linear\n"
+)
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_heads(name, tmp_path):
+    flavor, head, filters = UNUSUAL[name]
+    net = made(NET.format(filters) + head, tmp_path, flavor)
+    net.to_onnx(tmp_path / "net.onnx")
+    assert lb.compare(net, str(tmp_path / "net.onnx")).equal
+    if "two" not in name:
+        net.to_onnx(tmp_path / "boxes.onnx", head="boxes")
+        assert lb.compare(net, str(tmp_path / "boxes.onnx")).equal
+
+
+def test_heads_of_two_kinds(tmp_path):
+    """Each with its own classes in its own output: nothing joins them."""
+    first = "[yolo]\nmask=0\nanchors=10,13\nclasses=2\nnum=1\n"
+    second = "[Gaussian_yolo]\nmask=0\nanchors=10,13\nclasses=3\nnum=1\n"
+    conv = "[convolutional]\nfilters=12\nsize=1\nstride=1\nactivation=linear\n"
+    net = made(NET.format(7) + first + "[route]\nlayers=-2\n" + conv + second, tmp_path)
+    assert lb.compare(net, decoding(net, joined=False)).equal
+    found = lb.compare(net, decoding(net, joined=False, **{"no exp": {1: True}, "certain": True}))
+    assert [(each.at, each.found) for each in found.causes] == [
+        ("1_yolo", "w, h: no exp"), ("4_Gaussian_yolo", "classes: not times 1 − uncertainty"),
+    ]  # fmt: skip

@@ -86,6 +86,14 @@ def test_an_output_that_is_no_boxes():
     assert "holds no boxes of any kind that is known" in found.notes[0]
 
 
+def test_boxes_of_which_some_columns_are_right():
+    net = network(SCALED)
+    found = lb.compare(net, decoding(net, anchors=lambda own: np.sqrt(own), form="yx"))
+    assert not found.equal
+    assert found.causes == ()
+    assert "its columns y, x, objectness, classes are right, h, w of no kind that is known" in found.notes[0]
+
+
 def test_half_precision():
     torch = pytest.importorskip("torch")
     from tests.comparing.test_decoded_heads import Decoding

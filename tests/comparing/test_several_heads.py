@@ -190,6 +190,11 @@ def test_wrong_boxes(net, name):
     assert found.first.reference == heads[0][0]
 
 
+def test_one_head_decoded_and_one_not(net):
+    assert lb.compare(net, decoding(net, raw={4: "all"}, joined=False)).equal
+    assert lb.compare(net, decoding(net, raw={10: "all"}, joined=False, layout="turned")).equal
+
+
 def test_a_head_that_is_left_out(net):
     model = decoding(net, joined=False)
     del model.graph.output[1]

@@ -26,7 +26,9 @@ def wrong_labels(
     `columns` are what else the port gives of its boxes, in the order of the labels, and `made` what these are. Each
     box whose best class is clear is looked for among those of the port that have its label.
     """
-    given = np.asarray(labels).reshape(-1)
+    given = np.asarray(labels).reshape(-1).astype(np.int64)
+    if given.min(initial=0) < 0 or given.max(initial=0) > group.classes:
+        return None
     scale = np.array([each.largest for each in made])[:, None]
     port, wanted = (
         np.stack([np.ones(given.size), *(each.values.reshape(-1) for each in held)]) for held in (columns, made)
@@ -49,7 +51,7 @@ def wrong_labels(
     return (Told("", _OTHERS if from_one else _FROM_ONE, from_zero, min(from_zero, from_one)),)
 
 
-def _missing(port: Array, labels: Array, wanted: Array, best: Array, tolerance: float) -> float:
+def _missing(port: Array, labels: NDArray[Any], wanted: Array, best: NDArray[Any], tolerance: float) -> float:
     """The share of the boxes that are wanted [columns, boxes] which are not among the port's, with their label.
 
     Where there are no columns as many must have a label as are wanted.

@@ -96,7 +96,7 @@ def _two(
     group: Group, place: Place, sides: tuple[int, int], own: Columns, tolerance: float, *, right_only: bool
 ) -> Match | None:
     found = [
-        _side(group.side(side, place.unit, right_only=right_only), column, tolerance, 0.0)
+        _side(group, side, place.unit, column, tolerance, 0.0, right_only=right_only)
         for side, column in zip(sides, own, strict=True)
     ]
     told = [each for each in found if each is not None]
@@ -113,8 +113,7 @@ def _four(
     slack = 0.0 if form.plain else 2 * tolerance * max(each.largest for each in own)
     found: list[Option] = []
     for side, column in enumerate(boxes):
-        options = group.side(side, unit, right_only=right_only)
-        held = _side(options, column, tolerance, slack)
+        held = _side(group, side, unit, column, tolerance, slack, right_only=right_only)
         if held is None:
             return None
         found.append(held)
@@ -228,11 +227,12 @@ def _block(block: Block, options: Iterator[Option], own: Columns, tolerance: flo
         right = right or option
         if _is(option, own, tolerance):
             told = Told(block.kind, option.wrong, furthest(own, right.columns), furthest(own, option.columns))
-            return Match((told,) if option.wrong else (), _names(block), option.columns)
+            return Match((told,) if option.wrong else (), names_of(block), option.columns)
     return None
 
 
-def _names(block: Block) -> tuple[str, ...]:
+def names_of(block: Block) -> tuple[str, ...]:
+    """The names of a block's columns."""
     count = block.end - block.start
     return (block.kind,) if count == 1 else tuple(f"{block.kind} {number}" for number in range(count))
 
@@ -258,13 +258,19 @@ def _in_another_order(group: Group, style: Styles, own: Columns, tolerance: floa
 # ---------------------------------------------------------------------- which of the options
 
 
-def _side(options: Sequence[Option], column: Column, tolerance: float, slack: float) -> Option | None:
-    """The first that a column is: of those within the `slack` of numbers that were taken from corners the nearest."""
+def _side(
+    group: Group, side: int, unit: str, column: Column, tolerance: float, slack: float, *, right_only: bool
+) -> Option | None:
+    """The first that a column is: of those within the `slack` of numbers that were taken from corners the nearest.
+
+    Of what is decoded it may be a factor and an offset away from what is right.
+    """
+    options = group.side(side, unit, right_only=right_only)
     near = [option for option in options if is_near(column, option.columns[0], tolerance, slack)]
     if near:
         return near[0] if not slack else min(near, key=lambda option: apart(column, option.columns[0]))
     right = options[0].columns[0]
-    found = None if len(options) == 1 else line(column, right, tolerance)
+    found = None if right_only or unit not in DECODED_UNITS else line(column, right, tolerance)
     if found is None:
         return None
     scale, offset = found

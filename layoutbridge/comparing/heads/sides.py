@@ -17,6 +17,7 @@ SIDES = ("x", "y", "w", "h")
 DECODED_UNITS = ("pixels", "shares", "places")
 # Not yet decoded: as the head leaves them, and with the power of w and h taken, without grid and anchors.
 UNITS = (*DECODED_UNITS, "entries", "powers")
+_UNSPREAD = "scale_x_y left out"
 _MOST_ORDERED = 4  # anchors whose orders are all tried
 Options = Iterator[tuple[str, Array]]
 
@@ -43,6 +44,7 @@ def wrong_side(e: Entries, others: Sequence[Entries], side: int, unit: str) -> O
     axis = side % 2
     if unit == "entries" and side < 2:
         yield "no logistic", e.raw[:, :, side]
+        yield _UNSPREAD, _unspread(e, axis)
     if unit not in DECODED_UNITS:
         return
     right = next(right_side(e, side, unit))
@@ -86,6 +88,12 @@ def _inside(e: Entries, axis: int) -> Array:
     return np.asarray(logistic(e.raw[:, :, axis])) if isinstance(e.settings, Region) else e.done[:, :, axis]
 
 
+def _unspread(e: Entries, axis: int) -> Array:
+    """The same without scale_x_y."""
+    raw = e.raw[:, :, axis]
+    return np.asarray(logistic(raw)) if _has_logistic(e) else raw
+
+
 def _grid(e: Entries, axis: int) -> Array:
     return np.arange(float(e.cells[0])) if axis == 0 else np.arange(float(e.cells[1]))[:, None]
 
@@ -108,8 +116,8 @@ def _centres(e: Entries, axis: int) -> Options:
     else:
         yield "a logistic too many", np.asarray(logistic(raw)) + grid + shift
     if isinstance(e.settings, YoloHead):
-        plain = raw if e.settings.new_coords else np.asarray(logistic(raw))
-        yield "scale_x_y left out", plain + grid + shift
+        plain = _unspread(e, axis)
+        yield _UNSPREAD, plain + grid + shift
         yield "2·v − 0.5, as in YOLOv5", 2 * plain - 0.5 + grid + shift
     for told, more in (("half a place too much", 0.5), ("half a place too little", -0.5), ("a place too much", 1.0)):
         yield told, inside + grid + shift + more
