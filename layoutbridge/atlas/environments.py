@@ -1,0 +1,62 @@
+"""Where subjects run: beside layoutbridge, or in environments of their own where they cannot be installed beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.files import PathLike
+
+BESIDE = ""  # what is installed where layoutbridge is
+# What pip installs in each: NumPy comes with all of them.
+ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
+    BESIDE: (),
+    "mnn": ("MNN==3.6.1", "numpy", "ml_dtypes"),
+}
+_DONE = "requirements.txt"  # what was installed, written last
+
+
+def python_of(environment: str, folder: PathLike | None) -> Path | None:
+    """The Python of an environment in `folder`; None where it has not been set up as it is to be."""
+    if environment == BESIDE:
+        return Path(sys.executable)
+    if folder is None:
+        return None
+    home = Path(folder, environment)
+    done = home / _DONE
+    if not done.is_file() or done.read_text(encoding="utf-8") != _wanted(environment):
+        return None
+    return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def set_up(environment: str, folder: PathLike) -> Path:
+    """Make an environment in `folder`, if it is not there yet as it is to be; returns its Python.
+
+    Raises `UnusableInputError` with the last line that pip said where it cannot be made.
+    """
+    ready = python_of(environment, folder)
+    if ready is not None:
+        return ready
+    home = Path(folder, environment)
+    shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    for command in (
+        [sys.executable, "-m", "venv", str(home)],
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ENVIRONMENTS[environment]],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip() or "nothing is said").splitlines()[-1]
+            raise UnusableInputError(f"the environment '{environment}' cannot be set up: {said}")
+    (home / _DONE).write_text(_wanted(environment), encoding="utf-8")
+    return python
+
+
+def _wanted(environment: str) -> str:
+    return "\n".join(ENVIRONMENTS[environment]) + "\n"
