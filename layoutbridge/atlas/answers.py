@@ -148,5 +148,8 @@ def read_atlas(path: PathLike) -> Atlas:
 
 def answer_from(told: Mapping[str, Any]) -> Answer:
     """An answer from what JSON holds of it; raises `KeyError` or `TypeError` where that is none."""
-    values: dict[str, Any] = {each.name: told[each.name] for each in fields(Answer)}
-    return Answer(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values: dict[str, Any] = {}
+    for each in fields(Answer):
+        value = told[each.name]
+        values[each.name] = tuple(value) if isinstance(value, list) else value
+    return Answer(**values)

@@ -33,8 +33,9 @@ _ODD = (5, 7)
 class Trial:
     """One cell at one shape (as [N, C, H, W]), stride, dtype and direction, and what came of it.
 
-    `names` are the entries of the catalogue that are the same map, or whose inverse is. Where the outcome is "differs" it moves elements
-    otherwise than any of them, or does more than that; "refused" is what the subject said, or how it ended: `detail`.
+    `names` are the entries of the catalogue that are the same map, `inverses` those whose inverse it is. Where the
+    outcome is "differs" it moves elements otherwise than any entry, or does more than that; "refused" is what the
+    subject said, or how it ended: `detail`.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +44,7 @@ class Trial:
     direction: Literal["forward", "backward"]
     outcome: Outcome
     names: tuple[str, ...] = ()
+    inverses: tuple[str, ...] = ()
     detail: str = ""
 
     @property
@@ -68,9 +70,14 @@ class Measured:
         ]
         usual = [each for each in moved if each.dtype == _USUAL] or moved
         telling = [each for each in usual if each.stride >= _TELLING] or usual
-        return (
-            tuple(name for name in telling[0].names if all(name in each.names for each in telling)) if telling else ()
-        )
+        if not telling:
+            return ()
+        names = _common([each.names for each in telling])
+        return names or tuple(f"inverse of {name}" for name in _common([each.inverses for each in telling]))
+
+
+def _common(names: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(name for name in names[0] if all(name in each for each in names))
 
 
 def measure(subject: Subject, python: Path) -> tuple[str, tuple[Measured, ...]]:
@@ -151,24 +158,25 @@ def _tried(
     if expected is not None:
         is_right = found.out_shape == shape and np.array_equal(found.table, expected.table(read))
         return Trial(*about, "moves" if is_right else "differs", detail="" if is_right else "not the inverse's table")
-    names = _names(found, stride)
-    return Trial(*about, "moves" if names else "differs", names, "" if names else "no entry is this map")
+    names, inverses = _names(found, stride)
+    known = bool(names or inverses)
+    return Trial(*about, "moves" if known else "differs", names, inverses, "" if known else "no entry is this map")
 
 
-def _names(found: Recovered, stride: int) -> tuple[str, ...]:
-    """The entries that are the map at this stride; where there are none, those whose inverse it is."""
+def _names(found: Recovered, stride: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The entries that are the map at this stride, and those whose inverse it is."""
     assert found.table is not None
     if found.table.size != prod(found.in_shape):
-        return ()
+        return (), ()
     digits = factorize(found.table).digits
     if digits is None:
-        return ()
-    names = names_at(stride, digits, found.in_shape, found.out_shape)
-    if names:
-        return names
+        return (), ()
     back = factorize(np.argsort(found.table)).digits
     assert back is not None
-    return tuple(f"inverse of {name}" for name in names_at(stride, back, found.out_shape, found.in_shape))
+    return (
+        names_at(stride, digits, found.in_shape, found.out_shape),
+        names_at(stride, back, found.out_shape, found.in_shape),
+    )
 
 
 def _last(x: NDArray[Any], layout: Layout) -> NDArray[Any]:

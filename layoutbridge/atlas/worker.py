@@ -58,7 +58,8 @@ def main() -> None:
             arrays = read_arrays(given, question["arrays"])
             result = answered(question, arrays, compiled)
             if isinstance(result, str):
-                answer, content = {"text": result}, b""
+                answer: dict[str, Any] = {"text": result}
+                content = b""
             else:
                 array = np.ascontiguousarray(result)
                 if array.dtype.hasobject:
