@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from layoutbridge.atlas.descriptions.subject import Role, Subject
 from layoutbridge.atlas.measuring import Measured, Trial
-from layoutbridge.atlas.subject import Role, Subject
+from layoutbridge.atlas.repros import program
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import PathLike
 from layoutbridge.inputs import read_bytes, read_json
 
 Gradient = Literal["", "right", "wrong", "none"]
-_FORMAT = 1
+FORMAT = 1
 _LARGEST = 1 << 26  # bytes of an atlas
 _USUAL = "float32"
 
@@ -27,7 +28,9 @@ class Answer:
     `names` are the entries of the catalogue that are the same map wherever it ran; none where it is another map, or did
     not run: `detail` says what it does, or why not. `strides` and `dtypes` are those that it takes, `refused` what it
     said to others and to sizes that the stride does not divide. `gradient` is empty where it has none that is asked
-    for. `contradicts` is on where the documentation, at `source`, names another entry than was found.
+    for. `contradicts` is on where the documentation, at `source`, names another entry than was found. `code` is what
+    was run, `shown` what its program prints for one picture of the shape `example`, in the environment made of
+    `packages`; without these it is installed beside layoutbridge.
     """
 
     subject: str
@@ -48,7 +51,14 @@ class Answer:
     since: str
     contradicts: bool
     code: str
-    environment: tuple[str, ...] = field(default=())
+    example: tuple[int, ...] = ()
+    shown: str = ""
+    packages: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> str:
+        """The op as a program of its own, which prints what is `shown`."""
+        return program(self.code, self.example) if self.example else self.code
 
     @property
     def key(self) -> str:
@@ -77,7 +87,7 @@ class Atlas:
     def to_json(self) -> str:
         """The atlas as JSON text: docs/atlas.schema.json describes it."""
         return json.dumps(
-            {"format": _FORMAT, "answers": [asdict(each) for each in self.answers], "missing": dict(self.missing)},
+            {"format": FORMAT, "answers": [asdict(each) for each in self.answers], "missing": dict(self.missing)},
             indent=1,
         )
 
@@ -99,7 +109,7 @@ def _answer(subject: Subject, version: str, measured: Measured, packages: tuple[
         tuple(dict.fromkeys(each.dtype for each in forward if each.outcome == "moves")),
         _refused(forward), _gradient(measured.trials, bool(cell.gradient)),
         cell.documented, cell.source, cell.since, documented and cell.documented not in names,
-        cell.code, packages,
+        cell.code, measured.example, measured.shown, packages,
     )  # fmt: skip
 
 
@@ -137,13 +147,19 @@ def _gradient(trials: Iterable[Trial], is_asked: bool) -> Gradient:
 
 def read_atlas(path: PathLike) -> Atlas:
     """The atlas in a file; raises `UnusableInputError` for what is none."""
-    told = read_json(read_bytes(path, "atlas", most=_LARGEST).decode("utf-8", "replace"), longest=_LARGEST)
+    return parsed_atlas(read_bytes(path, "atlas", most=_LARGEST).decode("utf-8", "replace"), os.fspath(path))
+
+
+def parsed_atlas(text: str, name: str) -> Atlas:
+    """The same of its text; `name` is what errors call it."""
+    told = read_json(text, longest=_LARGEST)
+    version = told.get("format") if isinstance(told, dict) else None
+    if isinstance(version, int) and version != FORMAT:
+        raise UnusableInputError(f"'{name}' has format {version}, and {FORMAT} is read")
     try:
-        if told["format"] != _FORMAT:
-            raise UnusableInputError(f"'{Path(path)}' has format {told['format']}, and {_FORMAT} is read")
         return Atlas(tuple(map(answer_from, told["answers"])), dict(told["missing"]))
-    except (KeyError, TypeError):
-        raise UnusableInputError(f"'{Path(path)}' is no atlas: layoutbridge atlas -o writes one") from None
+    except (KeyError, TypeError, ValueError):
+        raise UnusableInputError(f"'{name}' is no atlas: layoutbridge atlas -o writes one") from None
 
 
 def answer_from(told: Mapping[str, Any]) -> Answer:

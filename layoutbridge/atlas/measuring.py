@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.atlas.asking import Asked, CellError
-from layoutbridge.atlas.subject import Cell, Subject
+from layoutbridge.atlas.descriptions.subject import Cell, Subject
+from layoutbridge.atlas.repros import STRIDE, asking, shape_given
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.frameworks.base import Layout, numpy_dtype
 from layoutbridge.operations.catalog import entry
@@ -55,10 +56,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A cell and its trials."""
+    """A cell and its trials; `example` is the shape that its program is shown with, and `shown` what that prints."""
 
     cell: Cell
     trials: tuple[Trial, ...]
+    example: tuple[int, ...] = ()
+    shown: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +90,17 @@ def measure(subject: Subject, python: Path) -> tuple[str, tuple[Measured, ...]]:
     """
     with Asked(python) as asked:
         version = asked.text(subject.version, "version")
-        return version, tuple(Measured(cell, tuple(_trials(asked, cell))) for cell in subject.cells)
+        return version, tuple(_measured(asked, cell) for cell in subject.cells)
+
+
+def _measured(asked: Asked, cell: Cell) -> Measured:
+    trials = tuple(_trials(asked, cell))
+    shape = shape_given(cell, _shapes(cell, STRIDE)[1])
+    try:
+        shown = asked.text(asking(cell.code, shape), "shown")
+    except CellError:  # which the trials tell
+        return Measured(cell, trials)
+    return Measured(cell, trials, shape, shown)
 
 
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:

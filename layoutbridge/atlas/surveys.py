@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from layoutbridge.atlas.answers import Answer, Atlas, answer_from, answers_of
+from layoutbridge.atlas.answers import FORMAT, Answer, Atlas, answer_from, answers_of
 from layoutbridge.atlas.asking import CellError
-from layoutbridge.atlas.environments import BESIDE, ENVIRONMENTS, python_of, set_up
+from layoutbridge.atlas.descriptions.environments import BESIDE, ENVIRONMENTS, python_of, set_up
+from layoutbridge.atlas.descriptions.subject import Subject
 from layoutbridge.atlas.measuring import measure
-from layoutbridge.atlas.subject import Subject
 from layoutbridge.atlas.table import subjects
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import PathLike, whole_file
@@ -76,7 +76,7 @@ def _answers(subject: Subject, environments: PathLike | None, install: bool) -> 
 
 def _mark(subject: Subject) -> str:
     """What changes when a subject is to be measured anew."""
-    held = [__version__, asdict(subject), ENVIRONMENTS[subject.environment]]
+    held = [__version__, FORMAT, asdict(subject), ENVIRONMENTS[subject.environment]]
     if subject.environment == BESIDE:
         from importlib.metadata import distributions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from layoutbridge.atlas.subject import Subject
+from layoutbridge.atlas.descriptions.subject import Subject
 from layoutbridge.errors import UnknownNameError, shown
 
 SUBJECTS = ("torch", "ncnn")

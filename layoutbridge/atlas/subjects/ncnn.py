@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layoutbridge.atlas.environments import BESIDE
-from layoutbridge.atlas.subject import Cell, Subject, distribution_version
+from layoutbridge.atlas.descriptions.environments import BESIDE
+from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
 
 _DOCS = "https://github.com/Tencent/ncnn/blob/master/docs/developer-guide/operators.md"
 _CODE = """import ncnn
