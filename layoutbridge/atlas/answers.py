@@ -99,7 +99,7 @@ def _answer(subject: Subject, version: str, measured: Measured, packages: tuple[
         tuple(dict.fromkeys(each.dtype for each in forward if each.outcome == "moves")),
         _refused(forward), _gradient(measured.trials, bool(cell.gradient)),
         cell.documented, cell.source, cell.since, documented and cell.documented not in names,
-        cell.code, packages,
+        cell.text, packages,
     )  # fmt: skip
 
 
