@@ -69,7 +69,7 @@ class Measured:
             if each.outcome != "refused" and each.direction == "forward" and not each.is_odd
         ]
         usual = [each for each in moved if each.dtype == _USUAL] or moved
-        telling = [each for each in usual if each.stride >= _TELLING] or usual
+        telling = [each for each in usual if each.stride >= _TELLING]
         if not telling:
             return ()
         names = _common([each.names for each in telling])

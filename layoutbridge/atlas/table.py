@@ -22,6 +22,19 @@ SUBJECTS: Mapping[str, str] = {
     "openvino": "runtimes.openvino.SUBJECT",
     "litert": "runtimes.litert.SUBJECT",
     "ncnn": "runtimes.ncnn.SUBJECT",
+    "mnn": "runtimes.mnn.SUBJECT",
+    "mnn_onnx": "importers.mnn.ONNX",
+    "opencv4": "runtimes.opencv.FOUR",
+    "opencv4_onnx": "importers.opencv.ONNX_OF_4",
+    "opencv4_darknet": "importers.opencv.DARKNET",
+    "opencv5": "runtimes.opencv.FIVE",
+    "opencv5_onnx": "importers.opencv.ONNX_OF_5",
+    "tinygrad": "runtimes.tinygrad.SUBJECT",
+    "tinygrad_onnx": "importers.tinygrad.ONNX",
+    "tvm": "runtimes.tvm.SUBJECT",
+    "tvm_onnx": "importers.tvm.ONNX",
+    "paddle": "runtimes.paddle.SUBJECT",
+    "tract_onnx": "importers.tract.ONNX",
 }
 
 
