@@ -34,6 +34,9 @@ SUBJECTS: Mapping[str, str] = {
     "tvm": "runtimes.tvm.SUBJECT",
     "tvm_onnx": "importers.tvm.ONNX",
     "paddle": "runtimes.paddle.SUBJECT",
+    "paddle2onnx": "converters.paddle2onnx.SUBJECT",
+    "executorch": "runtimes.executorch.SUBJECT",
+    "iree_onnx": "importers.iree.ONNX",
     "tract_onnx": "importers.tract.ONNX",
 }
 

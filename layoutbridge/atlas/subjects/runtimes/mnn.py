@@ -22,10 +22,16 @@ def _cells(op: str, documented: str = "") -> tuple[Cell, ...]:
     )  # fmt: skip
 
 
+_BATCHES = """import MNN.expr as F
+dtype = dict(float32=F.float, int32=F.int, uint8=F.uint8)[x.dtype.name]
+given = F.convert(F.const(x, x.shape, F.NCHW, dtype), F.NC4HW4)
+nothing = F.const([0, 0, 0, 0], [2, 2], F.NCHW, F.int)
+result = F.convert(F.{op}(given, [s, s], nothing), F.NCHW)
+y = np.array(result.read())"""
+
+
 def _batches(op: str, shapes_of: str) -> Cell:
-    call = f"{op}(given, [s, s], [[0, 0], [0, 0]])"
-    code = _CODE.replace("{op}(given, s)", call).format(layout="NCHW")
-    return Cell(op, code, shapes_of=shapes_of, source=_DOCS, dtypes=("float32", "uint8", "int32"))
+    return Cell(op, _BATCHES.format(op=op), shapes_of=shapes_of, source=_DOCS, dtypes=("float32", "uint8", "int32"))
 
 
 SUBJECT = Subject(
