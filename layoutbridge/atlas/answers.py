@@ -109,7 +109,7 @@ def _answer(subject: Subject, version: str, measured: Measured, packages: tuple[
         tuple(dict.fromkeys(each.dtype for each in forward if each.outcome == "moves")),
         _refused(forward), _gradient(measured.trials, bool(cell.gradient)),
         cell.documented, cell.source, cell.since, documented and cell.documented not in names,
-        cell.code, measured.example, measured.shown, packages,
+        cell.text, measured.example, measured.shown, packages,
     )  # fmt: skip
 
 

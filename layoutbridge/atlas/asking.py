@@ -44,17 +44,17 @@ class Asked:
         """The text that `code` leaves under a name. Raises `CellError`."""
         return str(self._ask(code, wanted, {}, {})["text"])
 
-    def array(self, code: str, numbers: Mapping[str, int], **arrays: NDArray[Any]) -> NDArray[Any]:
-        """The array that `code` leaves as `y`. Raises `CellError`."""
-        answer = self._ask(code, "y", numbers, arrays)
+    def array(self, code: str, numbers: Mapping[str, int], setup: str = "", **arrays: NDArray[Any]) -> NDArray[Any]:
+        """The array that `code` leaves as `y`, after `setup`, which is run once for a shape. Raises `CellError`."""
+        answer = self._ask(code, "y", numbers, arrays, setup)
         return np.frombuffer(answer["content"], worker.dtype_called(answer["dtype"])).reshape(answer["shape"])
 
     def _ask(
-        self, code: str, wanted: str, numbers: Mapping[str, int], arrays: Mapping[str, NDArray[Any]]
+        self, code: str, wanted: str, numbers: Mapping[str, int], arrays: Mapping[str, NDArray[Any]], setup: str = ""
     ) -> dict[str, Any]:
         process = self._started()
         told = [{"name": name, "dtype": x.dtype.name, "shape": list(x.shape)} for name, x in arrays.items()]
-        question = {"code": code, "wanted": wanted, "numbers": dict(numbers), "arrays": told}
+        question = {"setup": setup, "code": code, "wanted": wanted, "numbers": dict(numbers), "arrays": told}
         seconds = _SECONDS if self._was_asked else _FIRST_SECONDS
         timer = Timer(seconds, process.kill)
         timer.daemon = True
@@ -71,10 +71,12 @@ class Asked:
                 answer["content"] = process.stdout.read(size)
         except (OSError, ValueError):
             is_over = not timer.is_alive()
-            raise CellError(f"no answer in {seconds:g} seconds" if is_over else self._how_it_ended()) from None
+            how = f"no answer in {seconds:g} seconds" if is_over else self._how_it_ended()
+            self._end()  # what is being killed answers nothing more
+            raise CellError(how) from None
         finally:
             timer.cancel()
-        self._was_asked = True
+        self._was_asked = self._was_asked or bool(arrays)  # a version is asked for without the runtime
         if "error" in answer:
             raise CellError(answer["error"])
         return answer

@@ -72,7 +72,7 @@ class Measured:
             if each.outcome != "refused" and each.direction == "forward" and not each.is_odd
         ]
         usual = [each for each in moved if each.dtype == _USUAL] or moved
-        telling = [each for each in usual if each.stride >= _TELLING] or usual
+        telling = [each for each in usual if each.stride >= _TELLING]
         if not telling:
             return ()
         names = _common([each.names for each in telling])
@@ -97,7 +97,7 @@ def _measured(asked: Asked, cell: Cell) -> Measured:
     trials = tuple(_trials(asked, cell))
     shape = shape_given(cell, _shapes(cell, STRIDE)[1])
     try:
-        shown = asked.text(asking(cell.code, shape), "shown")
+        shown = asked.text(asking(cell.text, shape), "shown")
     except CellError:  # which the trials tell
         return Measured(cell, trials)
     return Measured(cell, trials, shape, shown)
@@ -115,8 +115,9 @@ def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:
 
 
 def _shapes(cell: Cell, stride: int) -> list[tuple[int, ...]]:
-    """Those of verification, as one picture each where the cell takes no batch."""
-    shapes = shapes_for(entry(cell.shapes_of).build_at(stride))
+    """Those of verification, as one picture each where the cell takes no batch; an entry may name the batch itself."""
+    like = entry(cell.shapes_of)
+    shapes = [shape if like.has_batch else shape[1:] for shape in shapes_for(like.build_at(stride))]
     return [shape if cell.takes_batches else (1, *shape[1:]) for shape in shapes]
 
 
@@ -128,7 +129,7 @@ def _odd_shapes(shapes: Sequence[tuple[int, ...]], stride: int) -> Iterator[tupl
 
 def _forward(asked: Asked, cell: Cell, shape: tuple[int, ...], stride: int, dtype: str) -> Trial:
     def run(x: NDArray[Any]) -> NDArray[Any]:
-        return _first(asked.array(cell.code, {"s": stride}, x=_last(x, cell.layout)), cell.layout)
+        return _first(asked.array(cell.code, {"s": stride}, cell.setup, x=_last(x, cell.layout)), cell.layout)
 
     return _tried(run, shape, shape, stride, dtype, "forward", None)
 
@@ -146,7 +147,7 @@ def _backward(asked: Asked, cell: Cell) -> Iterator[Trial]:
 
         def run(upstream: NDArray[Any], x: NDArray[Any] = x) -> NDArray[Any]:
             given = _last(upstream, cell.layout)
-            return _first(asked.array(cell.gradient, {"s": stride}, x=x, upstream=given), cell.layout)
+            return _first(asked.array(cell.gradient, {"s": stride}, cell.setup, x=x, upstream=given), cell.layout)
 
         yield _tried(run, shape, op.out_shape(shape), stride, dtype, "backward", op.inverse())
 

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from layoutbridge.atlas.descriptions.subject import Subject
 from layoutbridge.errors import UnknownNameError, shown
 
-SUBJECTS = ("torch", "ncnn")
+# By name the module in `subjects/` and what is called so there.
+SUBJECTS: Mapping[str, str] = {
+    "torch": "runtimes.torch.SUBJECT",
+    "torch_compile": "runtimes.torch.COMPILED",
+    "tensorflow": "runtimes.tensorflow.SUBJECT",
+    "keras_tensorflow": "runtimes.keras.ON_TENSORFLOW",
+    "keras_jax": "runtimes.keras.ON_JAX",
+    "keras_torch": "runtimes.keras.ON_TORCH",
+    "jax": "runtimes.jax.SUBJECT",
+    "onnxruntime": "runtimes.onnxruntime.SUBJECT",
+    "onnx_reference": "runtimes.onnxruntime.REFERENCE",
+    "openvino": "runtimes.openvino.SUBJECT",
+    "litert": "runtimes.litert.SUBJECT",
+    "ncnn": "runtimes.ncnn.SUBJECT",
+    "mnn": "runtimes.mnn.SUBJECT",
+    "mnn_onnx": "importers.mnn.ONNX",
+    "opencv4": "runtimes.opencv.FOUR",
+    "opencv4_onnx": "importers.opencv.ONNX_OF_4",
+    "opencv4_darknet": "importers.opencv.DARKNET",
+    "opencv5": "runtimes.opencv.FIVE",
+    "opencv5_onnx": "importers.opencv.ONNX_OF_5",
+    "tinygrad": "runtimes.tinygrad.SUBJECT",
+    "tinygrad_onnx": "importers.tinygrad.ONNX",
+    "tvm": "runtimes.tvm.SUBJECT",
+    "tvm_onnx": "importers.tvm.ONNX",
+    "paddle": "runtimes.paddle.SUBJECT",
+    "paddle2onnx": "converters.paddle2onnx.SUBJECT",
+    "executorch": "runtimes.executorch.SUBJECT",
+    "iree_onnx": "importers.iree.ONNX",
+    "tract_onnx": "importers.tract.ONNX",
+}
 
 
 def subject(name: str) -> Subject:
@@ -19,7 +49,8 @@ def subject(name: str) -> Subject:
     """
     if name not in SUBJECTS:
         raise UnknownNameError(f"nothing in the atlas is called {shown(name)}; there are {', '.join(SUBJECTS)}")
-    found: Subject = import_module(f"layoutbridge.atlas.subjects.{name}").SUBJECT
+    module, _, held = SUBJECTS[name].rpartition(".")
+    found: Subject = getattr(import_module(f"layoutbridge.atlas.subjects.{module}"), held)
     return found
 
 

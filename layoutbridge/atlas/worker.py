@@ -34,15 +34,42 @@ def read_arrays(pipe: IO[bytes], told: list[dict[str, Any]]) -> dict[str, Any]:
     return arrays
 
 
-def answered(question: dict[str, Any], arrays: dict[str, Any], compiled: dict[str, Any]) -> Any:
+def answered(question: dict[str, Any], arrays: dict[str, Any], memory: Memory) -> Any:
     """What the code of a question leaves as `y`, or as the name that it asks for."""
-    code = question["code"]
-    if code not in compiled:
-        compiled[code] = compile(code, "<cell>", "exec")
+    given = {"np": np, **question.get("numbers", {}), **arrays}
+    setup = question.get("setup", "")
     with tempfile.TemporaryDirectory() as folder:
-        held = {"np": np, "folder": folder, **question.get("numbers", {}), **arrays}
-        exec(compiled[code], held)
+        held = memory.ready(question, given) if setup else {"folder": folder}
+        held = {**held, **given}
+        memory.run(question["code"], held)
         return held[question["wanted"]]
+
+
+class Memory:
+    """What is kept from one question to the next: text that was compiled, and the names that the last setup left."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, Any] = {}
+        self._about = ""
+        self._names: dict[str, Any] = {}
+        self._folder: Any = None
+
+    def run(self, code: str, held: dict[str, Any]) -> None:
+        """Run text on names."""
+        if code not in self._compiled:
+            self._compiled[code] = compile(code, "<cell>", "exec")
+        exec(self._compiled[code], held)
+
+    def ready(self, question: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """The names that a question's setup leaves; it is not run again for arrays of the same shape and dtype."""
+        about = json.dumps([question["setup"], question.get("numbers"), question["arrays"]])
+        if about != self._about:
+            self._about, self._names = "", {}
+            self._folder = tempfile.TemporaryDirectory()  # removed with the next one
+            names = {**given, "folder": self._folder.name}
+            self.run(question["setup"], names)
+            self._about, self._names = about, names
+        return self._names
 
 
 def main() -> None:
@@ -51,12 +78,12 @@ def main() -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     for number in (1, 2):  # what a runtime prints is no answer
         os.dup2(quiet, number)
-    compiled: dict[str, Any] = {}
+    memory = Memory()
     while line := given.readline():
         question = json.loads(line)
         try:
             arrays = read_arrays(given, question["arrays"])
-            result = answered(question, arrays, compiled)
+            result = answered(question, arrays, memory)
             if isinstance(result, str):
                 answer: dict[str, Any] = {"text": result}
                 content = b""
@@ -67,8 +94,8 @@ def main() -> None:
                 answer = {"dtype": array.dtype.name, "shape": list(np.shape(result))}
                 content = array.tobytes()
         except BaseException as error:  # whatever a runtime raises
-            said = " ".join(str(error).split())
-            answer, content = {"error": f"{type(error).__name__}: {said}"[:2000]}, b""
+            said = " ".join(str(error).replace(sys.prefix, "").split())  # where it is installed says nothing
+            answer, content = {"error": f"{type(error).__name__}: {said}"[:600]}, b""
         taken.write(json.dumps(answer).encode() + b"\n" + content)
         taken.flush()
 

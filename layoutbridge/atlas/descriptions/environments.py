@@ -16,7 +16,15 @@ BESIDE = ""  # what is installed where layoutbridge is
 # What pip installs in each: NumPy comes with all of them.
 ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     BESIDE: (),
-    "mnn": ("MNN==3.6.1", "numpy", "ml_dtypes"),
+    "mnn": ("MNN==3.6.1", "onnx==1.23.2", "ml_dtypes"),
+    "opencv4": ("opencv-python-headless==4.12.0.88", "onnx==1.23.2", "ml_dtypes"),
+    "opencv5": ("opencv-python-headless==5.0.0.93", "onnx==1.23.2", "ml_dtypes"),
+    "tinygrad": ("tinygrad==0.14.0", "numpy", "onnx==1.23.2", "ml_dtypes"),
+    "executorch": ("executorch==1.5.1", "torch==2.13.0", "ml_dtypes"),
+    "iree": ("iree-base-compiler==3.13.0", "iree-base-runtime==3.13.0", "onnx==1.23.2", "ml_dtypes"),
+    "paddle": ("paddlepaddle==3.3.1", "paddle2onnx==2.1.0", "onnxruntime==1.32.0", "ml_dtypes"),
+    "tract": ("tract==0.23.9", "onnx==1.23.2", "ml_dtypes"),
+    "tvm": ("apache-tvm==0.27.0.post1", "numpy", "onnx==1.23.2", "ml_dtypes"),
 }
 _DONE = "requirements.txt"  # what was installed, written last
 

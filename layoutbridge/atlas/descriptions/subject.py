@@ -16,7 +16,8 @@ class Cell:
 
     `x` is an array [N, C, H, W], or [N, H, W, C] by `layout`; `s` is the block size, the stride or the number of
     groups; `folder` is an empty one for files. What the code reads beside these it imports. `gradient`, where there is
-    one, makes `y`, the gradient with respect to x, of `x` and `upstream`.
+    one, makes `y`, the gradient with respect to x, of `x` and `upstream`. `setup`, where there is one, is run before
+    either, once for a shape, dtype and stride: it makes what `code` runs of an `x` whose values say nothing.
 
     `shapes_of` is the entry of the catalogue whose inputs it is tried at. `documented` is the entry that the subject's
     documentation says it is, at the address `source`; empty where that does not say. `since` is the version that
@@ -32,10 +33,21 @@ class Cell:
     documented: str = ""
     source: str = ""
     since: str = ""
+    setup: str = ""
     gradient: str = ""
     differentiable: tuple[str, ...] = FLOAT_NAMES
     dtypes: tuple[str, ...] = DTYPE_NAMES
     takes_batches: bool = True
+
+    @property
+    def text(self) -> str:
+        """All of its Python.
+
+        >>> print(Cell("abs", "y = f(x)", setup="f = np.abs").text)
+        f = np.abs
+        y = f(x)
+        """
+        return f"{self.setup}\n{self.code}" if self.setup else self.code
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,18 +22,24 @@ y = np.array(extractor.extract('y')[1])[None]"""
 
 def _cell(layer: str, numbers: str, mode: str, shapes_of: str, documented: str = "") -> Cell:
     code = _CODE.replace("{layer}", layer).replace("{numbers}", numbers)
-    return Cell(layer, code, mode, shapes_of=shapes_of, documented=documented, source=_DOCS,
-                dtypes=("float32",), takes_batches=False)  # fmt: skip
+    return Cell(
+        layer, code, mode, shapes_of=shapes_of, documented=documented, source=f"{_DOCS}#{layer.lower()}",
+        dtypes=("float32",), takes_batches=False,
+    )  # fmt: skip
 
 
 SUBJECT = Subject(
     "ncnn", "ncnn", "runtime", BESIDE, distribution_version("ncnn"),
     (
-        _cell("Reorg", "0={s} 1=0", "mode 0", "space_to_depth", "darknet_reorg"),
-        _cell("Reorg", "0={s} 1=1", "mode 1", "space_to_depth", "darknet_reorg"),
-        _cell("PixelShuffle", "0={s} 1=0", "mode 0", "depth_to_space"),
-        _cell("PixelShuffle", "0={s} 1=1", "mode 1", "depth_to_space"),
-        _cell("ShuffleChannel", "0={s} 1=0", "", "channel_shuffle"),
+        _cell("Reorg", "0={s} 1=0", "mode 0", "space_to_depth", "space_to_depth_crd"),
+        _cell("Reorg", "0={s} 1=1", "mode 1", "space_to_depth", "space_to_depth"),
+        _cell("PixelShuffle", "0={s} 1=0", "mode 0", "depth_to_space", "depth_to_space_crd"),
+        _cell("PixelShuffle", "0={s} 1=1", "mode 1", "depth_to_space", "depth_to_space"),
+        _cell("ShuffleChannel", "0={s} 1=0", "", "channel_shuffle", "channel_shuffle"),
         _cell("ShuffleChannel", "0={s} 1=1", "reverse", "channel_shuffle"),
+        _cell("Permute", "0=0", "order 0", "nchw_to_nhwc", "identity"),
+        _cell("Permute", "0=1", "order 1", "nchw_to_nhwc", "transpose_hw"),
+        _cell("Permute", "0=3", "order 3", "nchw_to_nhwc", "nchw_to_nhwc"),
+        _cell("Permute", "0=4", "order 4", "nhwc_to_nchw", "nhwc_to_nchw"),
     ),
 )  # fmt: skip
