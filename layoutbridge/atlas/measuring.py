@@ -106,7 +106,8 @@ def _measured(asked: Asked, cell: Cell) -> Measured:
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:
     for stride in _STRIDES:
         shapes = _shapes(cell, stride)
-        for shape in [*shapes, *_odd_shapes(shapes, stride)]:
+        tried = shapes[1:2] if cell.is_costly else shapes
+        for shape in [*tried, *_odd_shapes(shapes, stride)]:
             yield _forward(asked, cell, shape, stride, _USUAL)
         if stride == _TELLING:
             yield from (_forward(asked, cell, shapes[1], stride, dtype) for dtype in cell.dtypes if dtype != _USUAL)

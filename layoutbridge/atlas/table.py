@@ -38,6 +38,12 @@ SUBJECTS: Mapping[str, str] = {
     "executorch": "runtimes.executorch.SUBJECT",
     "iree_onnx": "importers.iree.ONNX",
     "tract_onnx": "importers.tract.ONNX",
+    "openvino_onnx": "importers.openvino.ONNX",
+    "openvino_tflite": "importers.openvino.LITERT",
+    "openvino_tensorflow": "importers.openvino.TENSORFLOW",
+    "openvino_torch": "importers.openvino.TORCH",
+    "torch_onnx": "converters.torch_onnx.DYNAMO",
+    "torch_onnx_torchscript": "converters.torch_onnx.TORCHSCRIPT",
 }
 
 

@@ -38,6 +38,7 @@ class Cell:
     differentiable: tuple[str, ...] = FLOAT_NAMES
     dtypes: tuple[str, ...] = DTYPE_NAMES
     takes_batches: bool = True
+    is_costly: bool = False
 
     @property
     def text(self) -> str:

@@ -55,7 +55,8 @@ SUBJECT = Subject(
 
 def _compiled(op: str, call: str, page: str) -> Cell:
     code, gradient = f"{_TENSOR}\ny = f(x)\n{_ARRAY}", f"{_TENSOR}\n{_GRADIENT.format(call='f(x)')}"
-    return replace(_cell(op, call, op, page, op), code=code, gradient=gradient, setup=_COMPILED.format(call=call))
+    like, setup = _cell(op, call, op, page, op), _COMPILED.format(call=call)
+    return replace(like, code=code, gradient=gradient, setup=setup, is_costly=True)
 
 
 COMPILED = Subject(
