@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layoutbridge.atlas.environments import BESIDE
-from layoutbridge.atlas.subject import Cell, Subject, distribution_version
+from layoutbridge.atlas.descriptions.environments import BESIDE
+from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
 from layoutbridge.frameworks.base import DTYPE_NAMES
 
 _DOCS = "https://docs.pytorch.org/docs/stable/onnx.html"

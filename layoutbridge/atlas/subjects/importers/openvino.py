@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layoutbridge.atlas.environments import BESIDE
-from layoutbridge.atlas.subject import Cell, Subject, distribution_version
+from layoutbridge.atlas.descriptions.environments import BESIDE
+from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
 from layoutbridge.atlas.subjects.importers.onnx_cells import onnx_cells
 from layoutbridge.frameworks.base import Layout
 
