@@ -43,7 +43,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz fuzz-networks lint ruff mypy format \
-	bench dist clean
+	atlas bench dist clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ format: $(STAMP)  ## put all files into the common form, imports in order
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
+atlas: $(STAMP)  ## set up all runtimes of the atlas in .atlas, and measure what is new: half an hour at first
+	@$(BIN)/layoutbridge atlas --environments .atlas --install --force -o layoutbridge/atlas/atlas.json \
+		--page docs/atlas.md --badge docs/atlas.svg
+
 bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside it
 	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist $(BENCH_ARGS)
 
@@ -116,7 +120,7 @@ dist: $(RELEASE)/.set-up  ## the wheel, the sdist, and what the wheel brings wit
 	@cd dist && sha256sum *
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) build dist .fuzz .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) .atlas build dist .fuzz .pytest_cache .mypy_cache .ruff_cache \
 		.hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

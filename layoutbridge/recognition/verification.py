@@ -84,11 +84,12 @@ def verify(
 ) -> Verification:
     """Run the native ops and the emitted graphs of `frameworks` and compare each with the catalogue.
 
-    `frameworks` defaults to all, a missing one gives one row that says so. `ops` are catalogue names, by default those
-    of which frameworks have ops of their own, and registered ones: only they are emitted, and of the native ops those
-    named after them run, and those named after nothing where `ops` is not given.
+    `frameworks` defaults to all, of which a missing one gives one row that says so; one that is named must be there.
+    `ops` are catalogue names, by default those of which frameworks have ops of their own, and registered ones: only
+    they are emitted, and of the native ops those named after them run, and those named after nothing where `ops` is not
+    given.
     `progress(framework, done, total)` is called as strides are done.
-    Raises `UnknownNameError` and `ParameterError`.
+    Raises `UnknownNameError`, `ParameterError`, and `MissingFrameworkError`.
 
     >>> verdict = verify(frameworks=("numpy",), ops=("darknet_reorg",), strides=(2,), dtypes=("uint8",))
     >>> verdict.ok, {row.status for row in verdict.rows}
@@ -105,6 +106,9 @@ def verify(
             raise ParameterError(f"no dtype {shown(dtype)} is verified; there are {', '.join(DTYPE_NAMES)}")
     for stride in strides:
         op("space_to_depth", stride=stride)  # raises for a stride that is none
+    for record in records.values() if frameworks is not None else ():
+        if record.installed() is None:
+            raise MissingFrameworkError(f"{record.name} is not installed: {record.remedy}")
     rows: list[Row] = []
     for record in records.values():
         rows += _framework_rows(record, entries, ops is None, strides, dtypes, progress)

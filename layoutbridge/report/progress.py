@@ -75,3 +75,14 @@ def step_progress(console: Console, what: str) -> Iterator[Callable[[str], None]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=None)
         yield lambda step: bars.update(task, description=escape(f"{what}: {step}"))
+
+
+@contextmanager
+def named_progress(console: Console, what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """One bar fed by calls `(name, done, total)`, with the name of what is worked at; none is drawn off a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda name, done, total: bars.update(
+            task, description=escape(f"{what} {name}"), completed=done, total=total
+        )

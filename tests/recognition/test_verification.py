@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError
 from layoutbridge.frameworks.base import Runnable
 from layoutbridge.frameworks.table import framework, frameworks
 from layoutbridge.recognition import verification
@@ -91,13 +91,16 @@ def test_a_missing_or_broken_framework_is_a_row(monkeypatch, name):
     def verdict_with(**changes):
         records = {each.name: each for each in frameworks()} | {name: replace(framework(name), **changes)}
         monkeypatch.setattr(verification, "framework", records.__getitem__)
-        return lb.verify(frameworks=("numpy", name), ops=("focus",), strides=(2,), dtypes=("uint8",))
+        monkeypatch.setattr(verification, "FRAMEWORKS", ("numpy", name))
+        return lb.verify(ops=("focus",), strides=(2,), dtypes=("uint8",))
 
     verdict = verdict_with(installed=lambda: None)
     rows = [row for row in verdict.rows if row.framework == name]
     assert verdict.ok
     assert [row.status for row in rows] == ["unavailable"]
     assert f"layoutbridge[{name}]" in rows[0].detail
+    with pytest.raises(MissingFrameworkError, match=rf"{name} is not installed: .*layoutbridge\[{name}\]"):
+        lb.verify(frameworks=(name,))
 
     def broken(stride, entries):
         raise ImportError("libbroken.so: cannot open shared object file")

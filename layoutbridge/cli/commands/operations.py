@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ from layoutbridge.cli.shared.parameters import (
     parameters_option,
 )
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, print_text, remark
-from layoutbridge.errors import ParameterError, UnknownNameError
+from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.frameworks.table import FRAMEWORKS, WRITTEN, code_writer
 
 if TYPE_CHECKING:
@@ -65,9 +66,23 @@ def verify(
             help="Catalogue names, with commas. (default: all)", autocompletion=complete_names, show_default=False
         ),
     ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="An atlas: say what of it is not so any more, and nothing else.")
+    ] = None,
+    environments: Annotated[
+        str | None, typer.Option(help="With --against: the folder with the atlas's own environments.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every framework's ops and every emitted graph, and say which catalogue names each matches."""
+    if against is not None:
+        if frameworks is not None or ops is not None:
+            raise ParameterError("--against measures what the atlas has: leave --frameworks and --ops out")
+        _verify_against(against, environments, as_json)
+        return
+    if environments is not None:
+        raise ParameterError("--environments goes with --against")
+
     from layoutbridge.recognition.verification import verify as run_verification
     from layoutbridge.report.progress import framework_progress
     from layoutbridge.report.terminal import show_verification
@@ -79,6 +94,31 @@ def verify(
     else:
         show_verification(console(), result)
     if not result.ok:
+        raise typer.Exit(1)
+
+
+def _verify_against(path: str, environments: str | None, as_json: bool) -> None:
+    from layoutbridge.atlas.answers import read_atlas
+    from layoutbridge.atlas.changes import changes
+    from layoutbridge.atlas.surveys import survey
+    from layoutbridge.atlas.table import SUBJECTS
+    from layoutbridge.report.atlas import show_changes
+    from layoutbridge.report.progress import named_progress
+
+    before = read_atlas(path)
+    names = [name for name in dict.fromkeys(each.subject for each in before.answers) if name in SUBJECTS]
+    with named_progress(errors_console(), "measuring") as progress:
+        after = survey(names, environments=environments, progress=progress)
+    found = changes(before, after)
+    for name, reason in after.missing.items():
+        remark(f"{name} is not measured: {reason}")
+    if not after.answers:
+        raise UnusableInputError(f"nothing of '{path}' can be measured here: --environments names the folder of others")
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        show_changes(console(), found)
+    if found:
         raise typer.Exit(1)
 
 

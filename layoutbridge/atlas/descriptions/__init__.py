@@ -1,0 +1,1 @@
+"""What a subject of the atlas is, and where it runs."""

@@ -1,0 +1,1 @@
+"""Converters: what an op does after it was written in another form."""

@@ -1,0 +1,18 @@
+"""IREE's importer of ONNX, compiled for its own virtual machine."""
+
+from __future__ import annotations
+
+from layoutbridge.atlas.descriptions.subject import Subject, distribution_version
+from layoutbridge.atlas.subjects.importers.onnx_cells import onnx_cells
+
+_READY = """import iree.runtime, iree.compiler.tools
+from iree.compiler.tools.import_onnx.__main__ import main, parse_arguments
+onnx.save(model, folder + '/a.onnx')
+main(parse_arguments([folder + '/a.onnx', '-o', folder + '/a.mlir']))
+code = iree.compiler.tools.compile_file(folder + '/a.mlir', target_backends=['vmvx'], input_type='onnx')
+net = iree.runtime.load_vm_flatbuffer(code, driver='local-sync')"""
+
+ONNX = Subject(
+    "iree_onnx", "IREE's ONNX importer", "importer", "iree", distribution_version("iree-base-compiler"),
+    onnx_cells(_READY, "y = net['g'](x).to_host()", dtypes=("float32",)),
+)  # fmt: skip

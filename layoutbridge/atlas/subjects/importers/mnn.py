@@ -1,0 +1,20 @@
+"""MNN's converter, from ONNX to its own files."""
+
+from __future__ import annotations
+
+from layoutbridge.atlas.descriptions.subject import Subject, distribution_version
+from layoutbridge.atlas.subjects.importers.onnx_cells import onnx_cells
+
+# What mnnconvert calls: its own module installs a package for logs when it is imported.
+_READY = """onnx.save(model, folder + '/a.onnx')
+import _tools, MNN.nn, MNN.expr as F
+_tools.mnnconvert(['', '-f', 'ONNX', '--modelFile', folder + '/a.onnx', '--MNNModel', folder + '/a.mnn'])
+net = MNN.nn.load_module_from_file(folder + '/a.mnn', ['x'], ['y'])"""
+_RUN = """dtype = dict(float32=F.float, int32=F.int, uint8=F.uint8)[x.dtype.name]
+result = net.forward(F.const(x, x.shape, F.NCHW, dtype))
+y = np.array(result.read())"""
+
+ONNX = Subject(
+    "mnn_onnx", "MNN's ONNX importer", "importer", "mnn", distribution_version("MNN"),
+    onnx_cells(_READY, _RUN, dtypes=("float32", "uint8", "int32")),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Runtimes: what their own ops do."""
