@@ -186,8 +186,8 @@ def compare_close(expected: Values, values: Values) -> None:
 def deviation(expected: Values, values: Values) -> float:
     """The largest difference of any of the values, as a share of the largest among its own.
 
-    >>> deviation({"y": np.array([4.0, 2.0])}, {"y": np.array([4.0, 1.0])})
-    0.25
+    >>> deviation({"y": np.array([4.0, 2.0])}, {"y": np.array([4.0, 1.0])}), deviation({"y": 2.0}, {"y": 1.0})
+    (0.25, 0.5)
     """
     found = 0.0
     for name, value in expected.items():
@@ -196,7 +196,7 @@ def deviation(expected: Values, values: Values) -> float:
             continue
         if one.shape != two.shape:
             return float("inf")
-        one, two = one.astype(np.float64), two.astype(np.float64)
+        one, two = (np.atleast_1d(each).astype(np.float64) for each in (one, two))
         apart = np.abs(one - two)
         apart[(one == two) | (np.isnan(one) & np.isnan(two))] = 0
         largest = float(np.max(np.abs(one[np.isfinite(one)]), initial=0))

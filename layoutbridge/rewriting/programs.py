@@ -9,6 +9,7 @@ from functools import reduce
 import numpy as np
 import torch
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import UnsupportedError, visible
@@ -133,11 +134,12 @@ def _values(draft: ProgramDraft, run: Run) -> Values:
 def shortened(draft: ProgramDraft) -> ProgramDraft:
     """The program with every place in its shortest form, where that moves fewer bytes or takes fewer calls."""
     work = work_on(draft.program)
-    changed: list[tuple[Located, Rearrangement]] = []
+    changed: list[tuple[Located, Rearrangement | None]] = []
     renamed: dict[str, str] = {}
+    memories: dict[GraphModule, Memory] = {}
     for located in draft.scene.places:
         operation = _operation_at(located)
-        if operation is None:
+        if operation is None and located.place.kind != "view":
             continue
         try:
             spot = spot_of(work, located)
@@ -145,7 +147,13 @@ def shortened(draft: ProgramDraft) -> ProgramDraft:
             continue
         size = located.graph.tensors[located.region.output].bytes
         cost = bytes_moved(located.graph, located.region.nodes), len(located.region.names)
-        if shorten(work, spot, operation, size, cost):
+        memory = memories.pop(spot.module, None) or Memory(spot.module)
+        is_shorter = shorten(work, spot, operation, memory, size=size, cost=cost)
+        if not (
+            is_shorter and (memory.writes or memory.private)
+        ):  # where nothing is written there is nothing to be found anew
+            memories[spot.module] = memory
+        if is_shorter:
             changed.append((located, operation))
             if not any(node.name == bare(located.region.output) for node in spot.module.graph.nodes):
                 renamed[located.region.output] = located.region.sources[0]
@@ -156,8 +164,8 @@ def shortened(draft: ProgramDraft) -> ProgramDraft:
 
 
 def _operation_at(located: Located) -> Rearrangement | None:
-    """What a place is at every size at which the program was read; None where that is not written down."""
-    if located.place.kind not in ("moves", "view"):
+    """What a place that moves elements is at each size at which it was seen; None where that is not written down."""
+    if located.place.kind != "moves":
         return None
     try:
         operation = present_at(located)
@@ -169,7 +177,9 @@ def _operation_at(located: Located) -> Rearrangement | None:
     return operation if is_it else None
 
 
-def _shortened(made: ProgramDraft, located: Located, operation: Rearrangement, renamed: Mapping[str, str]) -> Applied:
+def _shortened(
+    made: ProgramDraft, located: Located, operation: Rearrangement | None, renamed: Mapping[str, str]
+) -> Applied:
     region = located.region
     before = bytes_moved(located.graph, region.nodes)
     if region.output in renamed:
@@ -181,7 +191,14 @@ def _shortened(made: ProgramDraft, located: Located, operation: Rearrangement, r
     while source in renamed:
         source = renamed[source]
     now = replace(located, region=replace(region, sources=(source,)))
-    return proven("native", now, made.scene, operation, operation.label)
+    if operation is not None:
+        return proven("native", now, made.scene, operation, operation.label)
+    for graph in graphs_at_sizes(made.scene)[located.inside]:
+        if graph is not None and region.output in graph.tensors:
+            again = region_of(graph, now)
+            if again.sources != (source,) or any(node.kind != "view" for node in again.nodes):
+                raise AssertionError(f"{located.told} did not stay a view")
+    return Applied("native", (located.number,), "read again, it is a view: every element stays in its place", before, 0)
 
 
 # ---------------------------------------------------------------------- cancel

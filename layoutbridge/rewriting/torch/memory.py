@@ -17,13 +17,13 @@ _OF_SHAPES = {_ATEN.sym_size.int, _ATEN.sym_stride.int, _ATEN.sym_numel.default,
 
 @dataclass(slots=True)
 class Memory:
-    """Of a graph as it is now. A write that is seen through its own result alone is as good as none."""
+    """Of a graph as it is now. A write that is seen through its own result alone is private: as good as none."""
 
     module: GraphModule
     made_of: dict[Node, tuple[Node, ...]] = field(init=False)  # whose memory it may share
     views: dict[Node, list[Node]] = field(init=False)  # what may share its memory
     writes: list[tuple[Node, tuple[Node, ...]]] = field(init=False)
-    private: set[Node] = field(init=False)  # what writes, and nobody else can tell
+    private: list[tuple[Node, tuple[Node, ...]]] = field(init=False)
     _order: dict[Node, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,18 +37,21 @@ class Memory:
         for node, sources in self.made_of.items():
             for source in sources:
                 self.views[source].append(node)
-        written = [(node, _written(node, inner.get(node, ()))) for node in nodes]
-        self.private = {node for node, into in written if into and self._is_private(node, into)}
-        self.writes = [(node, into) for node, into in written if into and node not in self.private]
+        written = [(node, into) for node in nodes if (into := _written(node, inner.get(node, ())))]
+        self.private = [each for each in written if self._is_private(*each)]
+        self.writes = [each for each in written if each not in self.private]
 
     def disturbing(self, first: Node, source: Node, output: Node, *, becomes_view: bool) -> Node | None:
         """A write that would be seen by others, if `output` were made of `source` anew; None where there is none.
 
         `first` is the first node that reads `source` now; `becomes_view`: the new one may share its memory.
         """
+        writes = self.writes + (self.private if becomes_view else [])
+        if not writes:
+            return None
         below = set(self._below(output))
         around = self._around((source, output)) - below
-        for node, into in self.writes:
+        for node, into in writes:
             if self._order[node] <= self._order[first]:
                 continue
             if not below.isdisjoint(into) and self._is_used(around, node, placeholders=becomes_view):
@@ -74,7 +77,7 @@ class Memory:
 
     def is_written(self, nodes: Iterable[Node]) -> bool:
         """Whether anything is written into what may share memory with one of these, for others to see."""
-        around = self._around(nodes)
+        around = self._around(nodes) if self.writes else set()
         return any(not around.isdisjoint(into) for _, into in self.writes)
 
     def _is_private(self, node: Node, into: tuple[Node, ...]) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.export import ExportedProgram
+from torch.export import ExportedProgram, ModuleCallEntry
 from torch.export.graph_signature import (
     ConstantArgument,
     ExportGraphSignature,
@@ -59,7 +59,7 @@ class Work:
 
 
 def work_on(program: ExportedProgram) -> Work:
-    """A copy of a program's graph; weights are shared with it."""
+    """A copy of a program's graph."""
     module = copy.deepcopy(program.graph_module)
     for copied, own in zip(_all_nodes(module), _all_nodes(program.graph_module), strict=True):
         copied.name = own.name  # which the copy may have numbered anew
@@ -86,11 +86,11 @@ def finished(work: Work) -> ExportedProgram:
             root=module,
             graph=module.graph,
             graph_signature=work.signature,
-            state_dict=copy.copy(program.state_dict),
+            state_dict=_own_buffers(program.state_dict, work.signature),
             range_constraints=copy.copy(program.range_constraints),
-            module_call_graph=copy.deepcopy(program.module_call_graph),
+            module_call_graph=[_copied(entry) for entry in program.module_call_graph],
             example_inputs=program.example_inputs,
-            constants=work.constants,
+            constants=_own_buffers(work.constants, work.signature),
             verifiers=program.verifiers,
         )
     except Exception as error:  # what its verifier says
@@ -117,6 +117,22 @@ def graphs_within(module: GraphModule, root: Node | None = None) -> Iterator[tup
     yield module, root
     for node, inner in inner_modules(module):
         yield from graphs_within(inner, root or node)
+
+
+def _own_buffers(held: Mapping[str, Any], signature: ExportGraphSignature) -> dict[str, Any]:
+    """The same tensors, but for buffers: a program writes into these, and must not write into another's."""
+    buffers = set(signature.buffers)
+    return {name: value.clone() if name in buffers else value for name, value in held.items()}
+
+
+def _copied(entry: ModuleCallEntry) -> ModuleCallEntry:
+    """The same with lists of names of its own, which PyTorch may change."""
+    told = entry.signature
+    if told is None:
+        return entry
+    return replace(
+        entry, signature=replace(told, inputs=copy.deepcopy(told.inputs), outputs=copy.deepcopy(told.outputs))
+    )
 
 
 def _all_modules(module: GraphModule) -> Iterator[GraphModule]:

@@ -35,16 +35,20 @@ def put(work: Work, spot: Spot, operation: Rearrangement) -> None:
     remove_unneeded(spot.nodes)
 
 
-def shorten(work: Work, spot: Spot, operation: Rearrangement, size: int, cost: tuple[int, int]) -> bool:
+def shorten(
+    work: Work, spot: Spot, operation: Rearrangement | None, memory: Memory, *, size: int, cost: tuple[int, int]
+) -> bool:
     """Write what is at a spot, which is `operation`, anew where that moves fewer bytes or takes fewer calls.
 
-    `size` is that of the result in bytes, `cost` the bytes that are moved now, and the calls. A result that lay in the
-    order of its elements still does. Whether anything was changed.
+    None is a view. `memory` is that of the graph, `size` that of the result in bytes, `cost` the bytes that are moved
+    now, and the calls. A result that lay in the order of its elements still does. Whether anything was changed.
     """
-    memory, writer = Memory(spot.module), _writer(work, spot)
+    writer = _writer(work, spot)
     try:
-        made = writer.rearranged(spot.source, operation)
+        made = writer.rearranged(spot.source, operation) if operation else writer.seen_as(spot.source, spot.output)
     except UnsupportedError:
+        made = None
+    if made is None:
         writer.undo()
         return False
     loses_order = is_contiguous(spot.output.meta["val"]) and not is_contiguous(made.meta["val"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -94,7 +95,9 @@ def spot_of(work: Work, located: Located) -> Spot:
         )
     source = _node(names, targets, region.sources[0], written=True)
     assert source is not None, region.sources[0]
-    return Spot(module, tuple(known), source, names[bare(region.output)], root)
+    whole = {held for node in known if node.target is operator.getitem for held in node.all_input_nodes} | set(known)
+    nodes = tuple(node for node in module.graph.nodes if node in whole and node is not source)
+    return Spot(module, nodes, source, names[bare(region.output)], root)
 
 
 def turns_of(module: GraphModule, graph: Graph) -> Turns:

@@ -73,6 +73,16 @@ class Writer:
         value = contiguous_like(x, x.meta["val"].shape)
         return self.call(_ATEN.clone.default, (x,), value, memory_format=torch.contiguous_format)
 
+    def seen_as(self, x: Node, like: Node) -> Node | None:
+        """`x` in the shape that `like` has; None where more than one of its lengths is told by no node."""
+        shape, own = like.meta["val"].shape, x.meta["val"].shape
+        if len(shape) == len(own) and all(map(_is_same, shape, own)):
+            return x
+        lengths = [length if isinstance(length, int) else self._known(length) or -1 for length in shape]
+        if lengths.count(-1) > 1:
+            return None
+        return self.call(_ATEN.reshape.default, (x, lengths), contiguous_like(x, shape))
+
     def as_rows(self, x: Node) -> Node:
         """`x` as two axes, of which the second is its last."""
         *front, last = x.meta["val"].shape
