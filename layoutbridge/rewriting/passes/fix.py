@@ -11,13 +11,13 @@ from onnx import numpy_helper
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.onnx.emission import emit
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
+from layoutbridge.rewriting.places.constants import drop_unread, new_constant
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.names import FreshNames
 from layoutbridge.rewriting.places.wanted import Wanted
 
 _STANDARD = ("", "ai.onnx")
 _CONTROL = {"If", "Loop", "Scan"}
-_INITIALIZERS_ALONE = 4  # the first IR version in which an initializer need not be an input
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last:
     for tensor in emitted.graph.initializer:
         name = names(f"{scope}/{tensor.name}")
         numbers = ir.tensor(numpy_helper.to_array(tensor), name=name)
-        values[tensor.name] = _constant(model, graph, numbers, name, last)
+        values[tensor.name] = new_constant(model, graph, numbers, name, last)
     for node in emitted.graph.node:
         attributes = [ir.from_proto(attribute) for attribute in node.attribute]
         made = ir.Node(
@@ -107,18 +107,6 @@ def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last:
         values[node.output[0]] = made.outputs[0]
         graph.insert_before(last, made)
     return values["output"]
-
-
-def _constant(model: ir.Model, graph: ir.Graph, tensor: ir.TensorProtocol, name: str, before: ir.Node) -> ir.Value:
-    """A constant as an initializer, which in models of old is an input as well: there as a node."""
-    if model.ir_version >= _INITIALIZERS_ALONE:
-        value = ir.Value(name=name, const_value=tensor)
-        graph.register_initializer(value)
-        return value
-    made = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=name)
-    made.outputs[0].name = name
-    graph.insert_before(before, made)
-    return made.outputs[0]
 
 
 def _remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
@@ -136,14 +124,6 @@ def _remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
                 left.append(maker)
             else:
                 drop_unread(value)
-
-
-def drop_unread(value: ir.Value) -> None:
-    """Take out an initializer that nobody reads any more, unless a caller may give it."""
-    graph = value.graph
-    if value.is_initializer() and not (value.uses() or value.is_graph_output() or value.is_graph_input()):
-        assert isinstance(graph, ir.Graph) and value.name is not None
-        del graph.initializers[value.name]
 
 
 def refuse_unmovable(located: Located) -> None:

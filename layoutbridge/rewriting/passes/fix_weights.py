@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import LayoutBridgeError, UnsupportedError, visible
-from layoutbridge.rewriting.passes.fix import Fix, drop_unread, ir_graphs, visible_value
+from layoutbridge.rewriting.passes.fix import Fix, ir_graphs, visible_value
+from layoutbridge.rewriting.places.constants import drop_unread
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.names import FreshNames
 from layoutbridge.rewriting.places.wanted import present_at, with_every_axis
@@ -113,9 +114,6 @@ def _permute(model: ir.Model, fix: Fix, layer: _Layer) -> None:
     value = ir.Value(name=name, const_value=made)
     graph.register_initializer(value)
     node.replace_input_with(1, value)
-    maker = held.producer()
-    if maker is not None and not held.uses() and not held.is_graph_output():
-        graph.remove(maker, safe=True)
     drop_unread(held)
 
 
