@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ def rewrite(
     fix: Wishes | None = None,
     fix_weights: Wishes | None = None,
     native: bool = False,
+    cancel: bool = False,
+    layout: str | None = None,
     shape: Shapes = None,
     check: bool = True,
 ) -> Rewrite:
@@ -97,18 +99,24 @@ def rewrite(
     """
     from layoutbridge.rewriting.opening import opened
 
-    if not (fix or fix_weights or native):
+    if not (fix or fix_weights or native or cancel or layout is not None):
         raise ParameterError(
-            "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native"
+            "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native, "
+            "cancel=True, --cancel"
         )
     proto, name, folder = opened(model)
     begin = Draft(scene_of(proto, name, shape), folder, shape)
 
     from layoutbridge.rewriting.checking import compare_stages, refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
+    from layoutbridge.rewriting.laying_out import cancelled, checked_layout, in_layout
     from layoutbridge.rewriting.shortening import shortened
 
     stages: list[Stage] = [shortened] if native else []
+    if layout is not None:
+        stages.append(partial(in_layout, name=checked_layout(layout)))
+    elif cancel:
+        stages.append(cancelled)
     before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
     done = reduce(lambda draft, stage: stage(draft), stages, before)
     if check and done is not before:

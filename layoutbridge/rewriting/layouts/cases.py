@@ -28,7 +28,7 @@ class Case:
     @property
     def operator(self) -> str:
         """Its name, with the domain where that is not the standard's."""
-        return self.node.op_type if self.node.domain in STANDARD else f"{self.node.domain}.{self.node.op_type}"
+        return operator_of(self.node)
 
     def has(self, place: int) -> bool:
         """Whether an input is given."""
@@ -99,6 +99,15 @@ class Case:
     def axis(self, default: int, rank: int, name: str = "axis") -> int:
         """The attribute that names an axis, from the front."""
         return at(self.int(name, default), rank)
+
+
+def operator_of(node: ir.Node) -> str:
+    """What a node does, with the domain where that is not the standard's.
+
+    >>> operator_of(ir.Node("com.microsoft", "QLinearAdd", []))
+    'com.microsoft.QLinearAdd'
+    """
+    return node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
 
 
 def at(axis: int, rank: int) -> int:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from layoutbridge.rewriting.layouts.assignment import solved
 from layoutbridge.rewriting.layouts.candidates import Asked, Nodes, candidates
+from layoutbridge.rewriting.layouts.cases import operator_of
 from layoutbridge.rewriting.layouts.editing import opset_of
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout
@@ -62,7 +63,7 @@ class LayOutPass(ir.passes.InPlacePass):
             if isinstance(nodes.behaviour(node), Renaming):
                 self.gone.add(node.outputs[0].name or "")
             elif not form.is_plain:
-                self.changed[node.op_type] += 1
+                self.changed[operator_of(node)] += 1
                 self.is_exact &= form.is_exact
         write_forms(model, nodes, chosen, names, asked, wanted)
         return True

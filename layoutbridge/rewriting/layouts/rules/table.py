@@ -15,6 +15,14 @@ RULES: Mapping[str, Callable[[Case], Behaviour]] = {
     **windows.RULES,
     **products.RULES,
 }
+# Why a node computes the same on axes that are stored otherwise, by its operator.
+TOLD: Mapping[str, str] = {
+    **dict.fromkeys(elementwise.RULES, "element by element"),
+    **dict.fromkeys(shaping.RULES, "the same elements, in a shape whose axes are stored otherwise"),
+    **dict.fromkeys(along_axes.RULES, "along the same axes, named where they are stored"),
+    **dict.fromkeys(windows.RULES, "over the same axes, with parameters and weights stored as these are"),
+    **dict.fromkeys(products.RULES, "over the same axis, with rows, columns and weights stored otherwise"),
+}
 
 
 def behaviour(case: Case) -> Behaviour | None:
@@ -24,5 +32,5 @@ def behaviour(case: Case) -> Behaviour | None:
         return None
     try:
         return rule(case)
-    except Unruled:
+    except (Unruled, IndexError, ValueError, TypeError):  # an operand that does not fit, which others tell better
         return None
