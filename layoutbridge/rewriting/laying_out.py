@@ -10,7 +10,6 @@ from layoutbridge.errors import ParameterError, UnsupportedError, named, shown
 from layoutbridge.rewriting.applied import Applied, bytes_moved_in
 from layoutbridge.rewriting.draft import Draft
 from layoutbridge.rewriting.layouts.candidates import Nodes
-from layoutbridge.rewriting.layouts.editing import opset_of
 from layoutbridge.rewriting.layouts.layout import Layout
 from layoutbridge.rewriting.layouts.pictures import NAMED, asked_for, picture_axes
 from layoutbridge.rewriting.layouts.rules.table import TOLD
@@ -18,6 +17,7 @@ from layoutbridge.rewriting.layouts.sizes import Sizes
 from layoutbridge.rewriting.opening import as_ir, as_proto
 from layoutbridge.rewriting.passes.lay_out import LayOutPass
 from layoutbridge.rewriting.places.locating import Scene, graphs_at_sizes
+from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import at_other_sizes, opened
 
@@ -82,7 +82,7 @@ def _laid_out(draft: Draft, name: str, interface: _Interface) -> Draft:
     if made is draft:
         return draft
     places = tuple(
-        place.number for place in draft.scene.places if any(node.output in gone for node in place.region.nodes)
+        number for number, (region, *_) in enumerate(draft.scene.regions) if any(n.output in gone for n in region.nodes)
     )
     return made.with_passes((_applied(draft, made, name, interface, places, changed),), is_exact=is_exact)
 
@@ -101,17 +101,11 @@ def _once(draft: Draft, interface: _Interface) -> tuple[Draft, LayOutPass] | Non
 
 def _sizes(scene: Scene) -> list[Sizes]:
     """The sizes of each graph; of the model's own alone where it has functions, whose graphs are not in the file."""
-    graph, second = scene.graph, scene.second
-    is_open = any(
-        not isinstance(length, int)
-        for name in graph.inputs
-        if (tensor := graph.tensors.get(name)) is not None
-        for length in tensor.open_shape or ()
-    )
-    if is_open and second is None:
-        second = at_other_sizes(opened(scene.model, ""), graph)
+    second = scene.second
+    if scene.is_open and second is None:
+        second = at_other_sizes(opened(scene.model, ""), scene.graph)
     pairs = graphs_at_sizes(replace(scene, second=second))
-    return [Sizes(one, two, is_open=is_open) for one, two in (pairs[:1] if scene.model.functions else pairs)]
+    return [Sizes(one, two, is_open=scene.is_open) for one, two in (pairs[:1] if scene.model.functions else pairs)]
 
 
 def _turned(draft: Draft, interface: _Interface) -> Shapes:

@@ -14,7 +14,7 @@ from layoutbridge.rewriting.layouts.forms import Behaviour, Form, Renaming, as_i
 from layoutbridge.rewriting.layouts.layout import Layout, plain
 from layoutbridge.rewriting.layouts.rules.table import behaviour
 from layoutbridge.rewriting.layouts.sizes import Sizes
-from layoutbridge.rewriting.places.constants import constant_of
+from layoutbridge.rewriting.places.models import constant_of
 
 _MOST_LAYOUTS = 8  # of a tensor, those nearest to a transposition
 _MOST_FORMS = 40  # of a node

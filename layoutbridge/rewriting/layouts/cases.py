@@ -9,9 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from layoutbridge.rewriting.layouts.sizes import Sized, Sizes
-from layoutbridge.rewriting.places.constants import constant_of
-
-STANDARD = ("", "ai.onnx")
+from layoutbridge.rewriting.places.models import STANDARD, constant_of
 
 
 class Unruled(Exception):

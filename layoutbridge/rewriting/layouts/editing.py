@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from layoutbridge.rewriting.places.constants import constant_of, drop_unread, new_constant
+from layoutbridge.rewriting.places.models import constant_of, drop_unread, new_constant, opset_of
 from layoutbridge.rewriting.places.names import FreshNames
 
 AXES_ARE_INPUTS = 13  # the first opset in which Squeeze and Unsqueeze take their axes as an input
@@ -70,11 +70,6 @@ class Workshop:
         made = self.node("Gather", [value, self.constant(np.array(order, np.int64), f"{name}/order", before)], before, name)
         made.type = value.type
         return made
-
-
-def opset_of(model: ir.Model) -> int:
-    """The version of the standard operators that a model is written in."""
-    return next((version for domain, version in model.opset_imports.items() if domain in ("", "ai.onnx")), 1)
 
 
 def _attribute(name: str, value: Any) -> ir.Attr:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from layoutbridge.rewriting.layouts.candidates import Nodes, ports
-from layoutbridge.rewriting.layouts.cases import STANDARD
 from layoutbridge.rewriting.layouts.layout import Layout, plain
 from layoutbridge.rewriting.layouts.rules.products import RULES as PRODUCTS
 from layoutbridge.rewriting.layouts.rules.windows import CHANNELS_SECOND
+from layoutbridge.rewriting.places.models import STANDARD
 
 _RANK = 4
 NAMED: Mapping[str, tuple[int, ...]] = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}  # of batch, channels, rows, columns

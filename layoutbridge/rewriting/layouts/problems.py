@@ -13,7 +13,7 @@ from layoutbridge.rewriting.layouts.conversions import conversion, is_view
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout, plain
 from layoutbridge.rewriting.layouts.sizes import Sized
-from layoutbridge.rewriting.places.constants import constant_of
+from layoutbridge.rewriting.places.models import constant_of
 
 LARGE = 1 << 20  # bytes of a constant that is not to be stored twice for less than it saves
 Choice = Mapping[ir.Node, int]  # of the forms of each node, by their numbers

@@ -13,7 +13,7 @@ from layoutbridge.rewriting.layouts.editing import Editor, Workshop
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout, plain
 from layoutbridge.rewriting.layouts.sizes import Sized
-from layoutbridge.rewriting.places.constants import constant_of, drop_unread
+from layoutbridge.rewriting.places.models import constant_of, drop_unread
 from layoutbridge.rewriting.places.names import FreshNames
 
 Chosen = Mapping[ir.Node, Form]

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from onnx import numpy_helper
+from onnx import ModelProto, numpy_helper
 
+from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.onnx.emission import emit
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
-from layoutbridge.rewriting.places.constants import drop_unread, new_constant
 from layoutbridge.rewriting.places.locating import Located
+from layoutbridge.rewriting.places.models import STANDARD, drop_unread, new_constant, opset_of
 from layoutbridge.rewriting.places.names import FreshNames
 from layoutbridge.rewriting.places.wanted import Wanted
 
-_STANDARD = ("", "ai.onnx")
 _CONTROL = {"If", "Loop", "Scan"}
 
 
@@ -49,7 +49,7 @@ def ir_graphs(graph: ir.Graph) -> Iterable[ir.Graph]:
     """The graphs of a model in the order of `locating.graphs_within`."""
     yield graph
     for node in graph:
-        if node.op_type in _CONTROL and node.domain in _STANDARD:
+        if node.op_type in _CONTROL and node.domain in STANDARD:
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.GRAPH:
                     yield from ir_graphs(attribute.as_graph())
@@ -77,28 +77,20 @@ def _replace(model: ir.Model, graph: ir.Graph, fix: Fix) -> None:
     name, output.name = output.name, FreshNames(model)(f"{output.name}/before")
     new.name = name
     gone = {node.output for node in located.region.nodes}
-    _remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)] + [last])
+    remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)] + [last])
 
 
 def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last: ir.Node) -> ir.Value:
     """The operation on `source`, in front of the node `last`; the tensor that it gives."""
-    located, operation = fix.located, fix.wanted.on_all_axes
-    opset = next((version for domain, version in model.opset_imports.items() if domain in _STANDARD), 1)
-    if opset < LOWEST_OPSET:
-        raise ParameterError(
-            f"the model has opset {opset}, and operations are written from {LOWEST_OPSET} on: convert it first, with "
-            "onnx.version_converter"
-        )
-    shape = located.open_shape
-    emitted = emit(operation, shape=shape, dtype=located.dtype, opset=opset, batch=len(shape) > operation.rank)
+    written = emitted(fix.wanted.on_all_axes, fix.located, opset_of(model)).graph
     names = FreshNames(model)
-    scope = located.region.names[-1]
+    scope = fix.located.region.names[-1]
     values: dict[str, ir.Value] = {"input": source}
-    for tensor in emitted.graph.initializer:
+    for tensor in written.initializer:
         name = names(f"{scope}/{tensor.name}")
         numbers = ir.tensor(numpy_helper.to_array(tensor), name=name)
         values[tensor.name] = new_constant(model, graph, numbers, name, last)
-    for node in emitted.graph.node:
+    for node in written.node:
         attributes = [ir.from_proto(attribute) for attribute in node.attribute]
         made = ir.Node(
             "", node.op_type, [values[name] for name in node.input], attributes, name=names(f"{scope}/{node.name}")
@@ -109,7 +101,18 @@ def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last:
     return values["output"]
 
 
-def _remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
+def emitted(operation: Rearrangement, located: Located, opset: int) -> ModelProto:
+    """An operation as a model of its own, for the tensor that a place takes; raises `ParameterError` for old opsets."""
+    if opset < LOWEST_OPSET:
+        raise ParameterError(
+            f"the model has opset {opset}, and operations are written from {LOWEST_OPSET} on: convert it first, with "
+            "onnx.version_converter"
+        )
+    shape = located.open_shape
+    return emit(operation, shape=shape, dtype=located.dtype, opset=opset, batch=len(shape) > operation.rank)
+
+
+def remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
     """Take out those of `nodes` that nobody reads any more, and then what only they read, constants included."""
     left = list(dict.fromkeys(nodes))
     while left:

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import LayoutBridgeError, UnsupportedError, visible
-from layoutbridge.rewriting.passes.fix import Fix, ir_graphs, visible_value
-from layoutbridge.rewriting.places.constants import drop_unread
+from layoutbridge.rewriting.passes.fix import Fix, ir_graphs, remove_unneeded, visible_value
 from layoutbridge.rewriting.places.locating import Located
+from layoutbridge.rewriting.places.models import drop_unread, new_constant
 from layoutbridge.rewriting.places.names import FreshNames
 from layoutbridge.rewriting.places.wanted import present_at, with_every_axis
 from layoutbridge.weights.carrying import Layer, carry
 
 _SHOWN = 80  # characters of a name
 # What leaves the order of channels as it is, wherever they stand, and what does where they stand behind the batch.
-_ELEMENTWISE = {
+ELEMENTWISE = {
     "Abs", "Cast", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity",
     "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt",
     "Tanh", "ThresholdedRelu",
@@ -42,6 +42,19 @@ class _Layer:
     groups: int = 1
 
 
+@dataclass(frozen=True)
+class Permutation:
+    """Weights behind a place that are meant for `op`, where `instead` stands; it gives channels on `axis`.
+
+    Both have all axes of the tensor.
+    """
+
+    located: Located
+    axis: int
+    op: Rearrangement
+    instead: Rearrangement
+
+
 class FixWeightsPass(ir.passes.InPlacePass):
     """Permutes the weights of the layers that read what a place gives, so that it may stay as it is.
 
@@ -58,10 +71,22 @@ class FixWeightsPass(ir.passes.InPlacePass):
         for fix in self.fixes:
             graph = graphs[fix.located.inside]
             output = visible_value(graph, fix.located.region.output)
-            axis = fix.wanted.channel_axis(len(fix.located.sides[1]))
-            for layer in list(_layers_behind(fix.located, graph, output, axis, 0)):
-                _permute(model, fix, layer)
+            axis, rank = fix.wanted.channel_axis(len(fix.located.sides[1])), len(fix.located.sides[0])
+            wanted = with_every_axis(fix.wanted.on_all_axes, rank)
+            permute_behind(model, graph, output, Permutation(fix.located, axis, wanted, present_at(fix.located)))
         return ir.passes.PassResult(model, modified=bool(self.fixes))
+
+
+def permute_behind(model: ir.Model, graph: ir.Graph, output: ir.Value, permutation: Permutation) -> None:
+    """Permute the weights of every layer that reads `output`, what a place gives; raises `UnsupportedError`."""
+    for layer in list(_layers_behind(permutation.located, graph, output, permutation.axis, 0)):
+        _permute(model, permutation, layer)
+
+
+def permuted_dtypes(graph: ir.Graph, output: ir.Value, permutation: Permutation) -> set[ir.DataType]:
+    """The dtypes of the weights that would be permuted; raises `UnsupportedError` as `permute_behind` does."""
+    layers = _layers_behind(permutation.located, graph, output, permutation.axis, 0)
+    return {_permuted(permutation, layer).dtype for layer in layers}
 
 
 def _layers_behind(located: Located, graph: ir.Graph, value: ir.Value, axis: int, start: int) -> Iterator[_Layer]:
@@ -76,7 +101,7 @@ def _layers_behind(located: Located, graph: ir.Graph, value: ir.Value, axis: int
         elif node.op_type == "Concat" and node.attributes["axis"].as_int() in (axis, axis - _rank(located, value)):
             before = sum(_length(located, each, axis) for each in node.inputs[:place])
             yield from _layers_behind(located, graph, node.outputs[0], axis, start + before)
-        elif node.op_type in _ELEMENTWISE or (node.op_type in _SPATIAL and axis == 1):
+        elif node.op_type in ELEMENTWISE or (node.op_type in _SPATIAL and axis == 1):
             yield from _layers_behind(located, graph, node.outputs[0], axis, start)
         else:
             raise _cannot(located, f"{_named(node)} reads it, whose weights are not permuted")
@@ -96,8 +121,29 @@ def _layer(node: ir.Node, place: int, axis: int, start: int, rank: int) -> _Laye
     return None
 
 
-def _permute(model: ir.Model, fix: Fix, layer: _Layer) -> None:
-    located, node, held = fix.located, layer.node, layer.node.inputs[1]
+def _permute(model: ir.Model, permutation: Permutation, layer: _Layer) -> None:
+    held = layer.node.inputs[1]
+    made = _permuted(permutation, layer)
+    assert held is not None
+    replace_weight(model, layer.node, made, f"{held.name}/{permutation.op.name or 'permuted'}")
+
+
+def replace_weight(model: ir.Model, node: ir.Node, tensor: ir.TensorProtocol, name: str) -> None:
+    """Give a layer another constant weight, under a name that is free; the one that nobody reads any more goes."""
+    held, graph = node.inputs[1], node.graph
+    assert held is not None and isinstance(graph, ir.Graph)
+    tensor.name = FreshNames(model)(name)
+    node.replace_input_with(1, new_constant(model, graph, tensor, tensor.name, node))
+    maker = held.producer()
+    if maker is None:
+        drop_unread(held)
+    elif isinstance(maker.graph, ir.Graph):
+        remove_unneeded(maker.graph, [maker])
+
+
+def _permuted(permutation: Permutation, layer: _Layer) -> ir.TensorProtocol:
+    """The weight of a layer in the other order."""
+    located, node, held = permutation.located, layer.node, layer.node.inputs[1]
     tensor = None if held is None else ir.convenience.get_const_tensor(held)
     if held is None or tensor is None:
         raise _cannot(located, f"the weights of {_named(node)} are no constant")
@@ -106,24 +152,14 @@ def _permute(model: ir.Model, fix: Fix, layer: _Layer) -> None:
     weight = tensor.numpy()
     if layer.layout is not None and weight.ndim != 2:
         raise _cannot(located, f"the weights of {_named(node)} have shape {list(weight.shape)}, and no 2 axes")
-    made = ir.tensor(np.ascontiguousarray(_carried(fix, layer, weight)), dtype=tensor.dtype)
-    name = FreshNames(model)(f"{held.name}/{fix.wanted.operation.name or 'permuted'}")
-    made.name = name
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    value = ir.Value(name=name, const_value=made)
-    graph.register_initializer(value)
-    node.replace_input_with(1, value)
-    drop_unread(held)
+    return ir.tensor(np.ascontiguousarray(_carried(permutation, layer, weight)), dtype=tensor.dtype)
 
 
-def _carried(fix: Fix, layer: _Layer, weight: NDArray[Any]) -> NDArray[Any]:
+def _carried(permutation: Permutation, layer: _Layer, weight: NDArray[Any]) -> NDArray[Any]:
     """The weight with the channels that the place gives in another order: all of what the layer reads, or some."""
-    located = fix.located
-    (shape, given), rank = located.sides, len(located.sides[0])
-    wanted, present = with_every_axis(fix.wanted.on_all_axes, rank), present_at(located)
+    located = permutation.located
+    count = located.sides[1][layer.axis]
     axis = 0 if (layer.kind == "conv_transpose" or layer.layout == "IO") else 1
-    count = given[layer.axis]
     reads = weight.shape[axis] * (1 if layer.kind == "conv_transpose" else layer.groups)
     part = np.s_[layer.start : layer.start + count]
     places = (slice(None),) * axis + (part,)
@@ -131,7 +167,7 @@ def _carried(fix: Fix, layer: _Layer, weight: NDArray[Any]) -> NDArray[Any]:
     if is_part and layer.groups > 1:
         raise _cannot(located, f"{_named(layer.node)} reads it beside others, in {layer.groups} groups")
     try:
-        carried = _carry(wanted, present, weight[places] if is_part else weight, layer, located, shape)
+        carried = _carry(permutation, weight[places] if is_part else weight, layer)
     except LayoutBridgeError as error:
         raise UnsupportedError(f"{located.told}: {error}") from None
     if not is_part:
@@ -141,18 +177,13 @@ def _carried(fix: Fix, layer: _Layer, weight: NDArray[Any]) -> NDArray[Any]:
     return made
 
 
-def _carry(
-    wanted: Rearrangement,
-    present: Rearrangement,
-    weight: NDArray[Any],
-    layer: _Layer,
-    located: Located,
-    shape: tuple[int, ...],
-) -> NDArray[Any]:
+def _carry(permutation: Permutation, weight: NDArray[Any], layer: _Layer) -> NDArray[Any]:
+    located = permutation.located
+    shape = located.sides[0]
     known = None if located.is_open or prod(shape) == 0 else shape
     carried: NDArray[Any] = carry(
-        wanted, weight, layer.kind, instead=present, layout=layer.layout, groups=layer.groups, shape=known,
-        channel_axis=layer.axis,
+        permutation.op, weight, layer.kind, instead=permutation.instead, layout=layer.layout, groups=layer.groups,
+        shape=known, channel_axis=layer.axis,
     )  # fmt: skip
     return carried
 

@@ -11,13 +11,13 @@ import onnx_ir as ir
 from layoutbridge.rewriting.layouts.assignment import solved
 from layoutbridge.rewriting.layouts.candidates import Asked, Nodes, candidates
 from layoutbridge.rewriting.layouts.cases import operator_of
-from layoutbridge.rewriting.layouts.editing import opset_of
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout
 from layoutbridge.rewriting.layouts.problems import problems
 from layoutbridge.rewriting.layouts.sizes import Sizes
 from layoutbridge.rewriting.layouts.writing import write_forms
 from layoutbridge.rewriting.passes.fix import ir_graphs
+from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.places.names import FreshNames
 
 _SECONDS = 30.0  # for the choices of a model

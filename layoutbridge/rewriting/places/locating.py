@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from layoutbridge.errors import UnknownNameError, UnsupportedError, shown, visible
@@ -84,17 +85,38 @@ class Located:
 
 @dataclass(frozen=True)
 class Scene:
-    """A model, what it is called, its graph as `scan` reads it, and the places that it has."""
+    """A model, what it is called, its graph as `scan` reads it, the same at other sizes, and the places that it has."""
 
     model: ModelProto
     graph: Graph
     second: Graph | None
-    places: tuple[Located, ...]
 
     @property
     def name(self) -> str:
         """What errors call the model."""
         return self.graph.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the model leaves sizes of its inputs open."""
+        held = (self.graph.tensors.get(name) for name in self.graph.inputs)
+        return any(not isinstance(length, int) for each in held if each is not None for length in each.open_shape or ())
+
+    @cached_property
+    def regions(self) -> tuple[tuple[Region, Graph, Graph | None, int], ...]:
+        """The regions that are places, numbered as `scan` lists them, with their graphs and which of all these are."""
+        return tuple(
+            (region, each, again, inside)
+            for inside, (each, again) in enumerate(_graphs(self.graph, self.second))
+            for region in find_regions(each)
+            if is_of_interest(each, region)
+        )
+
+    @cached_property
+    def places(self) -> tuple[Located, ...]:
+        """The same with their names, which takes longer."""
+        named = zip(places_in(self.graph, self.second), self.regions, strict=True)
+        return tuple(Located(number, place, *found, self.is_open) for number, (place, found) in enumerate(named))
 
     def called(self, wish: str | int) -> Located:
         """The place with that number, else the one with a node, or a tensor, of that name.
@@ -147,21 +169,9 @@ class Scene:
 
 
 def scene_of(model: ModelProto, name: str, shape: Shapes = None) -> Scene:
-    """The places of `model`, numbered as `scan` lists them; raises as that does."""
+    """The graph of `model` as `scan` reads it; raises as that does."""
     graph, second = graphs_of(model, shape)
-    open_shapes = [graph.tensors[each].open_shape for each in graph.inputs if each in graph.tensors]
-    is_open = any(not isinstance(length, int) for shape in open_shapes for length in shape or ())
-    regions = [
-        (region, each, again, inside)
-        for inside, (each, again) in enumerate(_graphs(graph, second))
-        for region in find_regions(each)
-        if is_of_interest(each, region)
-    ]
-    places = tuple(
-        Located(number, place, *found, is_open)
-        for number, (place, found) in enumerate(zip(places_in(graph, second), regions, strict=True))
-    )
-    return Scene(model, replace(graph, name=name), second, places)
+    return Scene(model, replace(graph, name=name), second)
 
 
 def graphs_at_sizes(scene: Scene) -> list[tuple[Graph, Graph | None]]:
@@ -189,16 +199,21 @@ def graphs_within(graph: GraphProto, roots: tuple[str, ...] = ()) -> Iterator[tu
 
 def refuse_functions(scene: Scene, located: Located) -> None:
     """Raise `UnsupportedError` where a place lies in a function of the model's own, which may be called elsewhere."""
-    if not scene.model.functions:
-        return
-    graphs = [graph for graph, _ in graphs_within(scene.model.graph)]
-    nodes = graphs[located.inside].node if located.inside < len(graphs) else ()
-    made = {(name, node.op_type) for node in nodes for name in node.output}
-    if not all((node.output, node.operator) in made for node in located.region.nodes):
+    if lies_in_function(scene, located):
         raise UnsupportedError(
             f"{located.told} lies in a function of the model's own, which may be called elsewhere: inline it first, "
             "with onnx.inliner.inline_local_functions"
         )
+
+
+def lies_in_function(scene: Scene, located: Located) -> bool:
+    """Whether a place, or a part of it, lies in a function of the model's own."""
+    if not scene.model.functions:
+        return False
+    graphs = [graph for graph, _ in graphs_within(scene.model.graph)]
+    nodes = graphs[located.inside].node if located.inside < len(graphs) else ()
+    made = {(name, node.op_type) for node in nodes for name in node.output}
+    return not all((node.output, node.operator) in made for node in located.region.nodes)
 
 
 def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Found = tuple[tuple[str, ...], Movement, Kind, tuple[int, ...]]
 _VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
+_MOST_POSITIONS = 1 << 22  # of a table by which elements are gathered
 _MOST_WEIGHTS = 1 << 20  # of a convolution that is looked at: whether each output is one of the inputs
 
 
@@ -62,6 +63,19 @@ class Case:
     def axis(self) -> int:
         """The attribute `axis`, from the front."""
         return int(self.attributes.get("axis", 0)) % max(1, len(self.shape))
+
+    @property
+    def table(self) -> NDArray[np.int64]:
+        """The positions in the second input, a constant that may be larger than those that shapes are made of."""
+        from onnx import numpy_helper
+
+        name = self.node.input[1]
+        if name in self.known:
+            return self.known[name].astype(np.int64)
+        tensor = self.weights[name]
+        if tensor.data_location == tensor.EXTERNAL or prod(tensor.dims) > _MOST_POSITIONS:
+            raise KeyError(name)
+        return numpy_helper.to_array(tensor).astype(np.int64)
 
     def operand(self, place: int, attribute: str) -> Any:
         """What stands in an input, or in older opsets in an attribute; None where it is left out."""
@@ -141,19 +155,16 @@ def _concat(case: Case) -> Found | None:
 
 
 def _gather(case: Case) -> Found | None:
-    indices = case.known[case.node.input[1]].astype(np.int64)
-    return _alone(case, partial(np.take, indices=indices, axis=case.axis))
+    return _alone(case, partial(np.take, indices=case.table, axis=case.axis))
 
 
 def _gather_elements(case: Case) -> Found:
-    return _alone(
-        case, partial(gathered_along, indices=case.known[case.node.input[1]].astype(np.int64), axis=case.axis)
-    )
+    return _alone(case, partial(gathered_along, indices=case.table, axis=case.axis))
 
 
 def _gather_nd(case: Case) -> Found:
     leading = int(case.attributes.get("batch_dims", 0))
-    return _alone(case, partial(gathered, indices=case.known[case.node.input[1]].astype(np.int64), leading=leading))
+    return _alone(case, partial(gathered, indices=case.table, leading=leading))
 
 
 def _tile(case: Case) -> Found | None:

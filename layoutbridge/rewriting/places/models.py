@@ -1,10 +1,16 @@
-"""Constants of a model: which values are such, and new ones."""
+"""What is read of an onnx-ir model and put into it: its opset, what is constant, new constants."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
+STANDARD = ("", "ai.onnx")
 _INITIALIZERS_ALONE = 4  # the first IR version in which an initializer need not be an input
+
+
+def opset_of(model: ir.Model) -> int:
+    """The version of the standard operators that a model is written in."""
+    return next((version for domain, version in model.opset_imports.items() if domain in STANDARD), 1)
 
 
 def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
