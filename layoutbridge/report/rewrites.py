@@ -12,9 +12,9 @@ from layoutbridge.rewriting.rewrites import Rewrite
 def show_rewrite(console: Console, done: Rewrite) -> None:
     """A paragraph for each pass and its places, then the nodes, bytes and outputs before and after."""
     for each in done.passes:
-        places = ", ".join(map(str, each.places))
+        places = f"place {', '.join(map(str, each.places))}, " if each.places else ""
         moved = f"{size_told(each.bytes_before)} moved before, {size_told(each.bytes_after)} after"
-        console.print(f"[bold]{escape(each.name)}[/] place {places}, {moved}", highlight=False)
+        console.print(f"[bold]{escape(each.name)}[/] {places}{moved}", highlight=False)
         console.print(f"  {escape(each.proof)}", highlight=False)
     if not done.changed:
         console.print("nothing to do: every place is as asked for", highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LARGE = 1024  # bytes of a constant that no shape depends on
 CLOSE = 1e-5  # of the largest value, where numbers are added up in another order
 _WITHOUT = "--no-check, check=False, leaves the trial out"
+_AS_IT_IS: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 Values = Mapping[str, NDArray[Any]]
 
 
@@ -83,8 +85,13 @@ class Trial:
         self.name, self.folder = scene.name, folder
         self.given = dict(_random_inputs(scene))
 
-    def run(self, model: ModelProto, also: Sequence[tuple[str, str]] = ()) -> Values:
-        """Every output of the model by its name, and tensors within it, given with their dtypes."""
+    def run(
+        self, model: ModelProto, also: Sequence[tuple[str, str]] = (), orders: Mapping[str, tuple[int, ...]] = _AS_IT_IS
+    ) -> Values:
+        """Every output of the model by its name, and tensors within it, given with their dtypes.
+
+        `orders` are those in which inputs and outputs of the model have the axes of the trial's.
+        """
         from onnx import GraphProto, ModelProto, helper
 
         held = {value.name for value in model.graph.output}
@@ -98,10 +105,12 @@ class Trial:
             with refusals_of(self.name, "run"):
                 session = open_session(content, optimized=False, data_folder=self.folder)
                 names = [each.name for each in session.get_outputs()]
-                results = session.run(names, self.given)
+                given = {name: x.transpose(orders[name]) if name in orders else x for name, x in self.given.items()}
+                results = session.run(names, given)
         except UnusableInputError as error:
             raise UnusableInputError(f"{error} ({_WITHOUT})") from None
-        return dict(zip(names, results, strict=True))
+        values = dict(zip(names, results, strict=True))
+        return values | {name: values[name].transpose(np.argsort(orders[name])) for name in orders if name in values}
 
 
 def _random_inputs(scene: Scene) -> Iterable[tuple[str, NDArray[Any]]]:
@@ -161,11 +170,13 @@ def _outputs(scene: Scene, values: Values) -> Values:
 def compare_stages(begin: Draft, before: Draft, after: Draft) -> float:
     """Run the model as it was `before` some stages and `after` them: both must give the same outputs.
 
-    That is bit for bit where the stages only moved elements, else to `CLOSE`. Returns the largest difference from the
-    model that stood at the beginning, as a share of the largest value of an output. Raises `UnsupportedError`.
+    That is bit for bit where the stages only moved elements, else to `CLOSE`; inputs and outputs whose axes have
+    another order now are turned. Returns the largest difference from the model that stood at the beginning, as a share
+    of the largest value of an output. Raises `UnsupportedError`.
     """
     trial = Trial(before.scene, before.source.folder)
-    expected, values = (_outputs(each.scene, trial.run(each.scene.model)) for each in (before, after))
+    expected = _outputs(before.scene, trial.run(before.scene.model))
+    values = _outputs(after.scene, trial.run(after.scene.model, orders=after.orders))
     if after.is_exact:
         for name, value in expected.items():
             if not is_same(value, values[name]):

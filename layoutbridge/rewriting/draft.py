@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from layoutbridge.rewriting.applied import Applied
@@ -19,7 +20,8 @@ class Draft:
     """What a stage is given, and gives on: the model with its places, and what was done until now.
 
     `source` is where it comes from, `shape` what the caller said of the inputs. `is_exact` is off once
-    numbers are added up in another order than before.
+    numbers are added up in another order than before. `orders` are those in which inputs and outputs, by name, have the
+    axes that they had at the beginning, where it is another.
     """
 
     scene: Scene
@@ -27,6 +29,7 @@ class Draft:
     shape: Shapes
     passes: tuple[Applied, ...] = ()
     is_exact: bool = True
+    orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def with_model(self, model: ModelProto) -> Draft:
         """The same with a changed model, whose places are found anew."""

@@ -80,6 +80,7 @@ def rewrite(
     fix_weights: Wishes | None = None,
     native: bool = False,
     cancel: bool = False,
+    layout: str | None = None,
     shape: Shapes = None,
     check: bool = True,
 ) -> Rewrite:
@@ -107,24 +108,30 @@ def rewrite(
     >>> lb.scan(done.model).places[0].names, done.changed
     (('darknet_reorg',), True)
     """
-    if not (fix or fix_weights or native or cancel):
+    if not (fix or fix_weights or native or cancel or layout is not None):
         raise ParameterError(
-            "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native"
+            "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native, "
+            "cancel=True, --cancel"
         )
     if is_one(model, "torch.nn", "Module"):
-        return _module(model, fix or {}, bool(fix_weights or native or cancel), shape, check=check)
+        return _module(model, fix or {}, bool(fix_weights or native or cancel or layout), shape, check=check)
     if is_program(model):
+        if layout is not None:
+            raise UnsupportedError("layout, --nchw and --nhwc, is for ONNX models")
         return _program(model, fix or {}, bool(fix_weights), native=native, cancel=cancel, shape=shape, check=check)
-    if cancel:
-        raise UnsupportedError("cancel, --cancel, is for programs of PyTorch")
     proto, source = opened(model)
     begin = Draft(scene_of(proto, source.name, shape), source, shape)
 
     from layoutbridge.rewriting.checking import compare_stages, refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
+    from layoutbridge.rewriting.laying_out import cancelled, checked_layout, in_layout
     from layoutbridge.rewriting.shortening import shortened
 
     stages: list[Stage] = [shortened] if native else []
+    if layout is not None:
+        stages.append(partial(in_layout, name=checked_layout(layout)))
+    elif cancel:
+        stages.append(cancelled)
     before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
     done = reduce(lambda draft, stage: stage(draft), stages, before)
     if check and done is not before:

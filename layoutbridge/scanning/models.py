@@ -122,7 +122,7 @@ def graphs_of(model: object, shape: Shapes = None, *, flavor: str = "alexey") ->
     """The graph of `model`, as `scan` takes it, and the same at other sizes where it leaves some open and they fit."""
     at_shapes = opened(model, flavor)
     graph = at_shapes(shape)
-    return graph, _second(at_shapes, graph) if shape is None else None
+    return graph, at_other_sizes(at_shapes, graph) if shape is None else None
 
 
 def can_be_scanned(model: object) -> bool:
@@ -192,8 +192,8 @@ def is_one(model: object, module: str, kind: str) -> bool:
     return held is not None and isinstance(model, getattr(held, kind))
 
 
-def _second(at_shapes: AtShapes, graph: Graph) -> Graph | None:
-    """The model at other sizes where some are open; None where there are none, or they do not fit."""
+def at_other_sizes(at_shapes: AtShapes, graph: Graph) -> Graph | None:
+    """The model that gave `graph` at other sizes where some are open; None where there are none, or they do not fit."""
     shapes = {
         name: (tensor.open_shape, tensor.shape)
         for name in graph.inputs

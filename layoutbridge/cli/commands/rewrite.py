@@ -33,7 +33,13 @@ def rewrite(
         ),
     ] = None,
     native: Annotated[bool, typer.Option("--native", help="Write what moves elements as shortly as can be.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Leave out transposes that meet.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Let permutations of axes meet, cancel and fold into weights.")
+    ] = False,
+    nchw: Annotated[
+        bool, typer.Option("--nchw", help="The same, and pictures go in and come out with their channels first.")
+    ] = False,
+    nhwc: Annotated[bool, typer.Option("--nhwc", help="The same, and with their channels last.")] = False,
     shape: Annotated[
         list[str] | None,
         typer.Option(help="As for scan: the input's shape, of several inputs name=1,3,224,224.", show_default=False),
@@ -60,8 +66,9 @@ def rewrite(
         refuse_output(model, output)
         ask_before_overwriting([output], force=force)
     done = rewritten(
-        model, fix=fixes, fix_weights=weights, native=native, cancel=cancel, shape=input_shapes(shape), check=check
-    )
+        model, fix=fixes, fix_weights=weights, native=native, cancel=cancel, layout=_layout(nchw=nchw, nhwc=nhwc),
+        shape=input_shapes(shape), check=check,
+    )  # fmt: skip
     if not plan and output is not None:
         done.save(output)
     if as_json:
@@ -70,6 +77,12 @@ def rewrite(
         show_rewrite(console(), done)
     if not plan:
         remark(f"wrote {output}")
+
+
+def _layout(*, nchw: bool, nhwc: bool) -> str | None:
+    if nchw and nhwc:
+        raise ParameterError("--nchw and --nhwc are two layouts: a model has one")
+    return "nchw" if nchw else "nhwc" if nhwc else None
 
 
 def _wishes(texts: Sequence[str] | None, option: str) -> dict[str | int, str]:

@@ -12,12 +12,11 @@ from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.onnx.emission import emit
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
 from layoutbridge.rewriting.places.locating import Located
+from layoutbridge.rewriting.places.models import STANDARD, drop_unread, new_constant, opset_of
 from layoutbridge.rewriting.places.names import FreshNames
 from layoutbridge.rewriting.places.wanted import Fix
 
-STANDARD = ("", "ai.onnx")
 _CONTROL = {"If", "Loop", "Scan"}
-_INITIALIZERS_ALONE = 4  # the first IR version in which an initializer need not be an input
 
 
 class FixPass(ir.passes.InPlacePass):
@@ -81,7 +80,7 @@ def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last:
     for tensor in written.initializer:
         name = names(f"{scope}/{tensor.name}")
         numbers = ir.tensor(numpy_helper.to_array(tensor), name=name)
-        values[tensor.name] = constant(model, graph, numbers, name, last)
+        values[tensor.name] = new_constant(model, graph, numbers, name, last)
     for node in written.node:
         attributes = [ir.from_proto(attribute) for attribute in node.attribute]
         made = ir.Node(
@@ -93,11 +92,6 @@ def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last:
     return values["output"]
 
 
-def opset_of(model: ir.Model) -> int:
-    """The version of the standard operators that a model is written in."""
-    return next((version for domain, version in model.opset_imports.items() if domain in STANDARD), 1)
-
-
 def emitted(operation: Rearrangement, located: Located, opset: int) -> ModelProto:
     """An operation as a model of its own, for the tensor that a place takes; raises `ParameterError` for old opsets."""
     if opset < LOWEST_OPSET:
@@ -107,18 +101,6 @@ def emitted(operation: Rearrangement, located: Located, opset: int) -> ModelProt
         )
     shape = located.open_shape
     return emit(operation, shape=shape, dtype=located.dtype, opset=opset, batch=len(shape) > operation.rank)
-
-
-def constant(model: ir.Model, graph: ir.Graph, tensor: ir.TensorProtocol, name: str, before: ir.Node) -> ir.Value:
-    """A constant as an initializer, which in models of old is an input as well: there as a node."""
-    if model.ir_version >= _INITIALIZERS_ALONE:
-        value = ir.Value(name=name, const_value=tensor)
-        graph.register_initializer(value)
-        return value
-    made = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=name)
-    made.outputs[0].name = name
-    graph.insert_before(before, made)
-    return made.outputs[0]
 
 
 def remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
@@ -136,11 +118,3 @@ def remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
                 left.append(maker)
             else:
                 drop_unread(value)
-
-
-def drop_unread(value: ir.Value) -> None:
-    """Take out an initializer that nobody reads any more, unless a caller may give it."""
-    graph = value.graph
-    if value.is_initializer() and not (value.uses() or value.is_graph_output() or value.is_graph_input()):
-        assert isinstance(graph, ir.Graph) and value.name is not None
-        del graph.initializers[value.name]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import LayoutBridgeError, UnsupportedError, visible
-from layoutbridge.rewriting.passes.fix import constant, drop_unread, ir_graphs, remove_unneeded, visible_value
+from layoutbridge.rewriting.passes.fix import ir_graphs, remove_unneeded, visible_value
 from layoutbridge.rewriting.places.locating import Located
+from layoutbridge.rewriting.places.models import drop_unread, new_constant
 from layoutbridge.rewriting.places.names import FreshNames
 from layoutbridge.rewriting.places.wanted import Fix, present_at, with_every_axis
 from layoutbridge.weights.carrying import Layer, carry
@@ -132,7 +133,7 @@ def replace_weight(model: ir.Model, node: ir.Node, tensor: ir.TensorProtocol, na
     held, graph = node.inputs[1], node.graph
     assert held is not None and isinstance(graph, ir.Graph)
     tensor.name = FreshNames(model)(name)
-    node.replace_input_with(1, constant(model, graph, tensor, tensor.name, node))
+    node.replace_input_with(1, new_constant(model, graph, tensor, tensor.name, node))
     maker = held.producer()
     if maker is None:
         drop_unread(held)

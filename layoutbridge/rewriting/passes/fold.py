@@ -9,10 +9,11 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from layoutbridge.rewriting.passes.fix import STANDARD, ir_graphs, remove_unneeded, visible_value
+from layoutbridge.rewriting.passes.fix import ir_graphs, remove_unneeded, visible_value
 from layoutbridge.rewriting.passes.fix_weights import ELEMENTWISE, replace_weight
 from layoutbridge.rewriting.places.blocks import Blocks
 from layoutbridge.rewriting.places.locating import Located
+from layoutbridge.rewriting.places.models import STANDARD
 from layoutbridge.rewriting.places.names import FreshNames
 
 SUMMED_ANEW = {ir.DataType.FLOAT, ir.DataType.DOUBLE}  # in others an order of summation changes too much

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.algebra.rearrangement import ParameterValue
@@ -96,17 +97,38 @@ class Located:
 
 @dataclass(frozen=True)
 class Scene:
-    """A model, what it is called, its graph as `scan` reads it, and the places that it has."""
+    """A model, what it is called, its graph as `scan` reads it, the same at other sizes, and the places that it has."""
 
     model: Any
     graph: Graph
     second: Graph | None
-    places: tuple[Located, ...]
 
     @property
     def name(self) -> str:
         """What errors call the model."""
         return self.graph.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the model leaves sizes of its inputs open."""
+        held = (self.graph.tensors.get(name) for name in self.graph.inputs)
+        return any(not isinstance(length, int) for each in held if each is not None for length in each.open_shape or ())
+
+    @cached_property
+    def regions(self) -> tuple[tuple[Region, Graph, Graph | None, int], ...]:
+        """The regions that are places, numbered as `scan` lists them, with their graphs and which of all these are."""
+        return tuple(
+            (region, each, again, inside)
+            for inside, (each, again) in enumerate(_graphs(self.graph, self.second))
+            for region in find_regions(each)
+            if is_of_interest(each, region)
+        )
+
+    @cached_property
+    def places(self) -> tuple[Located, ...]:
+        """The same with their names, which takes longer."""
+        named = zip(places_in(self.graph, self.second), self.regions, strict=True)
+        return tuple(Located(number, place, *found, self.is_open) for number, (place, found) in enumerate(named))
 
     def called(self, wish: str | int) -> Located:
         """The place with that number, else the one with a node, or a tensor, of that name.
@@ -167,25 +189,9 @@ class Scene:
 
 
 def scene_of(model: ModelProto, name: str, shape: Shapes = None) -> Scene:
-    """The places of `model`, numbered as `scan` lists them; raises as that does."""
+    """The graph of `model` as `scan` reads it; raises as that does."""
     graph, second = graphs_of(model, shape)
-    return Scene(model, replace(graph, name=name), second, located_in(graph, second))
-
-
-def located_in(graph: Graph, second: Graph | None) -> tuple[Located, ...]:
-    """The places of a model that is read as `graph`, and as `second` at other sizes, as `scan` lists them."""
-    open_shapes = [graph.tensors[each].open_shape for each in graph.inputs if each in graph.tensors]
-    is_open = any(not isinstance(length, int) for shape in open_shapes for length in shape or ())
-    regions = [
-        (region, each, again, inside)
-        for inside, (each, again) in enumerate(_graphs(graph, second))
-        for region in find_regions(each)
-        if is_of_interest(each, region)
-    ]
-    return tuple(
-        Located(number, place, *found, is_open)
-        for number, (place, found) in enumerate(zip(places_in(graph, second), regions, strict=True))
-    )
+    return Scene(model, replace(graph, name=name), second)
 
 
 def graphs_at_sizes(scene: Scene) -> list[tuple[Graph, Graph | None]]:

@@ -11,7 +11,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import GraphModule, Node
 
 from layoutbridge.errors import UnsupportedError
-from layoutbridge.rewriting.places.locating import Located, Scene, located_in
+from layoutbridge.rewriting.places.locating import Located, Scene
 from layoutbridge.rewriting.torch.layouts import Turns
 from layoutbridge.rewriting.torch.memory import writes_into
 from layoutbridge.rewriting.torch.programs import Work, graphs_within
@@ -42,7 +42,7 @@ class ProgramScene(Scene):
 def scene_of_program(program: ExportedProgram, name: str, shape: Shapes) -> ProgramScene:
     """The places of a program, numbered as `scan` lists them; raises as that does."""
     graph, second = graphs_of(program, shape)
-    return ProgramScene(program, replace(graph, name=name), second, located_in(graph, second))
+    return ProgramScene(program, replace(graph, name=name), second)
 
 
 @dataclass(frozen=True, slots=True)
