@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.frameworks.onnx.limits import Limits
 from layoutbridge.operations.catalog import op
 from layoutbridge.recognition.wrapping import PLAIN
 from layoutbridge.rewriting.costs import Cost, cost_of
@@ -53,14 +54,14 @@ class Permuted:
 Choice = Drop | Fold | Permuted | Fix
 
 
-def choices(scene: Scene, model: ir.Model) -> list[Choice]:
-    """What to do at the places of a scene, whose model onnx-ir holds as `model`; nothing where all is well."""
-    setting = _Setting(scene, model)
-    found = (_Look(setting, located).choice() for located in scene.places if _is_movable(scene, located))
+def choices(scene: Scene, model: ir.Model, limits: Limits) -> list[Choice]:
+    """What to do at the places of a scene, which onnx-ir holds as `model`, within `limits`; none where all is well."""
+    setting = _Setting(scene, model, limits)
+    found = (_Look(setting, located).choice() for located in scene.places if is_movable(scene, located))
     return [choice for choice in found if choice is not None]
 
 
-def _is_movable(scene: Scene, located: Located) -> bool:
+def is_movable(scene: Scene, located: Located) -> bool:
     """Whether a place permutes one tensor that is no constant, and was seen at two sizes where the model has open ones.
 
     At one size alone nothing tells which lengths grow.
@@ -73,8 +74,8 @@ def _is_movable(scene: Scene, located: Located) -> bool:
 class _Setting:
     """A model as it is looked at: its graphs in onnx-ir, and its nodes by what they give."""
 
-    def __init__(self, scene: Scene, model: ir.Model) -> None:
-        self.opset, self.graphs = opset_of(model), list(ir_graphs(model.graph))
+    def __init__(self, scene: Scene, model: ir.Model, limits: Limits) -> None:
+        self.opset, self.graphs, self.limits = opset_of(model), list(ir_graphs(model.graph)), limits
         held = [graph for graph, _ in graphs_within(scene.model.graph)]
         self.protos = [{name: node for node in graph.node for name in node.output} for graph in held]
         kinds = {node.op_type for graph in held for node in graph.node}
@@ -186,7 +187,7 @@ class _Look:
 
     def _cost(self, operation: Rearrangement) -> Cost:
         """The cost of an operation in this place as it is emitted."""
-        model = emitted(operation, self.located, self.setting.opset)
+        model = emitted(operation, self.located, self.setting.opset, self.setting.limits)
         graph, _ = graphs_of(model, self.located.sides[0])
         protos = {name: node for node in model.graph.node for name in node.output}
         nodes = [node for node in graph.nodes if node.movement is not None]

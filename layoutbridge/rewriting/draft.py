@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
 from layoutbridge.rewriting.applied import Applied
 from layoutbridge.rewriting.opening import Source
 from layoutbridge.rewriting.places.locating import Scene, scene_of
@@ -21,7 +22,7 @@ class Draft:
 
     `source` is where it comes from, `shape` what the caller said of the inputs. `is_exact` is off once
     numbers are added up in another order than before. `orders` are those in which inputs and outputs, by name, have the
-    axes that they had at the beginning, where it is another.
+    axes that they had at the beginning, where it is another. What is written keeps the `limits`.
     """
 
     scene: Scene
@@ -30,6 +31,7 @@ class Draft:
     passes: tuple[Applied, ...] = ()
     is_exact: bool = True
     orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    limits: Limits = UNLIMITED
 
     def with_model(self, model: ModelProto) -> Draft:
         """The same with a changed model, whose places are found anew."""

@@ -26,7 +26,7 @@ def fixed(draft: Draft, fix: Wishes, fix_weights: Wishes, *, check: bool) -> tup
     if not fixes and not by_weights:
         return draft, 0.0 if check else None
     rewritten = as_ir(scene.model, source)
-    FixPass(fixes)(rewritten)
+    FixPass(fixes, draft.limits)(rewritten)
     FixWeightsPass(by_weights)(rewritten)
     made = draft.with_model(as_proto(rewritten, scene.model))
     passes = (

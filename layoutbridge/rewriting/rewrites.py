@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.onnx.limits import read_limits
+from layoutbridge.frameworks.onnx.profiles import written_for
 from layoutbridge.inputs import PathLike
 from layoutbridge.rewriting.applied import Applied, bytes_moved_in
 from layoutbridge.rewriting.draft import Draft
@@ -81,6 +83,9 @@ def rewrite(
     native: bool = False,
     cancel: bool = False,
     layout: str | None = None,
+    max_rank: int | None = None,
+    without: Sequence[str] = (),
+    runtime: str | None = None,
     shape: Shapes = None,
     check: bool = True,
 ) -> Rewrite:
@@ -93,6 +98,10 @@ def rewrite(
     where. With `fix_weights` the op stays, and the weights of the layers behind it are permuted so that they compute
     what they would with the other one. With `native` every place is written in its shortest form; with `cancel`
     transposes that meet are left out.
+
+    `max_rank` is the most axes that a tensor may have, `without` names ONNX operators that may not be there, `runtime` a
+    program whose limits count, as for `emit`: places beyond them are written in the exact form that moves the fewest
+    bytes.
 
     Every place is looked at again, at two sizes where some are open, and the checks of onnx or PyTorch must take the
     model. With `check` both models are run on one random input: what the places do not touch must be the same bit for
@@ -108,11 +117,14 @@ def rewrite(
     >>> lb.scan(done.model).places[0].names, done.changed
     (('darknet_reorg',), True)
     """
-    if not (fix or fix_weights or native or cancel or layout is not None):
+    is_limited = bool(without) or max_rank is not None or runtime is not None
+    if not (fix or fix_weights or native or cancel or layout is not None or is_limited):
         raise ParameterError(
             "nothing is asked for: say fix={0: 'darknet_reorg'}, --fix 0=darknet_reorg, or native=True, --native, "
             "cancel=True, --cancel"
         )
+    if is_limited and (is_program(model) or is_one(model, "torch.nn", "Module")):
+        raise UnsupportedError("max_rank, without and runtime are limits of ONNX models")
     if is_one(model, "torch.nn", "Module"):
         return _module(model, fix or {}, bool(fix_weights or native or cancel or layout), shape, check=check)
     if is_program(model):
@@ -120,11 +132,13 @@ def rewrite(
             raise UnsupportedError("layout, --nchw and --nhwc, is for ONNX models")
         return _program(model, fix or {}, bool(fix_weights), native=native, cancel=cancel, shape=shape, check=check)
     proto, source = opened(model)
-    begin = Draft(scene_of(proto, source.name, shape), source, shape)
+    limits = read_limits(max_rank, without) | written_for(runtime)[1]
+    begin = Draft(scene_of(proto, source.name, shape), source, shape, limits=limits)
 
     from layoutbridge.rewriting.checking import compare_stages, refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
     from layoutbridge.rewriting.laying_out import cancelled, checked_layout, in_layout
+    from layoutbridge.rewriting.limiting import within_limits
     from layoutbridge.rewriting.shortening import shortened
 
     stages: list[Stage] = [shortened] if native else []
@@ -132,6 +146,8 @@ def rewrite(
         stages.append(partial(in_layout, name=checked_layout(layout)))
     elif cancel:
         stages.append(cancelled)
+    if limits:
+        stages.append(within_limits)
     before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
     done = reduce(lambda draft, stage: stage(draft), stages, before)
     if check and done is not before:

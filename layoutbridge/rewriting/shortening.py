@@ -46,7 +46,7 @@ def shortened(draft: Draft) -> Draft:
 def _once(draft: Draft, numbers: Numbers) -> Draft:
     scene = draft.scene
     model = as_ir(scene.model, draft.source)
-    chosen = _apart(choices(scene, model))
+    chosen = _apart(choices(scene, model, draft.limits))
     if not chosen:
         return draft
     graphs = list(ir_graphs(model.graph))
@@ -54,7 +54,9 @@ def _once(draft: Draft, numbers: Numbers) -> Draft:
     permuted = [each for each in chosen if isinstance(each, Permuted)]
     folded = {each.located.number: convolutions_behind(graphs[each.located.inside], each) for each in folds}
     DropPass([each.located for each in chosen if isinstance(each, Drop)])(model)
-    FixPass([*(each for each in chosen if isinstance(each, Fix)), *(each.fix for each in permuted)])(model)
+    FixPass([*(each for each in chosen if isinstance(each, Fix)), *(each.fix for each in permuted)], draft.limits)(
+        model
+    )
     for each in permuted:
         graph = graphs[each.located.inside]
         permute_behind(model, graph, visible_value(graph, each.located.region.output), each.permutation)

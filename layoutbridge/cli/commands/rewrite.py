@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, input_shapes
+from layoutbridge.cli.shared.arguments import AsJson, input_shapes, listed
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, remark
 from layoutbridge.errors import ParameterError
@@ -40,6 +40,16 @@ def rewrite(
         bool, typer.Option("--nchw", help="The same, and pictures go in and come out with their channels first.")
     ] = False,
     nhwc: Annotated[bool, typer.Option("--nhwc", help="The same, and with their channels last.")] = False,
+    max_rank: Annotated[
+        int | None, typer.Option(help="Let no tensor have more axes than this.", show_default=False)
+    ] = None,
+    without: Annotated[
+        str | None, typer.Option(help="ONNX operators that may not be there, with commas.", show_default=False)
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option("--for", help="Keep the limits of a runtime: qnn, rknn, opencv45, ...", show_default=False),
+    ] = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(help="As for scan: the input's shape, of several inputs name=1,3,224,224.", show_default=False),
@@ -67,6 +77,7 @@ def rewrite(
         ask_before_overwriting([output], force=force)
     done = rewritten(
         model, fix=fixes, fix_weights=weights, native=native, cancel=cancel, layout=_layout(nchw=nchw, nhwc=nhwc),
+        max_rank=max_rank, without=listed(without, "--without") or (), runtime=runtime,
         shape=input_shapes(shape), check=check,
     )  # fmt: skip
     if not plan and output is not None:

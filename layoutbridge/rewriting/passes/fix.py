@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
-from onnx import ModelProto, numpy_helper
+from onnx import GraphProto, ModelProto, numpy_helper
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.onnx.emission import emit
+from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.models import STANDARD, drop_unread, new_constant, opset_of
@@ -22,17 +23,17 @@ _CONTROL = {"If", "Loop", "Scan"}
 class FixPass(ir.passes.InPlacePass):
     """Writes each operation in place of the nodes that are there; nodes and constants that nobody else needs go.
 
-    The tensor that comes out keeps its name, its type and what else is told of it.
+    The tensor that comes out keeps its name, its type and what else is told of it. What is written keeps the `limits`.
     """
 
-    def __init__(self, fixes: Sequence[Fix]) -> None:
-        self.fixes = fixes
+    def __init__(self, fixes: Sequence[Fix], limits: Limits = UNLIMITED) -> None:
+        self.fixes, self.limits = fixes, limits
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Apply every fix."""
         graphs = list(ir_graphs(model.graph))
         for each in self.fixes:
-            _replace(model, graphs[each.located.inside], each)
+            _replace(model, graphs[each.located.inside], each, self.limits)
         return ir.passes.PassResult(model, modified=bool(self.fixes))
 
 
@@ -55,12 +56,13 @@ def visible_value(graph: ir.Graph, name: str) -> ir.Value:
     raise AssertionError(f"no node gives or reads {name}")
 
 
-def _replace(model: ir.Model, graph: ir.Graph, fix: Fix) -> None:
+def _replace(model: ir.Model, graph: ir.Graph, fix: Fix, limits: Limits) -> None:
     located = fix.located
     source, output = (visible_value(graph, name) for name in (located.region.sources[0], located.region.output))
     last = output.producer()
     assert last is not None
-    new = _written(model, graph, fix, source, last)
+    written = emitted(fix.wanted.on_all_axes, fix.located, opset_of(model), limits).graph
+    new = _written(model, graph, written, fix.located.region.names[-1], source, last)
     new.type, new.shape, new.doc_string = output.type, output.shape, output.doc_string
     new.metadata_props.update(output.metadata_props)
     new.meta.update(output.meta)
@@ -71,11 +73,11 @@ def _replace(model: ir.Model, graph: ir.Graph, fix: Fix) -> None:
     remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)] + [last])
 
 
-def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last: ir.Node) -> ir.Value:
+def _written(
+    model: ir.Model, graph: ir.Graph, written: GraphProto, scope: str, source: ir.Value, last: ir.Node
+) -> ir.Value:
     """The operation on `source`, in front of the node `last`; the tensor that it gives."""
-    written = emitted(fix.wanted.on_all_axes, fix.located, opset_of(model)).graph
     names = FreshNames(model)
-    scope = fix.located.region.names[-1]
     values: dict[str, ir.Value] = {"input": source}
     for tensor in written.initializer:
         name = names(f"{scope}/{tensor.name}")
@@ -92,15 +94,19 @@ def _written(model: ir.Model, graph: ir.Graph, fix: Fix, source: ir.Value, last:
     return values["output"]
 
 
-def emitted(operation: Rearrangement, located: Located, opset: int) -> ModelProto:
-    """An operation as a model of its own, for the tensor that a place takes; raises `ParameterError` for old opsets."""
+def emitted(operation: Rearrangement, located: Located, opset: int, limits: Limits = UNLIMITED) -> ModelProto:
+    """An operation as a model of its own, for the tensor that a place takes.
+
+    Raises `ParameterError` for old opsets, `UnsupportedError` where no form keeps the `limits`.
+    """
     if opset < LOWEST_OPSET:
         raise ParameterError(
             f"the model has opset {opset}, and operations are written from {LOWEST_OPSET} on: convert it first, with "
             "onnx.version_converter"
         )
     shape = located.open_shape
-    return emit(operation, shape=shape, dtype=located.dtype, opset=opset, batch=len(shape) > operation.rank)
+    batch = len(shape) > operation.rank
+    return emit(operation, shape=shape, dtype=located.dtype, opset=opset, batch=batch, limits=limits)
 
 
 def remove_unneeded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
