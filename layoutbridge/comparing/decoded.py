@@ -251,7 +251,7 @@ def _mixed(found: Mapping[str, Explanation], tolerance: float) -> list[_Wrong]:
         if not any(one.wrong.startswith(MIXED) for told in each.told for one in told):
             groups.setdefault((*(head.layer.name for head in each.heads), each.axes), []).append(name)
     wrong: list[_Wrong] = []
-    for names in groups.values():
+    for names in (each for each in groups.values() if len(each) > 1):
         alike = [found[name] for name in names]
         told = mixed_outputs([each.columns for each in alike], [each.made for each in alike], tolerance)
         wrong += [_Wrong(names[0], head.layer, told) for head in alike[0].heads if told]

@@ -138,6 +138,21 @@ def test_a_column_that_nothing_explains(heads, column):
     assert heads.explained(rows) is None
 
 
+def test_probabilities_next_to_nothing():
+    """What a logistic is off by is a share of 1, however small the largest probability of a class is."""
+    heads = Heads("alexey/dense_tiny")
+    for feed in heads.feeds.values():
+        feed.x.reshape(1, 3, 9, -1)[:, :, 4:] -= 12
+    heads.entries = tuple(entries_of(heads.network, feed) for feed in heads.feeds.values())
+    rows = decode(heads.network, {each.layer.index: each.own[1].reshape(1, -1) for each in heads.entries})
+    assert rows[..., 5:].max() < 1e-4
+    off = np.random.default_rng(6).uniform(-1e-7, 1e-7, rows[..., 4:].shape)
+    rows[..., 4:] += off
+    assert heads.explained(rows).is_right
+    rows[..., 5:] += 1e-3
+    assert heads.explained(rows) is None
+
+
 def test_other_boxes(heads):
     """Numbers of the right shape that are none of the head's."""
     assert heads.explained(np.random.default_rng(3).random(heads.rows.shape)) is None

@@ -20,10 +20,11 @@ _LEAST, _MOST = 0.5, 1.0  # magnitudes of the factors in a sum
 
 
 class Column:
-    """Numbers of any shape, one for each box."""
+    """Numbers of any shape, one for each box; what they are off by is told as a share of `least` at the least."""
 
-    def __init__(self, values: NDArray[Any]) -> None:
+    def __init__(self, values: NDArray[Any], least: float = 0.0) -> None:
         self.values: Array = np.asarray(values, np.float64)
+        self.least = least
 
     @cached_property
     def ordered(self) -> Array:
@@ -37,9 +38,9 @@ class Column:
 
     @property
     def largest(self) -> float:
-        """The largest magnitude; 1 where all are 0."""
+        """The largest magnitude, or the least that counts as one; 1 where all are 0."""
         low, high = self.ends
-        return max(-low, high) or 1.0
+        return max(-low, high, self.least) or 1.0
 
 
 def apart(column: Column, made: Column) -> float:

@@ -194,7 +194,7 @@ def _together(
         heads += part.group.heads
         told += [(*match.told, *mixed)] * len(part.group.heads)
     made = tuple(
-        Column(np.concatenate([each.values for each in columns], axis=1))
+        Column(np.concatenate([each.values for each in columns], axis=1), columns[0].least)
         for columns in zip(*(match.made for match in matches), strict=True)
     )
     return Explanation(

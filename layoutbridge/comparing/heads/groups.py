@@ -12,6 +12,7 @@ from layoutbridge.comparing.heads.confidences import Style, styles, wrong_classe
 from layoutbridge.comparing.heads.entries import Array, Entries
 from layoutbridge.comparing.heads.sides import Options, limit, right_side, wrong_side
 
+_LEAST = 0.02  # a probability that counts as a largest one: frameworks' logistics are off by shares of 1, not of it
 Styles = tuple[Style, ...]  # one of each head
 
 
@@ -71,10 +72,10 @@ class Group:
 
     def objectness(self, style: Styles, *, right_only: bool) -> Iterator[Option]:
         """What may stand in the column of the objectness."""
-        yield Option("", (self._joined([each.objectness for each in style]),))
+        yield Option("", (self._joined([each.objectness for each in style], _LEAST),))
         if not right_only:
             for told, parts in _in_step([wrong_objectness(*each) for each in zip(self.heads, style, strict=True)]):
-                yield Option(told, (self._joined(parts),))
+                yield Option(told, (self._joined(parts, _LEAST),))
 
     def scores(self, style: Styles, *, right_only: bool, best: bool) -> Iterator[Option]:
         """What may stand in the columns of the classes, or in the one of the best class."""
@@ -100,22 +101,22 @@ class Group:
             columns = np.stack([each.values for each in next(self.scores(style, right_only=True, best=False)).columns])
             best = columns.argmax(axis=0)
             ordered = np.partition(columns, -2, axis=0) if len(columns) > 1 else np.stack([best, best + np.inf])
-            yield best, (ordered[-1] - ordered[-2]) / (float(np.abs(columns).max()) or 1.0)
+            yield best, (ordered[-1] - ordered[-2]) / max(float(np.abs(columns).max()), _LEAST)
 
-    def _joined(self, parts: Sequence[Array]) -> Column:
+    def _joined(self, parts: Sequence[Array], least: float = 0.0) -> Column:
         """[N, boxes] of what each head has, [N, boxes of a place, H, W]."""
         with np.errstate(over="ignore", invalid="ignore"):
             held = [
                 np.broadcast_to(part, (each.raw.shape[0], each.raw.shape[1], *each.raw.shape[3:]))
                 for part, each in zip(parts, self.heads, strict=True)
             ]
-        return Column(np.concatenate([each.reshape(len(each), -1) for each in held], axis=1))
+        return Column(np.concatenate([each.reshape(len(each), -1) for each in held], axis=1), least)
 
     def _rows(self, parts: Sequence[Array]) -> tuple[Column, ...]:
-        return tuple(self._joined([part[:, :, k] for part in parts]) for k in range(parts[0].shape[2]))
+        return tuple(self._joined([part[:, :, k] for part in parts], _LEAST) for k in range(parts[0].shape[2]))
 
     def _classes(self, parts: Sequence[Array], best: bool) -> tuple[Column, ...]:
-        return (self._joined([part.max(axis=2) for part in parts]),) if best else self._rows(parts)
+        return (self._joined([part.max(axis=2) for part in parts], _LEAST),) if best else self._rows(parts)
 
 
 def _in_step(heads: Sequence[Options]) -> Iterator[tuple[str, list[Array]]]:
