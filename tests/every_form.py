@@ -14,15 +14,16 @@ NO_IMAGES = {"patchify", "nchw_to_nhwc", "nchw_to_nchwc"}
 
 @dataclass(frozen=True)
 class Case:
-    """An operation and the shape of its own axes; `shape` has a batch axis in front where `batch` is on."""
+    """An operation and the shape of its own axes; `shape` has a batch of `leading` in front where `batch` is on."""
 
     operation: lb.Rearrangement
     item: tuple[int, ...]
     batch: bool
+    leading: int = 2
 
     @property
     def shape(self):
-        return (2, *self.item) if self.batch else self.item
+        return (self.leading, *self.item) if self.batch else self.item
 
     @property
     def channels(self):

@@ -1,5 +1,7 @@
 """Moves as NumPy does them, from their definitions alone; rearrangements and shapes to draw."""
 
+from itertools import product
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -54,6 +56,8 @@ def apply_move(move, x):
         x = x.transpose(move.order)
     elif move.kind == "gather":
         x = x.take(move.indices, move.axis)
+    elif move.kind == "flip":
+        x = np.flip(x, move.flipped)
     elif move.axis == 3:
         x = _blocks(move, x.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
     else:
@@ -70,6 +74,31 @@ def _blocks(move, x):
         return split.transpose((0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4)).reshape(n, -1, h // s, w // s)
     split = x.reshape((n, -1, s, s, h, w) if crd else (n, s, s, -1, h, w))
     return split.transpose((0, 1, 4, 2, 5, 3) if crd else (0, 3, 4, 1, 5, 2)).reshape(n, -1, h * s, w * s)
+
+
+def apply_moves(moves, x):
+    """Moves one after another, on all tensors where some cut the one into parts; they must be joined in the end."""
+    parts = [x]
+    for move in moves:
+        viewed = [part.reshape(move.view) for part in parts]
+        if move.kind in ("split", "slice"):
+            ranges = [range(count) for _, count, _ in move.cuts]
+            parts = [_part(part, move.cuts, places) for part in viewed for places in product(*ranges)]
+        elif move.kind == "join":
+            parts = [np.concatenate([viewed[number] for number in group], move.axis) for group in move.groups]
+        else:
+            parts = [apply_move(move, part) for part in viewed]
+        assert all(part.shape == move.written for part in parts)
+    (made,) = parts
+    return made
+
+
+def _part(x, cuts, places):
+    """The part at these places: a block of an axis, or every so many-th of its positions."""
+    for (axis, count, outer), place in zip(cuts, places, strict=True):
+        length = x.shape[axis] // count
+        x = x.take(range(place * length, (place + 1) * length) if outer else range(place, x.shape[axis], count), axis)
+    return x
 
 
 def apply_lowering(lowering, x):

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from layoutbridge.algebra.readings import REVERSED
 from layoutbridge.algebra.sequences.regrouping import regrouped
 from layoutbridge.algebra.sequences.steps import Axes, State, Step, Task, flat, steps_from, steps_into
 
 _MOST_STEPS = 60_000  # that a search looks at: all there are of three moves of six digits on four axes
 _MOST_REGROUPED, _MOST_CHAINS = 64, 8
+_GATHERED = 6  # what a gather counts as beside transposes, which need no list of positions
 
 _Cost = tuple[int, int, int]
 
@@ -24,7 +26,7 @@ class Chain(NamedTuple):
     """Moves one after another: the last one behind the others, with what they cost.
 
     The cost is the nodes, with those of the views between; where transposes part neighbours, the innermost twice, for
-    those that only swap two blocks of axes and keep whole rows run fastest; and the axes that moves work on.
+    those that only swap two blocks of axes and keep whole rows run fastest, with gathers; and the axes of all moves.
     """
 
     others: Chain | None = None
@@ -57,8 +59,8 @@ def shortest_chains(task: Task, most: int) -> list[tuple[Step, ...]]:
     """
     if task.first == task.last:
         return [()]
-    if not task.abilities.views and len(task.first.axes) != len(task.last.axes):
-        return []  # no move but a view makes more axes or fewer
+    if _is_hopeless(task):
+        return []
     whole = _one_transpose(task) if most >= 1 else None
     if whole is not None:
         return _best(task, [[whole]])
@@ -83,16 +85,37 @@ def shortest_chains(task: Task, most: int) -> list[tuple[Step, ...]]:
     return []
 
 
+def _is_hopeless(task: Task) -> bool:
+    """Whether something is to be done that no move can do, which a search would find out last."""
+    kinds = task.abilities.kinds
+    if not task.abilities.views and len(task.first.axes) != len(task.last.axes):
+        return True  # no move but a view makes more axes or fewer
+    still = [digit for digit in task.order if task.lengths[digit] is None]
+    if "transpose" not in kinds and still != sorted(still):
+        return True  # no other move lets digits of open lengths pass one another
+    readers = {"gather", "join"}
+    return any(
+        not kinds & (readers | {"flip"} if task.readings[digit] == REVERSED else readers)
+        or (task.lengths[digit] is None and "flip" not in kinds)
+        for digit in task.read
+    )
+
+
 def _one_transpose(task: Task) -> Step | None:
     """The transpose that is the whole permutation, on as many axes as that takes."""
     if "transpose" not in task.abilities.kinds or task.read:
         return None
-    axes = task.start
-    if axes is None or task.goal is None or sorted(axes) != sorted(task.goal) or () in axes:
-        if not task.abilities.views or len(task.order) > task.abilities.most_axes:
+    order = task.order
+    if task.abilities.views:
+        ends = [end for end in range(1, len(order)) if order[end] != order[end - 1] + 1]
+        after = tuple(order[a:b] for a, b in pairwise((0, *ends, len(order))))
+        axes = tuple(sorted(after))
+        if len(axes) > task.abilities.most_axes:
             return None
-        axes = tuple((digit,) for digit in range(len(task.order)))
-    after = tuple(sorted(axes, key=lambda group: task.order.index(group[0])))
+    elif task.start is None or task.goal is None or sorted(task.start) != sorted(task.goal) or () in task.start:
+        return None
+    else:
+        axes, after = task.start, task.goal
     return Step("transpose", axes, after, tuple(axes.index(group) for group in after))
 
 
@@ -158,7 +181,7 @@ def _nodes(task: Task, parts: int, step: Step) -> int:
 
 def _disorder(step: Step) -> int:
     if step.kind != "transpose":
-        return 0
+        return _GATHERED if step.kind == "gather" else 0
     order, count = step.moved, len(step.moved)
     return sum(b != a + 1 for a, b in pairwise((-1, *order, count))) + (order[-1] != count - 1)
 

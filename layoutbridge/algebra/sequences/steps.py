@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, combinations_with_replacement, pairwise, permutations, product
+from itertools import chain, combinations, combinations_with_replacement, pairwise, permutations, product
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -275,23 +275,26 @@ def _fits_parts(task: Task, digits: Digits) -> bool:
 
 def _cuts(task: Task, axes: Axes, apart: frozenset[int]) -> Iterator[Step]:
     """Digits at the ends of axes taken apart: one axis by a split, several by slices."""
-    options = [list(_ends(task, group)) for group in axes]
-    sliced = "slice" in task.abilities.kinds
-    for chosen in product(*options):
-        cut = [place for place, (taken, _, _) in enumerate(chosen) if taken]
-        taken = flat(tuple(digits for digits, _, _ in chosen))
-        if not cut or len(taken) > _MOST_TAKEN or not _fits_parts(task, (*apart, *taken)) or _is_spare(task, axes, cut):
+    ends = [list(_ends(task, group)) for group in axes]
+    kinds = task.abilities.kinds
+    most = _MOST_TAKEN if "slice" in kinds else 1
+    for cut in chain.from_iterable(combinations(range(len(axes)), count) for count in range(1, most + 1)):
+        if _is_spare(task, axes, cut):
             continue
-        after = tuple(rest for _, rest, _ in chosen)
-        if "split" in task.abilities.kinds and len(cut) == 1 and chosen[cut[0]][2]:
-            yield Step("split", axes, after, taken, cut[0])
-        elif sliced and all(not outer or task.count(rest) is not None for _, rest, outer in chosen):
-            yield Step("slice", axes, after, taken)
+        for chosen in product(*(ends[place] for place in cut)):
+            taken = flat(tuple(digits for digits, _, _ in chosen))
+            if len(taken) > _MOST_TAKEN or not _fits_parts(task, (*apart, *taken)):
+                continue
+            rests = {place: rest for place, (_, rest, _) in zip(cut, chosen, strict=True)}
+            after = tuple(rests.get(place, group) for place, group in enumerate(axes))
+            if "split" in kinds and len(cut) == 1 and chosen[0][2]:
+                yield Step("split", axes, after, taken, cut[0])
+            elif "slice" in kinds and all(not outer or task.count(rest) is not None for _, rest, outer in chosen):
+                yield Step("slice", axes, after, taken)
 
 
 def _ends(task: Task, group: Digits) -> Iterator[tuple[Digits, Digits, bool]]:
-    """What may be taken of an axis, what is left, and whether the outermost digits are taken; nothing first."""
-    yield (), group, False
+    """What may be taken of an axis, what is left, and whether the outermost digits are taken."""
     for end in range(1, len(group) + 1):
         taken, rest = group[:end], group[end:]
         # parts of an axis that is as long as it likes are cut in a view, where a length that does not divide fails

@@ -15,6 +15,7 @@ from layoutbridge.algebra.sequences.steps import Abilities, Axes, Digits, Step, 
 from layoutbridge.algebra.sizes import Domain, Size, product
 
 Moves = tuple[Move[Size], ...]
+_MOST_DIGITS = 6  # with more of them than the step itself has, a search would take too long
 
 
 def sequences(
@@ -30,13 +31,13 @@ def sequences(
     >>> narrow = Abilities(frozenset({"transpose"}), most_axes=4)
     >>> made = sequences(plain.steps[0], plain.in_shape, plain.result_shape, plain.domain, narrow, most=3)
     >>> [[str(size) for size in move.view] for move in made[0]], [move.order for move in made[0]]
-    ([['x0', 'x1*x2*x3/2', '2'], ['x0', 'x1*x2', '2', 'x3/2']], [(0, 2, 1), (0, 2, 1, 3)])
+    ([['x0', 'x1', 'x2', 'x3'], ['x0', 'x3/2', 'x1*x2', '2']], [(0, 3, 1, 2), (0, 3, 2, 1)])
     """
-    if not abilities.views:
-        cut = _cut_along(step, in_shape, result, domain)
-        if cut is None:
-            return []
-        step = cut
+    cut = _cut_along(step, in_shape, result, domain)
+    if cut is None and not abilities.views:
+        return []
+    if cut is not None and (not abilities.views or len(cut.sizes) <= _MOST_DIGITS):
+        step = cut  # then the tensor's own axes are groups of digits, and moves on them need no view
     lengths = tuple(int(size.coefficient) if size.is_constant else None for size in step.sizes)
     readings = step.readings or (PLAIN,) * len(lengths)
     digits = tuple(range(len(lengths)))

@@ -10,7 +10,7 @@ import typer
 from layoutbridge.cli.commands.network_export import export_network, runtimes
 from layoutbridge.cli.commands.operation_export import OPERATION_TARGETS, export_operation, with_batch_told
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import NMS_KINDS_TOLD, complete_name, share, whole
+from layoutbridge.cli.shared.arguments import NMS_KINDS_TOLD, complete_name, listed, share, whole
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.shared.printing import remark
@@ -69,6 +69,8 @@ def export(
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
     force: Force = False,
     opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx")] = None,
+    max_rank: Annotated[str | None, _option("The most axes that any tensor has", "For onnx")] = None,
+    without: Annotated[str | None, _option("Operators that must not stand: Gather,Einsum", "For onnx")] = None,
     data_format: Annotated[str | None, _option("channels_last (default) or channels_first", "For keras")] = None,
     shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
     parameters: Annotated[list[str] | None, parameters_option(_OPERATION)] = None,
@@ -92,9 +94,8 @@ def export(
         str | None,
         typer.Option(
             "--for",
-            help="The program that will run it: the form that is fastest there",
+            help="The program that will run it: the form that is fastest there, or within its limits",
             autocompletion=_complete_runtime,
-            rich_help_panel=_NETWORK,
             show_default=False,
         ),
     ] = None,
@@ -118,18 +119,23 @@ def export(
         "--activation": activation or None, "--allow-path": allow_path or None, "WEIGHTS": weights,
     }  # fmt: skip
     for_networks = {
-        "--head": head, "--every-layer": every_layer, "--half": half, "--for": runtime,
+        "--head": head, "--every-layer": every_layer, "--half": half,
         "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
         "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
         "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps,
     }  # fmt: skip
     opset_number = None if opset is None else whole(opset, "--opset")
+    most_axes = None if max_rank is None else whole(max_rank, "--max-rank")
+    operators = listed(without, "--without")
     if (weights or "").lower().endswith(".cfg") and not name.lower().endswith(".cfg"):
         raise ParameterError(f"the cfg comes first: layoutbridge export {weights} {name} ...")
     if not name.lower().endswith(".cfg"):
         why = f"is for a network, and {name!r} is none (its name must end in .cfg)"
         _refuse_given(for_reading | for_networks, why)
-        chosen = for_operations | {"--batch": batch, "--opset": opset_number, "--data-format": data_format}
+        chosen = for_operations | {
+            "--batch": batch, "--opset": opset_number, "--data-format": data_format,
+            "--max-rank": most_axes, "--without": operators, "--for": runtime,
+        }  # fmt: skip
         export_operation(name, parameters, to, output, chosen, force=force)
         _warn_of_opset(opset_number)
         return
@@ -142,7 +148,8 @@ def export(
         raise ParameterError(f"the network '{name}' needs its weights: layoutbridge export {name} FILE.weights ...")
     options = {
         "head": head, "batch": None if batch is None else whole(batch, "--batch"), "every_layer": every_layer,
-        "half": half, "runtime": runtime, "winograd": winograd, "nms": nms, "names": names,
+        "half": half, "runtime": runtime, "max_rank": most_axes, "without": operators,
+        "winograd": winograd, "nms": nms, "names": names,
         "threshold": None if threshold is None else share(threshold, "--threshold"),
         "overlap": None if overlap is None else share(overlap, "--overlap"), "nms_kind": nms_kind,
         "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.cli.shared.arguments import loaded_network, target_written
+from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import errors_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports
@@ -17,7 +17,6 @@ from layoutbridge.inputs import is_folder
 if TYPE_CHECKING:
     from layoutbridge.darknet.ports.port import Export, Port
 
-_FLAGS = {"runtime": "--for"}  # the others are called like the options of the target's writer
 _SHOWN = 4  # outputs that are named in full
 
 
@@ -56,7 +55,9 @@ def export_network(
         for option in ("head", "batch", "every_layer"):
             if option in options:
                 programs = ", ".join(ending for ending in target.endings if ending not in target.without_outputs)
-                raise ParameterError(f"{_flag(option)} is for programs ({programs}): a state dict alone has no outputs")
+                raise ParameterError(
+                    f"{flag_of(option)} is for programs ({programs}): a state dict alone has no outputs"
+                )
     net = loaded_network(cfg, weights, **read)
     chosen = {**options, **({} if names is None else {"names": read_names(names)})}
     with ExitStack() as bars:
@@ -96,11 +97,7 @@ def _refuse_unfit(target: Port, options: Mapping[str, Any]) -> None:
     for option in options:
         if option not in options_of(target.write):
             fitting = [other.name for other in ports() if option in options_of(other.write)]
-            raise ParameterError(f"{_flag(option)} is for --to {' or '.join(fitting)}, not --to {target.name}")
-
-
-def _flag(option: str) -> str:
-    return _FLAGS.get(option, f"--{option.replace('_', '-')}")
+            raise ParameterError(f"{flag_of(option)} is for --to {' or '.join(fitting)}, not --to {target.name}")
 
 
 def _check_place(target: Port, output: str) -> None:

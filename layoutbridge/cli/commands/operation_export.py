@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.cli.shared.arguments import open_shape, target_written
+from layoutbridge.cli.shared.arguments import flag_of, open_shape, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.parameters import operation_asked
 from layoutbridge.cli.shared.printing import remark
@@ -39,7 +39,10 @@ def export_operation(
     title, operation = operation_asked(name, parameters)
     to = to or _framework_written(output)
     record = _framework_named(to)
-    options = {"dtype": given["--dtype"], "opset": given["--opset"], "data_format": given["--data-format"]}
+    options = {
+        "dtype": given["--dtype"], "opset": given["--opset"], "data_format": given["--data-format"],
+        "max_rank": given["--max-rank"], "without": given["--without"], "runtime": given["--for"],
+    }  # fmt: skip
     options = {key: value for key, value in options.items() if value is not None}
     _refuse_unfit(record, to, options)
     shape = given["--shape"]
@@ -101,5 +104,4 @@ def _refuse_unfit(record: Framework, to: str, options: Iterable[str]) -> None:
     for option in options:
         if option not in options_of(record.save):
             fitting = [names_of(other.name)[-1] for other in frameworks() if option in options_of(other.save)]
-            told = option.replace("_", "-")
-            raise ParameterError(f"--{told} is for --to {' or '.join(fitting)}, not --to {to}")
+            raise ParameterError(f"{flag_of(option)} is for --to {' or '.join(fitting)}, not --to {to}")

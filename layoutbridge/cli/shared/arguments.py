@@ -125,6 +125,15 @@ def input_shapes(texts: Sequence[str] | None) -> tuple[int | None, ...] | dict[s
     return shapes
 
 
+def flag_of(option: str) -> str:
+    """What a function's option is called on the command line.
+
+    >>> flag_of("max_rank"), flag_of("runtime")
+    ('--max-rank', '--for')
+    """
+    return "--for" if option == "runtime" else f"--{option.replace('_', '-')}"
+
+
 def listed(text: str | None, what: str) -> list[str] | None:
     """The words between commas, or None for nothing; `ParameterError` for commas alone."""
     if text is None:

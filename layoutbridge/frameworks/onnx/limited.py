@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.moves import Lowering, Shape, StepsAtLengths, at_lengths
+from layoutbridge.algebra.rearrangement import with_batch_axis
 from layoutbridge.algebra.sequences.steps import BLOCKS, Abilities, Kind
 from layoutbridge.algebra.sequences.written import Moves, sequences
 from layoutbridge.algebra.sizes import Domain, Size, product
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _EINSUM_OPSET = 12
 _EINSUM_DTYPES = ("float32", "float64", "int32", "int64")  # that onnxruntime has kernels for
 _KINDS: dict[Kind, str] = {
+    "transpose": "Transpose",
     "gather": "Gather",
     "flip": "Slice",
     "split": "Split",
@@ -84,19 +86,21 @@ def lowerings_within(limits: Limits, written: Written) -> Iterator[Lowering[Size
     plain = at_lengths(written.op, written.lengths)
     refuse_rank(limits, len(plain.in_shape), "the input")
     refuse_rank(limits, len(plain.result_shape), "the result")
-    kinds = _kinds(limits, written)
-    most = _MOST_MOVES * max(len(plain.steps), 1)
-    fastest = fastest_lowering(written)
-    keeps = _keeps(limits, kinds, fastest)
-    if keeps:
-        most = len(fastest.moves)
-    searched = [
-        Lowering(plain.in_shape, moves, plain.result_shape, plain.domain)
-        for moves in _sequences(plain, kinds, limits, most)
-    ]
-    if keeps and (not searched or len(searched[0].moves) >= len(fastest.moves)):
-        yield fastest
-    yield from searched
+    for kinds in _kinds(limits, written):
+        most = _MOST_MOVES * max(len(plain.steps), 1)
+        fastest = fastest_lowering(written)
+        keeps = _keeps(limits, kinds, fastest)
+        if keeps:
+            most = len(fastest.moves)
+        searched = [
+            Lowering(plain.in_shape, moves, plain.result_shape, plain.domain)
+            for moves in _sequences(plain, kinds, limits, most)
+        ]
+        if keeps and (not searched or len(searched[0].moves) >= len(fastest.moves)):
+            searched.insert(0, fastest)
+        if searched:
+            yield from searched
+            return
 
 
 def _keeps(limits: Limits, kinds: frozenset[Kind], lowering: Lowering[Size]) -> bool:
@@ -107,17 +111,17 @@ def _keeps(limits: Limits, kinds: frozenset[Kind], lowering: Lowering[Size]) -> 
     return named <= kinds and ranks_kept and (limits.allows("Reshape") or befores == afters)
 
 
-def _kinds(limits: Limits, written: Written) -> frozenset[Kind]:
-    """The moves that operators within `limits` do."""
+def _kinds(limits: Limits, written: Written) -> Iterator[frozenset[Kind]]:
+    """The moves that operators within `limits` do; then those with transposes by Einsum, which is a last resort."""
     kinds = {kind for kind, operator in _KINDS.items() if limits.allows(operator)}
     if not written.has_blocks:
         kinds.difference_update(BLOCKS)
     if written.opset < SPACE_TO_DEPTH_MODE_OPSET:
         kinds.discard("space_to_depth_crd")
+    yield frozenset(kinds)
     summed = limits.allows("Einsum") and written.opset >= _EINSUM_OPSET and written.dtype in _EINSUM_DTYPES
-    if limits.allows("Transpose") or summed:
-        kinds.add("transpose")
-    return frozenset(kinds)
+    if summed and "transpose" not in kinds:
+        yield frozenset({*kinds, "transpose"})
 
 
 def _sequences(plain: StepsAtLengths, kinds: frozenset[Kind], limits: Limits, most: int) -> list[Moves]:
@@ -169,14 +173,22 @@ def _refusal(limits: Limits, written: Written, operators: Iterable[str]) -> str:
             f"{label}: no form was found without {' and '.join(operators)}, which computes lengths that the shape "
             "leaves open: give the whole shape"
         )
-    needs = [need for need, eased in _eased(limits) if next(lowerings_within(eased, written), None) is not None]
+    needs = [
+        need
+        for need, eased, eased_written in _eased(limits, written)
+        if next(lowerings_within(eased, eased_written), None) is not None
+    ]
     needed = f": it would need {' or '.join(needs)}" if needs else ", and to lift one of these limits is not enough"
-    return f"{label}: no exact form was found with {limits.told}{needed}"
+    return f"{label}: no exact form was found within the limits ({limits.told}){needed}"
 
 
-def _eased(limits: Limits) -> Iterator[tuple[str, Limits]]:
-    """The limits with one of them lifted, and what that allows."""
-    for operator in sorted(limits.without.intersection({*OPERATORS.values(), "Reshape"})):
-        yield operator, replace(limits, without=limits.without - {operator})
+def _eased(limits: Limits, written: Written) -> Iterator[tuple[str, Limits, Written]]:
+    """The limits with one of them lifted, or lengths that are all known; and what that allows."""
+    for operator in sorted(limits.without.intersection({*OPERATORS.values(), "Reshape", "Einsum"})):
+        yield operator, replace(limits, without=limits.without - {operator}), written
     if limits.max_rank is not None:
-        yield f"more than {limits.max_rank} axes", replace(limits, max_rank=None)
+        yield f"more than {limits.max_rank} axes", replace(limits, max_rank=None), written
+    if None in written.lengths:
+        domain = with_batch_axis(written.op, len(written.lengths)).domain
+        known = {axis: 4 * domain.divisor(axis) for axis in range(domain.rank)} | dict(written.known)
+        yield "lengths that are all known", limits, replace(written, known=known)

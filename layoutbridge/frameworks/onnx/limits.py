@@ -112,7 +112,8 @@ def known_opset(opset: int | None, lowest: int, limits: Limits, of: str = "") ->
         return number
     by = f"onnx {onnx.__version__}" if highest == known else "as its limits say"
     span = f"from {lowest} to {highest} ({by})" if lowest <= highest else f"at least {lowest}"
-    raise ParameterError(f"the opset{of and f' {of}'} must be {span}, not {shown(number if opset is None else opset)}")
+    given = f"and the limit is {highest}" if lowest > highest else f"not {shown(opset)}"
+    raise ParameterError(f"the opset{of and f' {of}'} must be {span}, {given}")
 
 
 def refuse_rank(limits: Limits, rank: int, what: str) -> None:

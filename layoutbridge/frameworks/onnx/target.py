@@ -325,8 +325,9 @@ class OnnxTarget:
 
     def activation(self, x: OnnxValue, function: Function, **numbers: float) -> OnnxValue:
         """One operator, or the few that runtimes recognise as one."""
-        by_exp = self.forms.mish_by_exp or not self.limits.allows("Softplus")
-        return replace(x, name=activation(self.graph, x.name, function, numbers, mish_by_exp=by_exp))
+        by_exp, without = self.forms.mish_by_exp, self.limits.without
+        name = activation(self.graph, x.name, function, numbers, mish_by_exp=by_exp, without=without)
+        return replace(x, name=name)
 
     def add(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
         """Add."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.primitives import Function
@@ -20,8 +20,19 @@ _DIRECT: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def activation(graph: Graph, x: str, function: Function, numbers: Mapping[str, float], *, mish_by_exp: bool) -> str:
-    """`function` of every element of x, `numbers` as `Function` names them; mish by its exponential alone, or not."""
+def activation(
+    graph: Graph,
+    x: str,
+    function: Function,
+    numbers: Mapping[str, float],
+    *,
+    mish_by_exp: bool,
+    without: Collection[str] = (),
+) -> str:
+    """`function` of every element of x, `numbers` as `Function` names them; mish by its exponential alone, or not.
+
+    Where Softplus or Selu are in `without`, others stand for them.
+    """
     add = graph.add
     if function == "clip":
         return add("Clip", [x, graph.number(numbers["low"]), graph.number(numbers["high"])])
@@ -29,7 +40,9 @@ def activation(graph: Graph, x: str, function: Function, numbers: Mapping[str, f
         return add("Ceil", [add("Clip", [x, graph.number(0.0), graph.number(1.0)])])
     if function == "swish":
         return add("Mul", [x, add("Sigmoid", [x])])
-    if function == "mish" and mish_by_exp:  # right at both ends, where exp is 0 or infinite
+    if function == "selu" and "Selu" in without:
+        return add("Mul", [add("Elu", [x], alpha=float(numbers["alpha"])), graph.number(numbers["gamma"])])
+    if function == "mish" and (mish_by_exp or "Softplus" in without):  # right at both ends, where exp is 0 or infinite
         power = add("Exp", [x])
         ratio = add("Mul", [power, add("Add", [power, graph.number(2.0)])])
         below = add("Add", [add("Div", [graph.number(2.0), ratio]), graph.number(1.0)])

@@ -64,8 +64,8 @@ def test_mish_in_half_precision(tmp_path):
 
 
 def test_names(tmp_path):
-    with pytest.raises(UnknownNameError, match="'tensorrt'; there is onnxruntime, openvino, opencv"):
-        write_onnx(built(MISH), {}, tmp_path / "net.onnx", runtime="tensorrt")
+    with pytest.raises(UnknownNameError, match="'tvm'; there is onnxruntime, openvino, opencv"):
+        write_onnx(built(MISH), {}, tmp_path / "net.onnx", runtime="tvm")
     with pytest.raises(UnknownNameError, match="no runtime of ONNX models is called 'litert'"):
         write_onnx(built(MISH), {}, tmp_path / "net.onnx", runtime="litert")
     assert not (tmp_path / "net.onnx").exists()
