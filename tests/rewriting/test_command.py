@@ -99,6 +99,5 @@ def test_what_is_no_model_and_what_would_be_lost(port, tmp_path, capfd):
     text.write_text("no model")
     output = str(tmp_path / "out.onnx")
     assert "no ONNX model" in refused(capfd, "rewrite", str(text), "-o", output, "--fix", "0=focus")
-    assert "there is no .pt2 file" in refused(capfd, "rewrite", str(tmp_path / "net.pt2"), "--plan", "--fix", "0=focus")
-    said = refused(capfd, "rewrite", str(tmp_path / "net.tflite"), "--plan", "--fix", "0=focus")
-    assert "neither an .onnx nor a .pt2 file" in said
+    other = str(tmp_path / "net.keras")
+    assert "neither an .onnx nor a .pt2 file" in refused(capfd, "rewrite", other, "--plan", "--fix", "0=focus")

@@ -43,6 +43,7 @@ _FUNCTIONS = frozenset((
     "BitwiseFn_bitwise_or", "Eq", "Ne", "Equality", "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan",
     "GreaterThan", "And", "Or", "Not", "Piecewise", "ExprCondPair",
 ))  # fmt: skip
+_TOLD = {"expr_str": "a formula", "target": "a call", "in_spec": "a structure", "out_spec": "a structure"}
 _LONGEST = 20_000  # characters of a formula
 
 
@@ -130,7 +131,7 @@ def _in_content(told: Any) -> Iterator[str]:
             left += part.values()
             for key, value in part.items():
                 if isinstance(value, str) and not _is_plain(key, value):
-                    yield f"a {key}, {value}"
+                    yield f"{_TOLD[key]}, {value}"
 
 
 def _is_plain(key: str, value: str) -> bool:
