@@ -1,4 +1,4 @@
-"""`rewrite`: a model with other ops in its places, each proven and tried before anything is given back."""
+"""`rewrite`: a model with other ops in its places, or shorter ones, each proven and tried before it is given back."""
 
 from __future__ import annotations
 
@@ -80,10 +80,12 @@ def rewrite(
     of a node or a tensor of it, which entry of the catalogue is to stand there: at the parameters that the shapes
     give, else written as `"pixel_unshuffle(stride=2)"`; channels stay last where they are. With `fix_weights` the op
     stays, and the weights of the layers behind it are permuted so that they compute what they would with the other one.
+    `native` writes every place in its cheapest form: the operator that ONNX has for it, or none where nothing moves and
+    where blocks of space can be folded into the convolutions behind them.
 
     Every place is looked at again, at two sizes where some are open, and onnx's checker and shape inference must take
     the model. With `check` both models are run in onnxruntime on one random input: what the places do not touch must be
-    the same bit for bit, and permuted weights must give what the other op gives, to 1e-5 of the largest value.
+    the same bit for bit, and what other weights give must be what the op gives, to 1e-5 of the largest value.
 
     Raises `UnknownNameError` for a place or an entry that is not there, `ShapeError` for one that does not fit,
     `UnsupportedError` where no weights can undo a difference, and for places that drop or repeat elements,
