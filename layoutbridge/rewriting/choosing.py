@@ -18,7 +18,7 @@ from layoutbridge.rewriting.passes.fix import emitted, ir_graphs, visible_value
 from layoutbridge.rewriting.passes.fix_weights import Permutation, permuted_dtypes
 from layoutbridge.rewriting.passes.fold import SUMMED_ANEW, Fold, convolutions_behind
 from layoutbridge.rewriting.places.blocks import Blocks, blocks_in
-from layoutbridge.rewriting.places.locating import Located, Scene, graphs_within, lies_in_function
+from layoutbridge.rewriting.places.locating import Located, Scene, lies_in_function
 from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.places.wanted import Fix, Wanted, is_same_map, present_at, with_every_axis
 from layoutbridge.rewriting.proving import region_of
@@ -56,7 +56,7 @@ Choice = Drop | Fold | Permuted | Fix
 
 def choices(scene: Scene, model: ir.Model, limits: Limits) -> list[Choice]:
     """What to do at the places of a scene, which onnx-ir holds as `model`, within `limits`; none where all is well."""
-    setting = _Setting(scene, model, limits)
+    setting = _Setting(model, limits)
     found = (_Look(setting, located).choice() for located in scene.places if is_movable(scene, located))
     return [choice for choice in found if choice is not None]
 
@@ -72,13 +72,11 @@ def is_movable(scene: Scene, located: Located) -> bool:
 
 
 class _Setting:
-    """A model as it is looked at: its graphs in onnx-ir, and its nodes by what they give."""
+    """A model as it is looked at."""
 
-    def __init__(self, scene: Scene, model: ir.Model, limits: Limits) -> None:
+    def __init__(self, model: ir.Model, limits: Limits) -> None:
         self.opset, self.graphs, self.limits = opset_of(model), list(ir_graphs(model.graph)), limits
-        held = [graph for graph, _ in graphs_within(scene.model.graph)]
-        self.protos = [{name: node for node in graph.node for name in node.output} for graph in held]
-        kinds = {node.op_type for graph in held for node in graph.node}
+        kinds = {node.op_type for graph in self.graphs for node in graph}
         self.is_quantised = bool(kinds & _QUANTISED)  # sums in another order would be rounded to other steps
 
 
@@ -165,8 +163,7 @@ class _Look:
         wanted = Wanted(present, _as_view(present, located) if located.place.kind == "view" else present, PLAIN)
         if not all(is_same_map(graph, region, wanted.on_all_axes) for graph, region in self.seen):
             return None
-        protos = self.setting.protos[located.inside]
-        best = cost_of(located.graph, located.region.nodes, protos, len(made))
+        best = cost_of(located.graph, located.region.nodes, len(made))
         chosen: Fix | Permuted | None = None
         if (cost := self._cost(wanted.on_all_axes)).beats(best):
             best, chosen = cost, Fix(located, wanted)
@@ -189,9 +186,8 @@ class _Look:
         """The cost of an operation in this place as it is emitted."""
         model = emitted(operation, self.located, self.setting.opset, self.setting.limits)
         graph, _ = graphs_of(model, self.located.sides[0])
-        protos = {name: node for node in model.graph.node for name in node.output}
         nodes = [node for node in graph.nodes if node.movement is not None]
-        return cost_of(graph, nodes, protos, len(model.graph.node), at_worst=True)
+        return cost_of(graph, nodes, len(model.graph.node), at_worst=True)
 
     def _gone(self) -> set[ir.Node]:
         """The nodes that would go with the place: its own, and what only they need."""

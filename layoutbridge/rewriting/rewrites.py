@@ -1,4 +1,4 @@
-"""`rewrite`: a model with other ops in its places, each proven and tried before anything is given back."""
+"""`rewrite`: a model with other ops in its places, or shorter ones, each proven and tried before it is given back."""
 
 from __future__ import annotations
 
@@ -96,16 +96,18 @@ def rewrite(
     a tensor of it, which entry of the catalogue is to stand there: at the parameters that the shapes give, else written
     as `"pixel_unshuffle(stride=2)"`; channels stay last where they are. In a module the dotted name of a submodule says
     where. With `fix_weights` the op stays, and the weights of the layers behind it are permuted so that they compute
-    what they would with the other one. With `native` every place is written in its shortest form; with `cancel`
-    transposes that meet are left out.
+    what they would with the other one.
 
-    `max_rank` is the most axes that a tensor may have, `without` names ONNX operators that may not be there, `runtime` a
-    program whose limits count, as for `emit`: places beyond them are written in the exact form that moves the fewest
-    bytes.
+    `native` writes every place in its cheapest form: the operator that there is for it, or none where nothing moves and
+    where blocks of space can be folded into the convolutions behind them. `cancel` lets permutations of axes meet,
+    cancel and fold into weights, so that the fewest bytes are moved; `layout`, "nchw" or "nhwc", does the same, and
+    pictures go in and come out with their axes so. `max_rank` is the most axes that a tensor may have, `without` names
+    ONNX operators that may not be there, `runtime` a program whose limits count, as for `emit`: places beyond them are
+    written in the exact form that moves the fewest bytes.
 
     Every place is looked at again, at two sizes where some are open, and the checks of onnx or PyTorch must take the
     model. With `check` both models are run on one random input: what the places do not touch must be the same bit for
-    bit, and permuted weights must give what the other op gives, to 1e-5 of the largest value.
+    bit, and what other weights give must be what the op gives, to 1e-5 of the largest value.
 
     Raises `UnknownNameError` for a place or an entry that is not there, `ShapeError` for one that does not fit,
     `UnsupportedError` where no weights can undo a difference, and for places that drop or repeat elements,

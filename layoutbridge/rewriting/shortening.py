@@ -89,7 +89,8 @@ def _applied(choice: Choice, after: Scene, folded: Convolutions) -> Applied:
         told = f"read at {_shapes_told(located)}, nothing moves, and nothing is left"
         return Applied(_NAME, (), told, bytes_moved(located.graph, located.region.nodes), 0)
     wanted = choice.fix.wanted if isinstance(choice, Permuted) else choice.wanted
-    made = proven(_NAME, located, after, wanted.on_all_axes, wanted.label)
+    label = wanted.label if wanted.operation.name else f"'{located.place.pattern}'"
+    made = proven(_NAME, located, after, wanted.on_all_axes, label)
     if isinstance(choice, Permuted):
         return replace(made, proof=f"{made.proof}, and the weights behind it have taken its order of channels")
     return made

@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from onnx import helper  # noqa: E402 - only where it is installed
 
-from tests.onnx_ports import model, node  # noqa: E402
+from tests.onnx_ports import marvis, model, node  # noqa: E402
 
 
 @pytest.fixture
@@ -62,6 +62,19 @@ def test_a_plan_writes_nothing(port, capfd):
     ]  # fmt: skip
     assert list(told["passes"][0]) == ["pass", "places", "proof", "bytes_before", "bytes_after"]
     assert told["changed"] and told["deviation"] is None and told["passes"][0]["places"] == [0]
+
+
+def test_native_on_the_command_line(tmp_path, capfd):
+    nodes, constants = marvis("x", "b", 4, 4, 6, 2)
+    path, made = tmp_path / "port.onnx", tmp_path / "native.onnx"
+    onnx.save(model([*nodes, node("Neg", ["b"], ["y"])], (1, 4, 4, 6), constants), path)
+    code, out, _ = run(capfd, "rewrite", str(path), "-o", str(made), "--native", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["changed"] and told["deviation"] == 0 and told["passes"][0]["pass"] == "native"
+    assert (told["nodes_before"], told["nodes_after"]) == (8, 2)
+    assert [each.op_type for each in onnx.load(made).graph.node] == ["SpaceToDepth", "Neg"]
+    code, out, _ = run(capfd, "rewrite", str(made), "--plan", "--native")
+    assert code == 0 and out.startswith("nothing to do: every place is as asked for")
 
 
 @pytest.mark.parametrize(

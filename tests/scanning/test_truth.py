@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -14,31 +12,16 @@ import pytest
 
 import layoutbridge as lb
 from layoutbridge.algebra.table import gather_table
-from tests.darknet_files import SHARED
+from tests.public_models import ONNX_FILES, OTHERS, PLACES, WHERE_TRUTH, public_models
 
-TRUTH, FETCH = SHARED / "reports" / "scan_truth.json", SHARED / "tools" / "fetch_models.py"
-KNOWN = json.loads(TRUTH.read_text()) if TRUTH.is_file() and FETCH.is_file() else {"places": [], "others": []}
-PLACES, OTHERS = KNOWN["places"], KNOWN["others"]
 NEEDED = {"onnx": "onnx", "tflite": "ai_edge_litert", "ncnn": "numpy"}
-ONNX_FILES = sorted({(entry["package"], entry["file"]) for entry in PLACES})
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PLACES, reason=f"known places in public models are not at {TRUTH}, with {FETCH}"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PLACES, reason=WHERE_TRUTH)]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """The models' files by package and path within it; MODELS_CACHE names a folder where they stay."""
-    spec = importlib.util.spec_from_file_location("fetch_models", FETCH)
-    fetching = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fetching)
-    folder = os.environ.get("MODELS_CACHE") or tmp_path_factory.mktemp("models")
-    try:
-        return fetching.fetch(KNOWN, folder)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"the packages of {TRUTH} cannot be had: {error}")
+    return public_models(tmp_path_factory.mktemp("models"))
 
 
 @cache

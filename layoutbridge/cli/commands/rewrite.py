@@ -61,7 +61,7 @@ def rewrite(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put the right op in a place of a model, or permute the weights behind it: proven, and tried.
+    """Put the right op in a place of a model, permute the weights behind it, or write all shorter: proven, and tried.
 
     layoutbridge scan MODEL lists the places; docs/rewrite.md tells all.
     """
