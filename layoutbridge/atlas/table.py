@@ -35,6 +35,7 @@ SUBJECTS: Mapping[str, str] = {
     "tvm_onnx": "importers.tvm.ONNX",
     "paddle": "runtimes.paddle.SUBJECT",
     "paddle2onnx": "converters.paddle2onnx.SUBJECT",
+    "mindspore": "runtimes.mindspore.SUBJECT",
     "executorch": "runtimes.executorch.SUBJECT",
     "iree_onnx": "importers.iree.ONNX",
     "tract_onnx": "importers.tract.ONNX",
