@@ -40,6 +40,11 @@ SUBJECTS: Mapping[str, str] = {
     "iree_onnx": "importers.iree.ONNX",
     "tract_onnx": "importers.tract.ONNX",
 }
+# What has ops of the kind, or might be thought to, and is not measured: why.
+NOT_MEASURED: Mapping[str, str] = {
+    "coremltools": "Core ML runs its ops on a Mac only, and coremltools infers their shapes, not their values",
+    "mlx": "neither mlx.core nor mlx.nn has an op of the kind",
+}
 
 
 def subject(name: str) -> Subject:
