@@ -13,7 +13,7 @@ from layoutbridge.atlas.asking import CellError
 from layoutbridge.atlas.descriptions.environments import BESIDE, ENVIRONMENTS, python_of, set_up
 from layoutbridge.atlas.descriptions.subject import Subject
 from layoutbridge.atlas.measuring import measure
-from layoutbridge.atlas.table import subjects
+from layoutbridge.atlas.table import NOT_MEASURED, subjects
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import PathLike, whole_file
 from layoutbridge.version import __version__
@@ -39,7 +39,7 @@ def survey(
     ('pixel_shuffle', 'depth_to_space_crd')
     """
     answers: list[Answer] = []
-    missing: dict[str, str] = {}
+    missing = dict(NOT_MEASURED) if names is None else {}
     chosen = subjects(names)
     for done, subject in enumerate(chosen):
         if progress is not None:

@@ -35,6 +35,7 @@ SUBJECTS: Mapping[str, str] = {
     "tvm_onnx": "importers.tvm.ONNX",
     "paddle": "runtimes.paddle.SUBJECT",
     "paddle2onnx": "converters.paddle2onnx.SUBJECT",
+    "mindspore": "runtimes.mindspore.SUBJECT",
     "executorch": "runtimes.executorch.SUBJECT",
     "iree_onnx": "importers.iree.ONNX",
     "tract_onnx": "importers.tract.ONNX",
@@ -44,6 +45,11 @@ SUBJECTS: Mapping[str, str] = {
     "openvino_torch": "importers.openvino.TORCH",
     "torch_onnx": "converters.torch_onnx.DYNAMO",
     "torch_onnx_torchscript": "converters.torch_onnx.TORCHSCRIPT",
+}
+# What has ops of the kind, or might be thought to, and is not measured: why.
+NOT_MEASURED: Mapping[str, str] = {
+    "coremltools": "Core ML runs its ops on a Mac only, and coremltools infers their shapes, not their values",
+    "mlx": "neither mlx.core nor mlx.nn has an op of the kind",
 }
 
 

@@ -36,7 +36,7 @@ def read_arrays(pipe: IO[bytes], told: list[dict[str, Any]]) -> dict[str, Any]:
 
 def answered(question: dict[str, Any], arrays: dict[str, Any], memory: Memory) -> Any:
     """What the code of a question leaves as `y`, or as the name that it asks for."""
-    given = {"np": np, **question.get("numbers", {}), **arrays}
+    given = {"__name__": "__main__", "np": np, **question.get("numbers", {}), **arrays}
     setup = question.get("setup", "")
     with tempfile.TemporaryDirectory() as folder:
         held = memory.ready(question, given) if setup else {"folder": folder}

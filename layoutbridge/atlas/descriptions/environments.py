@@ -22,6 +22,7 @@ ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     "tinygrad": ("tinygrad==0.14.0", "numpy", "onnx==1.23.2", "ml_dtypes"),
     "executorch": ("executorch==1.5.1", "torch==2.13.0", "ml_dtypes"),
     "iree": ("iree-base-compiler==3.13.0", "iree-base-runtime==3.13.0", "onnx==1.23.2", "ml_dtypes"),
+    "mindspore": ("mindspore==2.10.0", "numpy==1.26.4", "ml_dtypes==0.5.4"),
     "paddle": ("paddlepaddle==3.3.1", "paddle2onnx==2.1.0", "onnxruntime==1.32.0", "ml_dtypes"),
     "tract": ("tract==0.23.9", "onnx==1.23.2", "ml_dtypes"),
     "tvm": ("apache-tvm==0.27.0.post1", "numpy", "onnx==1.23.2", "ml_dtypes"),

@@ -10,7 +10,7 @@ _READY = """onnx.save(model, folder + '/a.onnx')
 import _tools, MNN.nn, MNN.expr as F
 _tools.mnnconvert(['', '-f', 'ONNX', '--modelFile', folder + '/a.onnx', '--MNNModel', folder + '/a.mnn'])
 net = MNN.nn.load_module_from_file(folder + '/a.mnn', ['x'], ['y'])"""
-_RUN = """dtype = dict(float32=F.float, int32=F.int, uint8=F.uint8)[x.dtype.name]
+_RUN = """dtype = {'float32': F.float, 'uint8': F.uint8, 'int32': F.int}[x.dtype.name]
 result = net.forward(F.const(x, x.shape, F.NCHW, dtype))
 y = np.array(result.read())"""
 

@@ -9,8 +9,7 @@ from layoutbridge.frameworks.base import DTYPE_NAMES
 _TRANSPOSE = "https://onnx.ai/onnx/operators/onnx__Transpose.html"
 # ONNX's text form calls float32 float. Capitals are filled in here, what stands in braces when the cell runs.
 _MODEL = """import onnx.parser
-n, c, h, w = x.shape
-kind = x.dtype.name.replace('float32', 'float')
+(n, c, h, w), kind = x.shape, x.dtype.name.replace('float32', 'float')
 model = onnx.parser.parse_model(f'''<ir_version: IR, opset_import: ["": OPSET]>
 g ({kind}{list(x.shape)} x) => ({kind}[m,d,i,j] y) BODY''')
 """
@@ -42,8 +41,7 @@ def onnx_cells(
 
     >>> print(onnx_cells("net = imported(model)", "y = net(x)")[0].text)
     import onnx.parser
-    n, c, h, w = x.shape
-    kind = x.dtype.name.replace('float32', 'float')
+    (n, c, h, w), kind = x.shape, x.dtype.name.replace('float32', 'float')
     model = onnx.parser.parse_model(f'''<ir_version: 8, opset_import: ["": 1]>
     g ({kind}{list(x.shape)} x) => ({kind}[m,d,i,j] y) {{ y = SpaceToDepth<blocksize={s}>(x) }}''')
     net = imported(model)

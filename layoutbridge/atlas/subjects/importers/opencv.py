@@ -10,18 +10,13 @@ _RUN = "net.setInput(x)\ny = net.forward()"
 _VERSION = distribution_version("opencv-python-headless")
 _DARKNET = "https://docs.opencv.org/4.x/d6/d0f/group__dnn.html"
 _CFG = """import cv2
-_, channels, height, width = x.shape
-cfg = f'''[net]
-channels={channels}
-height={height}
-width={width}
-[reorg]
-stride={s}{more}'''
+_, c, h, w = x.shape
+cfg = f'[net]\\nchannels={c}\\nheight={h}\\nwidth={w}\\n[reorg]\\nstride={s}\\n{more}'
 net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.encode(), np.uint8))"""
 
 
 def _reorg(mode: str, documented: str) -> Cell:
-    setup = _CFG.replace("{more}", f"\n{mode}" if mode else "")
+    setup = _CFG.replace("{more}", mode)
     return Cell("[reorg]", _RUN, mode, shapes_of="darknet_reorg", documented=documented, source=_DARKNET, setup=setup)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
 from layoutbridge.frameworks.base import Layout
 
-_DOCS = "https://github.com/alibaba/MNN/blob/master/docs/pymnn/expr.md"
+_DOCS = "https://github.com/alibaba/MNN/blob/master/pymnn/pip_package/MNN/expr/__init__.py"
 _CODE = """import MNN.expr as F
 dtype = dict(float32=F.float, int32=F.int, uint8=F.uint8)[x.dtype.name]
 given = F.const(x, x.shape, F.{layout}, dtype)

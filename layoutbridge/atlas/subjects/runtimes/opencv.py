@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
 
-_SHUFFLE = "https://docs.opencv.org/4.x/d6/d9f/classcv_1_1dnn_1_1ShuffleChannelLayer.html"
 _SETUP = """import cv2
 net = cv2.dnn.Net()
 net.addLayerToPrev('y', '{layer}', cv2.CV_32F, {parameters})
 net.setInputsNames(['x'])"""
 
 
-def _cell(layer: str, parameters: str, shapes_of: str, mode: str = "", documented: str = "", source: str = "") -> Cell:
+def _cell(layer: str, parameters: str, shapes_of: str, mode: str = "") -> Cell:
     setup = _SETUP.format(layer=layer, parameters=parameters)
-    return Cell(layer, "net.setInput(x)\ny = net.forward()", mode, shapes_of=shapes_of, documented=documented,
-                source=source, setup=setup)  # fmt: skip
+    return Cell(layer, "net.setInput(x)\ny = net.forward()", mode, shapes_of=shapes_of, setup=setup)
 
 
 _LAYERS = (
@@ -23,7 +21,7 @@ _LAYERS = (
     _cell("DepthToSpace", "{'blocksize': s}", "depth_to_space"),
     _cell("DepthToSpace", "{'blocksize': s, 'mode': 'DCR'}", "depth_to_space", "mode DCR"),
     _cell("DepthToSpace", "{'blocksize': s, 'mode': 'CRD'}", "depth_to_space", "mode CRD"),
-    _cell("ShuffleChannel", "{'group': s}", "channel_shuffle", "", "channel_shuffle", _SHUFFLE),
+    _cell("ShuffleChannel", "{'group': s}", "channel_shuffle"),
 )
 _VERSION = distribution_version("opencv-python-headless")
 
