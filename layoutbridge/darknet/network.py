@@ -129,8 +129,8 @@ class DarknetNetwork:
 
     def to_onnx(self, path: str | os.PathLike[str], **options: Unpack[OnnxOptions]) -> OnnxExport:
         """Write the network as an ONNX model, whole or not at all; `options` are those of `ports.onnx.write_onnx`:
-        head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, external_data, names, every_layer,
-        nms, threshold, overlap, nms_kind, steps, progress.
+        head, opset, batch, dynamic_size, keep_batch_norm, half, winograd, runtime, max_rank, without, external_data,
+        names, every_layer, nms, threshold, overlap, nms_kind, steps, progress.
 
         Raises as `write_onnx` does, `WeightsError` without weights, and `UnusableInputError` rather than overwrite what
         the network was read from.

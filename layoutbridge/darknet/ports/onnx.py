@@ -43,12 +43,10 @@ from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.limits import read_limits
 from layoutbridge.frameworks.onnx.profiles import PROFILES
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
-from layoutbridge.frameworks.onnx.versions import EXTRA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +170,6 @@ def write_onnx(
     """
     _check_names(network, names)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
-    require("onnx", "onnx", EXTRA)
     built = build_model(
         network,
         parameters,

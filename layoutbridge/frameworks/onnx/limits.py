@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, shown
-from layoutbridge.frameworks.base import check_count
-from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET
+from layoutbridge.frameworks.base import check_count, require
+from layoutbridge.frameworks.onnx.versions import DEFAULT_OPSET, EXTRA
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -72,7 +72,7 @@ def read_limits(max_rank: int | None = None, without: Sequence[str] = ()) -> Lim
     """The limits that somebody gives, checked.
 
     Raises `ParameterError` for a rank that is no number of at least 1, `UnknownNameError` for an operator that ONNX
-    does not have, with the nearest. onnx must be there where operators are named.
+    does not have, with the nearest, and `MissingFrameworkError` where operators are named without onnx.
 
     >>> read_limits(4, ["SpaceToDepth"])
     Limits(max_rank=4, without=frozenset({'SpaceToDepth'}), max_opset=None)
@@ -185,8 +185,7 @@ def _ranks(model: ModelProto, initializers: Sequence[Initializer]) -> dict[str, 
 
 def _operators() -> frozenset[str]:
     """The names of ONNX's own operators, of any opset that the installed onnx knows."""
-    import onnx
-
+    onnx = require("onnx", "onnx", EXTRA)
     return frozenset(schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == "")
 
 
