@@ -170,9 +170,9 @@ def _outputs(scene: Scene, values: Values) -> Values:
 def compare_stages(begin: Draft, before: Draft, after: Draft) -> float:
     """Run the model as it was `before` some stages and `after` them: both must give the same outputs.
 
-    That is bit for bit where the stages only moved elements, else to `CLOSE`; inputs and outputs whose axes have another
-    order now are turned. Returns the largest difference from the
-    model that stood at the beginning, as a share of the largest value of an output. Raises `UnsupportedError`.
+    That is bit for bit where the stages only moved elements, else to `CLOSE`; inputs and outputs whose axes have
+    another order now are turned. Returns the largest difference from the model that stood at the beginning, as a share
+    of the largest value of an output. Raises `UnsupportedError`.
     """
     trial = Trial(before.scene, before.folder)
     expected = _outputs(before.scene, trial.run(before.scene.model))

@@ -18,6 +18,7 @@ from layoutbridge.rewriting.passes.fix_weights import Permutation, permuted_dtyp
 from layoutbridge.rewriting.passes.fold import SUMMED_ANEW, Fold, convolutions_behind
 from layoutbridge.rewriting.places.blocks import Blocks, blocks_in
 from layoutbridge.rewriting.places.locating import Located, Scene, graphs_within, lies_in_function
+from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.places.wanted import Wanted, is_same_map, present_at, with_every_axis
 from layoutbridge.rewriting.proving import region_of
 from layoutbridge.scanning.graphs.graph import Graph, Node
