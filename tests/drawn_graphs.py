@@ -83,7 +83,11 @@ class Drawn:
     def joined(self, name, shape):
         others = [each for each, held in self.tensors.items() if len(held) == len(shape)]
         for axis in self.random.sample(range(len(shape)), len(shape)):
-            fits = [o for o in others if _but(self.tensors[o], axis) == _but(shape, axis) and isinstance(self.tensors[o][axis], int)]
+            fits = [
+                o
+                for o in others
+                if _but(self.tensors[o], axis) == _but(shape, axis) and isinstance(self.tensors[o][axis], int)
+            ]
             if isinstance(shape[axis], int) and fits:
                 other = self.random.choice(fits)
                 length = shape[axis] + self.tensors[other][axis]
@@ -232,12 +236,20 @@ class Drawn:
         """A condition whose branches read tensors around them, and permute."""
         made = []
         for kind in ("Relu", "Neg"):
-            inner = [helper.make_node("Transpose", [name], [f"in_{kind}{len(self.nodes)}"], perm=list(range(len(shape)))[::-1])]
+            inner = [
+                helper.make_node(
+                    "Transpose", [name], [f"in_{kind}{len(self.nodes)}"], perm=list(range(len(shape)))[::-1]
+                )
+            ]
             inner.append(helper.make_node(kind, [inner[0].output[0]], [f"mid_{kind}{len(self.nodes)}"]))
             inner.append(helper.make_node("Transpose", [inner[1].output[0]], [f"out_{kind}{len(self.nodes)}"]))
-            given = helper.make_tensor_value_info(inner[2].output[0], F, [n if isinstance(n, int) else None for n in shape])
+            given = helper.make_tensor_value_info(
+                inner[2].output[0], F, [n if isinstance(n, int) else None for n in shape]
+            )
             made.append(helper.make_graph(inner, f"branch{len(self.nodes)}{kind}", [], [given]))
-        self.node("If", [self.constant(self.random.random() < 0.5, bool)], shape, then_branch=made[0], else_branch=made[1])
+        self.node(
+            "If", [self.constant(self.random.random() < 0.5, bool)], shape, then_branch=made[0], else_branch=made[1]
+        )
 
 
 _LIKELY = {
@@ -246,7 +258,11 @@ _LIKELY = {
     4: [(0, 2, 3, 1), (0, 2, 3, 1), (0, 3, 1, 2), (0, 3, 1, 2), (0, 1, 3, 2), (0, 2, 1, 3), (3, 2, 1, 0)],
     5: [(0, 1, 3, 4, 2), (0, 4, 1, 2, 3), (0, 2, 1, 3, 4)],
 }
-_STEPS = [name for name in vars(Drawn) if not name.startswith("_") and name not in ("constant", "weights", "node", "with_axes")]
+_STEPS = [
+    name
+    for name in vars(Drawn)
+    if not name.startswith("_") and name not in ("constant", "weights", "node", "with_axes")
+]
 
 
 def _but(shape, axis):
@@ -274,13 +290,18 @@ def drawn_graph(random: Random, steps: int, exact: bool = False) -> tuple[onnx.M
         made.nodes,
         "drawn",
         [helper.make_tensor_value_info(name, F, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, F, [n if isinstance(n, int) else None for n in made.tensors[name]]) for name in outputs],
+        [
+            helper.make_tensor_value_info(name, F, [n if isinstance(n, int) else None for n in made.tensors[name]])
+            for name in outputs
+        ],
         made.constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", made.opset)], ir_version=8)
     given = [
         {
-            name: made.rng.standard_normal([SIZES[n][choice] if isinstance(n, str) else n for n in shape]).astype(np.float32)
+            name: made.rng.standard_normal([SIZES[n][choice] if isinstance(n, str) else n for n in shape]).astype(
+                np.float32
+            )
             for name, shape in inputs.items()
         }
         for choice in range(2)

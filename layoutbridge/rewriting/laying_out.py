@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 from layoutbridge.errors import ParameterError, UnsupportedError, named, shown
 from layoutbridge.rewriting.applied import Applied, bytes_moved_in
+from layoutbridge.rewriting.choices.candidates import Nodes
+from layoutbridge.rewriting.choices.pictures import NAMED, asked_for, picture_axes
 from layoutbridge.rewriting.draft import Draft
-from layoutbridge.rewriting.layouts.candidates import Nodes
 from layoutbridge.rewriting.layouts.layout import Layout
-from layoutbridge.rewriting.layouts.pictures import NAMED, asked_for, picture_axes
-from layoutbridge.rewriting.layouts.rules.table import TOLD
 from layoutbridge.rewriting.layouts.sizes import Sizes
 from layoutbridge.rewriting.opening import as_ir, as_proto
 from layoutbridge.rewriting.passes.lay_out import LayOutPass
 from layoutbridge.rewriting.places.locating import Scene, graphs_at_sizes
 from layoutbridge.rewriting.places.models import opset_of
+from layoutbridge.rewriting.rules.table import TOLD
 from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import at_other_sizes, opened
 
@@ -94,7 +94,7 @@ def _once(draft: Draft, interface: _Interface) -> tuple[Draft, LayOutPass] | Non
     work = LayOutPass(_sizes(scene), interface.inputs, interface.outputs)
     if not work(model).modified:
         return None
-    orders = dict(draft.orders) | interface.orders
+    orders = {**draft.orders, **interface.orders}
     proto = as_proto(model, scene.model)
     return replace(draft, shape=_turned(draft, interface), orders=orders).with_model(proto), work
 

@@ -1,1 +1,1 @@
-"""In which order the axes of each tensor are stored: what operators allow, and the choice that moves the fewest bytes."""
+"""How the axes of tensors are stored, and how a node is changed that takes them so."""

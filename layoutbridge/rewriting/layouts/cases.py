@@ -78,7 +78,7 @@ class Case:
         attribute = self._attribute(name, ir.AttributeType.INTS)
         return None if attribute is None else [int(each) for each in attribute.as_ints()]
 
-    def int(self, name: str, default: int) -> int:
+    def number(self, name: str, default: int) -> int:
         """An attribute that is a whole number."""
         attribute = self._attribute(name, ir.AttributeType.INT)
         return default if attribute is None else int(attribute.as_int())
@@ -96,7 +96,7 @@ class Case:
 
     def axis(self, default: int, rank: int, name: str = "axis") -> int:
         """The attribute that names an axis, from the front."""
-        return at(self.int(name, default), rank)
+        return at(self.number(name, default), rank)
 
 
 def operator_of(node: ir.Node) -> str:

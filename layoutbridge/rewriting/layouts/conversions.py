@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from layoutbridge.rewriting.layouts.layout import Layout, Part, length_of, pieces
 from layoutbridge.rewriting.layouts.sizes import Sized, target
@@ -13,7 +14,7 @@ Piece = tuple[int, Part | None]  # of an axis; None for the whole of it
 
 @dataclass(frozen=True)
 class Conversion:
-    """What takes a stored tensor from one layout to another: a Reshape, a Transpose, a Reshape, each if there is one."""
+    """What takes a stored tensor from one layout to another: Reshape, Transpose, Reshape, each if there is one."""
 
     cut: list[int] | None
     order: tuple[int, ...] | None
@@ -76,7 +77,7 @@ def _refined(given: Layout, wanted: Layout) -> tuple[list[list[Piece]], list[lis
             continue
         length = length_of(one or two or ())
         bounds = sorted({1, length, *(step for step, _ in (*(one or ()), *(two or ())))})
-        if any(high % low for low, high in zip(bounds, bounds[1:], strict=False)):
+        if any(high % low for low, high in pairwise(bounds)):
             return None
         steps[axis] = bounds
     sides = []

@@ -53,7 +53,9 @@ class Workshop:
         """The same with axes of length 1 at these places, a constant as another constant."""
         tensor = constant_of(value)
         if tensor is not None:
-            return self.constant(np.expand_dims(tensor.numpy(), tuple(axes)), f"{value.name}/wide", before, tensor.dtype)
+            return self.constant(
+                np.expand_dims(tensor.numpy(), tuple(axes)), f"{value.name}/wide", before, tensor.dtype
+            )
         if self.opset < AXES_ARE_INPUTS:
             made = self.node("Unsqueeze", [value], before, name, axes=list(axes))
         else:
@@ -67,7 +69,9 @@ class Workshop:
         tensor = constant_of(value)
         if tensor is not None:
             return self.constant(tensor.numpy()[list(order)], f"{value.name}/ordered", before, tensor.dtype)
-        made = self.node("Gather", [value, self.constant(np.array(order, np.int64), f"{name}/order", before)], before, name)
+        made = self.node(
+            "Gather", [value, self.constant(np.array(order, np.int64), f"{name}/order", before)], before, name
+        )
         made.type = value.type
         return made
 

@@ -46,7 +46,9 @@ class Form:
 class Behaviour(Protocol):
     """What an operator allows: `forms` in which the tensor at a port has a layout; ports are inputs, then outputs."""
 
-    def forms(self, port: int, layout: Layout) -> Iterable[Form]: ...
+    def forms(self, port: int, layout: Layout) -> Iterable[Form]:
+        """All in which that tensor has the layout."""
+        ...
 
     def together(self, one: Form, two: Form) -> Form | None:
         """The form that has what both change, for operators that have such."""
@@ -124,7 +126,9 @@ class Frame:
 
     def _seen(self, frame: Layout, axes: Axes, port: int) -> Layout:
         names = {axis: own for own, axis in enumerate(axes)}
-        cuts = {axis: parts for axis, parts in frame.parts if axis in names and (port, names[axis]) not in self.one_long}
+        cuts = {
+            axis: parts for axis, parts in frame.parts if axis in names and (port, names[axis]) not in self.one_long
+        }
         return Layout(frame.order, tuple(sorted(cuts.items()))).named(names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -125,7 +126,7 @@ def pieces(parts: Parts, steps: Sequence[int]) -> list[Part] | None:
         inner = [each for each in steps if step < each < end]
         bounds = [step, *inner, end]
         found = []
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in pairwise(bounds):
             if high % low:
                 return None
             found.append((low, high // low))

@@ -82,7 +82,7 @@ def target(before: Sequence[object], after: Sequence[object]) -> list[int] | Non
             made.append(0)
         else:
             made.append(-1)
-    return made if made.count(-1) <= 1 and not (0 in after) else None
+    return made if made.count(-1) <= 1 and 0 not in after else None
 
 
 def elements(shape: Sequence[int]) -> int:

@@ -8,14 +8,14 @@ from time import monotonic
 
 import onnx_ir as ir
 
-from layoutbridge.rewriting.layouts.assignment import solved
-from layoutbridge.rewriting.layouts.candidates import Asked, Nodes, candidates
+from layoutbridge.rewriting.choices.assignment import solved
+from layoutbridge.rewriting.choices.candidates import Asked, Nodes, candidates
+from layoutbridge.rewriting.choices.problems import problems
+from layoutbridge.rewriting.choices.writing import write_forms
 from layoutbridge.rewriting.layouts.cases import operator_of
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout
-from layoutbridge.rewriting.layouts.problems import problems
 from layoutbridge.rewriting.layouts.sizes import Sizes
-from layoutbridge.rewriting.layouts.writing import write_forms
 from layoutbridge.rewriting.passes.fix import ir_graphs
 from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.places.names import FreshNames
@@ -53,7 +53,7 @@ class LayOutPass(ir.passes.InPlacePass):
         wanted = _by_value(graph.outputs, self.outputs) if is_main else {}
         nodes = Nodes(graph, sizes, opset_of(model))
         chosen: dict[ir.Node, Form] = {}
-        for problem in problems(nodes, candidates(nodes, asked | wanted), asked, wanted):
+        for problem in problems(nodes, candidates(nodes, {**asked, **wanted}), asked, wanted):
             choice = solved(problem, end - monotonic())
             if choice is not None:
                 chosen |= {node: problem.forms[node][number] for node, number in choice.items()}
@@ -70,4 +70,4 @@ class LayOutPass(ir.passes.InPlacePass):
 
 
 def _by_value(values: Sequence[ir.Value], layouts: Interface) -> Asked:
-    return {value: layouts[value.name] for value in values if value.name in layouts}
+    return {value: layouts[value.name] for value in values if value.name is not None and value.name in layouts}

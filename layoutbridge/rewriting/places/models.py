@@ -27,15 +27,20 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     return ir.convenience.get_const_tensor(value)
 
 
-def new_constant(model: ir.Model, graph: ir.Graph, tensor: ir.TensorProtocol, name: str, before: ir.Node) -> ir.Value:
-    """A constant as an initializer, which in models of old is an input as well: there as a node."""
+def new_constant(
+    model: ir.Model, graph: ir.Graph, tensor: ir.TensorProtocol, name: str, before: ir.Node | None
+) -> ir.Value:
+    """A constant as an initializer, which in models of old is an input as well: there as a node, last before none."""
     if model.ir_version >= _INITIALIZERS_ALONE:
         value = ir.Value(name=name, const_value=tensor)
         graph.register_initializer(value)
         return value
     made = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=name)
     made.outputs[0].name = name
-    graph.insert_before(before, made)
+    if before is None:
+        graph.append(made)
+    else:
+        graph.insert_before(before, made)
     return made.outputs[0]
 
 

@@ -1,7 +1,7 @@
 """The choice that moves the fewest bytes, and of those the one with the fewest nodes: a linear problem, solved.
 
-A tensor is given in one layout, and moved once for each other one in which somebody takes it. So there is a whole number
-for each form of a node, 1 where it is chosen, and what is moved follows from these.
+A tensor is given in one layout, and moved once for each other one in which somebody takes it. So there is a whole
+number for each form of a node, 1 where it is chosen, and what is moved follows from these.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
 
-from layoutbridge.rewriting.layouts.problems import LARGE, Choice, Problem, Tensor
+from layoutbridge.rewriting.choices.problems import LARGE, Choice, Problem, Tensor
 
 _SECONDS = 20.0  # for the problems of a graph; the best that is found by then is taken
 _NUDGE = 1e-3  # of a node: what a form costs that is not the file's
@@ -27,7 +25,7 @@ _CONVERTED = 3.0  # the most nodes that a conversion takes
 
 def solved(problem: Problem, seconds: float = _SECONDS) -> Choice | None:
     """The best choice that is found in the time; None where that is what the file has, or nothing better."""
-    as_it_is = {node: 0 for node in problem.forms}
+    as_it_is = dict.fromkeys(problem.forms, 0)
     least = problem.before if problem.before is not None else problem.cost(as_it_is)
     best: Choice | None = None
     end = monotonic() + seconds
@@ -76,6 +74,8 @@ class _Program:
     def _minimum(
         self, costs: NDArray[np.float64], more: list[tuple[NDArray[np.float64], float, float]], end: float
     ) -> NDArray[np.float64] | None:
+        from scipy.optimize import Bounds, LinearConstraint, milp  # takes a second, and is not always needed
+
         seconds = end - monotonic()
         if seconds <= 0:
             return None
@@ -99,6 +99,8 @@ class _Program:
         return made
 
     def _matrix(self) -> Any:
+        from scipy.sparse import csr_array
+
         counts = [len(row) for row in self.rows]
         places = np.repeat(np.arange(len(self.rows)), counts)
         columns = np.array([column for row in self.rows for column in row], np.int64)
@@ -186,7 +188,9 @@ class _Program:
         if len(readers) > 1:
             is_large = tensor.sized.bytes >= LARGE
             for layout in range(len(tensor.layouts)):
-                self._need(readers, {}, [layout], float(tensor.sized.bytes) if is_large else 0.0, 0.0 if is_large else 1.0)
+                self._need(
+                    readers, {}, [layout], float(tensor.sized.bytes) if is_large else 0.0, 0.0 if is_large else 1.0
+                )
 
 
 def _sum(side: Mapping[int, Mapping[int, float]], layouts: Iterable[int]) -> dict[int, float]:

@@ -13,9 +13,9 @@ from layoutbridge.rewriting.layouts.conversions import is_view
 from layoutbridge.rewriting.layouts.editing import AXES_ARE_INPUTS, Editor
 from layoutbridge.rewriting.layouts.forms import Behaviour, Form, Frame, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout
-from layoutbridge.rewriting.layouts.rules.elementwise import trailing, widen
 from layoutbridge.rewriting.layouts.sizes import Sized, target
 from layoutbridge.rewriting.layouts.views import groups, through_view
+from layoutbridge.rewriting.rules.elementwise import trailing, widen
 from layoutbridge.scanning.graphs.movements import einsum_order
 
 _COPIES_A_SHAPE = {"Cast", "Concat", "Gather", "Identity", "Slice", "Squeeze", "Unsqueeze"}
@@ -81,7 +81,9 @@ class View:
         others = (None,) * (self.inputs - 1)
         if given.is_plain and wanted.is_plain:
             return Form((given, *others), (wanted,))
-        told = target(_lengths(self.before, self.after, given, is_before=True), _lengths(self.before, self.after, wanted))
+        told = target(
+            _lengths(self.before, self.after, given, is_before=True), _lengths(self.before, self.after, wanted)
+        )
         if told is None and not (self.may_reorder and wanted.order != () and not wanted.parts):
             return None
 
@@ -230,7 +232,7 @@ def shape(case: Case) -> Frame:
     """The lengths, put back in the order of the file."""
     held = case.input(0)
     whole = list(range(held.rank))
-    start, end = case.int("start", 0), case.int("end", held.rank)
+    start, end = case.number("start", 0), case.number("end", held.rank)
     asked = whole[start:end]
 
     def write(frame: Layout, editor: Editor) -> None:

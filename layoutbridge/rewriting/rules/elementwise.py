@@ -37,7 +37,10 @@ def alone(case: Case) -> Frame:
     result = case.output()
     axes = tuple(range(result.rank))
     others = len(case.node.inputs) - 1
-    if any(case.has(place) and case.input(place).rank for place in range(1, 1 + others)) and case.operator != "CastLike":
+    if (
+        any(case.has(place) and case.input(place).rank for place in range(1, 1 + others))
+        and case.operator != "CastLike"
+    ):
         raise Unruled
     exact = case.operator in _EXACT
     return Frame((axes, *[None] * others), (axes,), result.shape, is_exact=lambda _: exact)
@@ -102,7 +105,7 @@ def quantize(case: Case) -> Frame:
     result, scale = case.output(), case.input(1)
     axes = tuple(range(result.rank))
     others = len(case.node.inputs) - 1
-    if case.int("block_size", 0):
+    if case.number("block_size", 0):
         raise Unruled
     if scale.rank == 0 or (scale.rank == 1 and scale.is_one(0) and case.opset < _PER_AXIS):
         return Frame((axes, *[None] * others), (axes,), result.shape)

@@ -95,10 +95,8 @@ def softmax(case: Case) -> Frame:
     whole = case.input(0)
     axes, is_newer = tuple(range(whole.rank)), case.opset >= _ONE_AXIS
     axis = case.axis(-1 if is_newer else 1, whole.rank)
-    if is_newer or axis == whole.rank - 1:
-        along = [axis]
-    else:
-        along = [each for each in axes[axis:] if not whole.is_one(each)]
+    is_alone = is_newer or axis == whole.rank - 1
+    along = [axis] if is_alone else [each for each in axes[axis:] if not whole.is_one(each)]
     is_last = all(whole.is_one(each) for each in axes if each > axis)
 
     def behind(order: Axes) -> int | None:
@@ -196,10 +194,10 @@ def reduced(case: Case) -> Frame:
     told = case.whole_numbers(1, "axes") if case.has(1) else case.ints("axes")
     others = (None,) * (len(case.node.inputs) - 1)
     exact = case.operator in ("ReduceMax", "ReduceMin")
-    if not told and case.int("noop_with_empty_axes", 0):
+    if not told and case.number("noop_with_empty_axes", 0):
         raise Unruled
     axes = [at(axis, rank) for axis in told] if told else list(every)
-    kept = every if case.int("keepdims", 1) else tuple(axis for axis in every if axis not in axes)
+    kept = every if case.number("keepdims", 1) else tuple(axis for axis in every if axis not in axes)
     centres = case.operator == "ReduceMean" and axes == [rank - 1] and _is_centring(case)
 
     def write(frame: Layout, editor: Editor) -> None:
@@ -231,7 +229,7 @@ def extremal(case: Case) -> Frame:
     """The place of an extremum along an axis."""
     whole = case.input(0)
     every, axis = tuple(range(whole.rank)), case.axis(0, whole.rank)
-    kept = every if case.int("keepdims", 1) else tuple(each for each in every if each != axis)
+    kept = every if case.number("keepdims", 1) else tuple(each for each in every if each != axis)
     return Frame((every,), (kept,), whole.shape, _named(axis), frozenset([axis]))
 
 

@@ -1,4 +1,4 @@
-"""Which layouts the tensors of a graph may have: those that its transpositions ask for, carried on through its nodes."""
+"""Which layouts tensors may have: those that transpositions ask for, carried on through the nodes of the graph."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import onnx_ir as ir
 from layoutbridge.rewriting.layouts.cases import Case
 from layoutbridge.rewriting.layouts.forms import Behaviour, Form, Renaming, as_it_is
 from layoutbridge.rewriting.layouts.layout import Layout, plain
-from layoutbridge.rewriting.layouts.rules.table import behaviour
 from layoutbridge.rewriting.layouts.sizes import Sizes
 from layoutbridge.rewriting.places.models import constant_of
+from layoutbridge.rewriting.rules.table import behaviour
 
 _MOST_LAYOUTS = 8  # of a tensor, those nearest to a transposition
 _MOST_FORMS = 40  # of a node
@@ -94,19 +94,23 @@ def candidates(nodes: Nodes, asked: Asked) -> Candidates:
             waiting.append((value, layout))
         return True
 
+    def note_all(node: ir.Node, form: Form) -> bool:
+        noted = [note(value, layout) for value, layout in ports(node, form)]
+        return all(noted)
+
     def add(node: ir.Node, form: Form) -> None:
         if node in refused:
             return
         if node not in found.forms:
             as_it_is = nodes.plain_form(node)
-            if not all([note(value, layout) for value, layout in ports(node, as_it_is)]):
+            if not note_all(node, as_it_is):
                 refused.add(node)
                 return
             found.forms[node] = {as_it_is: None}
         held = found.forms[node]
         if form in held or len(held) >= _MOST_FORMS:
             return
-        if all([note(value, layout) for value, layout in ports(node, form)]):
+        if note_all(node, form):
             held[form] = None
 
     for value, layout in asked.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from layoutbridge.rewriting.layouts.candidates import Asked, Nodes
+from layoutbridge.rewriting.choices.candidates import Asked, Nodes
 from layoutbridge.rewriting.layouts.conversions import conversion, is_view
 from layoutbridge.rewriting.layouts.editing import Editor, Workshop
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
@@ -43,18 +43,18 @@ class _Writer:
             self._bring_inside(node, node)
             form = chosen.get(node)
             taken = form.takes if form is not None else (None,) * len(node.inputs)
-            for place, (value, layout) in enumerate(zip(node.inputs, taken, strict=True)):
-                if value is not None:
-                    self._replace(node, place, self._stored_as(value, layout, node))
+            for place, (read, wanted_as) in enumerate(zip(node.inputs, taken, strict=True)):
+                if read is not None:
+                    self._replace(node, place, self._stored_as(read, wanted_as, node))
             if form is None:
                 continue
             if isinstance(self.nodes.behaviour(node), Renaming):
                 self._rename(node, form)
                 continue
             form.write(Editor(self.shop, node))
-            for value, layout in zip(node.outputs, form.gives, strict=True):
-                if layout is not None and not layout.is_plain:
-                    self._store(value, layout)
+            for made, given_as in zip(node.outputs, form.gives, strict=True):
+                if given_as is not None and not given_as.is_plain:
+                    self._store(made, given_as)
         for place, value in enumerate(list(self.graph.outputs)):
             self._give_back(place, value, wanted.get(value))
         for node in chosen:

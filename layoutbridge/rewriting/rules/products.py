@@ -9,8 +9,8 @@ from layoutbridge.rewriting.layouts.cases import Case, Unruled
 from layoutbridge.rewriting.layouts.editing import Editor
 from layoutbridge.rewriting.layouts.forms import Axes, Behaviour, Form, Frame
 from layoutbridge.rewriting.layouts.layout import Layout, Parts, laid_out, plain
-from layoutbridge.rewriting.layouts.rules.shaping import turned_by_einsum
 from layoutbridge.rewriting.layouts.sizes import Sized
+from layoutbridge.rewriting.rules.shaping import turned_by_einsum
 
 Cut = Mapping[str, Parts]  # of rows, columns, or what is summed over
 
@@ -117,7 +117,9 @@ class Dense:
         for port, is_turned in enumerate((first, second, *(result,) * (count - 1))):
             names = self._names(port)
             order = (1, 0) if is_turned and len(names) == 2 else range(len(names))
-            ports.append(laid_out(order, {k: cut[n] for k, n in enumerate(names) if n in cut and not self._is_one(port, k)}))
+            ports.append(
+                laid_out(order, {k: cut[n] for k, n in enumerate(names) if n in cut and not self._is_one(port, k)})
+            )
         flags = self.turned[0] ^ first, self.turned[1] ^ second
 
         def write(editor: Editor) -> None:
@@ -144,7 +146,7 @@ def _turns(form: Form) -> tuple[bool, bool, bool]:
 
 def gemm(case: Case) -> Dense:
     """A product of two matrices, and something added."""
-    turned = case.int("transA", 0), case.int("transB", 0)
+    turned = case.number("transA", 0), case.number("transB", 0)
     addend = case.input(2) if len(case.node.inputs) > 2 else None
     ranks = {case.input(0).rank, case.input(1).rank, case.output().rank}
     if ranks != {2} or not set(turned) <= {0, 1} or (addend is not None and addend.rank not in (1, 2)):

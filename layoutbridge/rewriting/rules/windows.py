@@ -31,7 +31,7 @@ def transposed_convolution(case: Case) -> Frame:
 def _weighted(case: Case, *, is_transposed: bool) -> Frame:
     """The frame's axes: batch, then in the order of the weights what comes out and what goes in, then space."""
     taken, weights, result = case.input(0), case.input(1), case.output()
-    rank, groups = taken.rank, case.int("group", 1)
+    rank, groups = taken.rank, case.number("group", 1)
     if not weights.rank == result.rank == rank >= 3:
         raise Unruled
     space = tuple(range(3, rank + 1))
@@ -101,7 +101,7 @@ def normalized(case: Case) -> Frame:
     """Batch norm with the statistics of the file, and what norms each item on its own; parameters by the channel."""
     taken = case.input(0)
     is_batch = case.operator == "BatchNormalization"
-    if taken.rank < 2 or case.int("training_mode", 0) or not case.int("spatial", 1):
+    if taken.rank < 2 or case.number("training_mode", 0) or not case.number("spatial", 1):
         raise Unruled
     if any(case.gives(number) for number in range(1, len(case.node.outputs))):
         raise Unruled
@@ -134,7 +134,7 @@ def _resampled(case: Case, *, scales: int, sizes: int | None) -> Frame:
     taken, result = case.input(0), case.output()
     rank, every = taken.rank, tuple(range(taken.rank))
     mode = case.text("mode", "nearest")
-    if case.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" or case.int("antialias", 0):
+    if case.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" or case.number("antialias", 0):
         raise Unruled
     told = {name: case.ints(name) for name in ("axes", "scales")}
     if case.node.attributes.get("scales") is not None or told["axes"] is not None:  # one by one, as floats: rare
@@ -172,19 +172,22 @@ def _resized_axes(case: Case, places: Sequence[int], scales: int) -> list[int]:
     taken, result = case.input(0), case.output()
     if places == [scales] and case.is_constant(scales):
         return [axis for axis, scale in enumerate(np.asarray(case.constant(scales), np.float64)) if scale != 1]
-    return [axis for axis in range(taken.rank) if (taken.shape[axis], taken.second[axis]) != (result.shape[axis], result.second[axis])]
+    return [
+        axis
+        for axis in range(taken.rank)
+        if (taken.shape[axis], taken.second[axis]) != (result.shape[axis], result.second[axis])
+    ]
 
 
 RULES: Mapping[str, Callable[[Case], Frame]] = {
     "Conv": convolution,
     "ConvTranspose": transposed_convolution,
-    **dict.fromkeys(
-        ("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool"), pool
-    ),
+    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool"), pool),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"), normalized),
     "Resize": resize,
     "Upsample": upsample,
 }
 CHANNELS_SECOND = frozenset(
-    {*RULES, "SpaceToDepth", "DepthToSpace", "QLinearConv", "ConvInteger", "RoiAlign", "MaxUnpool"} - {"Resize", "Upsample"}
+    {*RULES, "SpaceToDepth", "DepthToSpace", "QLinearConv", "ConvInteger", "RoiAlign", "MaxUnpool"}
+    - {"Resize", "Upsample"}
 )  # whose first tensor has batch and channels in front, and then space

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from layoutbridge.rewriting.layouts.cases import Case, Unruled
 from layoutbridge.rewriting.layouts.forms import Behaviour
-from layoutbridge.rewriting.layouts.rules import along_axes, elementwise, products, shaping, windows
+from layoutbridge.rewriting.rules import along_axes, elementwise, products, shaping, windows
 
 RULES: Mapping[str, Callable[[Case], Behaviour]] = {
     **elementwise.RULES,

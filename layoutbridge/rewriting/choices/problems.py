@@ -1,4 +1,4 @@
-"""What is to be chosen in a graph: the nodes that have several forms, and what it costs how their tensors are stored."""
+"""What is to be chosen in a graph: the nodes that have several forms, and what each choice costs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 
 import onnx_ir as ir
 
-from layoutbridge.rewriting.layouts.candidates import Asked, Candidates, Nodes
+from layoutbridge.rewriting.choices.candidates import Asked, Candidates, Nodes
 from layoutbridge.rewriting.layouts.conversions import conversion, is_view
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout, plain
@@ -135,7 +135,7 @@ def _grouped(active: Mapping[ir.Node, object], found: Candidates) -> dict[ir.Nod
     for value, layouts in found.layouts.items():
         if layouts and constant_of(value) is None:
             around = [value.producer(), *(use.node for use in value.uses())]
-            held = [node for node in around if node in active]
+            held = [node for node in around if node is not None and node in active]
             for node in held[1:]:
                 parent[root(node)] = root(held[0])
     return {node: root(node) for node in active}

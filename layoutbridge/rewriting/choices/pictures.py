@@ -1,4 +1,4 @@
-"""Which axes of a model's inputs and outputs are batch, channels, rows and columns: told by the operators that fix them."""
+"""Which axes of tensors are batch, channels, rows and columns: told by the operators that fix them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from layoutbridge.rewriting.layouts.candidates import Nodes, ports
+from layoutbridge.rewriting.choices.candidates import Nodes, ports
 from layoutbridge.rewriting.layouts.layout import Layout, plain
-from layoutbridge.rewriting.layouts.rules.products import RULES as PRODUCTS
-from layoutbridge.rewriting.layouts.rules.windows import CHANNELS_SECOND
 from layoutbridge.rewriting.places.models import STANDARD
+from layoutbridge.rewriting.rules.products import RULES as PRODUCTS
+from layoutbridge.rewriting.rules.windows import CHANNELS_SECOND
 
 _RANK = 4
 NAMED: Mapping[str, tuple[int, ...]] = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}  # of batch, channels, rows, columns
 
 
 def picture_axes(nodes: Nodes) -> dict[ir.Value, Layout]:
-    """For each tensor that is a picture, the layout in which it has its channels behind the batch, then rows and columns.
+    """For each tensor that is a picture, the layout in which its channels lie behind the batch, then rows and columns.
 
-    That is what convolutions, pools and the like take and give; it is carried on through nodes whose tensors share their
-    axes. What is nearest to such a node is taken where several ways lead to a tensor.
+    That is what convolutions, pools and the like take and give; it is carried on through nodes whose tensors share
+    their axes. What is nearest to such a node is taken where several ways lead to a tensor.
     """
     found: dict[ir.Value, Layout] = {}
     waiting: deque[ir.Value] = deque()
