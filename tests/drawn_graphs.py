@@ -272,7 +272,14 @@ def _but(shape, axis):
 def drawn_graph(random: Random, steps: int, exact: bool = False) -> tuple[onnx.ModelProto, list[dict[str, np.ndarray]]]:
     """A model, and inputs for it at each choice of its open sizes."""
     made = Drawn(random)
-    shapes = [("N", 4, "H", 6), (2, 6, 4, 8), ("N", "H", "W", 4), (2, 8, 12), ("N", 6, 4), (2, 4, 1, 1)]
+    shapes: list[tuple[int | str, ...]] = [
+        ("N", 4, "H", 6),
+        (2, 6, 4, 8),
+        ("N", "H", "W", 4),
+        (2, 8, 12),
+        ("N", 6, 4),
+        (2, 4, 1, 1),
+    ]
     for k in range(random.choice((1, 1, 2))):
         made.tensors[f"x{k}"] = shapes[random.randrange(len(shapes))]
         made.inputs.append(f"x{k}")

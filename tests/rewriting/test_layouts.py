@@ -1,6 +1,7 @@
 """Each operator's rule on its own: on tensors stored otherwise, what is written gives what the file's node does."""
 
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def one(kind, *inputs, opsets=ALL, outputs=1, **attributes):
     return pytest.param(kind, inputs, opsets, outputs, attributes, id=f"{kind}-{len(CASES)}")
 
 
-CASES = []
+CASES: list[Any] = []
 
 
 def case(*args, **keywords):

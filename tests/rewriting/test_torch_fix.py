@@ -106,7 +106,7 @@ def test_a_place_that_is_channels_last_stays_so():
     assert np.array_equal(run(done.model, x), expected) and "channels last" in done.passes[0].proof
 
 
-class Counting(torch.nn.Module):
+class Counting(torch.nn.Module):  # type: ignore[name-defined]
     """With a buffer that it changes, one that no state dict has, a constant and two outputs."""
 
     def __init__(self):
@@ -223,7 +223,7 @@ def test_a_write_that_nobody_else_sees_is_none():
 
 
 @torch.library.custom_op("layoutbridge_tests::twice", mutates_args=())
-def twice(x: torch.Tensor) -> torch.Tensor:
+def twice(x: torch.Tensor) -> torch.Tensor:  # type: ignore[name-defined]
     return x * 2
 
 
