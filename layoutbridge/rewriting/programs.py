@@ -142,7 +142,7 @@ def shortened(draft: ProgramDraft) -> ProgramDraft:
         if operation is None and located.place.kind != "view":
             continue
         try:
-            spot = spot_of(work, located)
+            spot = spot_of(work, _renamed(located, renamed))
         except UnsupportedError:
             continue
         size = located.graph.tensors[located.region.output].bytes
@@ -161,6 +161,14 @@ def shortened(draft: ProgramDraft) -> ProgramDraft:
         return draft
     made = draft.with_program(finished(work))
     return made.with_passes(*(_shortened(made, located, operation, renamed) for located, operation in changed))
+
+
+def _renamed(located: Located, renamed: Mapping[str, str]) -> Located:
+    """A place, where what goes into it has another name now."""
+    source = located.region.sources[0]
+    while source in renamed:
+        source = renamed[source]
+    return replace(located, region=replace(located.region, sources=(source, *located.region.sources[1:])))
 
 
 def _operation_at(located: Located) -> Rearrangement | None:
@@ -187,16 +195,13 @@ def _shortened(
             f"nothing moves in {', '.join(region.names)}, as read at {list(located.sides[0])}: all of it is left out"
         )
         return Applied("native", (located.number,), proof, before, 0)
-    source = region.sources[0]
-    while source in renamed:
-        source = renamed[source]
-    now = replace(located, region=replace(region, sources=(source,)))
+    now = _renamed(located, renamed)
     if operation is not None:
         return proven("native", now, made.scene, operation, operation.label)
     for graph in graphs_at_sizes(made.scene)[located.inside]:
         if graph is not None and region.output in graph.tensors:
             again = region_of(graph, now)
-            if again.sources != (source,) or any(node.kind != "view" for node in again.nodes):
+            if again.sources != now.region.sources or any(node.kind != "view" for node in again.nodes):
                 raise AssertionError(f"{located.told} did not stay a view")
     return Applied("native", (located.number,), "read again, it is a view: every element stays in its place", before, 0)
 

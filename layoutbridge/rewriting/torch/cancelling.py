@@ -16,7 +16,7 @@ from torch.fx import GraphModule, Node
 from layoutbridge.rewriting.torch.layouts import Order, Turns, allows, is_free, rank_of, taken, turn
 from layoutbridge.rewriting.torch.memory import Memory
 from layoutbridge.rewriting.torch.programs import Work
-from layoutbridge.rewriting.torch.replacing import loosen, remove_unneeded, stand_in
+from layoutbridge.rewriting.torch.replacing import loosen_behind, remove_unneeded, stand_in
 from layoutbridge.rewriting.torch.writing import Writer, is_contiguous
 
 _ATEN = torch.ops.aten
@@ -66,10 +66,9 @@ def cancel(work: Work, module: GraphModule, turns: Turns) -> list[Cancelled]:
     memory = Memory(module)
     for group in _groups(module):
         around = {*group.nodes, *group.entering(), *(user for _, users in group.leaving() for user in users)}
-        if not used.isdisjoint(around) or memory.is_written((*group.nodes, *group.entering())):
-            continue
-        order = _best(group, turns)
-        if order is not None:
+        order = _best(group, turns) if used.isdisjoint(around) else None
+        if order is not None and not memory.is_written({*memory.dependents(group.nodes), *group.entering()}):
+            loosen_behind(memory, group.nodes)
             used |= around
             names = tuple(node.name for node in module.graph.nodes if node in around and node in turns.orders)
             costs = _cost_now(group, turns)[0], _cost(group, turns, order)[0]
@@ -253,4 +252,3 @@ def _give_back(work: Work, node: Node, made: Node, users: list[Node], order: Ord
         user.replace_input_with(node, back)
     if is_given and node.graph is work.module.graph:
         work.rename_output(node, back)
-    loosen(back)

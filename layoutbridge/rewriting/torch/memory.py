@@ -77,8 +77,12 @@ class Memory:
 
     def is_written(self, nodes: Iterable[Node]) -> bool:
         """Whether anything is written into what may share memory with one of these, for others to see."""
+        return self.writing(nodes) is not None
+
+    def writing(self, nodes: Iterable[Node]) -> Node | None:
+        """What does so; None where nothing does."""
         around = self._around(nodes) if self.writes else set()
-        return any(not around.isdisjoint(into) for _, into in self.writes)
+        return next((node for node, into in self.writes if not around.isdisjoint(into)), None)
 
     def _is_private(self, node: Node, into: tuple[Node, ...]) -> bool:
         others = self._around(into) - set(self._below(node)) - {node}

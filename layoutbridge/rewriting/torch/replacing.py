@@ -26,11 +26,12 @@ def put(work: Work, spot: Spot, operation: Rearrangement) -> None:
     memory, writer = Memory(spot.module), _writer(work, spot)
     made = writer.rearranged(spot.source, operation)
     made = writer.copied(made) if made is spot.source else made
-    if told := memory.disturbing(spot.reader, spot.source, spot.output, becomes_view=writer.is_view):
+    if told := _disturbing(memory, spot, made, becomes_view=writer.is_view):
         raise UnsupportedError(
             f"'{told.name}' writes into memory that '{spot.output.name}' may share with others: give "
             "program.run_decompositions({}), where nothing does"
         )
+    loosen_behind(memory, [spot.output])
     stand_in(work, spot.output, made, is_new=True)
     remove_unneeded(spot.nodes)
 
@@ -56,9 +57,10 @@ def shorten(
     if loses_order or (spot.is_given_back and is_callers and writer.is_view):
         made = writer.copied(made)
     is_shorter = (writer.times_moved * size, len(writer.made)) < cost
-    if not is_shorter or memory.disturbing(spot.reader, spot.source, spot.output, becomes_view=writer.is_view):
+    if not is_shorter or _disturbing(memory, spot, made, becomes_view=writer.is_view):
         writer.undo()
         return False
+    loosen_behind(memory, [spot.output])
     stand_in(work, spot.output, made, is_new=made is not spot.source)
     remove_unneeded(spot.nodes)
     return True
@@ -67,18 +69,20 @@ def shorten(
 def stand_in(work: Work, old: Node, new: Node, *, is_new: bool) -> None:
     """Whoever reads `old` reads `new`, which takes its name where it `is_new`."""
     old.replace_all_uses_with(new)
-    loosen(new)
     if is_new:
         old.name, new.name = new.name, old.name
     elif old.graph is work.module.graph:
         work.rename_output(old, new)
 
 
-def loosen(node: Node) -> None:
-    """Views of a tensor, which want strides that fit, take any from now on."""
-    for user in node.users:
-        if user.target in _STRICT_VIEWS and user.args[0] is node:
-            user.target = _ATEN.reshape.default
+def loosen_behind(memory: Memory, nodes: Iterable[Node]) -> None:
+    """Views of what is computed from `nodes`, which want strides that fit, take any from now on.
+
+    Those of memory that is written into stay as they are: what comes of a write would depend on the strides.
+    """
+    for node in memory.dependents(nodes):
+        if node.target in _STRICT_VIEWS and not memory.is_written([node]):
+            node.target = _ATEN.reshape.default
 
 
 def remove_unneeded(nodes: Iterable[Node]) -> None:
@@ -93,6 +97,13 @@ def remove_unneeded(nodes: Iterable[Node]) -> None:
         node.graph.erase_node(node)
         gone.add(node)
         left += read
+
+
+def _disturbing(memory: Memory, spot: Spot, made: Node, *, becomes_view: bool) -> Node | None:
+    """A write that others would see, or no longer see, if `made` stood at a spot; None where there is none."""
+    told = memory.disturbing(spot.reader, spot.source, spot.output, becomes_view=becomes_view)
+    keeps_order = is_contiguous(spot.output.meta["val"]) and is_contiguous(made.meta["val"])
+    return told if told or keeps_order else memory.writing(memory.dependents([spot.output]))
 
 
 def _writer(work: Work, spot: Spot) -> Writer:
