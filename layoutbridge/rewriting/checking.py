@@ -24,6 +24,7 @@ _LARGE = 1024  # bytes of a constant that no shape depends on
 CLOSE = 1e-5  # of the largest value, where numbers are added up in another order
 _WITHOUT = "--no-check, check=False, leaves the trial out"
 _AS_IT_IS: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+_DRAWN = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 Values = Mapping[str, NDArray[Any]]
 
 
@@ -180,18 +181,28 @@ def compare_stages(begin: Draft, before: Draft, after: Draft) -> float:
     if after.is_exact:
         for name, value in expected.items():
             if not is_same(value, values[name]):
-                raise UnsupportedError(f"the values of '{visible(name[:80])}' would change")
+                told = f"the values of '{visible(name[:80])}' would change"
+                raise UnsupportedError(f"{told}{_drawn_told(before.scene)}")
     else:
         compare_close(expected, values)
     first = expected if begin is before else _outputs(begin.scene, trial.run(begin.scene.model))
     return deviation(first, values)
 
 
+def _drawn_told(scene: Scene) -> str:
+    """What a difference may come from where a model draws numbers: others at each place in the order of nodes."""
+    kinds = {node.op_type for graph, _ in graphs_within(scene.model.graph) for node in graph.node}
+    drawn = sorted(kinds & _DRAWN)
+    return f", which may be the work of its {' and '.join(drawn)}: {_WITHOUT}" if drawn else ""
+
+
 def compare_close(expected: Values, values: Values) -> None:
     """Raise `UnsupportedError` where values are not the same but for the order in which numbers were added up."""
     found = deviation(expected, values)
     if not found <= CLOSE:
-        raise UnsupportedError(f"other weights would give outputs that are {found:.1e} of the largest value away")
+        raise UnsupportedError(
+            f"other weights would give outputs that are {found:.1e} of the largest value away ({_WITHOUT})"
+        )
 
 
 def deviation(expected: Values, values: Values) -> float:

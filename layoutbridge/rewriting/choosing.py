@@ -14,17 +14,17 @@ from layoutbridge.frameworks.onnx.limits import Limits
 from layoutbridge.operations.catalog import op
 from layoutbridge.recognition.wrapping import PLAIN
 from layoutbridge.rewriting.costs import Cost, cost_of
-from layoutbridge.rewriting.passes.fix import emitted, ir_graphs, visible_value
+from layoutbridge.rewriting.passes.fix import emitted, ir_graphs, makers_of, visible_values
 from layoutbridge.rewriting.passes.fix_weights import Permutation, permuted_dtypes
 from layoutbridge.rewriting.passes.fold import SUMMED_ANEW, Fold, convolutions_behind
 from layoutbridge.rewriting.places.blocks import Blocks, blocks_in
 from layoutbridge.rewriting.places.locating import Located, Scene, lies_in_function
 from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.places.wanted import Fix, Wanted, is_same_map, present_at, with_every_axis
-from layoutbridge.rewriting.proving import region_of
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Region
 from layoutbridge.scanning.models import graphs_of
+from layoutbridge.scanning.regions import find_regions
 
 _ENDLESS = (1 << 31) - 1  # from here on the end of a slice is none: exporters write the largest number
 _QUANTISED = {"DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear"}
@@ -76,8 +76,17 @@ class _Setting:
 
     def __init__(self, model: ir.Model, limits: Limits) -> None:
         self.opset, self.graphs, self.limits = opset_of(model), list(ir_graphs(model.graph)), limits
+        self.values = [visible_values(graph) for graph in self.graphs]
         kinds = {node.op_type for graph in self.graphs for node in graph}
         self.is_quantised = bool(kinds & _QUANTISED)  # sums in another order would be rounded to other steps
+        self.costs: dict[object, Cost] = {}  # of what is emitted, by all that it depends on
+        self._regions: dict[int, dict[str, Region]] = {}
+
+    def region_of(self, graph: Graph, output: str) -> Region | None:
+        """The region of a graph that gives a tensor."""
+        if id(graph) not in self._regions:
+            self._regions[id(graph)] = {region.output: region for region in find_regions(graph)}
+        return self._regions[id(graph)].get(output)
 
 
 class _Look:
@@ -85,10 +94,8 @@ class _Look:
 
     def __init__(self, setting: _Setting, located: Located) -> None:
         self.setting, self.located = setting, located
-        self.graph = setting.graphs[located.inside]
-        self.source, self.output = (
-            visible_value(self.graph, name) for name in (located.region.sources[0], located.region.output)
-        )
+        self.graph, self.values = setting.graphs[located.inside], setting.values[located.inside]
+        self.source, self.output = (self.values[name] for name in (located.region.sources[0], located.region.output))
 
     def choice(self) -> Choice | None:
         """The cheapest form, or None where that is what is there."""
@@ -108,8 +115,10 @@ class _Look:
     def seen(self) -> list[tuple[Graph, Region]]:
         """The region at each size; empty where it is not the same one."""
         graphs = (self.located.graph, *((self.located.second,) if len(self.located.seen_at) > 1 else ()))
-        found = [(graph, region_of(graph, self.located)) for graph in graphs if graph is not None]
-        return found if len({(region.names, region.sources) for _, region in found}) == 1 else []
+        found = [(g, self.setting.region_of(g, self.located.region.output)) for g in graphs if g is not None]
+        told = [(graph, region) for graph, region in found if region is not None]
+        is_one = len(told) == len(found) and len({(region.names, region.sources) for _, region in told}) == 1
+        return told if is_one else []
 
     @cached_property
     def blocks(self) -> Blocks | None:
@@ -140,7 +149,7 @@ class _Look:
         """Whether a slice goes to a number that is beyond an open length, and would cut a longer one."""
         if node.operator != "Slice" or not self.located.is_open:
             return False
-        made = visible_value(self.graph, node.output).producer()
+        made = self.values[node.output].producer()
         assert made is not None
         starts, ends, axes = (_numbers(made, k, name) for k, name in ((1, "starts"), (2, "ends"), (3, "axes")))
         shapes = [graph.tensors[node.inputs[0]].shape for graph, _ in self.seen]
@@ -184,15 +193,18 @@ class _Look:
 
     def _cost(self, operation: Rearrangement) -> Cost:
         """The cost of an operation in this place as it is emitted."""
-        model = emitted(operation, self.located, self.setting.opset, self.setting.limits)
-        graph, _ = graphs_of(model, self.located.sides[0])
-        nodes = [node for node in graph.nodes if node.movement is not None]
-        return cost_of(graph, nodes, len(model.graph.node), at_worst=True)
+        located, known = self.located, self.setting.costs
+        key = operation, located.open_shape, located.sides[0], located.dtype
+        if key not in known:
+            model = emitted(operation, located, self.setting.opset, self.setting.limits)
+            graph, _ = graphs_of(model, located.sides[0])
+            nodes = [node for node in graph.nodes if node.movement is not None]
+            known[key] = cost_of(graph, nodes, len(model.graph.node), at_worst=True)
+        return known[key]
 
     def _gone(self) -> set[ir.Node]:
         """The nodes that would go with the place: its own, and what only they need."""
-        own = {node.output for node in self.located.region.nodes}
-        gone = {node for node in self.graph if any(value.name in own for value in node.outputs)}
+        gone = set(makers_of(self.located, self.values))
         waiting = list(gone)
         while waiting:
             for value in waiting.pop().inputs:

@@ -224,6 +224,13 @@ def test_an_output_keeps_its_name_where_nothing_moves(before, left):
     assert kinds(done.model) == left and done.model.graph.output == port.graph.output
 
 
+def test_two_outputs_that_are_one_tensor():
+    """The first gives its name to what computes it, the second is a copy."""
+    other = [node("Transpose", ["a"], ["q"], perm=(0, 1, 3, 2)), node("Transpose", ["q"], ["c"], perm=(0, 1, 3, 2))]
+    port = model([node("Neg", ["x"], ["a"]), *CANCELLING, *other], ("N", 3, 4, 6), outputs=("b", "c"))
+    assert kinds(shortened(port, random(2, 3, 4, 6)).model) == ["Neg", "Identity"]
+
+
 def test_places_that_give_each_other_their_tensors():
     """Each moves nothing; the tensor between both is an output, and so is what it is made of."""
     second = [node("Transpose", ["b"], ["q"], perm=(0, 1, 3, 2)), node("Transpose", ["q"], ["c"], perm=(0, 1, 3, 2))]
@@ -417,6 +424,21 @@ def test_through_what_works_on_each_element_and_into_several():
         each.type.tensor_type.elem_type = TensorProto.FLOAT
     port.graph.value_info.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 12, 6, 8]))
     assert_folded(port, random(1, 3, 12, 16).astype(np.float64), left=("Conv", "Conv"))
+
+
+def test_weights_in_another_file(tmp_path):
+    nodes, constants = yolov5("x", "b", 3, 12, 16, 2)
+    conv, more = node("Conv", ["b", "w"], ["c"]), node("Conv", ["c", "v"], ["y"])
+    held = constants | {"w": random(8, 12, 3, 3), "v": random(4, 8, 1, 1)}
+    port = model([*nodes, conv, more], (1, 3, 12, 16), held)
+    x = random(1, 3, 12, 16)
+    before = run(port, x=x)["y"]
+    source, made = tmp_path / "port.onnx", tmp_path / "native.onnx"
+    onnx.save(port, source, save_as_external_data=True, location="weights.bin", size_threshold=1024)
+    done = lb.rewrite(source, native=True)
+    done.save(made)
+    assert kinds(done.model) == ["Conv", "Conv"]
+    assert np.abs(run(str(made), x=x)["y"] - before).max() <= 1e-5 * np.abs(before).max()
 
 
 def test_blocks_on_one_axis_and_on_three():
@@ -630,6 +652,15 @@ def test_a_stage_that_changes_values_is_found():
     assert 0 < compare_stages(right, right, near.with_passes((), is_exact=False)) < 1e-5
     with pytest.raises(lb.LayoutBridgeError, match="of the largest value away"):
         compare_stages(right, right, draft_of(ports.marvis, scale=1.001).with_passes((), is_exact=False))
+
+
+def test_what_draws_numbers_is_refused_with_what_to_do():
+    nodes, constants = ports.marvis("a", "b", 4, 4, 6, 2)
+    drawn = [node("RandomNormalLike", ["b"], ["r"]), node("Add", ["b", "r"], ["y"])]
+    port = model([node("Neg", ["x"], ["a"]), *nodes, *drawn], (1, 4, 4, 6), constants)
+    with pytest.raises(lb.LayoutBridgeError, match=r"'y' would change, .* its RandomNormalLike: --no-check"):
+        lb.rewrite(port, native=True)
+    assert lb.rewrite(port, native=True, check=False).changed
 
 
 def test_a_place_that_became_something_else_is_found():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from layoutbridge.rewriting.passes.fix import ir_graphs, remove_unneeded, visible_value
+from layoutbridge.rewriting.passes.fix import ir_graphs, makers_of, remove_unneeded, visible_values
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.names import FreshNames
 
@@ -23,30 +23,31 @@ class DropPass(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Take out every place."""
         graphs = list(ir_graphs(model.graph))
+        values = [visible_values(graph) for graph in graphs]  # by the names that they had before any of this
+        names = FreshNames(model)
         for located in self.dropped:
-            _drop(model, graphs[located.inside], located)
+            _drop(graphs[located.inside], located, values[located.inside], names)
         return ir.passes.PassResult(model, modified=bool(self.dropped))
 
 
-def _drop(model: ir.Model, graph: ir.Graph, located: Located) -> None:
-    source, output = (visible_value(graph, name) for name in (located.region.sources[0], located.region.output))
+def _drop(graph: ir.Graph, located: Located, values: Mapping[str, ir.Value], names: FreshNames) -> None:
+    source, output = (values[name] for name in (located.region.sources[0], located.region.output))
     last = output.producer()
     assert last is not None
     if output.is_graph_output():
         if source.producer() is None or source.graph is not graph or source.is_graph_output():
-            source = _copy(model, graph, source, last)
+            source = _copy(graph, source, last, names)
         source.type, source.shape, source.doc_string = output.type, output.shape, output.doc_string
         source.metadata_props.update(output.metadata_props)
-        name, output.name = output.name, FreshNames(model)(f"{output.name}/before")
+        name, output.name = output.name, names(f"{output.name}/before")
         ir.convenience.replace_all_uses_with(output, source, replace_graph_outputs=True)
         source.name = name
     else:
         ir.convenience.replace_all_uses_with(output, source)
-    gone = {node.output for node in located.region.nodes}
-    remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)] + [last])
+    remove_unneeded(graph, makers_of(located, values))
 
 
-def _copy(model: ir.Model, graph: ir.Graph, source: ir.Value, before: ir.Node) -> ir.Value:
-    made = ir.Node("", "Identity", [source], name=FreshNames(model)(f"{before.name}/Identity"))
+def _copy(graph: ir.Graph, source: ir.Value, before: ir.Node, names: FreshNames) -> ir.Value:
+    made = ir.Node("", "Identity", [source], name=names(f"{before.name}/Identity"))
     graph.insert_before(before, made)
     return made.outputs[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx import GraphProto, ModelProto, numpy_helper
@@ -31,9 +31,11 @@ class FixPass(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Apply every fix."""
-        graphs = list(ir_graphs(model.graph))
+        graphs, names = list(ir_graphs(model.graph)), FreshNames(model)
+        values = [visible_values(graph) for graph in graphs]
         for each in self.fixes:
-            _replace(model, graphs[each.located.inside], each, self.limits)
+            inside = each.located.inside
+            _replace(model, graphs[inside], each, values[inside], names, self.limits)
         return ir.passes.PassResult(model, modified=bool(self.fixes))
 
 
@@ -49,35 +51,50 @@ def ir_graphs(graph: ir.Graph) -> Iterable[ir.Graph]:
 
 def visible_value(graph: ir.Graph, name: str) -> ir.Value:
     """The tensor of that name that a graph's nodes give or read, its own or one of a graph around it."""
-    for node in graph:
-        for value in (*node.outputs, *node.inputs):
-            if value is not None and value.name == name:
-                return value
-    raise AssertionError(f"no node gives or reads {name}")
+    return visible_values(graph)[name]
 
 
-def _replace(model: ir.Model, graph: ir.Graph, fix: Fix, limits: Limits) -> None:
+def visible_values(graph: ir.Graph) -> dict[str, ir.Value]:
+    """All of them by their names."""
+    seen = (value for node in graph for value in (*node.inputs, *node.outputs))
+    return {value.name: value for value in seen if value is not None and value.name}
+
+
+def _replace(
+    model: ir.Model, graph: ir.Graph, fix: Fix, values: dict[str, ir.Value], names: FreshNames, limits: Limits
+) -> None:
     located = fix.located
-    source, output = (visible_value(graph, name) for name in (located.region.sources[0], located.region.output))
+    source, output = (values[name] for name in (located.region.sources[0], located.region.output))
     last = output.producer()
     assert last is not None
     written = emitted(fix.wanted.on_all_axes, fix.located, opset_of(model), limits).graph
-    new = _written(model, graph, written, fix.located.region.names[-1], source, last)
+    new = _written(model, graph, written, fix.located.region.names[-1], source, last, names)
     new.type, new.shape, new.doc_string = output.type, output.shape, output.doc_string
     new.metadata_props.update(output.metadata_props)
     new.meta.update(output.meta)
     ir.convenience.replace_all_uses_with(output, new, replace_graph_outputs=True)
-    name, output.name = output.name, FreshNames(model)(f"{output.name}/before")
+    name, output.name = output.name, names(f"{output.name}/before")
     new.name = name
-    gone = {node.output for node in located.region.nodes}
-    remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)] + [last])
+    remove_unneeded(graph, makers_of(located, values))
+    values[located.region.output] = new
+
+
+def makers_of(located: Located, values: Mapping[str, ir.Value]) -> list[ir.Node]:
+    """The nodes of a place, whose graph has these values."""
+    made = (values[node.output].producer() for node in located.region.nodes)
+    return [node for node in dict.fromkeys(made) if node is not None]
 
 
 def _written(
-    model: ir.Model, graph: ir.Graph, written: GraphProto, scope: str, source: ir.Value, last: ir.Node
+    model: ir.Model,
+    graph: ir.Graph,
+    written: GraphProto,
+    scope: str,
+    source: ir.Value,
+    last: ir.Node,
+    names: FreshNames,
 ) -> ir.Value:
     """The operation on `source`, in front of the node `last`; the tensor that it gives."""
-    names = FreshNames(model)
     values: dict[str, ir.Value] = {"input": source}
     for tensor in written.initializer:
         name = names(f"{scope}/{tensor.name}")

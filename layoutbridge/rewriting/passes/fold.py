@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from layoutbridge.rewriting.passes.fix import ir_graphs, remove_unneeded, visible_value
+from layoutbridge.rewriting.passes.fix import ir_graphs, makers_of, remove_unneeded, visible_value, visible_values
 from layoutbridge.rewriting.passes.fix_weights import ELEMENTWISE, replace_weight
 from layoutbridge.rewriting.places.blocks import Blocks
 from layoutbridge.rewriting.places.locating import Located
@@ -119,7 +119,8 @@ def _pads(located: Located, node: ir.Node, kernel: Sequence[int], strides: Seque
 
 def _fold(model: ir.Model, graph: ir.Graph, fold: Fold) -> None:
     located, blocks = fold.located, fold.blocks
-    source, output = (visible_value(graph, name) for name in (located.region.sources[0], located.region.output))
+    values = visible_values(graph)
+    source, output = (values[name] for name in (located.region.sources[0], located.region.output))
     convolutions = convolutions_behind(graph, fold)
     last = output.producer()
     assert last is not None
@@ -131,8 +132,7 @@ def _fold(model: ir.Model, graph: ir.Graph, fold: Fold) -> None:
             node.outputs[0].shape = None
             between += [use.node for use in node.outputs[0].uses()]
     ir.convenience.replace_all_uses_with(output, picture)
-    gone = {node.output for node in located.region.nodes}
-    remove_unneeded(graph, [node for node in graph if any(value.name in gone for value in node.outputs)])
+    remove_unneeded(graph, makers_of(located, values))
     for each in convolutions:
         _enlarge(model, each, blocks)
 
