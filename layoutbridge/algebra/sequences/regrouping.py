@@ -39,7 +39,7 @@ def regrouped(steps: Sequence[Step], start: Axes | None, goal: Axes | None, most
 
 def _refined(step: Step, like: Axes) -> Step:
     """The step with groups that it leaves whole cut where axes of `like` end."""
-    borders = {(a[-1], b[0]) for a, b in pairwise(like) if a and b}
+    borders = {(a[-1], b[0]) for a, b in pairwise(filter(None, like))}
     if step.kind in BLOCKS:
         return step
     whole = {step.before[step.axis], step.after[step.axis]} if step.kind in ("gather", "join") else set()
@@ -55,7 +55,18 @@ def _refined(step: Step, like: Axes) -> Step:
     if step.kind == "transpose":
         moved = tuple(before.index(part) for part in after)
     shift = sum(len(cut(group)) for group in step.before[: step.axis])
-    return step._replace(before=before, after=after, moved=moved, axis=shift)
+    return _with_empty(step._replace(before=before, after=after, moved=moved, axis=shift), like)
+
+
+def _with_empty(step: Step, like: Axes) -> Step:
+    """The step with the axes of length 1 in between that `like` has, where it works on the others in their places."""
+    filled = [place for place, group in enumerate(like) if group]
+    if step.kind == "transpose" or () in step.before or tuple(like[place] for place in filled) != step.before:
+        return step
+    after: list[Digits] = [()] * len(like)
+    for place, group in zip(filled, step.after, strict=True):
+        after[place] = group
+    return step._replace(before=like, after=tuple(after), axis=filled[step.axis])
 
 
 def _parts(group: Digits, borders: set[_Border]) -> Axes:

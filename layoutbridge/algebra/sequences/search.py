@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from layoutbridge.algebra.readings import REVERSED
 from layoutbridge.algebra.sequences.regrouping import regrouped
-from layoutbridge.algebra.sequences.steps import Axes, State, Step, Task, flat, steps_from, steps_into
+from layoutbridge.algebra.sequences.steps import Axes, State, Step, Task, flat, loosely_cut, steps_from, steps_into
 
 _MOST_STEPS = 60_000  # that a search looks at: all there are of three moves of six digits on four axes
 _MOST_REGROUPED, _MOST_CHAINS = 64, 8
@@ -140,13 +140,13 @@ def _next_layer(task: Task, layer: _Layer, seen: set[State], left: int) -> tuple
 
 
 def _state_after(task: Task, state: State, step: Step) -> State:
-    apart = state.apart
-    if step.kind == "join":
-        apart -= frozenset(step.moved)
-    elif step.kind in ("split", "slice"):
-        apart |= frozenset(step.moved)
     axes = (flat(step.after),) if task.abilities.views else step.after
-    return State(axes, apart, state.unread - step.read if step.read else state.unread)
+    apart, loose = state.apart, state.loose
+    if step.kind == "join":
+        apart, loose = apart.difference(step.moved), loose.difference(step.moved)
+    elif step.kind in ("split", "slice"):
+        apart, loose = apart.union(step.moved), loose | loosely_cut(task, step)
+    return State(axes, apart, state.unread - step.read if step.read else state.unread, loose)
 
 
 def _distance(task: Task, state: State) -> int:

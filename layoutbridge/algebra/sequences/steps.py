@@ -55,11 +55,15 @@ class Abilities:
 
 
 class State(NamedTuple):
-    """Where the digits are: in `axes` (one group of all where views are free), `apart`, and which are `unread`."""
+    """Where the digits are: in `axes` (one group of all where views are free), `apart`, and which are `unread`.
+
+    Of those apart some were cut from an axis of open length without a view that makes sure that it divides (`loose`).
+    """
 
     axes: Axes
     apart: frozenset[int] = frozenset()
     unread: frozenset[int] = frozenset()
+    loose: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -196,9 +200,11 @@ def steps_into(task: Task) -> Iterator[tuple[State, Step]]:
                 for end in range(1, len(group) + 1):
                     taken = group[:end]
                     before = (*axes[:place], group[end:], *axes[place + 1 :])
-                    if _fits_parts(task, taken) and _may_join(task, before, place):
-                        for read in _read_or_not(task, taken):
-                            yield from_(before, taken, read), Step("join", before, axes, taken, place, read)
+                    if _fits_parts(task, taken):
+                        for read, loose in product(_read_or_not(task, taken), _some_of(taken)):
+                            if _may_join(task, before, place, loose):
+                                state = from_(before, taken, read)._replace(loose=loose)
+                                yield state, Step("join", before, axes, taken, place, read)
     for axes in _block_axes(task, last):
         for kind in BLOCKS:
             if kind in kinds:
@@ -268,6 +274,11 @@ def _read_or_not(task: Task, digits: Digits) -> tuple[frozenset[int], ...]:
 # ---------------------------------------------------------------------- parts
 
 
+def _some_of(digits: Digits) -> Iterator[frozenset[int]]:
+    for count in range(len(digits) + 1):
+        yield from map(frozenset, combinations(digits, count))
+
+
 def _fits_parts(task: Task, digits: Digits) -> bool:
     count = task.count(digits)
     return count is not None and count <= task.abilities.most_parts
@@ -305,21 +316,32 @@ def _ends(task: Task, group: Digits) -> Iterator[tuple[Digits, Digits, bool]]:
             yield group[end:], group[:end], False
 
 
-def _may_join(task: Task, axes: Axes, place: int) -> bool:
+def loosely_cut(task: Task, step: Step) -> frozenset[int]:
+    """The digits that a cut takes from the inner end of an axis of open length: its parts may be unequally long."""
+    return frozenset(
+        digit
+        for before, after in zip(step.before, step.after, strict=True)
+        if before[: len(after)] == after and task.count(after) is None
+        for digit in before[len(after) :]
+    )
+
+
+def _may_join(task: Task, axes: Axes, place: int, loose: Iterable[int]) -> bool:
     """Parts of an axis that did not divide must meet on another one, where their lengths have to be equal."""
-    return task.abilities.views or task.count(axes[place]) is not None
+    return not loose or task.count(axes[place]) is not None
 
 
 def _joins(task: Task, axes: Axes, state: State) -> Iterator[Step]:
     longer = task.abilities.views and len(axes) < task.most_axes and flat(axes)
     for own in (axes, (*axes, ())) if longer else (axes,):
         for place in range(len(own)) if own is axes else (len(axes),):
-            if not _may_join(task, own, place) or _is_spare(task, own, [place]):
+            if _is_spare(task, own, [place]):
                 continue
             for count in range(1, len(state.apart) + 1):
                 for taken in permutations(sorted(state.apart), count):
-                    after = (*own[:place], taken + own[place], *own[place + 1 :])
-                    yield Step("join", own, after, taken, place, state.unread.intersection(taken))
+                    if _may_join(task, own, place, state.loose.intersection(taken)):
+                        after = (*own[:place], taken + own[place], *own[place + 1 :])
+                        yield Step("join", own, after, taken, place, state.unread.intersection(taken))
 
 
 # ---------------------------------------------------------------------- blocks

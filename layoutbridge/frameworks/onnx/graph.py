@@ -51,10 +51,19 @@ class GraphBuilder:
             self.view_as(move.view)
             self.apply(move)
         self.view_as(self.lowering.result, last=True)
+        if self.limits.allows("Reshape") and self.lets_pass():
+            self.shape = ()
+            self.view_as(self.lowering.result, last=True)
         if self.parts == ["input"]:
             self.parts = [self.same()]
         self.nodes[-1].output[0] = "output"
         return self.nodes, list(self.constants.values())
+
+    def lets_pass(self) -> bool:
+        """Whether views were computed, and no last one would refuse an open length that does not divide as it must."""
+        kinds = [node.op_type for node in self.nodes]
+        must_divide = any(self._must_divide(size) != 1 for size in self.lowering.in_shape if not size.is_constant)
+        return bool(self.limits) and must_divide and "Reshape" in kinds and kinds[-1] != "Reshape"
 
     def same(self) -> str:
         """The input itself, by whatever operator copies it."""
@@ -148,8 +157,12 @@ class GraphBuilder:
         return position < len(self.shape) and self.shape[position] == size
 
     def _unchecked(self, size: Size) -> bool:
-        """Whether a length that does not divide could have come this far: SpaceToDepth and DepthToSpace refuse it."""
-        return self._must_divide(size) != 1 and self.nodes[-1].op_type not in ("SpaceToDepth", "DepthToSpace")
+        """Whether a length that does not divide could have come this far: SpaceToDepth and DepthToSpace refuse it.
+
+        Within limits there may be views of other lengths before them.
+        """
+        refused = not self.limits and self.nodes[-1].op_type in ("SpaceToDepth", "DepthToSpace")
+        return self._must_divide(size) != 1 and not refused
 
     def _inference_checks(self, shape: Shape, open_positions: Sequence[int], inferred: int) -> bool:
         """Whether -1 there fails for every length that does not divide as it must: then nothing else is needed."""
