@@ -45,6 +45,10 @@ SUBJECTS: Mapping[str, str] = {
     "openvino_torch": "importers.openvino.TORCH",
     "torch_onnx": "converters.torch_onnx.DYNAMO",
     "torch_onnx_torchscript": "converters.torch_onnx.TORCHSCRIPT",
+    "tf2onnx": "converters.tf2onnx.SUBJECT",
+    "pnnx": "converters.pnnx.TORCH",
+    "pnnx_onnx": "converters.pnnx.ONNX",
+    "onnx2tf": "converters.onnx2tf.SUBJECT",
 }
 # What has ops of the kind, or might be thought to, and is not measured: why.
 NOT_MEASURED: Mapping[str, str] = {

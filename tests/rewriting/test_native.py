@@ -14,7 +14,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - only where it is installed
 
 from layoutbridge.rewriting.checking import compare_stages  # noqa: E402
-from layoutbridge.rewriting.draft import Draft  # noqa: E402
+from layoutbridge.rewriting.draft import Draft
+from layoutbridge.rewriting.opening import Source  # noqa: E402
 from layoutbridge.rewriting.places.locating import scene_of  # noqa: E402
 from layoutbridge.rewriting.proving import proven  # noqa: E402
 from tests import onnx_ports as ports  # noqa: E402
@@ -638,7 +639,7 @@ def draft_of(written, *, scale=1.0):
     nodes, constants = written("a", "b", 4, 4, 6, 2)
     nodes = [*nodes, node("Mul", ["b", "scale"], ["y"])]
     port = model([node("Neg", ["x"], ["a"]), *nodes], (1, 4, 4, 6), constants | {"scale": np.float32(scale)})
-    return Draft(scene_of(port, "model"), None, None)
+    return Draft(scene_of(port, "model"), Source("model"), None)
 
 
 def test_a_stage_that_changes_values_is_found():

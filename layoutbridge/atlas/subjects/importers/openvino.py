@@ -57,7 +57,7 @@ def _of_torch(module: str, is_exported: bool) -> Cell:
     given = f"torch.export.export({made}, (example,))" if is_exported else f"{made}, example_input=example"
     return Cell(
         f"nn.{module}", _RUN, "torch.export" if is_exported else "TorchScript", shapes_of=entry, documented=entry,
-        source=f"{_DOCS}.html", setup=_OF_TORCH.replace("GIVEN", given),
+        source=f"{_DOCS}.html", setup=_OF_TORCH.replace("GIVEN", given), is_costly=is_exported,
     )  # fmt: skip
 
 
