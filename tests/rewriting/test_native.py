@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - only where it is installed
 
 from layoutbridge.rewriting.checking import compare_stages  # noqa: E402
-from layoutbridge.rewriting.draft import Draft
+from layoutbridge.rewriting.draft import Draft  # noqa: E402
 from layoutbridge.rewriting.opening import Source  # noqa: E402
 from layoutbridge.rewriting.places.locating import scene_of  # noqa: E402
 from layoutbridge.rewriting.proving import proven  # noqa: E402
@@ -284,7 +284,7 @@ def test_what_is_emitted_without_native_operators(name):
 
 
 def test_depth_to_space_as_two_swaps_stays(tmp_path):
-    """onnxruntime runs them in half the time (`benchmarks/test_rewrite_speed.py`)."""
+    """onnxruntime runs them in less time (`benchmarks/test_rewrite_speed.py`)."""
     for name in ("depth_to_space", "pixel_shuffle"):
         assert not lb.rewrite(lb.emit(lb.op(name), "onnx", shape=(1, 64, 26, 26), native=False), native=True).changed
 
