@@ -93,7 +93,7 @@ class Memory:
         place = self._order[after]
         return any(
             (placeholders and node.op == "placeholder")
-            or any(self._order[user] > place and user.target not in _OF_SHAPES for user in node.users)
+            or any(self._order.get(user, -1) > place and user.target not in _OF_SHAPES for user in node.users)
             for node in nodes
         )
 
