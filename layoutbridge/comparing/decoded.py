@@ -48,6 +48,9 @@ class Verdict:
     unknown: str = ""
 
 
+_Labels = tuple[tuple[Entries, ...], tuple[Told, ...]]  # whose best classes they are, and what is wrong with them
+
+
 @dataclass(frozen=True, slots=True)
 class _Wrong:
     """What is told of the boxes of a head in an output."""
@@ -76,47 +79,38 @@ def judged(
     whole = [name for name in candidate.outputs if name in candidate.values and _is_whole(candidate, name)]
     if not layers or not (others or whole) or _is_apart_before(alignment, first, layers):
         return Verdict(first)
-    fed = [_fed(net, reference, candidate, layer, tolerance) for layer in layers]
-    feeds = [feed for feed, _ in fed]
-    if not all(is_own for _, is_own in fed):  # exp and logistic enlarge what the numbers before them are off by
-        tolerance *= max(1.0, *(float(np.abs(feed.x).max(initial=0)) for feed in feeds))
-    heads = _Heads(net, feeds, tolerance)
+    heads = _heads(net, reference, candidate, layers, tolerance)
     found: dict[str, Explanation] = {}
     for name in others:
         held = heads.explained(candidate.values.get(name))
         if held is None:
-            shape = ", ".join(map(str, candidate.values.get(name).shape))
-            told = heads.partly(candidate.values.get(name)) or "it holds no boxes of any kind that is known"
-            unknown = f"{candidate.labels[name]} [{shape}]: {told}"
-            return Verdict(first or Pair(layers[0].name, name, Related("differs", 1.0, ())), unknown=unknown)
+            apart = first or Pair(layers[0].name, name, Related("differs", 1.0, ()))
+            return Verdict(apart, unknown=_unknown(candidate, name, heads))
         found[name] = held
     found = {name: heads.decoded(candidate.values.get(name), each) if _is_alone_raw(each, found) else each
              for name, each in found.items()}  # fmt: skip
-    wrong = [_Wrong(name, head.layer, told) for name, each in found.items()
-             for head, told in zip(each.heads, each.told, strict=True) if told]  # fmt: skip
-    wrong += _mixed(found, tolerance)
-    notes = []
-    known = bool(others)
-    for name in whole:
-        held_labels = heads.labels(candidate.values.get(name), list(found.values()))
-        if held_labels is None:
-            notes.append(f"{candidate.labels[name]} holds whole numbers, which are not judged")
-            continue
-        known = True
-        if held_labels[1]:
-            wrong += [_Wrong(name, head.layer, held_labels[1]) for head in held_labels[0]]
+    labels = {name: heads.labels(candidate.values.get(name), list(found.values())) for name in whole}
+    notes = tuple(f"{candidate.labels[name]} holds whole numbers, which are not judged"
+                  for name, held_labels in labels.items() if held_labels is None)  # fmt: skip
+    wrong = [*_wrong(found), *_mixed(found, heads.tolerance), *_wrong_labels(labels)]
     if wrong:
         causes = tuple(_causes(wrong))
-        name = next(each.output for each in wrong if each.head.name == causes[0].at)
-        apart = Pair(causes[0].at, name, Related("differs", causes[0].deviation_before, ()))
-        return Verdict(apart, causes, tuple(notes))
+        output = next(each.output for each in wrong if each.head.name == causes[0].at)
+        return Verdict(Pair(causes[0].at, output, Related("differs", causes[0].deviation_before, ())), causes, notes)
     given = {head.layer.name for each in found.values() for head in each.heads}
     given |= _given_undecoded(net, reference, candidate, layers, tolerance)
-    missing = next((layer for layer in layers if others and layer.name not in given), None)
+    missing = next((layer.name for layer in layers if others and layer.name not in given), None)
     if missing is not None:
-        notes.append(f"no output of {candidate.model} has the boxes of {missing.name}")
-        return Verdict(Pair(missing.name, None, Related("missing", float("inf"), ())), (), tuple(notes))
-    return Verdict(None if known else first, (), tuple(notes))
+        notes = (*notes, f"no output of {candidate.model} has the boxes of {missing}")
+        return Verdict(Pair(missing, None, Related("missing", float("inf"), ())), (), notes)
+    return Verdict(None if others or len(notes) < len(whole) else first, (), notes)
+
+
+def _unknown(candidate: Trace, name: str, heads: _Heads) -> str:
+    """What is told of an output that is not known."""
+    output = candidate.values.get(name)
+    told = heads.partly(output) or "it holds no boxes of any kind that is known"
+    return f"{candidate.labels[name]} [{', '.join(map(str, output.shape))}]: {told}"
 
 
 def _is_apart_before(alignment: Alignment, first: Pair | None, heads: Sequence[Layer]) -> bool:
@@ -130,6 +124,17 @@ def _is_apart_before(alignment: Alignment, first: Pair | None, heads: Sequence[L
 
 def _is_whole(candidate: Trace, name: str) -> bool:
     return candidate.values.get(name).dtype.kind in "iub"
+
+
+def _heads(
+    net: DarknetNetwork, reference: Trace, candidate: Trace, layers: Sequence[Layer], tolerance: float
+) -> _Heads:
+    """The heads, fed by the candidate where it has what feeds them."""
+    fed = [_fed(net, reference, candidate, layer, tolerance) for layer in layers]
+    feeds = [feed for feed, _ in fed]
+    if not all(is_own for _, is_own in fed):  # exp and logistic enlarge what the numbers before them are off by
+        tolerance *= max(1.0, *(float(np.abs(feed.x).max(initial=0)) for feed in feeds))
+    return _Heads(net, feeds, tolerance)
 
 
 def _fed(net: DarknetNetwork, reference: Trace, candidate: Trace, head: Layer, tolerance: float) -> tuple[Feed, bool]:
@@ -174,7 +179,7 @@ class _Heads:
     def __init__(self, net: DarknetNetwork, feeds: Sequence[Feed], tolerance: float) -> None:
         self._network = net.network
         self._feeds = {feed.layer.name: feed for feed in feeds}
-        self._tolerance = tolerance
+        self.tolerance = tolerance
         self._misread: dict[str, tuple[tuple[str, Group], ...]] = {}
         self._all = tuple(entries_of(net.network, feed) for feed in feeds)
 
@@ -195,12 +200,10 @@ class _Heads:
     def partly(self, output: NDArray[Any]) -> str:
         """Which columns of an output are right where others are not known; "" where none are."""
         values = np.asarray(output, np.float64)
-        told = (partly_right(values, Group(chosen, self._all), self._tolerance) for chosen in self._choices())
+        told = (partly_right(values, Group(chosen, self._all), self.tolerance) for chosen in self._choices())
         return next(filter(None, told), "")
 
-    def labels(
-        self, output: NDArray[Any], found: Sequence[Explanation]
-    ) -> tuple[tuple[Entries, ...], tuple[Told, ...]] | None:
+    def labels(self, output: NDArray[Any], found: Sequence[Explanation]) -> _Labels | None:
         """Whose best classes whole numbers are, and what is wrong with them; None where that is not known."""
         axes = tuple(length for length in output.shape if length != 1)
         for chosen in self._choices():
@@ -210,7 +213,7 @@ class _Heads:
             beside = [each for each in found if each.heads == chosen and each.axes == axes]
             columns, made = ([column for each in beside for column in getattr(each, which)]
                              for which in ("columns", "made"))  # fmt: skip
-            wrong = wrong_labels(output, group, columns, made, self._tolerance)
+            wrong = wrong_labels(output, group, columns, made, self.tolerance)
             if wrong is not None:
                 return chosen, wrong
         return None
@@ -226,7 +229,7 @@ class _Heads:
 
     def _of(self, output: NDArray[Any], chosen: tuple[Entries, ...], *, is_raw: bool) -> Explanation | None:
         values = np.asarray(output, np.float64)
-        return explained(values, chosen, self._all, self._misread_of, self._tolerance, may_be_raw=is_raw)
+        return explained(values, chosen, self._all, self._misread_of, self.tolerance, may_be_raw=is_raw)
 
     def _misread_of(self, head: Entries) -> tuple[tuple[str, Group], ...]:
         name = head.layer.name
@@ -242,6 +245,18 @@ def _is_alone_raw(one: Explanation, found: Mapping[str, Explanation]) -> bool:
     return one.is_raw and len(one.columns) < entries and any(
         not each.is_raw and each.heads == one.heads for each in found.values()
     )  # fmt: skip
+
+
+def _wrong(found: Mapping[str, Explanation]) -> list[_Wrong]:
+    """What is told of the boxes of each output."""
+    return [_Wrong(name, head.layer, told) for name, each in found.items()
+            for head, told in zip(each.heads, each.told, strict=True) if told]  # fmt: skip
+
+
+def _wrong_labels(labels: Mapping[str, _Labels | None]) -> list[_Wrong]:
+    """What is told of whole numbers that are judged."""
+    return [_Wrong(name, head.layer, held[1]) for name, held in labels.items() if held is not None and held[1]
+            for head in held[0]]  # fmt: skip
 
 
 def _mixed(found: Mapping[str, Explanation], tolerance: float) -> list[_Wrong]:
