@@ -11,13 +11,15 @@ from layoutbridge.rewriting.applied import Applied, bytes_moved_in
 from layoutbridge.rewriting.choices.candidates import Nodes
 from layoutbridge.rewriting.choices.pictures import NAMED, asked_for, picture_axes
 from layoutbridge.rewriting.draft import Draft
-from layoutbridge.rewriting.layouts.layout import Layout
-from layoutbridge.rewriting.layouts.sizes import Sizes
+from layoutbridge.rewriting.layouts.conversions import effort
+from layoutbridge.rewriting.layouts.layout import Layout, plain
+from layoutbridge.rewriting.layouts.sizes import Sized, Sizes
 from layoutbridge.rewriting.opening import as_ir, as_proto
 from layoutbridge.rewriting.passes.lay_out import LayOutPass
 from layoutbridge.rewriting.places.locating import Scene, graphs_at_sizes
 from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.rules.table import TOLD
+from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import at_other_sizes, opened
 
@@ -75,7 +77,7 @@ def _laid_out(draft: Draft, name: str, interface: _Interface) -> Draft:
         if found is None:
             break
         then, work = found
-        if not asked.orders and _cost(then.scene) >= _cost(made.scene):
+        if not asked.orders and not _is_better(then.scene, made.scene):
             break
         gone = gone or frozenset(work.gone)
         made, changed, is_exact = then, changed + work.changed, is_exact and work.is_exact
@@ -122,8 +124,23 @@ def _turned(draft: Draft, interface: _Interface) -> Shapes:
     }
 
 
-def _cost(scene: Scene) -> tuple[int, int]:
-    return bytes_moved_in(scene.graph), scene.graph.node_count
+def _is_better(then: Scene, before: Scene) -> bool:
+    """Whether a model takes less effort, or fewer nodes for the same, and moves no more."""
+    efforts = [_effort(scene.graph) for scene in (then, before)]
+    counts = [scene.graph.node_count for scene in (then, before)]
+    moved = [bytes_moved_in(scene.graph) for scene in (then, before)]
+    return moved[0] <= moved[1] and (efforts[0], counts[0]) < (efforts[1], counts[1])
+
+
+def _effort(graph: Graph) -> int:
+    """That of all transpositions."""
+    made = sum(_effort(inner) for inner in graph.inner)
+    for node in graph.nodes:
+        if node.kind == "transpose":
+            tensor = graph.tensors[node.inputs[0]]
+            sized = Sized(tensor.shape, tensor.shape, tensor.bytes)
+            made += max(effort(sized, plain(sized.rank), Layout(node.order)), 1)
+    return made
 
 
 # ---------------------------------------------------------------------- inputs and outputs

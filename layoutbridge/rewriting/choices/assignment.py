@@ -1,4 +1,4 @@
-"""The choice that moves the fewest bytes, and of those the one with the fewest nodes: a linear problem, solved.
+"""The choice with the least effort, and of those the one with the fewest nodes: a linear problem, solved.
 
 A tensor is given in one layout, and moved once for each other one in which somebody takes it. So there is a whole
 number for each form of a node, 1 where it is chosen, and what is moved follows from these.
@@ -6,8 +6,7 @@ number for each form of a node, 1 where it is chosen, and what is moved follows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -15,72 +14,85 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from layoutbridge.rewriting.choices.problems import LARGE, Choice, Problem, Tensor
+from layoutbridge.rewriting.choices.problems import LARGE, Choice, Cost, Problem, Tensor
+from layoutbridge.rewriting.layouts.conversions import SCATTERED
 
-_SECONDS = 20.0  # for the problems of a graph; the best that is found by then is taken
 _NUDGE = 1e-3  # of a node: what a form costs that is not the file's
-_SLACK = 1e-7  # of the most bytes: what is the same for the solver
+_SLACK = 1e-7  # of the largest effort: what is the same for the solver
 _CONVERTED = 3.0  # the most nodes that a conversion takes
+_ONE = -1  # stands for 1 among the numbers of columns
+Row = dict[int, float]  # factors by the numbers of columns
+Side = Mapping[int, Row]  # by the number of a layout, the forms that have it at a port
+Costs = tuple[float, float, float]  # effort, nodes, bytes that are moved
 
 
-def solved(problem: Problem, seconds: float = _SECONDS) -> Choice | None:
-    """The best choice that is found in the time; None where that is what the file has, or nothing better."""
+def solved(problem: Problem, seconds: float) -> Choice | None:
+    """The best choice that is found in the time; None where that is what the file has, or nothing better.
+
+    No more bytes are moved than in the file, unless layouts are asked for.
+    """
     as_it_is = dict.fromkeys(problem.forms, 0)
     least = problem.before if problem.before is not None else problem.cost(as_it_is)
     best: Choice | None = None
-    end = monotonic() + seconds
-    for choice in (as_it_is, *_Program(problem).choices(end)):
+    for choice in (as_it_is, *_Program(problem).choices(monotonic() + seconds)):
         cost = problem.cost(choice)
-        if cost is not None and (least is None or cost < least):
+        if cost is not None and not _moves_more(problem, cost) and (least is None or cost[:2] < least[:2]):
             best, least = choice, cost
     return best
 
 
-@dataclass
+def _moves_more(problem: Problem, cost: Cost) -> bool:
+    return problem.before is not None and cost.moved > problem.before.moved
+
+
 class _Program:
-    """The linear problem: a column for each form, then one for each layout in which a tensor may be stored."""
+    """The linear problem: a column for each form, then one for each thing that may have to be done to a tensor."""
 
-    problem: Problem
-    columns: dict[tuple[ir.Node, int], int] = field(init=False)
-    moved: list[float] = field(init=False)
-    nodes: list[float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        forms = [(node, k, form) for node, held in self.problem.forms.items() for k, form in enumerate(held)]
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        forms = [(node, k, form) for node, held in problem.forms.items() for k, form in enumerate(held)]
         self.columns = {(node, k): column for column, (node, k, _) in enumerate(forms)}
-        self.moved = [float(form.hidden) for _, _, form in forms]
-        self.nodes = [form.more_nodes + (_NUDGE if k else 0.0) for _, k, form in forms]
-        self.rows: list[Mapping[int, float]] = []
-        self.least: list[float] = []
-        self.most: list[float] = []
-        for node, held in self.problem.forms.items():
-            self._row({self.columns[node, k]: 1.0 for k in range(len(held))}, 1.0, 1.0)
-        for tensor in self.problem.tensors:
+        self.costs: list[Costs] = [
+            (float(form.hidden), form.more_nodes + (_NUDGE if k else 0.0), 0.0) for _, k, form in forms
+        ]
+        self.rows: list[tuple[Row, float, float]] = []
+        for node, held in problem.forms.items():
+            self.rows.append(({self.columns[node, k]: 1.0 for k in range(len(held))}, 1.0, 1.0))
+        for tensor in problem.tensors:
             self._add(tensor)
+        if problem.before is not None:
+            moved = {column: costs[2] for column, costs in enumerate(self.costs) if costs[2]}
+            scale = max(moved.values(), default=1.0)
+            most = problem.before.moved / scale
+            self.rows.append(({column: each / scale for column, each in moved.items()}, -np.inf, most))
 
-    def choices(self, end: float) -> Iterable[Choice]:
-        """The choice with the fewest bytes, and of those that have them the one with the fewest nodes."""
-        scale = max(self.moved, default=0.0) or 1.0
-        moved = np.array(self.moved) / scale
-        first = self._minimum(moved, [], end)
+    def choices(self, end: float) -> Iterator[Choice]:
+        """The choice with the least effort, and of those that have it the one with the fewest nodes."""
+        costs = np.array(self.costs)
+        effort = costs[:, 0] / (costs[:, 0].max() or 1.0)
+        first = self._minimum(effort, None, end)
         if first is None:
             return
         yield self._choice(first)
-        bound = (moved, -np.inf, float(moved @ first) + _SLACK)
-        second = self._minimum(np.array(self.nodes), [bound], end)
+        second = self._minimum(costs[:, 1], (effort, float(effort @ first) + _SLACK), end)
         if second is not None:
             yield self._choice(second)
 
     def _minimum(
-        self, costs: NDArray[np.float64], more: list[tuple[NDArray[np.float64], float, float]], end: float
+        self, costs: NDArray[np.float64], most: tuple[NDArray[np.float64], float] | None, end: float
     ) -> NDArray[np.float64] | None:
         from scipy.optimize import Bounds, LinearConstraint, milp  # takes a second, and is not always needed
 
         seconds = end - monotonic()
         if seconds <= 0:
             return None
-        constraints = [LinearConstraint(self._matrix(), np.array(self.least), np.array(self.most))]
-        constraints += [LinearConstraint(row[None], low, high) for row, low, high in more]
+        constraints = [
+            LinearConstraint(
+                self._matrix(), *np.array([[low for _, low, _ in self.rows], [high for *_, high in self.rows]])
+            )
+        ]
+        if most is not None:
+            constraints.append(LinearConstraint(most[0][None], -np.inf, most[1]))
         whole = np.zeros(len(costs))
         whole[: len(self.columns)] = 1
         found = milp(
@@ -90,111 +102,88 @@ class _Program:
         solution: NDArray[np.float64] | None = found.x
         return solution
 
-    def _choice(self, solution: NDArray[np.float64]) -> Choice:
-        made: dict[ir.Node, int] = {}
-        largest: dict[ir.Node, float] = {}
-        for (node, k), column in self.columns.items():
-            if solution[column] > largest.get(node, -1.0):
-                made[node], largest[node] = k, float(solution[column])
-        return made
-
     def _matrix(self) -> Any:
         from scipy.sparse import csr_array
 
-        counts = [len(row) for row in self.rows]
-        places = np.repeat(np.arange(len(self.rows)), counts)
-        columns = np.array([column for row in self.rows for column in row], np.int64)
-        values = np.array([value for row in self.rows for value in row.values()], np.float64)
-        return csr_array((values, (places, columns)), shape=(len(self.rows), len(self.moved)))
+        places = np.repeat(np.arange(len(self.rows)), [len(row) for row, *_ in self.rows])
+        columns = np.array([column for row, *_ in self.rows for column in row], np.int64)
+        values = np.array([value for row, *_ in self.rows for value in row.values()], np.float64)
+        return csr_array((values, (places, columns)), shape=(len(self.rows), len(self.costs)))
 
-    def _row(self, row: Mapping[int, float], least: float, most: float = np.inf) -> None:
-        self.rows.append(row)
-        self.least.append(least)
-        self.most.append(most)
+    def _choice(self, solution: NDArray[np.float64]) -> Choice:
+        made: dict[ir.Node, int] = {}
+        for (node, k), column in self.columns.items():
+            if k == 0 or solution[column] > solution[self.columns[node, made[node]]]:
+                made[node] = k
+        return made
 
-    def _column(self, moved: float, nodes: float) -> int:
-        self.moved.append(moved)
-        self.nodes.append(nodes)
-        return len(self.moved) - 1
+    # ------------------------------------------------------------------ what tensors cost
 
     def _add(self, tensor: Tensor) -> None:
         """What it costs how a tensor is given and taken."""
-        count = len(tensor.layouts)
-        given = self._sides(tensor, tensor.maker, tensor.given)
-        readers = [self._sides(tensor, reader, 0) for reader in tensor.readers]
+        readers = [self._side(reader, 0) for reader in tensor.readers]
+        readers += [self._side(None, wanted) for wanted in tensor.wanted]
         if tensor.is_constant:
             self._store(tensor, readers)
             return
-        readers += [self._sides(tensor, None, wanted) for wanted in tensor.wanted]
-        for kind in {*tensor.alike}:
-            inside = [k for k in range(count) if tensor.alike[k] == kind]
-            self._need(readers, given, inside, float(tensor.sized.bytes), 0.0)
-        for layout in range(count):
-            self._need(readers, given, [layout], 0.0, _CONVERTED if tensor.layouts[layout].parts else 1.0)
+        given, count = self._side(tensor.maker, tensor.given), len(tensor.layouts)
+        size = float(tensor.sized.bytes)
+        for first in sorted({*tensor.alike}):
+            alike = [k for k in range(count) if tensor.alike[k] == first]
+            self._need(readers, alike, given, alike, (size, 0.0, size))
+            near = tensor.near(first)
+            if len(near) < count:
+                self._need(readers, alike, given, near, ((SCATTERED - 1) * size, 0.0, 0.0))
+        for k, layout in enumerate(tensor.layouts):
+            self._need(readers, [k], given, [k], (0.0, _CONVERTED if layout.parts else 1.0, 0.0))
         if tensor.is_cut:
             self._forbid(tensor, readers, given)
 
-    def _sides(self, tensor: Tensor, port: tuple[ir.Node, int] | None, fixed: int) -> dict[int, dict[int, float]]:
-        """By the number of a layout the columns of the forms that have it at a port; -1 is for 1."""
+    def _store(self, tensor: Tensor, readers: Sequence[Side]) -> None:
+        """A constant that several take may be stored several times."""
+        if len(readers) > 1:
+            size = float(tensor.sized.bytes)
+            for k in range(len(tensor.layouts)):
+                self._need(readers, [k], {}, [], (size, 0.0, 0.0) if size >= LARGE else (0.0, 1.0, 0.0))
+
+    def _side(self, port: tuple[ir.Node, int] | None, fixed: int) -> Side:
         if port is None:
-            return {fixed: {-1: 1.0}}
+            return {fixed: {_ONE: 1.0}}
         node, place = port
-        made: dict[int, dict[int, float]] = {}
+        made: dict[int, Row] = {}
         for k, numbers in enumerate(self.problem.numbers[node]):
             made.setdefault(numbers[place], {})[self.columns[node, k]] = 1.0
         return made
 
     def _need(
-        self, readers: Iterable[Mapping[int, Mapping[int, float]]], given: Mapping[int, Mapping[int, float]],
-        layouts: Iterable[int], moved: float, nodes: float,
-    ) -> None:  # fmt: skip
-        """A column that is 1 where a reader takes one of these layouts, and the tensor is given in none of them."""
-        layouts, column = list(layouts), -1
+        self, readers: Iterable[Side], taken: Sequence[int], given: Side, enough: Sequence[int], costs: Costs
+    ) -> None:
+        """A column that is 1 where a reader takes one of these layouts, and the tensor is given in none of `enough`."""
+        column = None
         for reader in readers:
-            taken = _sum(reader, layouts)
-            if not taken:
+            row: Row = {}
+            for side, layouts, sign in ((reader, taken, -1.0), (given, enough, 1.0)):
+                for layout in layouts:
+                    for each, value in side.get(layout, {}).items():
+                        row[each] = row.get(each, 0.0) + sign * value
+            least = -row.pop(_ONE, 0.0)
+            if least <= 0 and not any(value < 0 for value in row.values()):
                 continue
-            row: dict[int, float] = {}
-            for held, sign in ((taken, -1.0), (_sum(given, layouts), 1.0)):
-                for each, value in held.items():
-                    row[each] = row.get(each, 0.0) + sign * value
-            bound = -row.pop(-1, 0.0)
-            if bound <= 0 and not any(value < 0 for value in row.values()):
-                continue
-            if column < 0:
-                column = self._column(moved, nodes)
-            row[column] = 1.0
-            self._row(row, bound)
+            if column is None:
+                column = len(self.costs)
+                self.costs.append(costs)
+            self.rows.append(({**row, column: 1.0}, least, np.inf))
 
-    def _forbid(
-        self, tensor: Tensor, readers: Iterable[Mapping[int, Mapping[int, float]]],
-        given: Mapping[int, Mapping[int, float]],
-    ) -> None:  # fmt: skip
+    def _forbid(self, tensor: Tensor, readers: Iterable[Side], given: Side) -> None:
         """No two layouts between which there is no conversion."""
-        count = range(len(tensor.layouts))
-        pairs = [(one, two) for one in given for two in count if tensor.steps(one, two) is None]
-        for one, two in pairs:
+        for one, wanted in ((one, k) for one in given for k in range(len(tensor.layouts))):
+            if tensor.steps(one, wanted) is not None:
+                continue
             for reader in readers:
-                row: dict[int, float] = {}
-                for held in (given[one], reader.get(two, {})):
-                    for each, value in held.items():
-                        row[each] = row.get(each, 0.0) + value
-                if two in reader:
-                    self._row({k: v for k, v in row.items() if k >= 0}, -np.inf, 1.0 - row.get(-1, 0.0))
-
-    def _store(self, tensor: Tensor, readers: Iterable[Mapping[int, Mapping[int, float]]]) -> None:
-        """A constant that several take may be stored several times."""
-        readers = [*readers, *({wanted: {-1: 1.0}} for wanted in tensor.wanted)]
-        if len(readers) > 1:
-            is_large = tensor.sized.bytes >= LARGE
-            for layout in range(len(tensor.layouts)):
-                self._need(
-                    readers, {}, [layout], float(tensor.sized.bytes) if is_large else 0.0, 0.0 if is_large else 1.0
-                )
-
-
-def _sum(side: Mapping[int, Mapping[int, float]], layouts: Iterable[int]) -> dict[int, float]:
-    made: dict[int, float] = {}
-    for layout in layouts:
-        made |= side.get(layout, {})
-    return made
+                if wanted not in reader:
+                    continue
+                row = dict(given[one])
+                for each, value in reader[wanted].items():
+                    row[each] = row.get(each, 0.0) + value
+                most = 1.0 - row.pop(_ONE, 0.0)
+                self.rows.append((row, -np.inf, most))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import onnx_ir as ir
 
 from layoutbridge.rewriting.choices.candidates import Asked, Candidates, Nodes
-from layoutbridge.rewriting.layouts.conversions import conversion, is_view
+from layoutbridge.rewriting.layouts.conversions import conversion, effort, is_view
 from layoutbridge.rewriting.layouts.forms import Form, Renaming
 from layoutbridge.rewriting.layouts.layout import Layout, plain
 from layoutbridge.rewriting.layouts.sizes import Sized
@@ -17,7 +18,14 @@ from layoutbridge.rewriting.places.models import constant_of
 
 LARGE = 1 << 20  # bytes of a constant that is not to be stored twice for less than it saves
 Choice = Mapping[ir.Node, int]  # of the forms of each node, by their numbers
-Cost = tuple[int, int]  # bytes that are moved, and nodes
+
+
+class Cost(NamedTuple):
+    """What a choice costs: the less effort the better, then the fewer nodes; and the bytes that are moved."""
+
+    effort: int
+    nodes: int
+    moved: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,11 @@ class Tensor:
             made.append(next((k for k in firsts if is_view(self.sized, self.layouts[k], layout)), number))
         return tuple(made)
 
+    def near(self, wanted: int) -> list[int]:
+        """The layouts from which whole runs are moved to that one, or nothing is."""
+        whole = (self.sized.bytes, 0)
+        return [k for k, each in enumerate(self.layouts) if effort(self.sized, each, self.layouts[wanted]) in whole]
+
     def steps(self, given: int, wanted: int) -> int | None:
         """The nodes from one layout to another; None where there is no such way."""
         found = conversion(self.sized, self.layouts[given], self.layouts[wanted])
@@ -71,7 +84,7 @@ class Problem:
 
     def cost(self, choice: Choice) -> Cost | None:
         """What a choice costs; None for one in which a tensor cannot be stored as it is taken."""
-        moved = sum(self.forms[node][form].hidden for node, form in choice.items())
+        moved, work = 0, sum(self.forms[node][form].hidden for node, form in choice.items())
         nodes = sum(self.forms[node][form].more_nodes for node, form in choice.items())
         for tensor in self.tensors:
             given = tensor.given
@@ -79,17 +92,18 @@ class Problem:
                 given = self.numbers[tensor.maker[0]][choice[tensor.maker[0]]][tensor.maker[1]]
             wanted = {self.numbers[node][choice[node]][port] for node, port in tensor.readers} | {*tensor.wanted}
             if tensor.is_constant:
-                moved += tensor.sized.bytes * (len(wanted) - 1) if tensor.sized.bytes >= LARGE else 0
+                work += tensor.sized.bytes * (len(wanted) - 1) if tensor.sized.bytes >= LARGE else 0
                 continue
             wanted.discard(given)
             alike = {tensor.alike[each] for each in wanted} - {tensor.alike[given]}
             moved += tensor.sized.bytes * len(alike)
+            work += sum(effort(tensor.sized, tensor.layouts[given], tensor.layouts[each]) for each in alike)
             for each in wanted:
                 steps = tensor.steps(given, each)
                 if steps is None:
                     return None
                 nodes += steps
-        return moved, nodes
+        return Cost(work, nodes, moved)
 
 
 def problems(nodes: Nodes, found: Candidates, asked: Asked, wanted: Asked) -> Iterator[Problem]:
@@ -163,9 +177,19 @@ def _problem(
         ]
         for node, held in forms.items()
     }
-    turned = [node for node in forms if isinstance(nodes.behaviour(node), Renaming)]
-    moved = sum(sized.bytes for node in turned if (sized := nodes.sizes(node.outputs[0].name)) is not None)
-    return Problem(forms, tensors, None if is_asked else (moved, len(turned)), numbers)
+    return Problem(forms, tensors, None if is_asked else _cost_in_the_file(nodes, forms), numbers)
+
+
+def _cost_in_the_file(nodes: Nodes, forms: Iterable[ir.Node]) -> Cost:
+    """What the transpositions among some nodes cost."""
+    made = Cost(0, 0, 0)
+    for node in forms:
+        held, source = nodes.behaviour(node), node.inputs[0] if node.inputs else None
+        sized = None if source is None else nodes.sizes(source.name)
+        if isinstance(held, Renaming) and sized is not None:
+            work = effort(sized, plain(sized.rank), Layout(held.order))
+            made = Cost(made.effort + work, made.nodes + 1, made.moved + sized.bytes)
+    return made
 
 
 def _tensor(

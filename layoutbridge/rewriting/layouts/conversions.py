@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from layoutbridge.rewriting.layouts.layout import Layout, Part, length_of, pieces
 from layoutbridge.rewriting.layouts.sizes import Sized, target
 
+SCATTERED = 4  # times as long take elements that are moved one by one, measured in onnxruntime
+_LINE = 64  # bytes of a cache line
 Piece = tuple[int, Part | None]  # of an axis; None for the whole of it
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What takes a stored tensor from one layout to another: Reshape, Transpose, Reshape, each if there is one."""
+    """What takes a stored tensor from one layout to another: Reshape, Transpose, Reshape, each if there is one.
+
+    `run` is how many elements stay together in a transposition.
+    """
 
     cut: list[int] | None
     order: tuple[int, ...] | None
     joined: list[int] | None
+    run: int = 0
 
     @property
     def nodes(self) -> int:
@@ -26,14 +33,15 @@ class Conversion:
         return sum(each is not None for each in (self.cut, self.order, self.joined))
 
 
+@lru_cache(maxsize=1 << 16)
 def conversion(sized: Sized, given: Layout, wanted: Layout) -> Conversion | None:
     """How a tensor that is stored as `given` gets to be stored as `wanted`; None where no such steps do.
 
     >>> nchw, nhwc = Layout((0, 1, 2, 3)), Layout((0, 2, 3, 1))
     >>> conversion(Sized((2, 3, 8, 8), (3, 3, 9, 9), 0), nchw, nhwc)
-    Conversion(cut=None, order=(0, 2, 3, 1), joined=None)
+    Conversion(cut=None, order=(0, 2, 3, 1), joined=None, run=1)
     >>> conversion(Sized((2, 3, 1, 1), (3, 3, 1, 1), 0), nchw, nhwc)
-    Conversion(cut=None, order=None, joined=[0, 1, 1, 3])
+    Conversion(cut=None, order=None, joined=[0, 1, 1, 3], run=0)
     """
     refined = _refined(given, wanted)
     if refined is None:
@@ -52,7 +60,8 @@ def conversion(sized: Sized, given: Layout, wanted: Layout) -> Conversion | None
         return None
     places = {piece: place for place, piece in enumerate(_each(before))}
     order = tuple(places[piece] for piece in _each(after))
-    return Conversion(cut if is_cut else None, order, joined if is_joined else None)
+    run = _run(sized, _moving(sized, before), _moving(sized, after))
+    return Conversion(cut if is_cut else None, order, joined if is_joined else None, run)
 
 
 def is_view(sized: Sized, given: Layout, wanted: Layout) -> bool:
@@ -65,6 +74,36 @@ def is_view(sized: Sized, given: Layout, wanted: Layout) -> bool:
         return True
     made = conversion(sized, given, wanted)
     return made is not None and made.order is None
+
+
+def effort(sized: Sized, given: Layout, wanted: Layout) -> int:
+    """The bytes that are moved from one layout to the other; such as lie in runs shorter than a line count for more.
+
+    >>> heads, given = Sized((2, 3, 8, 16), (2, 3, 8, 16), 3072), Layout((0, 1, 2, 3))
+    >>> effort(heads, given, Layout((0, 2, 1, 3))), effort(heads, given, Layout((0, 2, 3, 1)))
+    (3072, 12288)
+    """
+    if given == wanted:
+        return 0
+    made = conversion(sized, given, wanted)
+    if made is None or made.order is None:
+        return 0
+    return sized.bytes * (SCATTERED if is_short(made.run, sized) else 1)
+
+
+def is_short(run: int, sized: Sized) -> bool:
+    """Whether so many elements of a tensor that lie together are less than a line of the cache."""
+    return run * sized.itemsize < _LINE
+
+
+def _run(sized: Sized, before: Sequence[Piece], after: Sequence[Piece]) -> int:
+    """How many elements at the end of both stay together."""
+    count = 1
+    for one, two in zip(reversed(before), reversed(after), strict=True):
+        if one != two:
+            break
+        count *= sized.shape[one[0]] if one[1] is None else one[1][1]
+    return count
 
 
 def _refined(given: Layout, wanted: Layout) -> tuple[list[list[Piece]], list[list[Piece]]] | None:

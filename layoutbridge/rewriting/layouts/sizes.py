@@ -34,6 +34,11 @@ class Sized:
         """The lengths that are always the same, None for the others."""
         return tuple(one if one == two else None for one, two in zip(self.shape, self.second, strict=True))
 
+    @property
+    def itemsize(self) -> int:
+        """The bytes of an element, rounded up."""
+        return -(-self.bytes // max(1, prod(self.shape)))
+
     def is_one(self, axis: int) -> bool:
         """Whether an axis always has the length 1."""
         return self.shape[axis] == self.second[axis] == 1
@@ -83,8 +88,3 @@ def target(before: Sequence[object], after: Sequence[object]) -> list[int] | Non
         else:
             made.append(-1)
     return made if made.count(-1) <= 1 and 0 not in after else None
-
-
-def elements(shape: Sequence[int]) -> int:
-    """How many elements a shape has."""
-    return prod(shape)
