@@ -132,7 +132,7 @@ def can_be_scanned(model: object) -> bool:
     """
     if isinstance(model, str | os.PathLike):
         return Path(model).suffix.lower() in _FILES or _is_saved_model(model)
-    return _is_one(model, "onnx", "ModelProto") or any(_is_one(model, module, kind) for module, kind, *_ in _LIVE)
+    return is_one(model, "onnx", "ModelProto") or any(is_one(model, module, kind) for module, kind, *_ in _LIVE)
 
 
 def is_called(model: object) -> bool:
@@ -142,7 +142,7 @@ def is_called(model: object) -> bool:
     >>> is_called(torch.nn.PixelUnshuffle(2)), is_called(len)
     (True, False)
     """
-    return _is_one(model, "torch.nn", "Module") or _is_one(model, "keras", "Layer")
+    return is_one(model, "torch.nn", "Module") or is_one(model, "keras", "Layer")
 
 
 def _is_saved_model(path: str | os.PathLike[str]) -> bool:
@@ -167,10 +167,10 @@ def opened(model: object, flavor: str) -> AtShapes:
         raise UnusableInputError(
             f"no reader knows '{os.fspath(model)}': there are {', '.join(_FILES)}, and SavedModel folders"
         )
-    if _is_one(model, "onnx", "ModelProto"):
+    if is_one(model, "onnx", "ModelProto"):
         return _onnx(model, "model")
     for module, kind, reader, function in _LIVE:
-        if _is_one(model, module, kind):
+        if is_one(model, module, kind):
             read = _read_by(reader, function)
             return partial(read, model, flavor) if reader == "darknet" else partial(read, model)
     raise UnusableInputError(f"a path or a model is scanned, not {shown(model)}")
@@ -185,7 +185,7 @@ def _read_by(module: str, function: str) -> Callable[..., Graph]:
     return read
 
 
-def _is_one(model: object, module: str, kind: str) -> bool:
+def is_one(model: object, module: str, kind: str) -> bool:
     """Whether it is of a class in a module; of one that is not imported there is nothing yet."""
     held = sys.modules.get(module)
     return held is not None and isinstance(model, getattr(held, kind))
