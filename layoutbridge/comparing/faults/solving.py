@@ -285,7 +285,7 @@ def _matched(wanted: Array, known: NDArray[np.bool_], held: Array) -> NDArray[np
         order[row] = nearest
     left = [row for row in range(len(held)) if row not in order]
     for dead in np.flatnonzero(order < 0):  # dead ones, of which any may be which
-        order[dead] = left.pop(left.index(dead) if dead in left else 0)
+        order[dead] = left.pop(left.index(int(dead)) if dead in left else 0)
     if sorted(order) != list(range(len(order))) or (order == np.arange(len(order))).all():
         return None
     return order
