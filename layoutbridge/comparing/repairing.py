@@ -148,7 +148,7 @@ def find_causes(
 ) -> tuple[Pair, tuple[Cause, ...]]:
     """The faults of the candidate in order, and the pair of the first: that which is apart, or one in front of it.
 
-    `reference` is its run without faults. `by_head` are the causes where it is seen in decoded boxes that the first is a
+    `reference` is its run without faults. `by_head` are the causes where decoded boxes show that the first is a
     head's.
     """
     assert opened.net is not None
