@@ -7,8 +7,10 @@ from say which two belong together.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.relations import Related, related
@@ -16,6 +18,7 @@ from layoutbridge.comparing.tracing import Trace
 
 _TRIED = 12  # candidates for one tensor whose values are looked at
 _NEAR = 0.5  # shares of the largest value: partners of recorded outputs are no further apart
+_WITHIN = 4  # steps in which a layer is written out: convolution, batch norm, activation
 _FAR = 2.0  # shares of the largest value: further apart, values say nothing of who belongs together
 
 
@@ -46,15 +49,23 @@ class Alignment:
         return next((pair for pair in self.pairs if pair.related.relation != "same" and not pair.healed), None)
 
 
-def align(reference: Trace, candidate: Trace, tolerance: float) -> Alignment:
-    """The pairs of two runs on the same input; what is within `tolerance` of a tensor's largest value is equal."""
+def align(
+    reference: Trace, candidate: Trace, tolerance: float, known: Mapping[str, Pair] = MappingProxyType({})
+) -> Alignment:
+    """The pairs of two runs on the same input; what is within `tolerance` of a tensor's largest value is equal.
+
+    `known` are pairs of tensors whose values are as in an earlier run: those that are the same are not looked at again.
+    """
     by_size: dict[int, list[str]] = {}
     for name in candidate.names:
         by_size.setdefault(candidate.prints[name].size, []).append(name)
-    places = {name: place for place, name in enumerate(candidate.names)}
-    found: dict[str, Pair] = {}
+    found: dict[str, Pair] = {
+        name: replace(pair, healed=False) for name, pair in known.items() if pair.related.relation == "same"
+    }
     used: set[str] = set()
     for name in reference.names:
+        if name in found:
+            continue
         alike = by_size.get(reference.prints[name].size, [])
         pair = _partner(reference, candidate, name, alike, found, used, tolerance)
         if pair is not None:
@@ -62,10 +73,11 @@ def align(reference: Trace, candidate: Trace, tolerance: float) -> Alignment:
             assert pair.candidate is not None
             if pair.related.relation != "same":
                 used.add(pair.candidate)
-    children = children_of(reference)
+    behind = children_of(candidate)
     for name in reference.names:
         if name not in found or found[name].related.relation not in ("same", "moved", "scaled"):
-            found[name] = _by_structure(reference, candidate, name, by_size, found, used, places, tolerance)
+            found[name] = _by_structure(reference, candidate, name, by_size, found, used, behind, tolerance)
+    children = children_of(reference)
     same = {
         name for name, pair in found.items() if pair.related.relation == "same" and reference.prints[name].is_telling
     }
@@ -139,17 +151,29 @@ def _by_structure(
     by_size: Mapping[int, list[str]],
     found: Mapping[str, Pair],
     used: set[str],
-    places: Mapping[str, int],
+    behind: Mapping[str, tuple[str, ...]],
     tolerance: float,
 ) -> Pair:
-    """The partner of a tensor whose values nobody has: one of its size behind the partners of what it is made of."""
-    before = [found[parent].candidate for parent in reference.parents.get(name, ()) if parent in found]
-    start = max((places[each] for each in before if each is not None), default=-1)
+    """The partner of a tensor whose values nobody has: one of its size near behind the partners of what it is made of.
+
+    What a layer is written out in stands there; what lies further behind are other layers of the same size.
+    """
+    places = {each: place for place, each in enumerate(candidate.names)}
+    before = [
+        partner
+        for parent in reference.parents.get(name, ())
+        if parent in found and (partner := found[parent].candidate) is not None
+    ]
+    start = max((places[each] for each in before), default=-1)
     taken = used | {pair.candidate for pair in found.values() if pair.candidate is not None}
     told = reference.prints[name]
     free = [each for each in by_size.get(told.size, ()) if places[each] > start and each not in taken]
     if not free:
         return Pair(name, None, Related("missing", float("inf"), ()))
+    steps = _steps(before, behind)
+    least = min((steps[each] for each in free if each in steps), default=None)
+    if least is not None:
+        free = [each for each in free if steps.get(each, least + _WITHIN) < least + _WITHIN]
     values = reference.values.get(name)
     nearest = sorted(free[:_TRIED], key=lambda each: (min(distance(told, candidate.prints[each]), _FAR), places[each]))
     if reference.is_recorded and distance(told, candidate.prints[nearest[0]]) > _NEAR:
@@ -157,3 +181,16 @@ def _by_structure(
     held = related(values, candidate.values.get(nearest[0]), tolerance)
     used.add(nearest[0])
     return Pair(name, nearest[0], held)
+
+
+def _steps(names: Iterable[str], behind: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """How many steps behind the nearest of `names` each tensor is that is computed from them."""
+    steps = dict.fromkeys(names, 0)
+    left = deque(steps)
+    while left:
+        name = left.popleft()
+        for child in behind.get(name, ()):
+            if child not in steps:
+                steps[child] = steps[name] + 1
+                left.append(child)
+    return steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from layoutbridge.comparing.graph_causes import input_changes, moved_causes
 from layoutbridge.comparing.inputs import Input, match_inputs, read_reference
 from layoutbridge.comparing.opening import Opened, opened_model
 from layoutbridge.comparing.relations import Relation
-from layoutbridge.comparing.repairing import find_causes, parting, strange_outputs
+from layoutbridge.comparing.repairing import find_causes, parting, strange_outputs, weighted
 from layoutbridge.comparing.running.store import stored
 from layoutbridge.comparing.tolerances import tolerance_for
 from layoutbridge.comparing.tracing import Trace
@@ -127,10 +128,12 @@ def compare(
         told(other.name)
         taken = {each.candidate: each.for_candidate() for each in inputs}
         second_run = other.trace(candidate_graph, taken, candidate_values)
-        _refuse_unusable(first_run, second_run)
+        _refuse_unusable(one, first_run)
+        _refuse_unusable(other, second_run)
         told("aligning")
         alignment = align(first_run, second_run, tolerance)
-        by_layers = first = parting(alignment, first_run, second_run, tolerance)
+        has_weights = frozenset[str]() if one.net is None else weighted(one.net)
+        by_layers = first = parting(alignment, first_run, second_run, tolerance, has_weights)
         verdict = Verdict(first)
         if one.net is not None:
             strange = strange_outputs(alignment, first_run, second_run, tolerance)
@@ -144,7 +147,7 @@ def compare(
             causes = verdict.causes
         elif first is not None and one.net is not None:
             first, causes = find_causes(
-                one, graph, given, second_run, alignment, first, tolerance, told, verdict.causes
+                one, given, first_run, second_run, alignment, first, tolerance, told, verdict.causes
             )
         elif first is not None:
             causes = tuple(moved_causes(first_run, second_run, first, tolerance))
@@ -164,14 +167,15 @@ def _row(pair: Pair, reference: Trace, candidate: Trace) -> Row:
     )  # fmt: skip
 
 
-def _refuse_unusable(reference: Trace, candidate: Trace) -> None:
-    """Raise `UnusableInputError` where an output is no number; within a model a maximum may be over infinities."""
-    for trace in (reference, candidate):
-        if all(trace.prints[name].is_finite for name in trace.outputs if name in trace.prints):
-            continue
+def _refuse_unusable(opened: Opened, trace: Trace) -> None:
+    """Raise `UnusableInputError` where it gives nothing or no numbers; within it a maximum may be over infinities."""
+    given = [name for name in trace.outputs if name in trace.prints]
+    if not given and not opened.is_recorded:
+        raise UnusableInputError(f"'{opened.name}' gives no tensor that depends on its input: is it the whole model?")
+    if not all(trace.prints[name].is_finite for name in given):
         first = next(name for name in trace.names if not trace.prints[name].is_finite)
         raise UnusableInputError(
-            f"'{trace.model}' gives what is no finite number from '{trace.labels[first]}' on: "
+            f"'{opened.name}' gives what is no finite number from '{trace.labels[first]}' on: "
             "try another input (--seed), or look at its weights"
         )
 
@@ -180,7 +184,8 @@ def _refuse_fickle(opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any
     """Raise `UnusableInputError` where another run gives something else; Darknet's reference and recordings do not."""
     if opened.net is not None or opened.is_recorded:
         return
-    for name, values in opened.values(graph, given):
+    itself = () if opened.outputs is None else opened.outputs(graph, given)
+    for name, values in chain(opened.values(graph, given), itself):
         if name in trace.prints and distance(trace.prints[name], fingerprint(values)) > _FICKLE:
             raise UnusableInputError(
                 f"'{opened.name}' gives something else in each run, from '{trace.labels[name]}' on: "

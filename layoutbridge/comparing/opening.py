@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -19,10 +19,11 @@ from layoutbridge.darknet.network import DarknetNetwork, load
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
-from layoutbridge.scanning.models import AtShapes, opened
+from layoutbridge.scanning.models import AtShapes, is_one, opened
 
 Given = Mapping[str, NDArray[Any]]
 Values = Callable[[Graph, Given], Iterator[tuple[str, NDArray[Any]]]]
+Outputs = Callable[[Graph, Given], Iterable[tuple[str, NDArray[Any]]]]
 _RUNNING = "layoutbridge.comparing.running"
 # What runs a model of a graph's `format`, a module in `running` and its function.
 _RUNNERS: Mapping[str, tuple[str, str]] = {
@@ -42,7 +43,8 @@ class Opened:
     """`at_shapes` reads the model as a graph, `values` runs it as that graph.
 
     `net` is it where it is Darknet's; `channels_last` is on where its pictures likely have their channels behind. Of
-    outputs that were recorded `recorded_input` is what they were recorded for, where that is there.
+    outputs that were recorded `recorded_input` is what they were recorded for, where that is there. `outputs` are what
+    the model itself gives where `values` runs what was exported of it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Opened:
     channels_last: bool = False
     recorded_input: NDArray[Any] | None = None
     is_recorded: bool = False
+    outputs: Outputs | None = None
 
     def read_already(self) -> Opened:
         """The same to be run alone: what was held to read it at other shapes, all its weights, may go."""
@@ -85,6 +88,9 @@ def opened_model(model: object, *, flavor: str = "alexey") -> Opened:
         return Opened(told, lambda _: graph, partial(_values, model), recorded_input=x, is_recorded=True)
     net = model if isinstance(model, DarknetNetwork) else None
     name = os.fspath(model) if isinstance(model, str | os.PathLike) else net.network.source if net else "model"
+    if is_one(model, "torch.nn", "Module"):
+        live = import_module(f"{_RUNNING}.torch").LiveModule(model)
+        return Opened(type(model).__name__, live.at_shapes, live.values, outputs=live.outputs)
     at_shapes = opened(model, flavor)
     return Opened(name, at_shapes, partial(_values, model), net, _is_channels_last(model))
 

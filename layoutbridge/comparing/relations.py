@@ -13,6 +13,7 @@ Relation = Literal["same", "moved", "scaled", "differs", "missing"]
 _SAMPLE = 4096  # elements by which a layout is tried before all are
 _MOST_AXES = 6
 _CLEARLY = 1e-3  # a linear relation leaves this share of the values' spread at most
+_RANKS = 256  # sorted values by which a linear relation is tried before all are
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,29 @@ def _line(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, 
     spread = float(np.std(one))
     if not spread > 0 or not np.isfinite(other).all():
         return None
-    best: tuple[float, float, float] | None = None
-    for values in (other, other[::-1]):  # a negative scale turns the order round
-        scale, offset = np.polyfit(one, values, 1)
-        rest = float(np.abs(scale * one + offset - values).max())
-        if best is None or rest < best[0]:
-            best = rest, float(scale), float(offset)
-    assert best is not None
-    rest, scale, offset = best
+    few = np.linspace(0, one.size - 1, _RANKS).round().astype(np.int64)
+    lines = [
+        (scale, offset, values)
+        for values in (other, other[::-1])  # a negative scale turns the order round
+        for scale, offset in [_fitted(one[few], values[few])]
+        if scale and _rest(one[few], values[few], scale, offset) <= _CLEARLY * abs(scale) * spread
+    ]
+    found = [(*_fitted(one, values), values) for *_, values in lines]
+    near = [(_rest(one, values, scale, offset), scale, offset) for scale, offset, values in found]
+    if not near:
+        return None
+    rest, scale, offset = min(near)
     return (scale, offset) if scale and rest <= _CLEARLY * abs(scale) * spread else None
+
+
+def _fitted(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """The line with the least squares."""
+    mean, other_mean = float(one.mean()), float(other.mean())
+    apart = one - mean
+    squares = float(apart @ apart)
+    scale = float(apart @ (other - other_mean)) / squares if squares else 0.0
+    return scale, other_mean - scale * mean
+
+
+def _rest(one: NDArray[np.float64], other: NDArray[np.float64], scale: float, offset: float) -> float:
+    return float(np.abs(scale * one + offset - other).max(initial=0))

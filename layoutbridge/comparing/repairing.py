@@ -7,57 +7,83 @@ too, each fed with what the candidate fed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.alignment import Alignment, Pair, align
-from layoutbridge.comparing.causes import (
-    Cause,
-    Overrides,
-    Suspect,
-    causes_of,
-    explain,
-    is_nearly_same,
-    names_of_inputs,
-    own_deviation,
-    places_of,
-    with_fault,
-)
+from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.decoded import judged
+from layoutbridge.comparing.faults.elsewhere import Numbers
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.graph_causes import with_command
 from layoutbridge.comparing.opening import Opened
 from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
-from layoutbridge.comparing.running.store import Store, stored
+from layoutbridge.comparing.running.store import stored
+from layoutbridge.comparing.suspects import (
+    Beside,
+    Suspect,
+    causes_of,
+    earlier_places,
+    is_nearly_same,
+    later_places,
+    names_of_inputs,
+    own_deviation,
+    share_of,
+    solved,
+    tried,
+)
 from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
-from layoutbridge.scanning.graphs.graph import Graph
 
 _MOST_FAULTS = 8
 _MOST_QUIET = 12  # layers within the tolerance that are looked at
 _QUIET = 1e-6  # of the largest value: what float32 leaves of a layer on its own
 _CLEARLY = 4  # times nearer is what a fault makes of a layer within the tolerance
+_ALIKE = 1e-9  # of the largest value: a layer that gives what it was given
 Progress = Callable[[str], None]
+Overrides = Mapping[int, Callable[[Feed], NDArray[Any] | None]]
 
 
-def parting(alignment: Alignment, reference: Trace, candidate: Trace, tolerance: float) -> Pair | None:
-    """The first pair apart; None where all that the candidate gives is the same as something of the reference."""
+def parting(
+    alignment: Alignment, reference: Trace, candidate: Trace, tolerance: float, weighted: Container[str] = ()
+) -> Pair | None:
+    """The first pair apart; None where all that the candidate gives is the same as something of the reference.
+
+    A port may leave out what ends a network, a head, where it gives what that reads. What has weights, the tensors
+    called `weighted`, it may not.
+    """
     first = alignment.first
     if first is None:
         return None
-    outputs = [name for name in candidate.outputs if name in candidate.values]
-    strange = strange_outputs(alignment, reference, candidate, tolerance)
-    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"}.union(outputs)
+    outputs = {name for name in candidate.outputs if name in candidate.values}
+    same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"} | outputs
     behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
-    if outputs and not strange and all(pair.candidate in (None, *same) for pair in behind):
-        return None
-    return first
+    ended: set[str] = set()
+    for pair in behind:
+        before = [
+            alignment.by_reference[name] for name in reference.parents[pair.reference] if name in alignment.by_reference
+        ]
+        is_end = all(each.reference in ended or each.candidate in outputs for each in before)
+        if is_end and pair.candidate in (None, *same) and pair.reference not in weighted:
+            ended.add(pair.reference)
+    if not outputs:
+        return first
+    left = next((pair for pair in behind if pair.reference not in ended), None)
+    return left or (first if strange_outputs(alignment, reference, candidate, tolerance) else None)
+
+
+def weighted(net: DarknetNetwork) -> frozenset[str]:
+    """The layers that have weights."""
+    return frozenset(layer.name for layer in net.layers if layer.parameters)
 
 
 def strange_outputs(alignment: Alignment, reference: Trace, candidate: Trace, tolerance: float) -> list[str]:
@@ -83,10 +109,36 @@ def _is_copy(alignment: Alignment, reference: Trace, candidate: Trace, name: str
     )
 
 
+@dataclass(frozen=True)
+class _State:
+    """The reference with the faults of `overrides`, beside the candidate, and what is `left` apart then.
+
+    `by_head` are its causes where decoded boxes tell them. `kept` closes what the run is kept in.
+    """
+
+    beside: Beside
+    overrides: Overrides
+    left: Pair | None
+    by_head: tuple[Cause, ...]
+    kept: ExitStack
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A `suspect` that holds at `layers`, the first of them where it begins, and the `state` with it.
+
+    None where what comes behind cannot be computed.
+    """
+
+    suspect: Suspect
+    layers: list[Layer]
+    state: _State | None
+
+
 def find_causes(
     opened: Opened,
-    graph: Graph,
     given: Mapping[str, NDArray[Any]],
+    reference: Trace,
     candidate: Trace,
     alignment: Alignment,
     first: Pair,
@@ -96,115 +148,177 @@ def find_causes(
 ) -> tuple[Pair, tuple[Cause, ...]]:
     """The faults of the candidate in order, and the pair of the first: that which is apart, or one in front of it.
 
-    `by_head` are the causes where it is seen in decoded boxes that the first is a head's.
+    `reference` is its run without faults. `by_head` are the causes where decoded boxes show that the first is a
+    head's.
     """
     assert opened.net is not None
-    net, causes = opened.net, list[Cause]()
-    overrides: Overrides = {}
-    begin, left = first, first
-    with stored() as values:
-        while not by_head and len(causes) < _MOST_FAULTS:
-            told(f"looking for the cause at {left.reference}")
-            reference = _traced(opened, graph, given, overrides, values)
-            repaired = None
-            for suspect in _suspects(net, reference, candidate, alignment, left, tolerance):
-                if not suspect.goes_on:
-                    return (begin, (*causes, *causes_of(suspect)))
-                repaired = _repaired(opened, graph, given, candidate, overrides, suspect, tolerance)
-                if _is_further(repaired, alignment, left):
-                    break
-                repaired = None  # what was suspected does not carry on: it is not the cause
-            if repaired is None:
+    beside = Beside(opened.net, Numbers(opened.net), reference, candidate, alignment, tolerance)
+    state: _State | None = _State(beside, {}, first, by_head, ExitStack())
+    causes, begin = list[Cause](), first
+    with ExitStack() as kept:
+        while state is not None and state.left is not None and len(causes) < _MOST_FAULTS:
+            if state.by_head:
+                return begin, (*causes, *state.by_head)
+            told(f"looking for the cause at {state.left.reference}")
+            step = _step(given, state, state.left)
+            if step is None:
                 break
-            if not causes and suspect.layer.name != left.reference:
-                begin = Pair(suspect.layer.name, suspect.tensor, Related("differs", suspect.before, ()))
-            causes += [with_command(cause, candidate, suspect.tensor) for cause in causes_of(suspect, repaired.layers)]
-            if repaired.left is None:
-                break
-            overrides, alignment, left, by_head = (
-                repaired.overrides, repaired.alignment, repaired.left, repaired.by_head,
-            )  # fmt: skip
-    return begin, (*causes, *by_head)
+            if not causes:
+                begin = _begin(state.beside, step)
+            found = causes_of(state.beside, step.suspect, step.layers)
+            causes += [with_command(cause, candidate, step.suspect.tensor) for cause in found]
+            state = step.state
+            if state is not None:
+                kept.push(state.kept)
+    return begin, tuple(causes)
 
 
-@dataclass(frozen=True)
-class _Repaired:
-    """What is `left` apart once the reference has the faults of `overrides`, the last at `layers`.
+def _begin(beside: Beside, step: _Step) -> Pair:
+    """The pair of the layer at which a fault begins."""
+    layer, suspect = step.layers[0], step.suspect
+    if layer.index == suspect.layer.index:
+        deviation = suspect.before if np.isfinite(suspect.before) else 1.0
+        return Pair(layer.name, suspect.tensor, Related("differs", deviation, ()))
+    pair = beside.alignment.by_reference[layer.name]
+    return replace(pair, related=replace(pair.related, relation="differs"))
 
-    `by_head` are its causes where decoded boxes tell them.
+
+def _step(given: Mapping[str, NDArray[Any]], state: _State, left: Pair) -> _Step | None:
+    """The first suspect that holds: with its faults in the reference less is apart."""
+    for suspect in _suspects(state.beside, left):
+        if not suspect.goes_on:
+            return _Step(suspect, [suspect.layer], None)
+        step = _repaired(given, state, suspect)
+        assert step.state is not None
+        if _is_further(step.state, state) and (not suspect.is_weak or _carries_on(step.state, suspect)):
+            return _from_the_first(given, state, step)
+        step.state.kept.close()  # what was suspected does not carry on: it is not the cause
+    return None
+
+
+def _repaired(given: Mapping[str, NDArray[Any]], state: _State, suspect: Suspect) -> _Step:
+    """The reference with a fault more, at its layer or wherever behind it may be: where less is apart."""
+    later = later_places(state.beside, suspect)
+    alone = _with_fault(given, state, suspect, [suspect.layer])
+    if not later or alone.left is None:
+        return _Step(suspect, [suspect.layer], alone)
+    everywhere = _with_fault(given, state, suspect, [suspect.layer, *later])
+    if _is_further(everywhere, alone):
+        alone.kept.close()
+        return _Step(suspect, [suspect.layer, *later], everywhere)
+    everywhere.kept.close()
+    return _Step(suspect, [suspect.layer], alone)
+
+
+def _from_the_first(given: Mapping[str, NDArray[Any]], state: _State, step: _Step) -> _Step:
+    """The same faults from the first layer on that has them, too, within the tolerance.
+
+    One that is everywhere behind begins where nothing speaks against it.
     """
-
-    overrides: Overrides
-    alignment: Alignment
-    left: Pair | None
-    layers: list[Layer]
-    by_head: tuple[Cause, ...]
-
-
-def _repaired(
-    opened: Opened,
-    graph: Graph,
-    given: Mapping[str, NDArray[Any]],
-    candidate: Trace,
-    overrides: Overrides,
-    suspect: Suspect,
-    tolerance: float,
-) -> _Repaired:
-    """The reference with a fault more, at its layer or wherever it may be: where less is apart."""
-    assert opened.net is not None
-    best: _Repaired | None = None
-    with stored() as values:
-        plain = _traced(opened, graph, given, overrides, values)
-        for layers in places_of(opened.net, suspect, plain):
-            changed = with_fault(overrides, suspect, layers)
-            reference = _traced(opened, graph, given, changed, values)
-            again = align(reference, candidate, tolerance)
-            strange = strange_outputs(again, reference, candidate, tolerance)
-            apart = parting(again, reference, candidate, tolerance)
-            verdict = judged(opened.net, reference, candidate, again, apart, strange, tolerance)
-            made = _Repaired(changed, again, verdict.first, layers, verdict.causes)
-            if best is None or (best.left is not None and _is_further(made, best.alignment, best.left)):
-                best = made
-    assert best is not None
-    return best
+    suspect, has, may = step.suspect, list[Layer](), list[Layer]()
+    for layer in earlier_places(state.beside, suspect):
+        found = share_of(state.beside, layer, suspect.faults[0])
+        if found:
+            has.append(layer)
+        may = [] if found is False else [*may, layer]
+    front = sorted({*has, *(may if len(step.layers) > 1 else ())}, key=lambda layer: layer.index)
+    if not front:
+        return step
+    again = _with_fault(given, state, suspect, [*front, *step.layers])
+    assert step.state is not None
+    if _is_further(step.state, again):
+        again.kept.close()
+        return step
+    step.state.kept.close()
+    return _Step(suspect, [*front, *step.layers], again)
 
 
-def _is_further(repaired: _Repaired, alignment: Alignment, left: Pair) -> bool:
-    return repaired.left is None or _place(repaired.alignment, repaired.left) > _place(alignment, left)
+def _with_fault(given: Mapping[str, NDArray[Any]], state: _State, suspect: Suspect, layers: list[Layer]) -> _State:
+    """The state with faults more at `layers`: run again from the first of them on."""
+    beside, begin = state.beside, layers[0].index
+    net, candidate, tolerance = beside.net, beside.candidate, beside.tolerance
+    overrides = {**state.overrides, **{layer.index: suspect.faults[0].output for layer in layers}}
+    graph, before = beside.reference.graph, beside.reference.values
+    assert graph is not None
+    known = [*beside.reference.inputs, *(layer.name for layer in net.layers[:begin])]
+    with ExitStack() as stack:
+        values = stack.enter_context(stored(before.of(known)))
+        held = darknet_values(
+            net, graph, given, overrides=overrides, begin=begin, before=lambda layer: before.get(layer.name)
+        )
+        for name, each in held:
+            values.put(name, each)
+        reference = trace_of(graph, values, {name: beside.reference.prints[name] for name in known})
+        alignment = align(
+            reference, candidate, tolerance, {name: beside.alignment.by_reference[name] for name in known}
+        )
+        strange = strange_outputs(alignment, reference, candidate, tolerance)
+        apart = parting(alignment, reference, candidate, tolerance, weighted(net))
+        verdict = judged(net, reference, candidate, alignment, apart, strange, tolerance)
+        found = replace(beside, reference=reference, alignment=alignment)
+        return _State(found, overrides, verdict.first, verdict.causes, stack.pop_all())
+
+
+def _is_further(one: _State, other: _State) -> bool:
+    """Whether less is apart in one."""
+    if other.left is None:
+        return False
+    return one.left is None or _place(one, one.left) > _place(other, other.left)
+
+
+def _place(state: _State, pair: Pair) -> int:
+    return next(place for place, each in enumerate(state.beside.alignment.pairs) if each.reference == pair.reference)
+
+
+def _carries_on(state: _State, suspect: Suspect) -> bool:
+    """Whether a layer that reads a suspect's is the same with its faults, or whoever takes the outputs reads it."""
+    if suspect.tensor in state.beside.candidate.outputs:
+        return True
+    beside, left, seen = state.beside, [suspect.layer.index], set[int]()
+    prints, readers = beside.reference.prints, 0
+    while left:
+        index = left.pop()
+        for layer in beside.net.layers:
+            if index not in layer.inputs or layer.index in seen:
+                continue
+            seen.add(layer.index)
+            if distance(prints[layer.name], prints[suspect.layer.name]) <= _ALIKE:
+                left.append(layer.index)  # it gives what it is given: what reads it tells more
+                continue
+            readers += 1
+            if beside.alignment.by_reference[layer.name].related.relation == "same":
+                return True
+    return not readers
 
 
 # ---------------------------------------------------------------------- where the fault may be
 
 
-def _suspects(
-    net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, first: Pair, tolerance: float
-) -> Iterator[Suspect]:
+def _suspects(beside: Beside, first: Pair) -> Iterator[Suspect]:
     """What explains the first pair apart: at its layer, or in front of it, where all seems right."""
-    layers = {layer.name: layer for layer in net.layers}
+    layers = {layer.name: layer for layer in beside.net.layers}
     if first.reference not in layers:
         return
-    known = net, reference, candidate, alignment
     layer = layers[first.reference]
-    found = explain(*known, layer, first.related.deviation, tolerance)
-    quiet: list[Layer] | None = None
-    if found is not None:
-        quiet = _quiet(*known, layer)
-        yield _earliest(*known, found, quiet)
-    for name in names_of_inputs(net, layer):
-        extra = None if name not in layers else explain(*known, layers[name], float("inf"), tolerance)
-        if extra is not None:
-            yield extra
-    for each in _quiet(*known, layer) if quiet is None else quiet:
-        pair = alignment.by_reference[each.name]
-        own = own_deviation(*known, each, None)
-        held = explain(*known, each, own, own / _CLEARLY, pair.candidate)
-        if held is not None:
-            yield _earliest(*known, held, [other for other in net.layers if other.index < each.index])
+    yield from tried(beside, layer, first.related.deviation)
+    for name in names_of_inputs(beside.net, layer):
+        if name not in layers:
+            continue
+        pair = beside.alignment.by_reference[name]
+        yield from islice(tried(beside, layers[name], float("inf")), 1)
+        if not is_nearly_same(pair):  # as what stands beside it hides: the largest of some, for one
+            yield from tried(beside, layers[name], pair.related.deviation, with_inner=True)
+    yield from tried(beside, layer, first.related.deviation, with_inner=True)
+    yield from solved(beside, layer, first.related.deviation)
+    for each in _quiet(beside, layer):
+        pair = beside.alignment.by_reference[each.name]
+        within = own_deviation(beside, each) / _CLEARLY
+        yield from islice(tried(replace(beside, tolerance=within), each, _CLEARLY * within, pair.candidate), 1)
 
 
-def _quiet(net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: Alignment, layer: Layer) -> list[Layer]:
+def _quiet(beside: Beside, layer: Layer) -> list[Layer]:
     """The layers in front of one that are the same, but further from what they should be than others, in order."""
-    own: dict[int, float] = {}
+    net, own = beside.net, dict[int, float]()
     left, seen = list(layer.inputs), set[int]()
     while left:
         index = left.pop()
@@ -213,46 +327,11 @@ def _quiet(net: DarknetNetwork, reference: Trace, candidate: Trace, alignment: A
         seen.add(index)
         each = net.layers[index]
         left += each.inputs
-        if is_nearly_same(alignment.by_reference[each.name]) and each.parameters and not each.states:
-            own[index] = own_deviation(net, reference, candidate, alignment, each, None)
+        if is_nearly_same(beside.alignment.by_reference[each.name]) and each.parameters and not each.states:
+            own[index] = own_deviation(beside, each)
     usual = float(np.quantile(list(own.values()), 0.25)) if own else 0.0
     loud = sorted(
         (index for index, deviation in own.items() if deviation > max(_QUIET, _CLEARLY * usual)),
         key=lambda index: -own[index],
     )  # fmt: skip
     return [net.layers[index] for index in sorted(loud[:_MOST_QUIET])]
-
-
-def _earliest(
-    net: DarknetNetwork,
-    reference: Trace,
-    candidate: Trace,
-    alignment: Alignment,
-    suspect: Suspect,
-    layers: Iterable[Layer],
-) -> Suspect:
-    """The same faults at the first of `layers` that has them, too, within the tolerance."""
-    known = net, reference, candidate, alignment
-    for layer in layers:
-        pair = alignment.by_reference[layer.name]
-        if layer.kind != suspect.layer.kind or pair.candidate is None or not is_nearly_same(pair):
-            continue
-        before, after = (own_deviation(*known, layer, fault) for fault in (None, suspect.faults[0]))
-        if _CLEARLY * after <= before and before > _QUIET:
-            return replace(suspect, layer=layer, before=before, after=after, tensor=pair.candidate)
-    return suspect
-
-
-def _place(alignment: Alignment, pair: Pair) -> int:
-    return next(place for place, each in enumerate(alignment.pairs) if each.reference == pair.reference)
-
-
-def _traced(
-    opened: Opened, graph: Graph, given: Mapping[str, NDArray[Any]], overrides: Overrides, values: Store
-) -> Trace:
-    assert opened.net is not None
-    for name, each in given.items():
-        values.put(name, each)
-    for name, each in darknet_values(opened.net, graph, given, overrides=overrides):
-        values.put(name, each)
-    return trace_of(graph, values)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 
 from layoutbridge.comparing.fingerprints import Fingerprint, fingerprint
 from layoutbridge.comparing.running.recorded import FORMAT
@@ -37,10 +38,11 @@ class Trace:
         return self.format == FORMAT
 
 
-def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) -> Trace:
+def trace_of(graph: Graph, values: Store, known: Mapping[str, Fingerprint] = MappingProxyType({})) -> Trace:
     """The trace of a graph whose tensors' values are in a store, as far as they are.
 
-    What does not depend on the inputs is left out: constants, and what is computed from them or from shapes.
+    What does not depend on the inputs is left out: constants, and what is computed from them or from shapes. `known`
+    are fingerprints of some.
     """
     is_recorded = graph.format == FORMAT
     order = [*graph.inputs, *(node.output for node in graph.nodes)] if is_recorded else _depending(graph)
@@ -51,10 +53,10 @@ def trace_of(graph: Graph, values: Store, outputs: Sequence[str] | None = None) 
     labels = {node.output: node.name for node in graph.nodes}
     return Trace(
         graph.name, graph.format, tuple(names), tuple(name for name in graph.inputs if name in values),
-        tuple(outputs if outputs is not None else graph.outputs),
+        graph.outputs,
         {name: tuple(_ancestors(name, parents, values)) for name in names},
         {name: labels.get(name, name) for name in names},
-        {name: fingerprint(values.get(name)) for name in names}, values, graph,
+        {name: known[name] if name in known else fingerprint(values.get(name)) for name in names}, values, graph,
     )  # fmt: skip
 
 

@@ -1,130 +1,52 @@
-"""Convolutions and dense layers in stages: what they read, their weights, the zeros around, batch norm, activation.
-
-Each stage has alternatives, which are what ports do instead. A layer is computed with one of them, or with two of
-different stages: two faults of one layer are found together.
-"""
+"""What ports do instead in each stage of a convolution or a dense layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from layoutbridge.comparing.faults.fault import Array, CauseKind
-from layoutbridge.darknet.reference.activations import activate
-from layoutbridge.darknet.reference.parametric import blurred, correlate
-from layoutbridge.darknet.reference.values import Feed, normalize
+from layoutbridge.comparing.faults.elsewhere import Numbers, borrowed
+from layoutbridge.comparing.faults.fault import Array
+from layoutbridge.comparing.faults.stages import Alternative, Stage, Values, along, function_called
+from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional
 
-Stage = Literal["read", "weights", "padding", "normalization", "activation"]
+_Change = tuple[Callable[[Array], Array], str]  # what was done to weights, and what undoes it
 Sides = tuple[int, int, int, int]  # zeros above, below, on the left and on the right
-Values = Mapping[str, Array]
 _EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 0.0, 1e-2)
 _SLOPES = (0.1, 0.01, 0.2, 0.3, 0.25, 0.05)
 _ACTIVATIONS = ("linear", "relu", "relu6", "elu", "selu", "logistic", "tanh", "swish", "mish", "hard_mish", "gelu")
 _LIMIT = 1e-12
+_NEAR = 1e-3  # of the largest: a number that was worked out is one that has a name
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """What a port does in one stage: `found` where `expected` is right, in words; `change` does it.
-
-    `change` takes and gives what the stage works on: the input [N, C, H, W], the weights, the four sides of the padding
-    (or the name of what fills them), (parameters, product) for batch norm, the sum for the activation.
-    """
-
-    stage: Stage
-    cause: CauseKind
-    found: str
-    expected: str
-    explanation: str
-    fix: str
-    change: Callable[..., Any] = field(compare=False, repr=False)
-
-
-Choice = Mapping[Stage, Alternative]
-
-
-def alternatives(feed: Feed) -> dict[Stage, list[Alternative]]:
+def alternatives(feed: Feed, numbers: Numbers) -> dict[Stage, list[Alternative]]:
     """What ports may do instead in each stage of this layer; empty for what is no plain convolution or dense layer."""
     settings = feed.layer.settings
     if isinstance(settings, Convolutional) and not settings.xnor and settings.antialiasing is None:
         return {
+            "numbers": list(borrowed(feed, numbers)),
             "normalization": list(_normalizations(feed)),
             "activation": list(activations(settings.activation)),
             "padding": list(_paddings(feed, settings)),
-            "read": list(_reads(feed)),
+            "colours": list(_colours(feed)),
+            "read": list(_ranges(feed)),
             "weights": list(_filters(feed)),
         }
     if isinstance(settings, Connected):
         return {
+            "numbers": list(borrowed(feed, numbers)),
             "normalization": list(_normalizations(feed)),
             "activation": list(activations(settings.activation)),
             "read": list(_flattens(feed)),
             "weights": list(_matrices(feed)),
         }
     return {}
-
-
-def computed(feed: Feed, choice: Choice) -> Array | None:
-    """What the layer gives with the alternatives of `choice`; None where one of them cannot be."""
-    product = multiplied(feed, choice)
-    return None if product is None else finished(feed, feed.parameters, product, choice)
-
-
-def multiplied(feed: Feed, choice: Choice) -> Array | None:
-    """The product of input and weights, [N, F, H, W], before batch norm or biases."""
-    settings: Any = feed.layer.settings
-    weights = feed.parameters["weights"]
-    if "weights" in choice:
-        changed = np.ascontiguousarray(choice["weights"].change(weights))
-        if changed.shape != weights.shape or np.array_equal(changed, weights):
-            return None
-        weights = changed
-    x = choice["read"].change(feed.x) if "read" in choice else feed.x
-    if isinstance(settings, Connected):
-        return (x.reshape(feed.batch, -1) @ weights.T).reshape(feed.batch, -1, 1, 1)
-    x = framed(feed, x, choice)
-    reach = settings.dilation * (settings.size - 1) + 1
-    if x is None or min(x.shape[2:]) < reach:
-        return None
-    strides = settings.stride_y, settings.stride_x
-    return correlate(x, weights, strides, 0, settings.dilation, settings.groups)
-
-
-def framed(feed: Feed, x: Array, choice: Choice) -> Array | None:
-    """The input in its frame of zeros, or of what a port has there."""
-    settings: Any = feed.layer.settings
-    sides: Any = (settings.padding,) * 4
-    if "padding" in choice:
-        sides = choice["padding"].change(sides)
-    if isinstance(sides, str):
-        own = settings.padding
-        if own >= min(x.shape[2:]):
-            return None
-        return np.pad(x, ((0, 0), (0, 0), (own, own), (own, own)), mode=sides)  # type: ignore[call-overload]
-    if min(sides) < 0:
-        return None
-    below, right = settings.overhang
-    top, bottom, left, last = sides
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom + below), (left, last + right)))
-
-
-def finished(feed: Feed, values: Values, product: Array, choice: Choice) -> Array:
-    """Batch norm or biases and the activation behind a product, channels on axis 1."""
-    settings: Any = feed.layer.settings
-    if "normalization" in choice:
-        y = choice["normalization"].change(values, product)
-    elif settings.batch_normalize:
-        y = normalize(replace(feed, parameters=values), product)
-    else:
-        y = product + _along(values["biases"])
-    function = choice["activation"].change if "activation" in choice else _function(settings.activation)
-    return blurred(function(y), getattr(settings, "antialiasing", None))
 
 
 # ---------------------------------------------------------------------- batch norm and activation
@@ -154,7 +76,7 @@ def _normalizations(feed: Feed) -> Iterator[Alternative]:
                     f"batch norm divides by another number: {told}, where this Darknet has {expected}", fix,
                     _divided(epsilon, place),
                 )  # fmt: skip
-    for told, change in _PARTS.items():
+    for told, change in _parts(feed.flavor).items():
         yield Alternative(
             "normalization", "batch_norm", told, "scales, means, variances and biases as stored",
             f"batch norm is not applied as Darknet does: {told}", "copy all four vectors, and apply them in order",
@@ -162,48 +84,53 @@ def _normalizations(feed: Feed) -> Iterator[Alternative]:
         )  # fmt: skip
 
 
-def _divided(epsilon: float, place: str) -> Callable[[Mapping[str, Array], Array], Array]:
-    def change(values: Mapping[str, Array], y: Array) -> Array:
+def _divided(epsilon: float, place: str) -> Callable[[Values, Array], Array]:
+    divisor = _divisor(epsilon, place)
+    return lambda values, y: _scaled(values, (y - along(values["means"])) / along(divisor(values)))
+
+
+def _divisor(epsilon: float, place: str) -> Callable[[Values], Array]:
+    def divisor(values: Values) -> Array:
         variances = values["variances"]
-        divisor = np.sqrt(variances + epsilon) if place == "inside" else np.sqrt(variances) + epsilon
-        return _scaled(values, (y - _along(values["means"])) / _along(np.maximum(divisor, _LIMIT)))
+        made = np.sqrt(variances + epsilon) if place == "inside" else np.sqrt(variances) + epsilon
+        return np.maximum(made, _LIMIT)
 
-    return change
-
-
-def _scaled(values: Mapping[str, Array], y: Array) -> Array:
-    return y * _along(values["scales"]) + _along(values["biases"])
+    return divisor
 
 
-def _along(vector: Array) -> Array:
-    return vector.reshape(-1, 1, 1)
+def _scaled(values: Values, y: Array) -> Array:
+    return y * along(values["scales"]) + along(values["biases"])
 
 
-def _of_the_batch(values: Mapping[str, Array], y: Array) -> Array:
+def _of_the_batch(values: Values, y: Array) -> Array:
     means, variances = y.mean(axis=(0, 2, 3), keepdims=True), y.var(axis=(0, 2, 3), keepdims=True)
     return _scaled(values, (y - means) / np.sqrt(variances + 1e-5))
 
 
-def _standard(values: Mapping[str, Array], y: Array) -> Array:
-    return (y - _along(values["means"])) / _along(np.sqrt(values["variances"] + 1e-5))
+def _parts(flavor: str) -> Mapping[str, Callable[[Values, Array], Array]]:
+    """What is left out of batch norm, or done otherwise."""
+    divisor = _divisor(1e-6, "outside") if flavor == "pjreddie" else _divisor(1e-5, "inside")
 
+    def standard(values: Values, y: Array) -> Array:
+        return (y - along(values["means"])) / along(divisor(values))
 
-_PARTS: Mapping[str, Callable[[Mapping[str, Array], Array], Array]] = {
-    "no batch norm, the biases alone": lambda values, y: y + _along(values["biases"]),
-    "no batch norm": lambda values, y: y,
-    "no scales": lambda values, y: _standard(values, y) + _along(values["biases"]),
-    "no biases": lambda values, y: _standard(values, y) * _along(values["scales"]),
-    "neither scales nor biases": _standard,
-    "no means": lambda values, y: _scaled(values, y / _along(np.sqrt(values["variances"] + 1e-5))),
-    "no variances": lambda values, y: _scaled(values, y - _along(values["means"])),
-    "deviations in the place of variances": lambda values, y: _scaled(
-        values, (y - _along(values["means"])) / _along(values["variances"] + 1e-5)
-    ),
-    "scales and biases exchanged": lambda values, y: (
-        _standard(values, y) * _along(values["biases"]) + _along(values["scales"])
-    ),
-    "statistics of the batch itself, as in training": _of_the_batch,
-}
+    return {
+        "no batch norm, the biases alone": lambda values, y: y + along(values["biases"]),
+        "no batch norm": lambda values, y: y,
+        "no scales": lambda values, y: standard(values, y) + along(values["biases"]),
+        "no biases": lambda values, y: standard(values, y) * along(values["scales"]),
+        "neither scales nor biases": standard,
+        "no means": lambda values, y: _scaled(values, y / along(divisor(values))),
+        "no variances": lambda values, y: _scaled(values, y - along(values["means"])),
+        "no means, no variances": _scaled,
+        "deviations in the place of variances": lambda values, y: _scaled(
+            values, (y - along(values["means"])) / along(np.sqrt(np.sqrt(values["variances"]) + 1e-5))
+        ),
+        "variances in the place of deviations": lambda values, y: _scaled(
+            values, (y - along(values["means"])) / along(values["variances"] + 1e-5)
+        ),
+        "statistics of the batch itself, as in training": _of_the_batch,
+    }
 
 
 def activations(named: str) -> Iterator[Alternative]:
@@ -211,7 +138,9 @@ def activations(named: str) -> Iterator[Alternative]:
     expected = "leaky with slope 0.1" if named == "leaky" else named
     for name in _ACTIVATIONS:
         if name != named:
-            yield _activated(name, expected, named, _function(name))
+            yield _activated(name, expected, named, function_called(name))
+    for name, function in _OTHERS.items():
+        yield _activated(name, expected, named, function)
     for slope in _SLOPES:
         if not (named == "leaky" and slope == 0.1):
             yield _activated(f"leaky with slope {slope:g}", expected, named, _leaky(slope))
@@ -224,8 +153,18 @@ def _activated(found: str, expected: str, named: str, function: Callable[[Array]
     )  # fmt: skip
 
 
-def _function(name: str) -> Callable[[Array], Array]:
-    return lambda x: activate(name, x)
+def _hard_logistic(x: Array) -> Array:
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+_OTHERS: Mapping[str, Callable[[Array], Array]] = {
+    "hard swish": lambda x: x * _hard_logistic(x),
+    "hard logistic": _hard_logistic,
+    "hard logistic of slope 0.2": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "gelu by erf": lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
+    "hard tanh": lambda x: np.clip(x, -1, 1),
+}
 
 
 def _leaky(slope: float) -> Callable[[Array], Array]:
@@ -279,39 +218,71 @@ def _same(length: int, stride: int, reach: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _reads(feed: Feed) -> Iterator[Alternative]:
-    """Colours the other way round, another range, for a layer that reads the picture."""
-    if feed.layer.inputs != (-1,):
-        return
-    if feed.x.shape[1] == 3:
+def _colours(feed: Feed) -> Iterator[Alternative]:
+    """Colours the other way round, for a layer that reads the picture."""
+    if feed.layer.inputs == (-1,) and feed.x.shape[1] == 3:
         yield Alternative(
-            "read", "channel_order", "BGR", "RGB", "the first layer reads the colours in the other order",
+            "colours", "channel_order", "BGR", "RGB", "the first layer reads the colours in the other order",
             "turn the channels of the picture round, or of the first layer's weights", lambda x: x[:, ::-1],
         )  # fmt: skip
-    for told, change in _RANGES.items():
-        yield Alternative(
-            "read", "input_range", told, "0 to 1", f"the first layer reads its input as {told}",
-            "give the network values from 0 to 1, and scale nothing inside", change,
-        )  # fmt: skip
 
 
-def _imagenet(x: Array) -> Array:
-    if x.shape[1] != 3:
-        return x
-    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    return (x - mean.reshape(1, 3, 1, 1)) / deviation.reshape(1, 3, 1, 1)
+def _ranges(feed: Feed) -> Iterator[Alternative]:
+    """Another range, for a layer that reads the picture."""
+    if feed.layer.inputs != (-1,):
+        return
+    for told, (factors, offsets) in _RANGES.items():
+        if len(offsets) in (1, feed.x.shape[1]):
+            yield ranged(told, _affine(factors, offsets))
 
 
-_RANGES: Mapping[str, Callable[[Array], Array]] = {
-    "0 to 255": lambda x: x * 255,
-    "divided by 255 once more": lambda x: x / 255,
-    "-1 to 1": lambda x: 2 * x - 1,
-    "-0.5 to 0.5": lambda x: x - 0.5,
-    "less ImageNet's mean, by its deviation": _imagenet,
-    "0 to 255 less Caffe's mean": lambda x: (
-        255 * x - np.array([123.68, 116.779, 103.939]).reshape(1, 3, 1, 1) if x.shape[1] == 3 else x
+def ranged(told: str, change: Callable[[Array], Array]) -> Alternative:
+    """A picture that is read in another range than 0 to 1."""
+    return Alternative(
+        "read", "input_range", told, "0 to 1", f"the first layer reads its input as {told}",
+        "give the network values from 0 to 1, and scale nothing inside", change,
+    )  # fmt: skip
+
+
+_MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
+_CAFFE = (123.68, 116.779, 103.939)
+_RANGES: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {  # the factors and offsets of the colours
+    "0 to 255": ((255,), (0,)),
+    "divided by 255 once more": ((1 / 255,), (0,)),
+    "-1 to 1": ((2,), (-1,)),
+    "-0.5 to 0.5": ((1,), (-0.5,)),
+    "less ImageNet's mean, by its deviation": (
+        [1 / each for each in _DEVIATIONS], [-mean / each for mean, each in zip(_MEANS, _DEVIATIONS, strict=True)],
     ),
-}
+    "less ImageNet's mean": ((1,), [-mean for mean in _MEANS]),
+    "0 to 255 less Caffe's mean": ((255,), [-mean for mean in _CAFFE]),
+    "1 to 0": ((-1,), (1,)),
+}  # fmt: skip
+
+
+def _affine(factors: Sequence[float], offsets: Sequence[float]) -> Callable[[Array], Array]:
+    scale, shift = (np.asarray(each, np.float64).reshape(1, -1, 1, 1) for each in (factors, offsets))
+    return lambda x: x * scale + shift if max(scale.size, shift.size) in (1, x.shape[1]) else x
+
+
+def named_range(factors: Array, offsets: Array) -> tuple[str, Array, Array]:
+    """What a range with these factors and offsets of the colours, nearly, is called, and those that it has."""
+    for told, held in _RANGES.items():
+        if len(held[1]) not in (1, len(factors)):
+            continue
+        scale, shift = (np.broadcast_to(np.asarray(each, np.float64), factors.shape) for each in held)
+        if np.abs(scale - factors).max() <= _NEAR * np.abs(scale).max() and (
+            np.abs(shift - offsets).max() <= _NEAR * max(np.abs(shift).max(), 1)
+        ):
+            return told, scale, shift
+    means, deviations = -offsets / factors, 1 / factors
+    return f"less {_told(means)}, by {_told(deviations)}", factors, offsets
+
+
+def _told(values: Array) -> str:
+    """A number for all colours, or one for each."""
+    near = np.abs(values - values[0]).max() <= _NEAR * np.abs(values).max()
+    return f"{values[0]:.4g}" if near else f"({', '.join(f'{each:.4g}' for each in values)})"
 
 
 # ---------------------------------------------------------------------- weights
@@ -320,35 +291,57 @@ _RANGES: Mapping[str, Callable[[Array], Array]] = {
 def _filters(feed: Feed) -> Iterator[Alternative]:
     """Weights read in the order of another framework's, turned, or with inputs and outputs exchanged."""
     shape = feed.parameters["weights"].shape
-    changes: dict[str, Callable[[Array], Array]] = {
-        "filters turned by a half turn, as for a convolution in the strict sense": lambda w: w[..., ::-1, ::-1],
-        "height and width exchanged": lambda w: w.swapaxes(2, 3),
-        "rows in the other order": lambda w: w[:, :, ::-1],
-        "columns in the other order": lambda w: w[..., ::-1],
-        "outputs in the other order": lambda w: w[::-1],
-    }
+    changes: dict[str, _Change] = {
+        "filters turned by a half turn, as for a convolution in the strict sense": (
+            lambda w: w[..., ::-1, ::-1], "weights[..., ::-1, ::-1]",
+        ),
+        "height and width exchanged": (lambda w: w.swapaxes(2, 3), "weights.swapaxes(2, 3)"),
+        "rows in the other order": (lambda w: w[:, :, ::-1], "weights[:, :, ::-1]"),
+        "columns in the other order": (lambda w: w[..., ::-1], "weights[..., ::-1]"),
+        "outputs in the other order": (lambda w: w[::-1], "weights[::-1]"),
+    }  # fmt: skip
     if feed.layer.inputs != (-1,) or shape[1] != 3:  # where it is BGR for RGB
-        changes["inputs in the other order"] = lambda w: w[:, ::-1]
+        changes["inputs in the other order"] = lambda w: w[:, ::-1], "weights[:, ::-1]"
     if shape[0] == shape[1]:
-        changes["inputs and outputs exchanged"] = lambda w: w.swapaxes(0, 1)
+        changes["inputs and outputs exchanged"] = lambda w: w.swapaxes(0, 1), "weights.swapaxes(0, 1)"
     for order in permutations(range(4)):
         if order != (0, 1, 2, 3):
-            changes[f"read as {''.join('OIHW'[axis] for axis in order)} without a transpose"] = _misread(order)
+            told = "".join("OIHW"[axis] for axis in order)
+            cure = f"weights.transpose({', '.join(map(str, order))}).reshape({', '.join(map(str, shape))})"
+            changes[f"read as {told} without a transpose"] = _misread(order), cure
     fix = "transpose the weights from OIHW to the framework's layout, do not reshape them"
-    yield from _weighted(changes, "OIHW, as stored", fix)
+    for told, (change, cure) in changes.items():
+        yield misplaced(
+            told, change, "OIHW, as stored", f"{fix}; or permute what the port has, as OIHW: weights = {cure}"
+        )
 
 
 def _matrices(feed: Feed) -> Iterator[Alternative]:
     """Dense weights with rows and columns exchanged."""
-    weights = feed.parameters["weights"]
-    changes: dict[str, Callable[[Array], Array]] = {
-        "read with rows and columns exchanged": lambda w: w.reshape(w.shape[::-1]).T,
-        "written with rows and columns exchanged": lambda w: w.T.reshape(w.shape),
-        "outputs in the other order": lambda w: w[::-1],
-    }
-    if weights.shape[0] == weights.shape[1]:
-        changes["transposed"] = lambda w: w.T
-    yield from _weighted(changes, "a row for each output, as stored", "transpose the matrix, do not reshape it")
+    rows, columns = feed.parameters["weights"].shape
+    changes: dict[str, _Change] = {
+        "read with rows and columns exchanged": (
+            lambda w: w.reshape(w.shape[::-1]).T, f"weights.T.reshape({rows}, {columns})",
+        ),
+        "written with rows and columns exchanged": (
+            lambda w: w.T.reshape(w.shape), f"weights.reshape({columns}, {rows}).T",
+        ),
+        "outputs in the other order": (lambda w: w[::-1], "weights[::-1]"),
+    }  # fmt: skip
+    if rows == columns:
+        changes["transposed"] = lambda w: w.T, "weights.T"
+    fix = "transpose the matrix, do not reshape it"
+    for told, (change, cure) in changes.items():
+        yield misplaced(
+            told, change, "a row for each output, as stored",
+            f"{fix}; or permute what the port has, a row for each output: weights = {cure}",
+        )  # fmt: skip
+
+
+def misplaced(found: str, change: Callable[[Array], Array], expected: str, fix: str) -> Alternative:
+    """Weights that are not where they belong."""
+    why = f"the weights are not where they belong: {found}"
+    return Alternative("weights", "weight_layout", found, expected, why, fix, change)
 
 
 def _flattens(feed: Feed) -> Iterator[Alternative]:
@@ -356,15 +349,21 @@ def _flattens(feed: Feed) -> Iterator[Alternative]:
     item = feed.x.shape[1:]
     if len(item) != 3 or min(item[0], prod(item[1:])) < 2:
         return
-    for told, axes in (
-        ("H, W, C", (0, 2, 3, 1)), ("H, C, W", (0, 2, 1, 3)), ("W, H, C", (0, 3, 2, 1)), ("C, W, H", (0, 1, 3, 2)),
-        ("W, C, H", (0, 3, 1, 2)),
-    ):  # fmt: skip
+    lengths = dict(zip("chw", item, strict=True))
+    for axes in permutations("chw"):
+        told = ", ".join(axes).upper()
+        if axes == ("c", "h", "w") or [lengths[axis] for axis in axes if lengths[axis] > 1] == [
+            length for length in item if length > 1
+        ]:
+            continue
+        shape = tuple(lengths[axis] for axis in axes)
+        cure = f"lb.carry(lb.Rearrangement('{' '.join(axes)} -> c h w'), weights, 'dense', shape={shape})"
         yield Alternative(
             "read", "flatten_order", told, "C, H, W",
             f"the values are flattened in the order {told}, and the weights expect C, H, W",
-            "flatten channels first, or permute the weights: lb.carry(op, weights, 'dense', shape=...)",
-            _transposed(axes),
+            f"flatten channels first; or permute the weights, a row for each output: "
+            f"import layoutbridge as lb; weights = {cure}",
+            _transposed((0, *("chw".index(axis) + 1 for axis in axes))),
         )  # fmt: skip
 
 
@@ -377,9 +376,3 @@ def _misread(order: tuple[int, ...]) -> Callable[[Array], Array]:
         return np.ascontiguousarray(w).reshape(tuple(w.shape[axis] for axis in order)).transpose(np.argsort(order))
 
     return change
-
-
-def _weighted(changes: Mapping[str, Callable[[Array], Array]], expected: str, fix: str) -> Iterator[Alternative]:
-    for told, change in changes.items():
-        why = f"the weights are not where they belong: {told}"
-        yield Alternative("weights", "weight_layout", told, expected, why, fix, change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import permutations
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from layoutbridge.darknet.structure.kinds import (
     Reorg,
     Reorg3d,
     Route,
+    ScaleChannels,
     Shortcut,
     Upsample,
 )
@@ -246,7 +248,7 @@ def _of_group(group: int) -> Callable[[Feed], Array | None]:
     return output
 
 
-@has_faults(Shortcut, Deconvolutional, Local)
+@has_faults(Shortcut, ScaleChannels, Deconvolutional, Local)
 def activated(feed: Feed, settings: Activated) -> Iterator[Fault]:
     """Another activation behind what the layer computes."""
     del feed
@@ -264,6 +266,32 @@ def _activated(named: str, function: Callable[[Array], Array]) -> Callable[[Feed
             return None
         plain = replace(settings, activation="linear")
         return function(RULES[feed.layer.kind](replace(feed, layer=replace(feed.layer, settings=plain)), plain))
+
+    return output
+
+
+@has_faults(ScaleChannels)
+def scaled(feed: Feed, settings: ScaleChannels) -> Iterator[Fault]:
+    """The picture alone, the sum."""
+    del settings
+    told: Mapping[str, Callable[[tuple[Array, ...]], Array]] = {
+        "the picture alone": lambda parts: parts[1],
+        "the sum": lambda parts: parts[0] + parts[1],
+        "the picture, and its product with the factors": lambda parts: parts[1] + parts[0] * parts[1],
+    }
+    if feed.layer.kind == "scale_channels" and len(feed.inputs) == 2:
+        for found, function in told.items():
+            yield Fault(
+                "sum", found, "the product", f"{found} is taken, not the product with the factors of the channels",
+                "multiply each channel by its factor", _of_factors(function),
+            )  # fmt: skip
+
+
+def _of_factors(function: Callable[[tuple[Array, ...]], Array]) -> Callable[[Feed], Array | None]:
+    def output(feed: Feed) -> Array | None:
+        if feed.layer.kind != "scale_channels" or len(feed.inputs) != 2:
+            return None
+        return np.asarray(function(feed.inputs))
 
     return output
 
@@ -300,6 +328,13 @@ def moved(feed: Feed, settings: Moving) -> Iterator[Fault]:
     """Another operation of the catalogue that gives the same shape, also in a tensor whose channels are last."""
     if settings.operation is None:
         return
+    told = "a plain reshape, channels last"
+    yield Fault(
+        "rearrangement", told, settings.operation,
+        f"{told}, stands where the network was trained with {settings.operation}",
+        f"put {settings.operation} there: layoutbridge code {settings.operation} --to tensorflow",
+        _reshaped_channels_last,
+    )  # fmt: skip
     for entry in catalog().values():
         if entry.family not in _BLOCKS or entry.name == settings.operation:
             continue
@@ -309,6 +344,14 @@ def moved(feed: Feed, settings: Moving) -> Iterator[Fault]:
             f"put {settings.operation} there: layoutbridge code {settings.operation} --to torch",
             _by_entry(entry.name, settings.stride),
         )  # fmt: skip
+
+
+def _reshaped_channels_last(feed: Feed) -> Array | None:
+    settings = feed.layer.settings
+    if not isinstance(settings, Moving) or prod(feed.layer.out_shape) != prod(feed.x.shape[1:]):
+        return None
+    channels, height, width = feed.layer.out_shape
+    return feed.x.transpose(0, 2, 3, 1).reshape(feed.batch, height, width, channels).transpose(0, 3, 1, 2)
 
 
 def _by_entry(name: str, stride: int) -> Callable[[Feed], Array | None]:

@@ -19,16 +19,22 @@ from layoutbridge.errors import ShapeError
 from layoutbridge.scanning.graphs.graph import Graph
 
 Output = Callable[[Feed], NDArray[Any] | None]
-_NONE: Mapping[int, Output] = MappingProxyType({})
 
 
 def values(
-    net: DarknetNetwork, graph: Graph, given: Mapping[str, NDArray[Any]], *, overrides: Mapping[int, Output] = _NONE
+    net: DarknetNetwork,
+    graph: Graph,
+    given: Mapping[str, NDArray[Any]],
+    *,
+    overrides: Mapping[int, Output] = MappingProxyType({}),
+    begin: int = 0,
+    before: Callable[[Layer], NDArray[Any]] | None = None,
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """The outputs of all layers for the one input of `graph`, as `by_axes` has them, let go when nobody needs them.
 
-    `overrides` compute layers in another way, by their indices; one that gives None leaves its layer as it is. Raises
-    `WeightsError` where the network has no weights, and `ShapeError` for an input of another size.
+    `overrides` compute layers in another way, by their indices; one that gives None leaves its layer as it is. Layers
+    in front of the index `begin` are not computed: what is read of theirs is what `before` has, as it was given here.
+    Raises `WeightsError` where the network has no weights, and `ShapeError` for an input of another size.
     """
     del graph
     network, parameters = net.network, net.parameters
@@ -40,9 +46,12 @@ def values(
         )
     last_use = {source: layer.index for layer in network.layers for source in layer.inputs}
     held: dict[int, NDArray[Any]] = {-1: x}
+    if before is not None:
+        read = {source for layer in network.layers[begin:] for source in layer.inputs if 0 <= source < begin}
+        held |= {source: _in_order(network.layers[source], before(network.layers[source])) for source in sorted(read)}
     states: States = {}
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for layer in network.layers:
+        for layer in network.layers[begin:]:
             inputs = [held[source] for source in layer.inputs]
             made = _otherwise(net, layer, inputs, overrides.get(layer.index))
             if made is None:
@@ -62,6 +71,14 @@ def by_axes(layer: Layer, output: NDArray[Any]) -> NDArray[Any]:
     if isinstance(settings, Region) and settings.channels_last:
         return output.reshape(batch, height, width, settings.num, settings.entries).transpose(0, 3, 4, 1, 2)
     return output.reshape(batch, settings.num, settings.entries, height, width)
+
+
+def _in_order(layer: Layer, values: NDArray[Any]) -> NDArray[Any]:
+    """What `by_axes` gave, as Darknet holds it."""
+    settings = layer.settings
+    if isinstance(settings, Region) and settings.channels_last:
+        values = values.transpose(0, 3, 4, 1, 2)
+    return np.asarray(values, np.float64).reshape(len(values), *layer.out_shape)
 
 
 def _otherwise(

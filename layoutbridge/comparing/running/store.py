@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,14 @@ class _Kept:
 
 
 class Store:
-    """Arrays by name, in the order in which they were put there; float64 is kept as float32."""
+    """Arrays by name, in the order in which they were put there; float64 is kept as float32.
 
-    def __init__(self, folder: Path) -> None:
+    `others` are in it from the start, as long as their own store is there.
+    """
+
+    def __init__(self, folder: Path, others: Mapping[str, _Kept] = MappingProxyType({})) -> None:
         self._folder = folder
-        self._kept: dict[str, _Kept] = {}
+        self._kept = dict(others)
         self._written = 0
 
     def put(self, name: str, values: NDArray[Any]) -> None:
@@ -37,7 +41,7 @@ class Store:
         file = self._folder / str(self._written)
         self._written += 1
         np.ascontiguousarray(held).tofile(file)
-        if name in self._kept:
+        if name in self._kept and self._kept[name].file.parent == self._folder:
             self._kept[name].file.unlink()
         self._kept[name] = _Kept(file, held.shape, held.dtype)
 
@@ -50,6 +54,10 @@ class Store:
         """How many elements it has. Raises `KeyError`."""
         return prod(self._kept[name].shape)
 
+    def of(self, names: Iterable[str]) -> Mapping[str, _Kept]:
+        """Some of its arrays, for another store."""
+        return {name: self._kept[name] for name in names}
+
     def __contains__(self, name: str) -> bool:
         return name in self._kept
 
@@ -58,8 +66,8 @@ class Store:
 
 
 @contextmanager
-def stored() -> Iterator[Store]:
-    """A store that goes with the block.
+def stored(others: Mapping[str, _Kept] = MappingProxyType({})) -> Iterator[Store]:
+    """A store that goes with the block, with `others` in it.
 
     >>> with stored() as store:
     ...     store.put("a", np.arange(3))
@@ -67,4 +75,4 @@ def stored() -> Iterator[Store]:
     (['a'], 2)
     """
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
-        yield Store(Path(folder))
+        yield Store(Path(folder), others)

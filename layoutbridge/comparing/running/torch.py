@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 import operator
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +23,9 @@ from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.readers.torch.archive import DTYPES, read_archive
+from layoutbridge.scanning.readers.torch.reading import archived, export_module
 
 if TYPE_CHECKING:
     import torch
@@ -60,47 +60,67 @@ def values(
     """
     require("torch", "PyTorch", "torch")
     taken = fed(graph, given)
-    if isinstance(model, str | os.PathLike):
-        program, weights = read_archive(model).content, read_weights(model)
-    else:
-        program, weights = _written(model, taken)
-    yield from _walked(program, weights, graph, taken)
+    held = _written(model, taken) if not isinstance(model, str | os.PathLike) else (
+        read_archive(model).content, read_weights(model),
+    )  # fmt: skip
+    yield from _walked(*held, graph, taken)
+
+
+class LiveModule:
+    """A module that is exported once, then read as a graph and run as that."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+        self._last: tuple[Graph, Told, Mapping[str, torch.Tensor]] | None = None
+
+    def at_shapes(self, shapes: Shapes) -> Graph:
+        """The module as a graph; raises as `read_module` does."""
+        graph, archive, program = export_module(self._module, shapes)
+        self._last = graph, archive.content, _weights_of(program)
+        return graph
+
+    def values(self, graph: Graph, given: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As the function `values`, of the graph that was read last without another export."""
+        if self._last is None or self._last[0] is not graph:
+            yield from values(self._module, graph, given)
+            return
+        _, program, weights = self._last
+        yield from _walked(program, weights, graph, fed(graph, given))
+
+    def outputs(self, graph: Graph, given: Mapping[str, NDArray[Any]]) -> list[tuple[str, NDArray[Any]]]:
+        """What the module itself gives, without an export, by the names that `graph` has for it."""
+        import torch
+
+        from layoutbridge.frameworks.torch.emission import to_numpy, to_tensor
+        from layoutbridge.frameworks.torch.evaluation import in_evaluation
+
+        like = next(chain(self._module.parameters(), self._module.buffers()), torch.zeros(()))
+        first, *rest = ((name, to_tensor(np.array(x)).to(like.device)) for name, x in fed(graph, given).items())
+        with in_evaluation(self._module) as mode, torch.random.fork_rng([]), torch.no_grad():
+            made = torch.utils._pytree.tree_leaves(mode(first[1], **dict(rest)))
+        held = [each for each in made if isinstance(each, torch.Tensor)]
+        return [(name, to_numpy(each)) for name, each in zip(graph.outputs, held, strict=False)]
 
 
 def _written(
     model: torch.nn.Module | torch.export.ExportedProgram, taken: Mapping[str, NDArray[Any]]
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+) -> tuple[Told, Mapping[str, torch.Tensor]]:
     """A live model's program and weights, as a file has them."""
     import torch
 
-    from layoutbridge.frameworks.torch.emission import exporting
-
-    program = _exported(model, taken) if isinstance(model, torch.nn.Module) else model
-    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
-        path = Path(folder) / "program.pt2"
-        try:
-            with exporting():
-                torch.export.save(program, path)
-        except Exception as error:
-            raise UnusableInputError(f"PyTorch cannot write the program: {class_and_first_line(error)}") from None
-        return read_archive(path).content, read_weights(path)
+    if isinstance(model, torch.nn.Module):
+        _, archive, program = export_module(model, {name: x.shape for name, x in taken.items()})
+    else:
+        archive, program = archived(model), model
+    return archive.content, _weights_of(program)
 
 
-def _exported(module: torch.nn.Module, taken: Mapping[str, NDArray[Any]]) -> torch.export.ExportedProgram:
+def _weights_of(program: torch.export.ExportedProgram) -> dict[str, torch.Tensor]:
+    """Copies of the parameters, buffers and constants of a live program: calls may write into them."""
     import torch
 
-    from layoutbridge.frameworks.torch.emission import exporting, to_tensor
-    from layoutbridge.frameworks.torch.evaluation import in_evaluation
-
-    like = next(chain(module.parameters(), module.buffers()), torch.zeros(()))
-    first, *rest = ((name, to_tensor(x).to(like.device)) for name, x in taken.items())
-    try:
-        with in_evaluation(module) as mode, torch.random.fork_rng([]), torch.no_grad(), exporting():
-            return torch.export.export(mode, (first[1],), dict(rest), strict=False)
-    except Exception as error:  # somebody else's forward function, or what the exporter says of it
-        raise UnusableInputError(
-            f"PyTorch cannot export {type(module).__name__}: {class_and_first_line(error)}"
-        ) from None
+    held = {**program.state_dict, **program.constants}
+    return {name: each.detach().cpu().clone() for name, each in held.items() if isinstance(each, torch.Tensor)}
 
 
 # ---------------------------------------------------------------------- the walk

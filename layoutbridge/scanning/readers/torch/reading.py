@@ -45,7 +45,11 @@ def read_program(source: PathLike | torch.export.ExportedProgram, shapes: Shapes
     >>> [(node.name, node.operator, node.order) for node in graph.nodes]
     [('permute', 'aten.permute', (0, 2, 1))]
     """
-    archive = read_archive(source) if isinstance(source, str | os.PathLike) else _archived(source)
+    return read_archived(read_archive(source) if isinstance(source, str | os.PathLike) else archived(source), shapes)
+
+
+def read_archived(archive: Archive, shapes: Shapes = None) -> Graph:
+    """As `read_program`, of a program that was read as its file has it."""
     try:
         return _graph(archive, shapes)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
@@ -68,12 +72,21 @@ def read_module(module: torch.nn.Module, shapes: Shapes = None) -> Graph:
     >>> [(node.name, graph.tensors[node.output].shape) for node in graph.nodes]
     [('0/pixel_shuffle', (1, 1, 6, 6))]
     """
+    return export_module(module, shapes)[0]
+
+
+def export_module(
+    module: torch.nn.Module, shapes: Shapes = None
+) -> tuple[Graph, Archive, torch.export.ExportedProgram]:
+    """As `read_module`, with the program that was exported, and what its file would hold."""
     require("torch", "PyTorch", "torch")
     given = _given(module, shapes)
     reason = ""
     for filled in filled_shapes(given, None):
         try:
-            return read_program(_exported(module, filled))
+            program = _exported(module, filled)
+            archive = archived(program)
+            return read_archived(archive), archive, program
         except UnusableInputError as error:
             reason = reason or str(error)
     raise UnusableInputError(reason)
@@ -112,7 +125,7 @@ def _exported(module: torch.nn.Module, filled: Mapping[str, tuple[int, ...]]) ->
         with in_evaluation(module) as mode, _drawing_kept(), torch.no_grad(), exporting():
             first, *rest = examples.items()
             return torch.export.export(mode, (first[1],), dict(rest), strict=False)
-    except Exception as error:  # somebody else's forward function, or what the exporter says of it
+    except (Exception, SystemExit) as error:  # somebody else's forward function, or what the exporter says of it
         raise UnusableInputError(
             f"PyTorch cannot export {type(module).__name__} at {_told(filled)}: {class_and_first_line(error)}"
         ) from None
@@ -130,7 +143,7 @@ def _drawing_kept() -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def _archived(program: torch.export.ExportedProgram) -> Archive:
+def archived(program: torch.export.ExportedProgram) -> Archive:
     """A live program as its file would have it, without its weights."""
     import torch
 
