@@ -17,7 +17,7 @@ from layoutbridge.rewriting.choices.candidates import Nodes  # noqa: E402
 from layoutbridge.rewriting.choices.writing import write_forms  # noqa: E402
 from layoutbridge.rewriting.layouts.layout import Layout, laid_out  # noqa: E402
 from layoutbridge.rewriting.layouts.sizes import Sizes  # noqa: E402
-from layoutbridge.rewriting.opening import as_ir, as_proto  # noqa: E402
+from layoutbridge.rewriting.opening import Source, as_ir, as_proto  # noqa: E402
 from layoutbridge.rewriting.places.locating import scene_of  # noqa: E402
 from layoutbridge.rewriting.places.names import FreshNames  # noqa: E402
 from tests.onnx_ports import node, run  # noqa: E402
@@ -221,7 +221,7 @@ def layouts(shape, cuts):
 
 def opened(model):
     scene = scene_of(model, "m")
-    held = as_ir(model, "m", None)
+    held = as_ir(model, Source("m"))
     is_open = any(not each.dim_value for value in model.graph.input for each in value.type.tensor_type.shape.dim)
     nodes = Nodes(held.graph, Sizes(scene.graph, scene.second, is_open=is_open), model.opset_import[0].version)
     return held, nodes
