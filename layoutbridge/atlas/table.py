@@ -46,6 +46,11 @@ SUBJECTS: Mapping[str, str] = {
     "torch_onnx": "converters.torch_onnx.DYNAMO",
     "torch_onnx_torchscript": "converters.torch_onnx.TORCHSCRIPT",
     "tf2onnx": "converters.tf2onnx.SUBJECT",
+    "onnx_version_converter": "converters.onnx_versions.SUBJECT",
+    "keras_tensorflow_to_onnx": "converters.keras.TENSORFLOW_ONNX",
+    "keras_torch_to_onnx": "converters.keras.TORCH_ONNX",
+    "keras_tensorflow_to_litert": "converters.keras.TENSORFLOW_LITERT",
+    "litert_torch": "converters.litert_torch.SUBJECT",
     "pnnx": "converters.pnnx.TORCH",
     "pnnx_onnx": "converters.pnnx.ONNX",
     "onnx2tf": "converters.onnx2tf.SUBJECT",
@@ -53,6 +58,7 @@ SUBJECTS: Mapping[str, str] = {
 # What has ops of the kind, or might be thought to, and is not measured: why.
 NOT_MEASURED: Mapping[str, str] = {
     "coremltools": "Core ML runs its ops on a Mac only, and coremltools infers their shapes, not their values",
+    "onnx2torch": "the torchvision that it asks for does not load beside a build of PyTorch for CPUs alone",
     "mlx": "neither mlx.core nor mlx.nn has an op of the kind",
 }
 

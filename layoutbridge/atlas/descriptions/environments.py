@@ -25,6 +25,7 @@ ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     "mindspore": ("mindspore==2.10.0", "numpy==1.26.4", "ml_dtypes==0.5.4"),
     "onnx2tf": ("onnx2tf==1.29.24",),
     "tf2onnx": ("tf2onnx==1.17.0", "tensorflow==2.21.0", "onnxruntime==1.31.1", "ml_dtypes"),
+    "litert_torch": ("litert-torch==0.10.0", "torch==2.13.0"),
     "pnnx": ("torch==2.13.0", "pnnx==20261020", "ncnn==1.0.20261020", "onnx==1.23.2", "ml_dtypes"),
     "paddle": ("paddlepaddle==3.3.1", "paddle2onnx==2.1.0", "onnxruntime==1.32.0", "ml_dtypes"),
     "tract": ("tract==0.23.9", "onnx==1.23.2", "ml_dtypes"),
