@@ -114,7 +114,7 @@ def test_blocks_are_moved_at_every_size(size, batch, without):
 @pytest.mark.parametrize("without", [["Transpose"], ["Gather"], ["Slice"], ["Concat"], ["Split", "Slice"]])
 def test_every_entry_without_an_operator(without):
     refused = []
-    for number, case in enumerate(every_form()[::3]):
+    for number, case in enumerate(every_form()[::5]):
         shape = case.shape if number % 2 else (None, *case.shape[1:])
         try:
             model = lb.emit(case.operation, "onnx", shape=shape, batch=case.batch, without=without)
@@ -159,7 +159,8 @@ def test_the_form_with_the_fewest_bytes_then_nodes():
     sliced = kinds("space_to_depth", without=(*BLOCKS, "Transpose", "Reshape", "Einsum"))
     assert sliced == ["Slice"] * 4 + ["Concat"]
     assert kinds("rgb_to_bgr", (None, 3, 8, 8), without=["Slice", "Gather"]) == ["Split", "Concat"]
-    assert kinds("nchw_to_nhwc", without=["Transpose"]) == ["Einsum"]
+    assert kinds("nchw_to_nhwc", without=["Transpose"]) == ["SpaceToDepth", "Reshape"]  # each picture is one block
+    assert kinds("nchw_to_nhwc", None, without=["Transpose"]) == ["Einsum"]
     assert kinds("identity", without=["Identity"]) == ["Reshape"]
     # a limit that the usual form keeps, and that no other form undercuts, changes nothing
     assert kinds("channel_shuffle", max_rank=5) == kinds("channel_shuffle") == ["Gather"]
