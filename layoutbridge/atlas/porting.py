@@ -9,12 +9,8 @@ from importlib.resources import files
 
 from layoutbridge.atlas.answers import Answer, Atlas, parsed_atlas
 from layoutbridge.errors import ParameterError, UnknownNameError, shown
+from layoutbridge.frameworks.table import FRAMEWORKS, WRITTEN, names_of
 from layoutbridge.operations.catalog import catalog, op
-
-_WRITTEN = {  # the language of `code` in which an op is written out for a subject that has none of its own
-    "torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "jax": "jax", "numpy": "numpy",
-    "onnxruntime": "onnx", "reference": "onnx",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +44,17 @@ def port(name: str | None, source: str | None, target: str, stride: int = 2) -> 
     """
     names = _names(name, source)
     subjects = list(dict.fromkeys(each.subject for each in published().answers))
-    if target not in (*subjects, *_WRITTEN):
+    language = _language(target)
+    if target not in subjects and not language:
         raise UnknownNameError(f"nothing in the atlas is called {shown(target)}; there are {', '.join(subjects)}")
     same = tuple(each for each in published().answers if each.subject == target and set(each.names) & set(names))
-    return Ported(names, target, same, "" if same or target not in _WRITTEN else _code(names[0], target, stride))
+    return Ported(names, target, same, "" if same or not language else _code(names[0], language, stride))
+
+
+def _language(target: str) -> str:
+    """The framework whose code runs in a subject; empty where none is written for it."""
+    own = next((name for name in WRITTEN if target == name or (name in FRAMEWORKS and target in names_of(name))), "")
+    return own or ("onnx" if target.startswith("onnx") else "")
 
 
 def _names(name: str | None, source: str | None) -> tuple[str, ...]:
@@ -79,10 +82,10 @@ def _same_as(name: str) -> tuple[str, ...]:
     return (name, *(other for other, entry in catalog().items() if other != name and entry.build() == own))
 
 
-def _code(name: str, target: str, stride: int) -> str:
+def _code(name: str, language: str, stride: int) -> str:
     from layoutbridge.frameworks import code
 
     is_inverse = name.startswith("inverse of ")
     entry = catalog()[name.removeprefix("inverse of ")]
     made = entry.build_at(stride)
-    return code(made.inverse() if is_inverse else made, _WRITTEN[target])
+    return code(made.inverse() if is_inverse else made, language)

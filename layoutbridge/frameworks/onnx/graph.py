@@ -161,7 +161,8 @@ class GraphBuilder:
 
         Within limits there may be views of other lengths before them.
         """
-        refused = not self.limits and self.nodes[-1].op_type in ("SpaceToDepth", "DepthToSpace")
+        last = self.nodes[-1].op_type if self.nodes else ""
+        refused = not self.limits and last in ("SpaceToDepth", "DepthToSpace")
         return self._must_divide(size) != 1 and not refused
 
     def _inference_checks(self, shape: Shape, open_positions: Sequence[int], inferred: int) -> bool:
