@@ -8,7 +8,7 @@ from say which two belong together.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -73,10 +73,9 @@ def align(
             assert pair.candidate is not None
             if pair.related.relation != "same":
                 used.add(pair.candidate)
-    behind = children_of(candidate)
     for name in reference.names:
         if name not in found or found[name].related.relation not in ("same", "moved", "scaled"):
-            found[name] = _by_structure(reference, candidate, name, by_size, found, used, behind, tolerance)
+            found[name] = _by_structure(reference, candidate, name, by_size, found, used, tolerance)
     children = children_of(reference)
     same = {
         name for name, pair in found.items() if pair.related.relation == "same" and reference.prints[name].is_telling
@@ -151,7 +150,6 @@ def _by_structure(
     by_size: Mapping[int, list[str]],
     found: Mapping[str, Pair],
     used: set[str],
-    behind: Mapping[str, tuple[str, ...]],
     tolerance: float,
 ) -> Pair:
     """The partner of a tensor whose values nobody has: one of its size near behind the partners of what it is made of.
@@ -170,10 +168,7 @@ def _by_structure(
     free = [each for each in by_size.get(told.size, ()) if places[each] > start and each not in taken]
     if not free:
         return Pair(name, None, Related("missing", float("inf"), ()))
-    steps = _steps(before, behind)
-    least = min((steps[each] for each in free if each in steps), default=None)
-    if least is not None:
-        free = [each for each in free if steps.get(each, least + _WITHIN) < least + _WITHIN]
+    free = near_behind(candidate, before, free)
     values = reference.values.get(name)
     nearest = sorted(free[:_TRIED], key=lambda each: (min(distance(told, candidate.prints[each]), _FAR), places[each]))
     if reference.is_recorded and distance(told, candidate.prints[nearest[0]]) > _NEAR:
@@ -181,6 +176,15 @@ def _by_structure(
     held = related(values, candidate.values.get(nearest[0]), tolerance)
     used.add(nearest[0])
     return Pair(name, nearest[0], held)
+
+
+def near_behind(trace: Trace, before: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Those of `names` that are computed from tensors `before` them in a layer's few steps; all where none is."""
+    steps = _steps(before, children_of(trace))
+    least = min((steps[each] for each in names if each in steps), default=None)
+    if least is None:
+        return list(names)
+    return [each for each in names if steps.get(each, least + _WITHIN) < least + _WITHIN]
 
 
 def _steps(names: Iterable[str], behind: Mapping[str, tuple[str, ...]]) -> dict[str, int]:

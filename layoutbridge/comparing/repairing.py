@@ -166,11 +166,26 @@ def find_causes(
             if not causes:
                 begin = _begin(state.beside, step)
             found = causes_of(state.beside, step.suspect, step.layers)
-            causes += [with_command(cause, candidate, step.suspect.tensor) for cause in found]
+            causes = _together(causes, [with_command(cause, candidate, step.suspect.tensor) for cause in found])
             state = step.state
             if state is not None:
                 kept.push(state.kept)
     return begin, tuple(causes)
+
+
+def _together(causes: list[Cause], found: list[Cause]) -> list[Cause]:
+    """The causes with others behind them: what is the same fault at another layer is told once."""
+    together = list(causes)
+    for cause in found:
+        told = (cause.cause, cause.found, cause.expected)
+        same = next((n for n, each in enumerate(together) if (each.cause, each.found, each.expected) == told), None)
+        if same is None:
+            together.append(cause)
+        else:
+            earlier = together[same]
+            places = dict.fromkeys((*earlier.everywhere, cause.at, *cause.everywhere))
+            together[same] = replace(earlier, everywhere=tuple(name for name in places if name != earlier.at))
+    return together
 
 
 def _begin(beside: Beside, step: _Step) -> Pair:
@@ -216,7 +231,7 @@ def _from_the_first(given: Mapping[str, NDArray[Any]], state: _State, step: _Ste
     One that is everywhere behind begins where nothing speaks against it.
     """
     suspect, has, may = step.suspect, list[Layer](), list[Layer]()
-    for layer in earlier_places(state.beside, suspect):
+    for layer in earlier_places(state.beside, suspect, state.overrides):
         found = share_of(state.beside, layer, suspect.faults[0])
         if found:
             has.append(layer)

@@ -7,16 +7,15 @@ goes on: so the next fault is found behind the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.comparing.alignment import Alignment, Pair
+from layoutbridge.comparing.alignment import Alignment, Pair, near_behind
 from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.faults.elsewhere import Numbers
 from layoutbridge.comparing.faults.fault import Fault
@@ -36,6 +35,7 @@ _NO_MORE = 1.0  # a tolerance within which all is the same: of two tensors only 
 _LITTLE = 1e-2  # of the largest value
 _BETTER = 0.5  # what a cause leaves of the deviation, at most
 _CLIPPED = ("relu6", "hardtanh", "clip", "clamp", "minimum")  # in what formats call an activation with an upper end
+_MOST_OUTPUTS = 8  # tensors that may be a layer's from which its faults are worked out
 _CERTAIN = 8  # times the error of a share that is told from none
 
 
@@ -109,11 +109,11 @@ def solved(beside: Beside, layer: Layer, before: float) -> Iterator[Suspect]:
     """The faults that follow from what a layer with weights reads and what some tensor is that it may give."""
     feed = feed_of(beside, layer)
     outputs = list(_outputs(beside, feed, _alike(beside, layer)))
-    for activated, (name, output) in product((False, True), outputs):
-        for faults in worked_out(feed, beside.numbers, output, activated=activated):
-            held = _left(faults[0], feed, beside, {output.size: [name]})
-            if held is not None and held[0] <= _BETTER * before:
-                yield _suspect(beside, faults, feed, before, held)
+    for place, faults in worked_out(feed, beside.numbers, [output for _, output in outputs]):
+        name, output = outputs[place]
+        held = _left(faults[0], feed, beside, {output.size: [name]})
+        if held is not None and held[0] <= _BETTER * before:
+            yield _suspect(beside, faults, feed, before, held)
 
 
 def _is_called(candidate: Trace, name: str, fault: Fault) -> bool:
@@ -142,10 +142,13 @@ def _suspect(
 
 
 def _outputs(beside: Beside, feed: Feed, alike: Mapping[int, list[str]]) -> Iterator[tuple[str, Array]]:
-    """The tensors of a layer's size as its output, channels first or last; the nearest to it by its values first."""
+    """The tensors of a layer's size near behind what it is fed, channels first or last; the last first."""
     channels, *space = feed.layer.out_shape
     size = feed.batch * prod(feed.layer.out_shape)
-    for name in reversed(alike.get(size, ())):
+    pairs, candidate = beside.alignment.by_reference, beside.candidate
+    fed = [pairs[name].candidate for name in names_of_inputs(beside.net, feed.layer) if name in pairs]
+    near = near_behind(candidate, [name for name in fed if name is not None], alike.get(size, ()))
+    for name in reversed(near[:_MOST_OUTPUTS]):
         values = np.asarray(beside.candidate.values.get(name), np.float64)
         yield name, values.reshape(feed.batch, channels, *space)
         if channels > 1 and prod(space) > 1:
@@ -268,12 +271,15 @@ def later_places(beside: Beside, suspect: Suspect) -> list[Layer]:
     ]  # fmt: skip
 
 
-def earlier_places(beside: Beside, suspect: Suspect) -> list[Layer]:
-    """The layers in front of a suspect's, in order, that are right within the tolerance and may have its faults."""
+def earlier_places(beside: Beside, suspect: Suspect, known: Container[int]) -> list[Layer]:
+    """The layers in front of a suspect's, in order, that are right within the tolerance and may have its faults.
+
+    Those whose index is `known` have faults already.
+    """
     return [
         layer
         for layer in beside.net.layers
-        if layer.kind == suspect.layer.kind and layer.index < suspect.layer.index
+        if layer.kind == suspect.layer.kind and layer.index < suspect.layer.index and layer.index not in known
         and is_nearly_same(beside.alignment.by_reference[layer.name])
         and may_have(_own_feed(beside, layer), beside.numbers, suspect.faults)
     ]  # fmt: skip

@@ -146,6 +146,13 @@ def activations(named: str) -> Iterator[Alternative]:
             yield _activated(f"leaky with slope {slope:g}", expected, named, _leaky(slope))
 
 
+def activation_of(feed: Feed) -> Alternative:
+    """A layer's own activation."""
+    settings: Any = feed.layer.settings
+    named = settings.activation
+    return _activated(named, named, named, function_called(named))
+
+
 def _activated(found: str, expected: str, named: str, function: Callable[[Array], Array]) -> Alternative:
     return Alternative(
         "activation", "activation", found, expected, f"the activation is {found}, and the cfg says {named}",

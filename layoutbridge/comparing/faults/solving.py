@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.comparing.faults.fault import Array
-from layoutbridge.comparing.faults.parametric import activations, misplaced, named_range, ranged
+from layoutbridge.comparing.faults.parametric import misplaced, named_range, ranged
 from layoutbridge.comparing.faults.sampling import patches
 from layoutbridge.comparing.faults.stages import (
     Alternative,
@@ -59,10 +59,12 @@ class _Asked:
         return float(np.abs(np.where(self.known, self.sums, 0)).max(initial=0)) or 1.0
 
 
-def solved_choices(feed: Feed, output: Array, *, activated: bool) -> Iterator[Choice]:
+def solved_choices(
+    feed: Feed, output: Array, other: Alternative | None = None, sums: Array | None = None
+) -> Iterator[Choice]:
     """The choices that would make a layer give `output` [N, F, H, W], by what they would have to be.
 
-    Where it is `activated` otherwise, each other function is tried with them.
+    `other` is another activation that they have, too, and `sums` what the activation was given, where that is known.
     """
     settings: Any = feed.layer.settings
     if output.shape[1] < 2 or getattr(settings, "antialiasing", None) is not None or getattr(settings, "xnor", False):
@@ -70,26 +72,29 @@ def solved_choices(feed: Feed, output: Array, *, activated: bool) -> Iterator[Ch
     product = multiplied(feed, {})
     if product is None or product.shape != output.shape:
         return
-    for other in activations(settings.activation) if activated else (None,):
-        choice: Choice = {} if other is None else {"activation": other}
-        right = finished(feed, feed.parameters, product, choice)
-        if np.abs(right - output).max() <= _NEAR * np.abs(right).max():
-            continue  # nothing else is wrong here
-        with np.errstate(all="ignore"):
-            asked = _asked(feed, product, output, other)
-            for solve in (_picture, _outputs, _channels, _inputs):
-                yield from ({**choice, **found} for found in solve(asked))
+    choice: Choice = {} if other is None else {"activation": other}
+    right = finished(feed, feed.parameters, product, choice)
+    if np.abs(right - output).max() <= _NEAR * np.abs(right).max():
+        return  # nothing else is wrong here
+    with np.errstate(all="ignore"):
+        asked = _asked(feed, product, output, other, sums)
+        for solve in (_picture, _outputs, _channels, _inputs):
+            yield from ({**choice, **found} for found in solve(asked))
 
 
-def _asked(feed: Feed, product: Array, output: Array, other: Alternative | None) -> _Asked:
+def _asked(feed: Feed, product: Array, output: Array, other: Alternative | None, given: Array | None) -> _Asked:
     settings: Any = feed.layer.settings
     batch, _, rows, columns = output.shape
     flat = np.random.default_rng(0).permutation(batch * rows * columns)[:_MOST_PLACES]
     places = np.unravel_index(flat, (batch, rows, columns))
     chosen = (places[0], slice(None), places[1], places[2])
-    name = settings.activation if other is None else other.found
-    function = function_called(name) if other is None else other.change
-    sums, known = _before_activation(name, function, output[chosen].T)
+    if given is not None:
+        sums = given[chosen].T
+        known = np.ones(sums.shape, np.bool_)
+    else:
+        name = settings.activation if other is None else other.found
+        function = function_called(name) if other is None else other.change
+        sums, known = _before_activation(name, function, output[chosen].T)
     ones, zeros = np.ones((1, output.shape[1], 1, 1)), np.zeros((1, output.shape[1], 1, 1))
     plain: Choice = {"activation": _AS_IT_IS}
     offsets = finished(feed, feed.parameters, zeros, plain).reshape(-1)
@@ -275,20 +280,21 @@ def _matched(wanted: Array, known: NDArray[np.bool_], held: Array) -> NDArray[np
     """Which row of `held` each row of `wanted` is; None where one is none of them, and where each is its own."""
     largest = float(np.abs(held).max(initial=0)) or 1.0
     order: NDArray[np.int64] = np.full(len(wanted), -1)
-    for row, (values, where) in enumerate(zip(wanted, known, strict=True)):
-        if not where.any():
-            continue
-        apart = np.abs(held[:, where] - values[where]).max(axis=1)
-        nearest = row if apart[row] <= _NEAR * largest else int(apart.argmin())
-        if apart[nearest] > _NEAR * largest:
-            return None
+    left = list(range(len(held)))
+    for row in np.argsort(-known.sum(axis=1), kind="stable").tolist():  # of which most is known comes first
+        where = known[row]
+        if where.any():
+            apart = np.abs(held[left][:, where] - wanted[row, where]).max(axis=1)
+            nearest = left[int(apart.argmin())]
+            if row in left and apart[left.index(row)] <= _NEAR * largest:
+                nearest = row
+            elif apart.min() > _NEAR * largest:
+                return None
+        else:
+            nearest = row if row in left else left[0]  # a dead one, of which any may be which
         order[row] = nearest
-    left = [row for row in range(len(held)) if row not in order]
-    for dead in np.flatnonzero(order < 0):  # dead ones, of which any may be which
-        order[dead] = left.pop(left.index(int(dead)) if dead in left else 0)
-    if sorted(order) != list(range(len(order))) or (order == np.arange(len(order))).all():
-        return None
-    return order
+        left.remove(nearest)
+    return None if (order == np.arange(len(order))).all() else order
 
 
 # ---------------------------------------------------------------------- weights

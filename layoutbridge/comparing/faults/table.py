@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import Any
+
+import numpy as np
 
 from layoutbridge.comparing.faults import unweighted
 from layoutbridge.comparing.faults.elsewhere import Numbers
 from layoutbridge.comparing.faults.fault import FAULTS, Array, Fault
-from layoutbridge.comparing.faults.parametric import alternatives
+from layoutbridge.comparing.faults.parametric import activation_of, alternatives
 from layoutbridge.comparing.faults.sampling import likely_choices
 from layoutbridge.comparing.faults.solving import solved_choices
 from layoutbridge.comparing.faults.stages import Choice, computed
@@ -16,6 +19,8 @@ from layoutbridge.comparing.running.store import Store
 from layoutbridge.darknet.reference.values import Feed
 
 __all__ = ["suspicions", "unweighted"]
+_FEW = 2000  # elements by which a tensor is told to be an activation of another
+_ALIKE = 1e-5  # of the largest value
 Suspicions = Iterator[tuple[Fault, ...]]
 
 
@@ -42,14 +47,39 @@ def suspicions(
                 yield (fault,)
 
 
-def worked_out(feed: Feed, numbers: Numbers, output: Array, *, activated: bool) -> Suspicions:
-    """The faults that would make a layer with weights give `output` [N, F, H, W], by what they would have to be.
+def worked_out(feed: Feed, numbers: Numbers, outputs: Sequence[Array]) -> Iterator[tuple[int, tuple[Fault, ...]]]:
+    """The faults that would make a layer with weights give one of `outputs` [N, F, H, W], and which.
 
-    `activated` as for `solved_choices`.
+    They are worked out from what they would have to be, with the right activation first, then with each other.
     """
-    if alternatives(feed, numbers):
-        for choice in solved_choices(feed, output, activated=activated):
-            yield _faults(feed, numbers, choice)
+    stages = alternatives(feed, numbers)
+    if not stages:
+        return
+    own = activation_of(feed)
+    sums = {other: _sums(outputs, other.change) for other in (own, *stages["activation"])}
+    within = {before for found in sums.values() for before in found.values()}
+    for other, found in sums.items():
+        for place, output in enumerate(outputs):
+            if place in within or (place not in found and any(place in each for each in sums.values())):
+                continue
+            given = outputs[found[place]] if place in found else None
+            for choice in solved_choices(feed, output, None if other is own else other, given):
+                yield place, _faults(feed, numbers, choice)
+
+
+def _sums(outputs: Sequence[Array], function: Callable[[Array], Array]) -> dict[int, int]:
+    """Which of the outputs are an activation of which others."""
+    few = [each.reshape(-1)[:: max(1, each.size // _FEW)] for each in outputs]
+    found: dict[int, int] = {}
+    for place, before in permutations(range(len(outputs)), 2):
+        if few[place].shape != few[before].shape or np.array_equal(few[place], few[before]):
+            continue
+        largest = float(np.abs(few[place]).max(initial=0))
+        with np.errstate(all="ignore"):
+            apart = np.abs(function(few[before].reshape(1, 1, 1, -1)).reshape(-1) - few[place]).max(initial=0)
+        if largest and apart <= _ALIKE * largest and np.abs(few[before] - few[place]).max() > _ALIKE * largest:
+            found.setdefault(place, before)
+    return found
 
 
 def may_have(feed: Feed, numbers: Numbers, faults: tuple[Fault, ...]) -> bool:

@@ -132,6 +132,8 @@ def enlarged(feed: Feed, settings: Upsample) -> Iterator[Fault]:
         "bilinear, half pixels (align_corners=False)": lambda x, s: _bilinear(x, s, corners=False),
         "bilinear, corners aligned": lambda x, s: _bilinear(x, s, corners=True),
         "bilinear, asymmetric": lambda x, s: _bilinear(x, s, corners=None),
+        "bicubic, half pixels": lambda x, s: _bicubic(x, s, -0.75),
+        "bicubic of Catmull and Rom, half pixels": lambda x, s: _bicubic(x, s, -0.5),
         "nearest, corners aligned": lambda x, s: _nearest(x, s, corners=True),
         "nearest, rounded up": _rounded_up,
         "whole tiles side by side": lambda x, s: np.tile(x, (1, 1, s, s)),
@@ -171,6 +173,23 @@ def _bilinear(x: Array, stride: int, *, corners: bool | None) -> Array:
         above = np.minimum(below + 1, length - 1)
         share = (at - below).reshape([-1 if k == axis else 1 for k in range(4)])
         x = x.take(below, axis) * (1 - share) + x.take(above, axis) * share
+    return x
+
+
+def _bicubic(x: Array, stride: int, slope: float) -> Array:
+    """With Keys' kernel of a slope, the border repeated: -0.75 in PyTorch and ONNX, -0.5 in TensorFlow."""
+    for axis in (2, 3):
+        length = x.shape[axis]
+        at = (np.arange(length * stride) + 0.5) / stride - 0.5
+        first = np.floor(at).astype(int)
+        made = np.zeros(())
+        for step in range(-1, 3):
+            away = np.abs(at - first - step)
+            near = (slope + 2) * away**3 - (slope + 3) * away**2 + 1
+            far = slope * (away**3 - 5 * away**2 + 8 * away - 4)
+            share = np.where(away <= 1, near, far).reshape([-1 if k == axis else 1 for k in range(4)])
+            made = made + x.take(np.clip(first + step, 0, length - 1), axis) * share
+        x = np.asarray(made)
     return x
 
 
