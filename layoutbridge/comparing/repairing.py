@@ -67,12 +67,18 @@ def parting(
     outputs = {name for name in candidate.outputs if name in candidate.values}
     same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"} | outputs
     behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
+    given = {
+        pair.reference
+        for pair in alignment.pairs
+        if pair.candidate in outputs
+        or any(_is_copy_of(pair, reference, candidate, name, tolerance) for name in outputs - {pair.candidate})
+    }
     ended: set[str] = set()
     for pair in behind:
         before = [
             alignment.by_reference[name] for name in reference.parents[pair.reference] if name in alignment.by_reference
         ]
-        is_end = all(each.reference in ended or each.candidate in outputs for each in before)
+        is_end = all(each.reference in ended or each.reference in given for each in before)
         if is_end and pair.candidate in (None, *same) and pair.reference not in weighted:
             ended.add(pair.reference)
     if not outputs:
@@ -101,11 +107,16 @@ def strange_outputs(alignment: Alignment, reference: Trace, candidate: Trace, to
 
 def _is_copy(alignment: Alignment, reference: Trace, candidate: Trace, name: str, tolerance: float) -> bool:
     """Whether a tensor is the same as one of the reference's that has a partner already, under another name."""
-    return candidate.prints[name].is_telling and any(
-        distance(reference.prints[pair.reference], candidate.prints[name]) <= tolerance
+    return any(_is_copy_of(pair, reference, candidate, name, tolerance) for pair in alignment.pairs)
+
+
+def _is_copy_of(pair: Pair, reference: Trace, candidate: Trace, name: str, tolerance: float) -> bool:
+    """Whether a tensor is the same as the reference's of a pair that is the same."""
+    return (
+        pair.related.relation == "same"
+        and candidate.prints[name].is_telling
+        and distance(reference.prints[pair.reference], candidate.prints[name]) <= tolerance
         and related(reference.values.get(pair.reference), candidate.values.get(name), tolerance).relation == "same"
-        for pair in alignment.pairs
-        if pair.related.relation == "same"
     )
 
 
@@ -191,11 +202,13 @@ def _together(causes: list[Cause], found: list[Cause]) -> list[Cause]:
 def _begin(beside: Beside, step: _Step) -> Pair:
     """The pair of the layer at which a fault begins."""
     layer, suspect = step.layers[0], step.suspect
+    held = beside.alignment.by_reference[layer.name]
+    if held.candidate == suspect.tensor and held.related.relation != "same":
+        return held
     if layer.index == suspect.layer.index:
         deviation = suspect.before if np.isfinite(suspect.before) else 1.0
         return Pair(layer.name, suspect.tensor, Related("differs", deviation, ()))
-    pair = beside.alignment.by_reference[layer.name]
-    return replace(pair, related=replace(pair.related, relation="differs"))
+    return replace(held, related=replace(held.related, relation="differs"))
 
 
 def _step(given: Mapping[str, NDArray[Any]], state: _State, left: Pair) -> _Step | None:
