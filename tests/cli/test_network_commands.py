@@ -170,7 +170,7 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--to", "keras", "-o", "."], "is no file name"),
         ([CFG, WEIGHTS, "--to", "ncnn", "-o", ""], "is no file name"),
         ([WEIGHTS, CFG, "--to", "onnx"], "the cfg comes first"),
-        ([CFG, WEIGHTS, "--for", "caffe"], "there is onnxruntime, openvino, opencv, litert"),
+        ([CFG, WEIGHTS, "--for", "caffe"], "there is onnxruntime, openvino, opencv, qnn, hailo"),
         ([CFG, WEIGHTS, "--for", "litert"], "must end in .tflite"),
         ([CFG, WEIGHTS, "--for", "litert", "--to", "onnx"], "--for litert is for --to tflite"),
         ([CFG, WEIGHTS, "--for", "openvino", "--to", "torch"], "--for openvino is for --to onnx"),
