@@ -39,8 +39,8 @@ def port(name: str | None, source: str | None, target: str, stride: int = 2) -> 
     `UnknownNameError` with the nearest for what is not there, and `ParameterError` where both are given and differ, or
     neither is.
 
-    >>> [answer.op for answer in port(None, "ncnn:PixelShuffle:0", "torch").answers]
-    ['pixel_shuffle']
+    >>> port(None, "ncnn:PixelShuffle:0", "torch").answers[0].op
+    'pixel_shuffle'
     """
     names = _names(name, source)
     subjects = list(dict.fromkeys(each.subject for each in published().answers))

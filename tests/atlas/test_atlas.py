@@ -89,7 +89,7 @@ def test_verify_against_an_atlas(torch_atlas, tmp_path, capfd):
 
 
 def test_what_is_it_called_elsewhere():
-    assert [each.op for each in port(None, "ncnn:PixelShuffle:0", "torch").answers] == ["pixel_shuffle"]
+    assert "pixel_shuffle" in {each.op for each in port(None, "ncnn:PixelShuffle:0", "torch").answers}
     assert port("pixel_unshuffle", "ncnn:Reorg:0", "torch").answers[0].op == "pixel_unshuffle"
     written = port("darknet_reorg", None, "torch")
     assert written.answers == () and "import torch" in written.code
