@@ -107,6 +107,8 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return RUNNERS_NEED.get(path.stem, ())
     if rooms[:1] == ["rewriting"]:
         return ("onnx", "onnx_ir", "onnxruntime")
+    if rooms == ["atlas"]:
+        return ("torch", "ml_dtypes")
     if rooms[:1] == ["auditing"]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:

@@ -15,6 +15,8 @@ from layoutbridge.atlas.measuring import measure
 from layoutbridge.atlas.surveys import survey
 from layoutbridge.errors import UnknownNameError
 
+pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")  # of bfloat16, in which cells are tried, too
+
 HERE = Path(sys.executable)
 REORDERED = """n, c, h, w = x.shape
 y = x.reshape(n, c, h // s, s, w // s, s).transpose(0, {}).reshape(n, c*s*s, h // s, w // s)"""

@@ -112,6 +112,7 @@ def test_a_missing_or_broken_framework_is_a_row(monkeypatch, name):
     ]
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 def test_a_blocked_import_is_a_row(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "layoutbridge.frameworks.torch.module", raising=False)
