@@ -38,6 +38,7 @@ PAGES_NEED = {
     "compare.md": ("onnx", "onnx_ir", "onnxruntime"),
     "rewrite.md": ("onnx", "onnx_ir", "onnxruntime"),
     "audit.md": ("pebble", "onnx"),
+    "runtimes.md": ("onnx",),
     "networks.md": ("torch", "tensorflow"),
 }
 

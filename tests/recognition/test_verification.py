@@ -197,9 +197,10 @@ def test_every_installed_framework_holds():
 
 
 def test_native_ops_are_what_they_are_said_to_be():
-    verdict = lb.verify(frameworks=("torch", "onnx"), strides=(2, 3), dtypes=("float32",))
-    if not [row for row in verdict.rows if row.status == "matches"]:
+    there = [name for name in ("torch", "onnx") if framework(name).installed()]
+    if not there:
         pytest.skip("neither torch nor onnx is installed")
+    verdict = lb.verify(frameworks=there, strides=(2, 3), dtypes=("float32",))
     assert verdict.ok
     native = [row for row in verdict.rows if not row.emitted and row.status == "matches"]
     assert not any("darknet_reorg" in row.names and row.shape[1] > 3 * row.stride for row in native)
