@@ -66,7 +66,12 @@ def parting(
         return None
     outputs = {name for name in candidate.outputs if name in candidate.values}
     same = {pair.candidate for pair in alignment.pairs if pair.related.relation == "same"} | outputs
-    behind = [pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed]
+    wanted = {name for names in reference.parents.values() for name in names}.union(reference.outputs)
+    behind = [
+        pair
+        for pair in alignment.pairs
+        if pair.related.relation != "same" and not pair.healed and (pair.candidate or pair.reference in wanted)
+    ]  # what nobody reads, such as where a maximum was, may be missing
     given = {
         pair.reference
         for pair in alignment.pairs
