@@ -209,5 +209,7 @@ def test_no_model_becomes_slower(route: str, name: str, runtime: Callable[..., A
     given = inputs_of(path, batch=1)
     one, two = in_turns([runtime(each, given) for each in (path, after)], SECONDS)
     gc.collect()
-    TIMES.append(f"  {runtime.__name__[3:]:<12} {route} {name:<22} {one * 1e3:8.2f} -> {two * 1e3:8.2f} ms {two / one:6.3f}")
+    TIMES.append(
+        f"  {runtime.__name__[3:]:<12} {route} {name:<22} {one * 1e3:8.2f} -> {two * 1e3:8.2f} ms {two / one:6.3f}"
+    )
     assert two <= NOT_SLOWER * one

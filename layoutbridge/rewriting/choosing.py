@@ -54,9 +54,12 @@ class Permuted:
 Choice = Drop | Fold | Permuted | Fix
 
 
-def choices(scene: Scene, model: ir.Model, limits: Limits) -> list[Choice]:
-    """What to do at the places of a scene, which onnx-ir holds as `model`, within `limits`; none where all is well."""
-    setting = _Setting(model, limits)
+def choices(scene: Scene, model: ir.Model, limits: Limits, *, only_exact: bool = False) -> list[Choice]:
+    """What to do at the places of a scene, which onnx-ir holds as `model`, within `limits`; none where all is well.
+
+    With `only_exact` no numbers are added up in another order.
+    """
+    setting = _Setting(model, limits, only_exact)
     found = (_Look(setting, located).choice() for located in scene.places if is_movable(scene, located))
     return [choice for choice in found if choice is not None]
 
@@ -74,11 +77,11 @@ def is_movable(scene: Scene, located: Located) -> bool:
 class _Setting:
     """A model as it is looked at."""
 
-    def __init__(self, model: ir.Model, limits: Limits) -> None:
+    def __init__(self, model: ir.Model, limits: Limits, only_exact: bool) -> None:
         self.opset, self.graphs, self.limits = opset_of(model), list(ir_graphs(model.graph)), limits
         self.values = [visible_values(graph) for graph in self.graphs]
         kinds = {node.op_type for graph in self.graphs for node in graph}
-        self.is_quantised = bool(kinds & _QUANTISED)  # sums in another order would be rounded to other steps
+        self.keeps_sums = only_exact or bool(kinds & _QUANTISED)  # other sums would be rounded to other steps
         self.costs: dict[object, Cost] = {}  # of what is emitted, by all that it depends on
         self._regions: dict[int, dict[str, Region]] = {}
 
@@ -123,7 +126,7 @@ class _Look:
     @cached_property
     def blocks(self) -> Blocks | None:
         """The blocks that it puts into channels, where sums may be made in another order."""
-        if self.located.place.kind != "moves" or self.setting.is_quantised:
+        if self.located.place.kind != "moves" or self.setting.keeps_sums:
             return None
         first, *others = (blocks_in(*each) for each in self.seen)
         return first if all(other == first for other in others) else None

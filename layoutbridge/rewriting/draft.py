@@ -22,7 +22,8 @@ class Draft:
 
     `source` is where it comes from, `shape` what the caller said of the inputs. `is_exact` is off once
     numbers are added up in another order than before. `orders` are those in which inputs and outputs, by name, have the
-    axes that they had at the beginning, where it is another. What is written keeps the `limits`.
+    axes that they had at the beginning, where it is another. What is written keeps the `limits`; with `only_exact` no
+    numbers may be added up in another order.
     """
 
     scene: Scene
@@ -32,6 +33,7 @@ class Draft:
     is_exact: bool = True
     orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     limits: Limits = UNLIMITED
+    only_exact: bool = False
 
     def with_model(self, model: ModelProto) -> Draft:
         """The same with a changed model, whose places are found anew."""

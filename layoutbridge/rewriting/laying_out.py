@@ -93,7 +93,7 @@ def _once(draft: Draft, interface: _Interface) -> tuple[Draft, LayOutPass] | Non
     """The model laid out once, and what that took; None where it is best as it is."""
     scene = draft.scene
     model = as_ir(scene.model, draft.source)
-    work = LayOutPass(_sizes(scene), interface.inputs, interface.outputs)
+    work = LayOutPass(_sizes(scene), interface.inputs, interface.outputs, only_exact=draft.only_exact)
     if not work(model).modified:
         return None
     orders = {**draft.orders, **interface.orders}

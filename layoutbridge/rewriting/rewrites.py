@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def rewrite(
     limits = read_limits(max_rank, without) | written_for(runtime)[1]
     begin = Draft(scene_of(proto, source.name, shape), source, shape, limits=limits)
 
-    from layoutbridge.rewriting.checking import compare_stages, refuse_unsound
+    from layoutbridge.rewriting.checking import refuse_unsound
     from layoutbridge.rewriting.fixing import fixed
     from layoutbridge.rewriting.laying_out import cancelled, checked_layout, in_layout
     from layoutbridge.rewriting.limiting import within_limits
@@ -151,9 +151,9 @@ def rewrite(
     if limits:
         stages.append(within_limits)
     before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
-    done = reduce(lambda draft, stage: stage(draft), stages, before)
+    done = _through(stages, before)
     if check and done is not before:
-        deviation = compare_stages(begin, before, done)
+        done, deviation = _tried(stages, begin, before, done)
     made = done.scene.model
     if made is not proto:
         refuse_unsound(made, proto)
@@ -161,6 +161,29 @@ def rewrite(
     return Rewrite(
         done.passes, *counts, deviation, partial(with_own_weights, made, source), partial(write, made, source)
     )
+
+
+def _through(stages: Sequence[Stage], draft: Draft) -> Draft:
+    return reduce(lambda made, stage: stage(made), stages, draft)
+
+
+def _tried(stages: Sequence[Stage], begin: Draft, before: Draft, done: Draft) -> tuple[Draft, float]:
+    """What the stages made, and how far outputs moved: without what adds up in another order where that is too far.
+
+    Raises `UnsupportedError` where outputs move and nothing can be done without.
+    """
+    from layoutbridge.rewriting.checking import NotCloseError, compare_stages
+
+    try:
+        return done, compare_stages(begin, before, done)
+    except NotCloseError as error:
+        exact = _through(stages, replace(before, only_exact=True))
+        made = exact.passes[len(before.passes) :]
+        if not made:
+            raise
+        told = f"{made[-1].proof}; what adds up in another order was left out, as {error}"
+        exact = replace(exact, passes=(*exact.passes[:-1], replace(made[-1], proof=told)))
+        return exact, compare_stages(begin, before, exact)
 
 
 def is_program(model: object) -> bool:

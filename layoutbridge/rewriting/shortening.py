@@ -46,7 +46,7 @@ def shortened(draft: Draft) -> Draft:
 def _once(draft: Draft, numbers: Numbers) -> Draft:
     scene = draft.scene
     model = as_ir(scene.model, draft.source)
-    chosen = _apart(choices(scene, model, draft.limits))
+    chosen = _apart(choices(scene, model, draft.limits, only_exact=draft.only_exact))
     if not chosen:
         return draft
     graphs = list(ir_graphs(model.graph))

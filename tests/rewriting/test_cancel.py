@@ -1,5 +1,6 @@
 """Permutations of axes meet, cancel and fold into weights, a model in one layout; drawn models stay the same."""
 
+import ctypes
 from random import Random
 
 import numpy as np
@@ -120,3 +121,76 @@ def test_layouts_that_there_are_not(tmp_path, capfd):
     assert "picture" in refused(capfd, *words, "--nhwc")
     assert "--nchw" in refused(capfd, *words, "--nhwc", "--nchw")
     assert not (tmp_path / "b.onnx").exists()
+
+
+# ---------------------------------------------------------------------- sums in another order that are too far away
+
+
+def wild(begin):
+    """A network whose outputs are far apart where its sums are not the same bit for bit."""
+    weights = RNG.standard_normal((4 * 6 * 8, 5)).astype(np.float32)
+    nodes = [
+        node("Transpose", ["x"], ["last"], perm=LAST),
+        node("Relu", ["last"], ["kept"]),
+        node("Transpose", ["kept"], ["first"], perm=FIRST),
+        node("Conv", ["first", "w"], ["a"]),
+        node("Transpose", ["a"], ["b"], perm=LAST),
+        node("Flatten", ["b"], ["c"]),
+        node("MatMul", ["c", "dense"], ["d"]),
+        node("Mul", ["d", "much"], ["e"]),
+        node("Sin", ["e"], ["y"]),
+    ]
+    constants = {"w": RNG.standard_normal((4, 3, 1, 1)).astype(np.float32), "dense": weights, "much": np.float32(1e6)}
+    return model(nodes[begin:], (2, 3, 6, 8), constants, out_rank=2)
+
+
+def test_what_adds_up_in_another_order_is_left_out_where_outputs_would_be_too_far_away():
+    port = wild(0)
+    done = lb.rewrite(port, cancel=True)
+    assert moved(done.model) == 1 and done.deviation == 0
+    assert "what adds up in another order was left out, as other weights would give outputs that are" in (
+        done.passes[-1].proof
+    )
+    assert not lb.rewrite(done.model, native=True).changed
+
+
+def test_where_nothing_is_left_to_do_without_the_reason_is_told():
+    port = wild(3)
+    port.graph.node[0].input[0] = "x"
+    with pytest.raises(lb.LayoutBridgeError, match=r"other weights would give outputs that are .* away"):
+        lb.rewrite(port, cancel=True)
+    assert lb.rewrite(port, cancel=True, check=False).changed
+
+
+# ---------------------------------------------------------------------- quantised models
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_quantised_model_channels_last(per_channel, tmp_path):
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    onnx.save(exported_channels_last(batch=2), tmp_path / "float.onnx")
+    given = [{"x": RNG.standard_normal((2, 12, 10, 3)).astype(np.float32)} for _ in range(3)]
+
+    class Calibration(quantization.CalibrationDataReader):
+        left = iter(given)
+
+        def get_next(self):
+            return next(self.left, None)
+
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "int8.onnx", Calibration(), per_channel=per_channel
+    )  # fmt: skip
+    port = onnx.load(tmp_path / "int8.onnx")
+    done = lb.rewrite(port, native=True, cancel=True)
+    assert (moved(port), moved(done.model)) == (6, 2) and done.deviation == 0
+    assert done.bytes_moved_after < 0.3 * done.bytes_moved_before  # of bytes, a fourth of floats, too
+    for values in given:
+        assert run(done.model, **values)["y"].tobytes() == run(port, **values)["y"].tobytes()
+    assert not lb.rewrite(done.model, native=True, cancel=True).changed
+
+
+def test_the_solver_says_nothing_on_standard_output(capfd):
+    port, _ = drawn_graph(Random(73), 14)
+    lb.rewrite(port, cancel=True, check=False)
+    ctypes.CDLL(None).fflush(None)  # what C++ code has written and not yet given on
+    assert capfd.readouterr().out == ""

@@ -24,11 +24,12 @@ Asked = Mapping[ir.Value, Layout]
 
 @dataclass
 class Nodes:
-    """A graph's nodes with what their operators allow, looked up once."""
+    """A graph's nodes with what their operators allow, looked up once; `only_exact` forms may be all that is wanted."""
 
     graph: ir.Graph
     sizes: Sizes
     opset: int
+    only_exact: bool = False
     _known: dict[ir.Node, Behaviour | None] = field(default_factory=dict)
 
     def behaviour(self, node: ir.Node) -> Behaviour | None:
@@ -99,7 +100,7 @@ def candidates(nodes: Nodes, asked: Asked) -> Candidates:
         return all(noted)
 
     def add(node: ir.Node, form: Form) -> None:
-        if node in refused:
+        if node in refused or (nodes.only_exact and not form.is_exact):
             return
         if node not in found.forms:
             as_it_is = nodes.plain_form(node)

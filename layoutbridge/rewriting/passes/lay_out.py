@@ -29,11 +29,13 @@ class LayOutPass(ir.passes.InPlacePass):
 
     `sizes` are those of each graph, in the order of `ir_graphs`. Afterwards `changed` counts the nodes that were
     changed by their operators, `gone` has the names of what the transpositions gave that went, and `is_exact` is off
-    where numbers are added up in another order.
+    where numbers are added up in another order; with `only_exact` none are.
     """
 
-    def __init__(self, sizes: Sequence[Sizes], inputs: Interface, outputs: Interface) -> None:
-        self.sizes, self.inputs, self.outputs = sizes, inputs, outputs
+    def __init__(
+        self, sizes: Sequence[Sizes], inputs: Interface, outputs: Interface, *, only_exact: bool = False
+    ) -> None:
+        self.sizes, self.inputs, self.outputs, self.only_exact = sizes, inputs, outputs, only_exact
         self.changed: Counter[str] = Counter()
         self.gone: set[str] = set()
         self.is_exact = True
@@ -51,7 +53,7 @@ class LayOutPass(ir.passes.InPlacePass):
         is_main = graph is model.graph
         asked = _by_value(graph.inputs, self.inputs) if is_main else {}
         wanted = _by_value(graph.outputs, self.outputs) if is_main else {}
-        nodes = Nodes(graph, sizes, opset_of(model))
+        nodes = Nodes(graph, sizes, opset_of(model), self.only_exact)
         chosen: dict[ir.Node, Form] = {}
         for problem in problems(nodes, candidates(nodes, {**asked, **wanted}), asked, wanted):
             choice = solved(problem, end - monotonic())
