@@ -23,6 +23,7 @@ from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import is_one
 
+_TURNS = 4  # until nothing changes any more
 Stage = Callable[[Draft], Draft]  # gives back the draft itself where there is nothing to do
 
 
@@ -148,6 +149,8 @@ def rewrite(
         stages.append(partial(in_layout, name=checked_layout(layout)))
     elif cancel:
         stages.append(cancelled)
+    if native and len(stages) > 1:
+        stages.append(partial(_in_turns, one=shortened, two=cancelled))
     if limits:
         stages.append(within_limits)
     before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
@@ -165,6 +168,16 @@ def rewrite(
 
 def _through(stages: Sequence[Stage], draft: Draft) -> Draft:
     return reduce(lambda made, stage: stage(made), stages, draft)
+
+
+def _in_turns(draft: Draft, one: Stage, two: Stage) -> Draft:
+    """Both again, as one may leave more to the other, until there is nothing left to do for one and the other."""
+    for _ in range(_TURNS):
+        made = one(draft)
+        draft = draft if made is draft else two(made)
+        if draft is made:
+            break
+    return draft
 
 
 def _tried(stages: Sequence[Stage], begin: Draft, before: Draft, done: Draft) -> tuple[Draft, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +18,11 @@ from layoutbridge.rewriting.passes.drop import DropPass
 from layoutbridge.rewriting.passes.fix import FixPass, ir_graphs, visible_value
 from layoutbridge.rewriting.passes.fix_weights import permute_behind
 from layoutbridge.rewriting.passes.fold import Convolution, Fold, FoldPass, convolutions_behind
-from layoutbridge.rewriting.places.locating import Located, Scene
+from layoutbridge.rewriting.passes.join import JoinPass
+from layoutbridge.rewriting.places.locating import Located, Scene, graphs_at_sizes
 from layoutbridge.rewriting.places.wanted import Fix
 from layoutbridge.rewriting.proving import proven
+from layoutbridge.scanning.graphs.graph import Node
 from layoutbridge.scanning.tables import table_of
 
 _NAME = "native"
@@ -31,7 +33,7 @@ Convolutions = Mapping[int, Sequence[Convolution]]  # by the place that is folde
 
 
 def shortened(draft: Draft) -> Draft:
-    """The model with every place in its cheapest form; the draft itself where that is what it has.
+    """The model with every place in its cheapest form, and joins at once; the draft itself where that is what it has.
 
     A place may reach farther once what stood beside it is gone, so all are looked at until nothing is left to do. They
     go by their numbers in the draft that was given.
@@ -40,7 +42,46 @@ def shortened(draft: Draft) -> Draft:
     made = draft
     while (again := _once(made, numbers)) is not made:
         made = again
-    return made
+    return _joined(made)
+
+
+def _joined(draft: Draft) -> Draft:
+    """The model with joins of joins as one, looked at again."""
+    if draft.scene.model.functions:  # whose graphs are not in the file
+        return draft
+    before = [graph for graph, _ in graphs_at_sizes(draft.scene)]
+    model = as_ir(draft.scene.model, draft.source)
+    work = JoinPass([{each.output: each.order[0] for each in graph.nodes if each.kind == "join"} for graph in before])
+    if not work(model).modified:
+        return draft
+    made = draft.with_model(as_proto(model, draft.scene.model))
+    passes = []
+    for one, two, gone in zip(before, (graph for graph, _ in graphs_at_sizes(made.scene)), work.gone, strict=True):
+        joins = {each.output: each for each in one.nodes if each.kind == "join"}
+        for node in two.nodes:
+            was = joins.get(node.output)
+            if was is None or not gone.intersection(was.inputs):
+                continue
+            parts = _parts(was, joins, gone)
+            if node.kind != "join" or node.order != was.order or node.inputs != parts:
+                raise AssertionError(f"'{visible(node.output[:_SHOWN])}' is not joined of what it was")
+            told = f"read again, {len(parts)} parts lie one behind the other along axis {was.order[0]} as they did"
+            steps = [joins[each] for each in gone & {*_within(was, joins, gone)}]
+            passes.append(Applied(_NAME, (), told, bytes_moved(one, [was, *steps]), bytes_moved(two, [node])))
+    return made.with_passes(tuple(passes))
+
+
+def _parts(join: Node, joins: Mapping[str, Node], gone: Collection[str]) -> tuple[str, ...]:
+    """What a join takes once those within it are gone."""
+    return tuple(
+        part for name in join.inputs for part in (_parts(joins[name], joins, gone) if name in gone else (name,))
+    )
+
+
+def _within(join: Node, joins: Mapping[str, Node], gone: Collection[str]) -> Iterator[str]:
+    for name in gone & {*join.inputs}:
+        yield name
+        yield from _within(joins[name], joins, gone)
 
 
 def _once(draft: Draft, numbers: Numbers) -> Draft:

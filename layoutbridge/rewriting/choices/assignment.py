@@ -7,6 +7,7 @@ number for each form of a node, 1 where it is chosen, and what is moved follows 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
@@ -24,17 +25,19 @@ _ONE = -1  # stands for 1 among the numbers of columns
 Row = dict[int, float]  # factors by the numbers of columns
 Side = Mapping[int, Row]  # by the number of a layout, the forms that have it at a port
 Costs = tuple[float, float, float]  # effort, nodes, bytes that are moved
+Known = dict[tuple[bytes, ...], NDArray[np.float64]]  # solutions of problems that are the same number for number
 
 
-def solved(problem: Problem, seconds: float) -> Choice | None:
+def solved(problem: Problem, seconds: float, known: Known) -> Choice | None:
     """The best choice that is found in the time; None where that is what the file has, or nothing better.
 
-    No more bytes are moved than in the file, unless layouts are asked for.
+    What is `known` is not solved again, as where a model repeats a block; what is found is put there. No more bytes are
+    moved than in the file, unless layouts are asked for.
     """
     as_it_is = dict.fromkeys(problem.forms, 0)
     least = problem.before if problem.before is not None else problem.cost(as_it_is)
     best: Choice | None = None
-    for choice in (as_it_is, *_Program(problem).choices(monotonic() + seconds)):
+    for choice in (as_it_is, *_Program(problem, known).choices(monotonic() + seconds)):
         cost = problem.cost(choice)
         if cost is not None and not _moves_more(problem, cost) and (least is None or cost[:2] < least[:2]):
             best, least = choice, cost
@@ -48,8 +51,8 @@ def _moves_more(problem: Problem, cost: Cost) -> bool:
 class _Program:
     """The linear problem: a column for each form, then one for each thing that may have to be done to a tensor."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, known: Known) -> None:
+        self.problem, self.known = problem, known
         forms = [(node, k, form) for node, held in problem.forms.items() for k, form in enumerate(held)]
         self.columns = {(node, k): column for column, (node, k, _) in enumerate(forms)}
         self.costs: list[Costs] = [
@@ -86,23 +89,27 @@ class _Program:
         seconds = end - monotonic()
         if seconds <= 0:
             return None
-        constraints = [
-            LinearConstraint(
-                self._matrix(), *np.array([[low for _, low, _ in self.rows], [high for *_, high in self.rows]])
-            )
-        ]
+        matrix, bounds = self._matrix, np.array([(low, high) for _, low, high in self.rows]).T
+        arrays = [costs, matrix.indptr, matrix.indices, matrix.data, bounds, *([] if most is None else most)]
+        key = tuple(np.asarray(each).tobytes() for each in (len(self.columns), *arrays))
+        if key in self.known:
+            return self.known[key]
+        constraints = [LinearConstraint(matrix, *bounds)]
         if most is not None:
             constraints.append(LinearConstraint(most[0][None], -np.inf, most[1]))
         whole = np.zeros(len(costs))
         whole[: len(self.columns)] = 1
-        # Behind a tight limit HiGHS 1.12 mends what its presolve gave, and says so on standard output whatever it is told.
+        # Behind a tight limit HiGHS 1.12 mends what its presolve gave, and says so on stdout whatever it is told.
         found = milp(
             costs, integrality=whole, bounds=Bounds(0, 1), constraints=constraints,
             options={"time_limit": seconds, "mip_rel_gap": 0.0, "presolve": most is None},
         )  # fmt: skip
+        if found.status == 0:
+            self.known[key] = found.x
         solution: NDArray[np.float64] | None = found.x
         return solution
 
+    @cached_property
     def _matrix(self) -> Any:
         from scipy.sparse import csr_array
 

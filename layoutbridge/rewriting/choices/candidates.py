@@ -18,7 +18,6 @@ from layoutbridge.rewriting.rules.table import behaviour
 
 _MOST_LAYOUTS = 8  # of a tensor, those nearest to a transposition
 _MOST_FORMS = 40  # of a node
-_MOST_PAIRS = 200_000  # of tensors and layouts in a graph
 Asked = Mapping[ir.Value, Layout]
 
 
@@ -88,7 +87,7 @@ def candidates(nodes: Nodes, asked: Asked) -> Candidates:
         held = found.layouts.setdefault(value, [])
         if layout.is_plain or layout in held:
             return True
-        if len(held) >= _MOST_LAYOUTS or len(found.layouts) * _MOST_LAYOUTS > _MOST_PAIRS:
+        if len(held) >= _MOST_LAYOUTS:
             return False
         held.append(layout)
         if constant_of(value) is None:

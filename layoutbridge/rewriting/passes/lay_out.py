@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from time import monotonic
 
 import onnx_ir as ir
 
-from layoutbridge.rewriting.choices.assignment import solved
+from layoutbridge.rewriting.choices.assignment import Known, solved
 from layoutbridge.rewriting.choices.candidates import Asked, Nodes, candidates
 from layoutbridge.rewriting.choices.problems import problems
 from layoutbridge.rewriting.choices.writing import write_forms
@@ -20,7 +19,7 @@ from layoutbridge.rewriting.passes.fix import ir_graphs
 from layoutbridge.rewriting.places.models import opset_of
 from layoutbridge.rewriting.places.names import FreshNames
 
-_SECONDS = 30.0  # for the choices of a model
+_SECONDS = 30.0  # for the choices of one problem
 Interface = Mapping[str, Layout]  # of inputs and outputs by name, where it is not the file's
 
 
@@ -43,20 +42,21 @@ class LayOutPass(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Write every graph, those within others first."""
         graphs = list(ir_graphs(model.graph))[: len(self.sizes)]
-        names, end = FreshNames(model), monotonic() + _SECONDS
+        names = FreshNames(model)
         modified = False
         for graph, sizes in reversed(list(zip(graphs, self.sizes, strict=True))):
-            modified |= self._write(model, graph, sizes, names, end)
+            modified |= self._write(model, graph, sizes, names)
         return ir.passes.PassResult(model, modified=modified)
 
-    def _write(self, model: ir.Model, graph: ir.Graph, sizes: Sizes, names: FreshNames, end: float) -> bool:
+    def _write(self, model: ir.Model, graph: ir.Graph, sizes: Sizes, names: FreshNames) -> bool:
         is_main = graph is model.graph
         asked = _by_value(graph.inputs, self.inputs) if is_main else {}
         wanted = _by_value(graph.outputs, self.outputs) if is_main else {}
         nodes = Nodes(graph, sizes, opset_of(model), self.only_exact)
         chosen: dict[ir.Node, Form] = {}
+        known: Known = {}
         for problem in problems(nodes, candidates(nodes, {**asked, **wanted}), asked, wanted):
-            choice = solved(problem, end - monotonic())
+            choice = solved(problem, _SECONDS, known)
             if choice is not None:
                 chosen |= {node: problem.forms[node][number] for node, number in choice.items()}
         if not (chosen or asked or wanted):
