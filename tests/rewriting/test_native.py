@@ -669,3 +669,39 @@ def test_a_place_that_became_something_else_is_found():
     assert proven("native", before.places[0], after, lb.op("pixel_unshuffle"), "it").bytes_after == 384
     with pytest.raises(AssertionError, match="did not become it"):
         proven("native", before.places[0], after, lb.op("space_to_depth"), "it")
+
+
+# ---------------------------------------------------------------------- joins
+
+
+def joined_in_steps(axes=(1, 1, 1), also_read=False):
+    nodes = [
+        node("Neg", ["x"], ["a"]),
+        node("Relu", ["x"], ["b"]),
+        node("Concat", ["a", "b"], ["inner"], axis=axes[0]),
+        node("Concat", ["inner", "x"], ["middle"], axis=axes[1]),
+        node("Concat", ["b", "middle", "a"], ["y"], axis=axes[2]),
+    ]
+    nodes += [node("Abs", ["middle"], ["z"])] * also_read
+    return model(nodes, ("N", 4, 6, 4), outputs=("y", "z")[: 1 + also_read])
+
+
+def test_what_is_joined_in_steps_is_joined_at_once():
+    port = joined_in_steps(axes=(1, -3, 1))
+    done = lb.rewrite(port, native=True)
+    assert [(each.op_type, list(each.input)) for each in done.model.graph.node[2:]] == [
+        ("Concat", ["b", "a", "b", "x", "a"])
+    ]
+    assert (done.bytes_moved_before, done.bytes_moved_after) == (10 * 768, 5 * 768)
+    assert "5 parts lie one behind the other along axis 1" in done.passes[0].proof
+    x = np.random.default_rng(0).standard_normal((3, 4, 6, 4)).astype(np.float32)
+    assert same(run(port, x=x), run(done.model, x=x))
+    assert not lb.rewrite(done.model, native=True).changed
+
+
+def test_joins_along_other_axes_and_such_as_others_read_stay():
+    done = lb.rewrite(joined_in_steps(also_read=True), native=True)
+    assert [each.op_type for each in done.model.graph.node] == ["Neg", "Relu", "Concat", "Concat", "Abs"]
+    nodes = [node("Concat", ["x", "x"], ["inner"], axis=2), node("Neg", ["inner"], ["a"])]
+    nodes += [node("Concat", ["inner", "a"], ["y"], axis=1)]
+    assert not lb.rewrite(model(nodes, ("N", 4, 6, 4)), native=True).changed
