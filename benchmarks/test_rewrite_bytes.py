@@ -170,7 +170,13 @@ def test_no_other_tool_leaves_less(route: str, name: str, tools: None, tmp_path:
     assert counts["rewrite"] == min(counts.values()), counts
 
 
-@pytest.mark.parametrize(("route", "name"), [each for each in MODELS if each[0] in LAST], ids=str)
+JOINED = pytest.mark.xfail(reason="its joins write 81 of 272 MB, which no layout takes away", strict=True)
+CHANNELS_LAST = [
+    pytest.param(*each, marks=JOINED if each == ("raw", "DenseNet121") else ()) for each in MODELS if each[0] in LAST
+]
+
+
+@pytest.mark.parametrize(("route", "name"), CHANNELS_LAST)
 def test_four_fifths_of_what_a_channels_last_model_moves_is_lost(route: str, name: str) -> None:
     done = rewritten(file_of(route, name))
     assert done.bytes_moved_after <= MOST_LEFT * done.bytes_moved_before
