@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -71,14 +71,14 @@ def _joined(draft: Draft) -> Draft:
     return made.with_passes(tuple(passes))
 
 
-def _parts(join: Node, joins: Mapping[str, Node], gone: Collection[str]) -> tuple[str, ...]:
+def _parts(join: Node, joins: Mapping[str, Node], gone: Set[str]) -> tuple[str, ...]:
     """What a join takes once those within it are gone."""
     return tuple(
         part for name in join.inputs for part in (_parts(joins[name], joins, gone) if name in gone else (name,))
     )
 
 
-def _within(join: Node, joins: Mapping[str, Node], gone: Collection[str]) -> Iterator[str]:
+def _within(join: Node, joins: Mapping[str, Node], gone: Set[str]) -> Iterator[str]:
     for name in gone & {*join.inputs}:
         yield name
         yield from _within(joins[name], joins, gone)
