@@ -26,6 +26,10 @@ class CellError(LayoutBridgeError):
     """What a subject said, or how it ended, when it was asked to run a cell."""
 
 
+class StoppedError(Exception):
+    """What is asked of a worker that was stopped has no answer, which says nothing of the subject."""
+
+
 class Asked:
     """A worker in an environment, started when it is asked and again after it crashed; closed with its block."""
 
@@ -33,12 +37,19 @@ class Asked:
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         self._was_asked = False
+        self._is_stopped = False
 
     def __enter__(self) -> Asked:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
+
+    def stop(self) -> None:
+        """End it from another thread: whoever waits for an answer gets `StoppedError`, and so does who asks later."""
+        self._is_stopped = True
+        if (process := self._process) is not None:
+            process.kill()
 
     def text(self, code: str, wanted: str) -> str:
         """The text that `code` leaves under a name. Raises `CellError`."""
@@ -73,6 +84,8 @@ class Asked:
             is_over = not timer.is_alive()
             how = f"no answer in {seconds:g} seconds" if is_over else self._how_it_ended()
             self._end()  # what is being killed answers nothing more
+            if self._is_stopped:
+                raise StoppedError from None
             raise CellError(how) from None
         finally:
             timer.cancel()
@@ -82,12 +95,15 @@ class Asked:
         return answer
 
     def _started(self) -> subprocess.Popen[bytes]:
+        if self._is_stopped:
+            raise StoppedError
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._was_asked = False
             self._process = subprocess.Popen(
                 [self._python, "-I", worker.__file__],  # the worker's own folder has no modules for it
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is no answer of a runtime
             )  # fmt: skip
         return self._process
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +23,8 @@ from layoutbridge.recognition.recover import Recovered, recover
 from layoutbridge.recognition.verification import shapes_for
 
 Outcome = Literal["moves", "differs", "refused"]
-_STRIDES = (2, 3, 4, 1)
+_STRIDES = (2, 3, 4, 5, 1)
+_UNUSUAL = 5  # at one shape alone
 _TELLING = 2  # at stride 1 every space and depth operation moves nothing
 _USUAL = "float32"
 _ODD = (5, 7)
@@ -83,19 +83,18 @@ def _common(names: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(name for name in names[0] if all(name in each for each in names))
 
 
-def measure(subject: Subject, python: Path) -> tuple[str, tuple[Measured, ...]]:
-    """The version of a subject in the environment of `python`, and all its cells as they were measured there.
+def measure(subject: Subject, asked: Asked) -> tuple[str, tuple[Measured, ...]]:
+    """The version of a subject in the environment of `asked`, and all its cells as they were measured there.
 
     Raises `CellError` where the subject cannot be used at all.
     """
-    with Asked(python) as asked:
-        version = asked.text(subject.version, "version")
-        return version, tuple(_measured(asked, cell) for cell in subject.cells)
+    version = asked.text(subject.version, "version")
+    return version, tuple(_measured(asked, cell) for cell in subject.cells)
 
 
 def _measured(asked: Asked, cell: Cell) -> Measured:
     trials = tuple(_trials(asked, cell))
-    shape = shape_given(cell, _shapes(cell, STRIDE)[1])
+    shape = shape_given(cell, _example(cell, trials))
     try:
         shown = asked.text(asking(cell.text, shape), "shown")
     except CellError:  # which the trials tell
@@ -103,10 +102,17 @@ def _measured(asked: Asked, cell: Cell) -> Measured:
     return Measured(cell, trials, shape, shown)
 
 
+def _example(cell: Cell, trials: Sequence[Trial]) -> tuple[int, ...]:
+    """The shape that an op is shown at: the usual one, or another where it refuses that."""
+    usual = _shapes(cell, STRIDE)[1]
+    ran = [each.shape for each in trials if each.stride == STRIDE and each.outcome != "refused" and not each.is_odd]
+    return usual if usual in ran or not ran else ran[0]
+
+
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:
     for stride in _STRIDES:
         shapes = _shapes(cell, stride)
-        tried = shapes[1:2] if cell.is_costly else shapes
+        tried = shapes[1:2] if cell.is_costly or stride == _UNUSUAL else shapes
         for shape in [*tried, *_odd_shapes(shapes, stride)]:
             yield _forward(asked, cell, shape, stride, _USUAL)
         if stride == _TELLING:

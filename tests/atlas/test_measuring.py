@@ -31,7 +31,8 @@ def subject(*cells, version="version = 'made 1'"):
 
 
 def answer(cell):
-    version, measured = measure(subject(cell), HERE)
+    with Asked(HERE) as asked:
+        version, measured = measure(subject(cell), asked)
     (made,) = answers_of(subject(cell), version, measured, ())
     return made
 
@@ -42,7 +43,7 @@ def answer(cell):
 )
 def test_a_map_is_found(order, name):
     found = answer(Cell("op", REORDERED.format(order)))
-    assert name in found.names and found.strides == (1, 2, 3, 4) and not found.contradicts
+    assert name in found.names and found.strides == (1, 2, 3, 4, 5) and not found.contradicts
     assert {"float32", "uint8", "bool"} <= set(found.dtypes)
     assert found.refused == {"[1, 2, 5, 7] at stride 2": found.refused["[1, 2, 5, 7] at stride 2"]}
     assert "cannot reshape array" in found.refused["[1, 2, 5, 7] at stride 2"]
@@ -119,7 +120,7 @@ def test_an_answer_that_does_not_come(monkeypatch):
 
 
 def test_a_subject_that_is_not_there():
-    with pytest.raises(CellError, match="No module named 'nowhere'"):
-        measure(subject(version="import nowhere"), HERE)
+    with Asked(HERE) as asked, pytest.raises(CellError, match="No module named 'nowhere'"):
+        measure(subject(version="import nowhere"), asked)
     with pytest.raises(UnknownNameError, match="nothing in the atlas is called 'nowhere'"):
         survey(["nowhere"])
