@@ -23,8 +23,7 @@ from layoutbridge.recognition.recover import Recovered, recover
 from layoutbridge.recognition.verification import shapes_for
 
 Outcome = Literal["moves", "differs", "refused"]
-_STRIDES = (2, 3, 4, 5, 1)
-_UNUSUAL = 5  # at one shape alone
+_STRIDES = (2, 3, 4, 1)
 _TELLING = 2  # at stride 1 every space and depth operation moves nothing
 _USUAL = "float32"
 _ODD = (5, 7)
@@ -112,7 +111,7 @@ def _example(cell: Cell, trials: Sequence[Trial]) -> tuple[int, ...]:
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:
     for stride in _STRIDES:
         shapes = _shapes(cell, stride)
-        tried = shapes[1:2] if cell.is_costly or stride == _UNUSUAL else shapes
+        tried = shapes[1:2] if cell.is_costly else shapes
         for shape in [*tried, *_odd_shapes(shapes, stride)]:
             yield _forward(asked, cell, shape, stride, _USUAL)
         if stride == _TELLING:

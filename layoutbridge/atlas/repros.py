@@ -22,21 +22,23 @@ def program(code: str, shape: tuple[int, ...]) -> str:
 
     What is one and the same at this shape is written out in it, and its files are in the folder where it runs.
 
-    >>> print(program("import os\\nn, m = x.shape\\ny = x.reshape(os.sep, f'{s} {n}')", (2, 2)))
-    import numpy as np, os
+    >>> print(program("import torch\\nn, m = x.shape\\ny = torch.einsum(f'{s} {n}', x)", (2, 2)))
+    import numpy as np, torch
     x = np.arange(4, dtype="float32").reshape(2, 2)
-    y = x.reshape(os.sep, '2 2')
+    y = torch.einsum('2 2', x)
     print(np.asarray(y).astype("int64").ravel()[:32].tolist())
     """
     text = code.strip().replace("folder + '/", "'")
     text = _filled(text, {"x": np.zeros(shape, np.float32), "s": STRIDE, "folder": ".", "list": list})
-    statements = ast.parse(text).body
-    leading = 0
-    while isinstance(statements[leading], ast.Import):
-        leading += 1
-    modules = [ast.unparse(each).removeprefix("import ") for each in statements[:leading]]
-    rest = text.splitlines()[statements[leading].lineno - 1 :]
-    return "\n".join((f"import {', '.join(('numpy as np', *modules))}", _numbers(shape), *rest, f"print({_SHOWN})"))
+    lines, modules = text.splitlines(), ["numpy as np"]
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Import):
+            modules.append(ast.unparse(statement).removeprefix("import "))
+            lines[statement.lineno - 1] = ""
+        elif "os" in _names(statement):  # a setting, which is to be there before the rest is imported
+            break
+    rest = filter(None, lines)
+    return "\n".join((f"import {', '.join(modules)}", _numbers(shape), *rest, f"print({_SHOWN})"))
 
 
 def asking(code: str, shape: tuple[int, ...]) -> str:
