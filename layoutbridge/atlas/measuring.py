@@ -102,10 +102,14 @@ def _measured(asked: Asked, cell: Cell) -> Measured:
 
 
 def _example(cell: Cell, trials: Sequence[Trial]) -> tuple[int, ...]:
-    """The shape that an op is shown at: the usual one, or another where it refuses that."""
+    """The shape that an op is shown at: one where it is no entry, the usual one, or another where it refuses that."""
     usual = _shapes(cell, STRIDE)[1]
-    ran = [each.shape for each in trials if each.stride == STRIDE and each.outcome != "refused" and not each.is_odd]
-    return usual if usual in ran or not ran else ran[0]
+    ran = [
+        each
+        for each in trials
+        if each.stride == STRIDE and each.dtype == _USUAL and each.outcome != "refused" and not each.is_odd
+    ]
+    return min(ran, key=lambda each: (each.outcome != "differs", each.shape != usual)).shape if ran else usual
 
 
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:

@@ -33,7 +33,8 @@ _READING = f"""\
 - **gradient**: whether it is that of the map; *none* where it does not differentiate.
 - **since**: the version of the operator set, for LiteRT the first runtime, as the runtime itself tells; a table without
   the column is of one that tells nothing.
-- **refuses**: what it said of a shape, a stride, a dtype, or rows and columns that the stride does not divide."""
+- **refuses**: what it said of a shape, a stride, a dtype, or of rows and columns that the stride does not divide; or
+  where it is another map."""
 
 
 def summary(atlas: Atlas) -> str:
@@ -201,7 +202,7 @@ def _ran(answer: Answer) -> bool:
 
 def _found(answer: Answer) -> str:
     """The first of its names, or that it has none."""
-    return answer.names[0] if answer.names else "a map without a name" if _ran(answer) else "not to be had"
+    return answer.names[0] if answer.names else "a map without a name" if _ran(answer) else "refused"
 
 
 # ---------------------------------------------------------------------- for a terminal
@@ -234,7 +235,8 @@ def show_changes(console: Console, changes: Iterable[Change]) -> None:
 
 def show_ported(console: Console, ported: Ported) -> None:
     """The ops of the runtime that are the map, each with its text; or the text of a function."""
-    console.print(f"{escape(', '.join(ported.names))} in {escape(ported.target)}:", highlight=False)
+    given = " of x at stride s" if ported.answers else ""
+    console.print(f"{escape(', '.join(ported.names))}{given} in {escape(ported.target)}:", highlight=False)
     for each in ported.answers:
         console.print(f"[bold]{escape(_op(each))}[/] ({escape(each.version)})", highlight=False)
         console.print(escape(each.code), highlight=False, soft_wrap=True)
