@@ -82,13 +82,14 @@ def _common(names: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(name for name in names[0] if all(name in each for each in names))
 
 
-def measure(subject: Subject, asked: Asked) -> tuple[str, tuple[Measured, ...]]:
-    """The version of a subject in the environment of `asked`, and all its cells as they were measured there.
+def version_of(subject: Subject, asked: Asked) -> str:
+    """The version of a subject in the environment of `asked`. Raises `CellError` where it is not installed."""
+    return asked.text(subject.version, "version")
 
-    Raises `CellError` where the subject cannot be used at all.
-    """
-    version = asked.text(subject.version, "version")
-    return version, tuple(_measured(asked, cell) for cell in subject.cells)
+
+def measure(subject: Subject, asked: Asked) -> tuple[Measured, ...]:
+    """All cells of a subject, as they were measured in the environment of `asked`."""
+    return tuple(_measured(asked, cell) for cell in subject.cells)
 
 
 def _measured(asked: Asked, cell: Cell) -> Measured:

@@ -7,16 +7,15 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 
 from layoutbridge.atlas.answers import FORMAT, Answer, Atlas, answer_from, answers_of
 from layoutbridge.atlas.asking import Asked, CellError, StoppedError
-from layoutbridge.atlas.descriptions.environments import BESIDE, ENVIRONMENTS, python_of, set_up
+from layoutbridge.atlas.descriptions.environments import ENVIRONMENTS, python_of, set_up
 from layoutbridge.atlas.descriptions.subject import Subject
-from layoutbridge.atlas.measuring import measure
+from layoutbridge.atlas.measuring import measure, version_of
 from layoutbridge.atlas.table import NOT_MEASURED, subjects
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import PathLike, whole_file
@@ -95,15 +94,16 @@ class _Measuring:
     def _answers(self, subject: Subject) -> list[Answer]:
         python = self._python(subject.environment)
         kept = None if self._folder is None else Path(self._folder, _KEPT, f"{subject.name}.json")
-        mark = _mark(subject)
-        if kept is not None and kept.is_file():
-            held = json.loads(kept.read_text(encoding="utf-8"))
-            if held["mark"] == mark:
-                return [answer_from(each) for each in held["answers"]]
-        self._tell(f"measuring {subject.name}")
         with Asked(python) as asked:
             self._asked.append(asked)
-            version, measured = measure(subject, asked)
+            version = version_of(subject, asked)
+            mark = _mark(subject, version)
+            if kept is not None and kept.is_file():
+                held = json.loads(kept.read_text(encoding="utf-8"))
+                if held["mark"] == mark:
+                    return [answer_from(each) for each in held["answers"]]
+            self._tell(f"measuring {subject.name}")
+            measured = measure(subject, asked)
         made = answers_of(subject, version, measured, ENVIRONMENTS[subject.environment])
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -126,12 +126,7 @@ class _Measuring:
             self._progress(what, self._done, self._total)
 
 
-def _mark(subject: Subject) -> str:
+def _mark(subject: Subject, version: str) -> str:
     """What changes when a subject is to be measured anew."""
-    held = [__version__, FORMAT, asdict(subject), ENVIRONMENTS[subject.environment]]
-    if subject.environment == BESIDE:
-        given: dict[str, str] = {}
-        with suppress(ImportError):  # it is not installed, which measuring it tells
-            exec(subject.version, given)
-        held.append(given.get("version"))
+    held = [__version__, FORMAT, asdict(subject), ENVIRONMENTS[subject.environment], version]
     return hashlib.sha256(json.dumps(held).encode()).hexdigest()

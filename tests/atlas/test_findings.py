@@ -11,6 +11,7 @@ import pytest
 import layoutbridge as lb
 from layoutbridge.atlas.asking import Asked, CellError
 from layoutbridge.atlas.descriptions.environments import python_of
+from layoutbridge.atlas.measuring import version_of
 from layoutbridge.atlas.porting import published
 from layoutbridge.atlas.table import subject
 from tests.conftest import FIXTURES
@@ -28,7 +29,7 @@ def python_for(finding):
         pytest.skip(f"the environment '{of.environment}' is not set up in {FOLDER}")
     try:
         with Asked(python) as asked:
-            version = asked.text(of.version, "version")
+            version = version_of(of, asked)
     except CellError as error:
         pytest.skip(str(error))
     if version != finding.version:
