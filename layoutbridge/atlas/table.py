@@ -45,6 +45,7 @@ SUBJECTS: Mapping[str, str] = {
     "openvino_torch": "importers.openvino.TORCH",
     "torch_onnx": "converters.torch_onnx.DYNAMO",
     "torch_onnx_torchscript": "converters.torch_onnx.TORCHSCRIPT",
+    "jax2onnx": "converters.jax2onnx.SUBJECT",
     "tf2onnx": "converters.tf2onnx.SUBJECT",
     "onnx_version_converter": "converters.onnx_versions.SUBJECT",
     "keras_tensorflow_to_onnx": "converters.keras.TENSORFLOW_ONNX",

@@ -25,7 +25,7 @@ _DEEPER = "{n}, {c*s*s}, {h//s}, {w//s}"
 _WIDER = "{n}, {c//s//s}, {h*s}, {w*s}"
 _BLOCKS = "{n}, {c}, {h//s}, {s}, {w//s}, {s}"
 # Reshape, Transpose, Reshape: the shape between, the order that its axes are put in, the shape after.
-_SPELLINGS = (
+SPELLINGS = (
     ("pixel_shuffle", "{n}, {c//s//s}, {s}, {s}, {h}, {w}", [0, 1, 4, 2, 5, 3], _WIDER),
     ("depth_to_space", "{n}, {s}, {s}, {c//s//s}, {h}, {w}", [0, 3, 4, 1, 5, 2], _WIDER),
     ("pixel_unshuffle", _BLOCKS, [0, 1, 3, 5, 2, 4], _DEEPER),
@@ -72,7 +72,7 @@ def onnx_cells(
             source=_TRANSPOSE, setup=_model(made, _movements(between, order, after), _USUAL_OPSET) + ready,
             dtypes=dtypes, takes_batches=takes_batches, is_costly=is_costly,
         )
-        for entry, between, order, after in _SPELLINGS
+        for entry, between, order, after in SPELLINGS
     ]  # fmt: skip
     return (*ones, *spelled)
 
