@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Asked:
         """End it from another thread: whoever waits for an answer gets `StoppedError`, and so does who asks later."""
         self._is_stopped = True
         if (process := self._process) is not None:
-            process.kill()
+            _kill(process)
 
     def text(self, code: str, wanted: str) -> str:
         """The text that `code` leaves under a name. Raises `CellError`."""
@@ -67,7 +68,7 @@ class Asked:
         told = [{"name": name, "dtype": x.dtype.name, "shape": list(x.shape)} for name, x in arrays.items()]
         question = {"setup": setup, "code": code, "wanted": wanted, "numbers": dict(numbers), "arrays": told}
         seconds = _SECONDS if self._was_asked else _FIRST_SECONDS
-        timer = Timer(seconds, process.kill)
+        timer = Timer(seconds, _kill, [process])
         timer.daemon = True
         timer.start()
         assert process.stdin is not None and process.stdout is not None
@@ -114,7 +115,7 @@ class Asked:
             process.wait(5)
         code = process.poll()
         if code is None:
-            process.kill()
+            _kill(process)
             return "the process gave no answer that can be read"
         if code < 0:
             return f"the process crashed ({signal.Signals(-code).name})"
@@ -123,10 +124,21 @@ class Asked:
     def _end(self) -> None:
         if self._process is None:
             return
-        self._process.kill()
+        _kill(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
         self._process.wait()
         self._process = None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a worker, and what it has started."""
+    if process.poll() is not None:
+        return
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()

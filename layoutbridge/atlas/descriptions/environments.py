@@ -62,7 +62,16 @@ def set_up(environment: str, folder: PathLike) -> Path:
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     for command in (
         [sys.executable, "-m", "venv", str(home)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ENVIRONMENTS[environment]],
+        [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--disable-pip-version-check",
+            *ENVIRONMENTS[environment],
+        ],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
