@@ -104,7 +104,7 @@ def _measured(asked: Asked, cell: Cell) -> Measured:
 
 def _example(cell: Cell, trials: Sequence[Trial]) -> tuple[int, ...]:
     """The shape that an op is shown at: one where it is no entry, the usual one, or another where it refuses that."""
-    usual = _shapes(cell, STRIDE)[1]
+    usual = _usual(cell, STRIDE)
     ran = [
         each
         for each in trials
@@ -115,12 +115,12 @@ def _example(cell: Cell, trials: Sequence[Trial]) -> tuple[int, ...]:
 
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:
     for stride in _STRIDES:
-        shapes = _shapes(cell, stride)
-        tried = shapes[1:2] if cell.is_costly else shapes
+        shapes, usual = _shapes(cell, stride), _usual(cell, stride)
+        tried = [usual] if cell.is_costly else shapes
         for shape in [*tried, *_odd_shapes(shapes, stride)]:
             yield _forward(asked, cell, shape, stride, _USUAL)
         if stride == _TELLING:
-            yield from (_forward(asked, cell, shapes[1], stride, dtype) for dtype in cell.dtypes if dtype != _USUAL)
+            yield from (_forward(asked, cell, usual, stride, dtype) for dtype in cell.dtypes if dtype != _USUAL)
     if cell.gradient:
         yield from _backward(asked, cell)
 
@@ -130,6 +130,12 @@ def _shapes(cell: Cell, stride: int) -> list[tuple[int, ...]]:
     like = entry(cell.shapes_of)
     shapes = [shape if like.has_batch else shape[1:] for shape in shapes_for(like.build_at(stride))]
     return [shape if cell.takes_batches else (1, *shape[1:]) for shape in shapes]
+
+
+def _usual(cell: Cell, stride: int) -> tuple[int, ...]:
+    """The shape that dtypes are tried at; of a costly cell the only one, with no length at which maps coincide."""
+    first, second, *_ = _shapes(cell, stride)
+    return tuple(map(max, first, second)) if cell.is_costly else second
 
 
 def _odd_shapes(shapes: Sequence[tuple[int, ...]], stride: int) -> Iterator[tuple[int, ...]]:
@@ -148,7 +154,7 @@ def _forward(asked: Asked, cell: Cell, shape: tuple[int, ...], stride: int, dtyp
 def _backward(asked: Asked, cell: Cell) -> Iterator[Trial]:
     """The gradient is that of the map that goes forward where it is the inverse of it."""
     stride = _TELLING
-    shape = _shapes(cell, stride)[1]
+    shape = _usual(cell, stride)
     forward = _forward(asked, cell, shape, stride, _USUAL)
     if not forward.names:
         return
