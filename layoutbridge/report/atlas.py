@@ -20,7 +20,7 @@ from layoutbridge.version import __version__
 _PLURALS = {"runtime": "runtimes", "importer": "importers", "converter": "converters"}
 _HEADINGS = ("op", "mode", "layout", "is", "strides", "dtypes", "gradient", "since", "refuses")
 _LEFT_OUT_IF_EMPTY = ("mode", "gradient", "since", "refuses")
-_LONGEST = 110  # characters of what a subject said
+_END = 60  # characters of the beginning and the end of what a subject said
 _INTRODUCTION = """\
 What space-to-depth, pixel-shuffle, reorg and channel-shuffle ops of runtimes really do, and whether importers and
 converters keep them: measured by running each at several shapes, strides and dtypes. [How to use it](atlas-use.md)."""
@@ -189,7 +189,9 @@ def _shortened(whats: Iterable[str], answer: Answer) -> Iterator[str]:
 
 
 def _cut(words: str) -> str:
-    return html(words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…", quote=False)
+    """The beginning and the end, where most say what is the matter."""
+    shown = words if len(words) <= 2 * _END else f"{words[:_END].rstrip()} … {words[-_END:].lstrip()}"
+    return html(shown, quote=False)
 
 
 def _op(answer: Answer) -> str:

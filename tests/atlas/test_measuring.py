@@ -97,6 +97,7 @@ def test_values_that_change_are_no_map():
         ("import os; os._exit(3)", "ended with code 3"),
         ("y = undefined", "NameError: name 'undefined' is not defined"),
         ("y = [object()]", "TypeError"),
+        ("raise OSError(folder + '/a is missing')", "OSError: a is missing"),
         ("import os; os.write(1, b'noise'); print('noise'); y = x", None),
     ],
 )

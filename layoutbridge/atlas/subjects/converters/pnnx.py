@@ -10,7 +10,7 @@ _OF_TORCH = """import ncnn, pnnx, torch
 pnnx.export(torch.nn.{module}(s), folder + '/a.pt', (torch.from_numpy(x),))
 """
 _OF_ONNX = """import ncnn, pnnx, subprocess
-subprocess.run([pnnx.EXEC_PATH, folder + '/a.onnx', f'inputshape=[{n},{c},{h},{w}]f32'])
+subprocess.run([pnnx.EXEC_PATH, folder + '/a.onnx', f'inputshape=[{n},{c},{h},{w}]f32'], check=True)
 """
 _LOADED = """net = ncnn.Net()
 assert not net.load_param(folder + '/a.ncnn.param'), open(folder + '/a.ncnn.param').read()"""
