@@ -20,7 +20,7 @@ from layoutbridge.version import __version__
 _PLURALS = {"runtime": "runtimes", "importer": "importers", "converter": "converters"}
 _HEADINGS = ("op", "mode", "layout", "is", "strides", "dtypes", "gradient", "since", "refuses")
 _LEFT_OUT_IF_EMPTY = ("mode", "gradient", "since", "refuses")
-_END = 60  # characters of the beginning and the end of what a subject said
+_END = 90  # characters of the beginning and the end of what a subject said
 _INTRODUCTION = """\
 What space-to-depth, pixel-shuffle, reorg and channel-shuffle ops of runtimes really do, and whether importers and
 converters keep them: measured by running each at several shapes, strides and dtypes. [How to use it](atlas-use.md)."""
@@ -33,8 +33,8 @@ _READING = f"""\
 - **gradient**: whether it is that of the map; *none* where it does not differentiate.
 - **since**: the version of the operator set, for LiteRT the first runtime, as the runtime itself tells; a table without
   the column is of one that tells nothing.
-- **refuses**: what it said of a shape, a stride, a dtype, or of rows and columns that the stride does not divide; or
-  where it is another map."""
+- **refuses**: shapes, strides, dtypes, and rows and columns that the stride does not divide; or where it is another
+  map. The number is that of what it said, below the table."""
 
 
 def summary(atlas: Atlas) -> str:
@@ -154,31 +154,41 @@ def _by_title(answers: Iterable[Answer]) -> Iterator[tuple[str, list[Answer]]]:
 
 
 def _table(answers: Iterable[Answer]) -> Iterator[str]:
-    rows = [dict(zip(_HEADINGS, _row(each), strict=True)) for each in answers]
+    """One row an op, and below them what was said, by the numbers that stand in the rows."""
+    said: dict[str, int] = {}
+    rows = [dict(zip(_HEADINGS, _row(each, said), strict=True)) for each in answers]
     headings = [each for each in _HEADINGS if each not in _LEFT_OUT_IF_EMPTY or any(row[each] for row in rows)]
     yield "| " + " | ".join(headings) + " |"
     yield "|" + "---|" * len(headings)
     for row in rows:
         yield "| " + " | ".join(row[each].replace("|", "\\|").replace("\n", " ") for each in headings) + " |"
+    if said:
+        yield from ("", *(f"{number}. {words}" for words, number in said.items()))
 
 
-def _row(answer: Answer) -> tuple[str, ...]:
+def _row(answer: Answer, said: dict[str, int]) -> tuple[str, ...]:
     found = _found(answer) + (" **(not what is documented)**" if answer.contradicts else "")
-    dtypes = "all" if set(answer.dtypes) == set(DTYPE_NAMES) else ", ".join(answer.dtypes)
     return (
-        f"`{answer.op}`", answer.mode, answer.layout, found, ", ".join(map(str, answer.strides)), dtypes,
-        answer.gradient, answer.since, _refusals(answer),
+        f"`{answer.op}`", answer.mode, answer.layout, found, ", ".join(map(str, answer.strides)), _dtypes(answer),
+        answer.gradient, answer.since, _refusals(answer, said),
     )  # fmt: skip
 
 
-def _refusals(answer: Answer) -> str:
-    """What it refuses, what it said once for all that it said it of."""
-    by_words: dict[str, list[str]] = {}
+def _dtypes(answer: Answer) -> str:
+    others = [each for each in DTYPE_NAMES if each not in answer.dtypes]
+    if len(others) > 2:
+        return ", ".join(answer.dtypes)
+    return f"all but {', '.join(others)}" if others else "all"
+
+
+def _refusals(answer: Answer, said: dict[str, int]) -> str:
+    """What it refuses, with the number of what it said."""
+    by_number: dict[int, list[str]] = {}
     for what, words in answer.refused.items():
-        by_words.setdefault(_cut(words), []).append(what)
-    if len(by_words) == 1 and not _ran(answer):
-        return next(iter(by_words))
-    return "; ".join(f"{', '.join(_shortened(what, answer))}: {words}" for words, what in by_words.items())
+        by_number.setdefault(said.setdefault(_cut(words), len(said) + 1), []).append(what)
+    if len(by_number) == 1 and not _ran(answer):
+        return f"everything ({next(iter(by_number))})"
+    return "; ".join(f"{', '.join(_shortened(what, answer))} ({number})" for number, what in by_number.items())
 
 
 def _shortened(whats: Iterable[str], answer: Answer) -> Iterator[str]:
