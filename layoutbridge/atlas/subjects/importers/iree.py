@@ -15,5 +15,5 @@ _DTYPES = tuple(name for name in DTYPE_NAMES if name != "bfloat16")  # the runti
 
 ONNX = Subject(
     "iree_onnx", "IREE's ONNX importer", "importer", "iree", distribution_version("iree-base-compiler"),
-    onnx_cells(_READY, "y = net['g'](x).to_host()", is_file=True, dtypes=_DTYPES, is_costly=True),
+    onnx_cells(_READY, "y = net['g'](x).to_host()", is_file=True, dtypes=_DTYPES),
 )  # fmt: skip
