@@ -6,12 +6,10 @@ from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_
 from layoutbridge.atlas.subjects.importers.onnx_cells import onnx_cells
 from layoutbridge.frameworks.base import DTYPE_NAMES
 
-_READY = """import onnx2tf
-from onnx.reference import ReferenceEvaluator
-from ai_edge_litert.interpreter import Interpreter
+_READY = """import onnx2tf, onnx.reference, ai_edge_litert.interpreter
 onnx2tf.convert(input_onnx_file_path=folder + '/a.onnx', output_folder_path=folder, non_verbose=True)
-output = ReferenceEvaluator(folder + '/a.onnx').run(None, {'x': x})[0]
-interpreter = Interpreter(folder + '/a_float32.tflite')
+output = onnx.reference.ReferenceEvaluator(folder + '/a.onnx').run(None, {'x': x})[0]
+interpreter = ai_edge_litert.interpreter.Interpreter(folder + '/a_float32.tflite')
 interpreter.allocate_tensors()"""
 _RUN = """interpreter.set_tensor(interpreter.get_input_details()[0]['index'], x.transpose(0, 2, 3, 1))
 interpreter.invoke()
