@@ -112,9 +112,10 @@ def _explained(answer: Answer) -> str:
         if answer.role == "importer"
         else "What is converted is"
     )
+    found = f"`{_found(answer)}`" if answer.names else _found(answer)
     return (
         f"{said} what ONNX, PyTorch and others call `{answer.documented}` ({answer.source}). What it does is "
-        f"`{_found(answer)}`: values end up in other places, without an error."
+        f"{found}: values end up in other places, without an error."
     )
 
 
