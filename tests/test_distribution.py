@@ -88,3 +88,7 @@ def test_the_wheel_runs_by_itself(built, tmp_path):
                           cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True,
                           capture_output=True, check=False)  # fmt: skip
     assert done.returncode == 1 and done.stderr == "", done
+    done = subprocess.run([sys.executable, "-m", "layoutbridge", "port", "ncnn:Reorg:1", "--to", "onnxruntime"],
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True,
+                          capture_output=True, check=False)  # fmt: skip
+    assert done.returncode == 0 and "SpaceToDepth" in done.stdout, done

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -83,19 +82,19 @@ def _common(names: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(name for name in names[0] if all(name in each for each in names))
 
 
-def measure(subject: Subject, python: Path) -> tuple[str, tuple[Measured, ...]]:
-    """The version of a subject in the environment of `python`, and all its cells as they were measured there.
+def version_of(subject: Subject, asked: Asked) -> str:
+    """The version of a subject in the environment of `asked`. Raises `CellError` where it is not installed."""
+    return asked.text(subject.version, "version")
 
-    Raises `CellError` where the subject cannot be used at all.
-    """
-    with Asked(python) as asked:
-        version = asked.text(subject.version, "version")
-        return version, tuple(_measured(asked, cell) for cell in subject.cells)
+
+def measure(subject: Subject, asked: Asked) -> tuple[Measured, ...]:
+    """All cells of a subject, as they were measured in the environment of `asked`."""
+    return tuple(_measured(asked, cell) for cell in subject.cells)
 
 
 def _measured(asked: Asked, cell: Cell) -> Measured:
     trials = tuple(_trials(asked, cell))
-    shape = shape_given(cell, _shapes(cell, STRIDE)[1])
+    shape = shape_given(cell, _example(cell, trials))
     try:
         shown = asked.text(asking(cell.text, shape), "shown")
     except CellError:  # which the trials tell
@@ -103,14 +102,25 @@ def _measured(asked: Asked, cell: Cell) -> Measured:
     return Measured(cell, trials, shape, shown)
 
 
+def _example(cell: Cell, trials: Sequence[Trial]) -> tuple[int, ...]:
+    """The shape that an op is shown at: one where it is no entry, the usual one, or another where it refuses that."""
+    usual = _usual(cell, STRIDE)
+    ran = [
+        each
+        for each in trials
+        if each.stride == STRIDE and each.dtype == _USUAL and each.outcome != "refused" and not each.is_odd
+    ]
+    return min(ran, key=lambda each: (each.outcome != "differs", each.shape != usual)).shape if ran else usual
+
+
 def _trials(asked: Asked, cell: Cell) -> Iterator[Trial]:
     for stride in _STRIDES:
-        shapes = _shapes(cell, stride)
-        tried = shapes[1:2] if cell.is_costly else shapes
+        shapes, usual = _shapes(cell, stride), _usual(cell, stride)
+        tried = [usual] if cell.is_costly else shapes
         for shape in [*tried, *_odd_shapes(shapes, stride)]:
             yield _forward(asked, cell, shape, stride, _USUAL)
         if stride == _TELLING:
-            yield from (_forward(asked, cell, shapes[1], stride, dtype) for dtype in cell.dtypes if dtype != _USUAL)
+            yield from (_forward(asked, cell, usual, stride, dtype) for dtype in cell.dtypes if dtype != _USUAL)
     if cell.gradient:
         yield from _backward(asked, cell)
 
@@ -120,6 +130,12 @@ def _shapes(cell: Cell, stride: int) -> list[tuple[int, ...]]:
     like = entry(cell.shapes_of)
     shapes = [shape if like.has_batch else shape[1:] for shape in shapes_for(like.build_at(stride))]
     return [shape if cell.takes_batches else (1, *shape[1:]) for shape in shapes]
+
+
+def _usual(cell: Cell, stride: int) -> tuple[int, ...]:
+    """The shape that dtypes are tried at; of a costly cell the only one, with no length at which maps coincide."""
+    first, second, *_ = _shapes(cell, stride)
+    return tuple(map(max, first, second)) if cell.is_costly else second
 
 
 def _odd_shapes(shapes: Sequence[tuple[int, ...]], stride: int) -> Iterator[tuple[int, ...]]:
@@ -138,7 +154,7 @@ def _forward(asked: Asked, cell: Cell, shape: tuple[int, ...], stride: int, dtyp
 def _backward(asked: Asked, cell: Cell) -> Iterator[Trial]:
     """The gradient is that of the map that goes forward where it is the inverse of it."""
     stride = _TELLING
-    shape = _shapes(cell, stride)[1]
+    shape = _usual(cell, stride)
     forward = _forward(asked, cell, shape, stride, _USUAL)
     if not forward.names:
         return

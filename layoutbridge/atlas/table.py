@@ -12,6 +12,7 @@ from layoutbridge.errors import UnknownNameError, shown
 SUBJECTS: Mapping[str, str] = {
     "torch": "runtimes.torch.SUBJECT",
     "torch_compile": "runtimes.torch.COMPILED",
+    "torch_cuda": "runtimes.torch.ON_CUDA",
     "tensorflow": "runtimes.tensorflow.SUBJECT",
     "keras_tensorflow": "runtimes.keras.ON_TENSORFLOW",
     "keras_jax": "runtimes.keras.ON_JAX",
@@ -45,6 +46,7 @@ SUBJECTS: Mapping[str, str] = {
     "openvino_torch": "importers.openvino.TORCH",
     "torch_onnx": "converters.torch_onnx.DYNAMO",
     "torch_onnx_torchscript": "converters.torch_onnx.TORCHSCRIPT",
+    "jax2onnx": "converters.jax2onnx.SUBJECT",
     "tf2onnx": "converters.tf2onnx.SUBJECT",
     "onnx_version_converter": "converters.onnx_versions.SUBJECT",
     "keras_tensorflow_to_onnx": "converters.keras.TENSORFLOW_ONNX",
@@ -57,8 +59,9 @@ SUBJECTS: Mapping[str, str] = {
 }
 # What has ops of the kind, or might be thought to, and is not measured: why.
 NOT_MEASURED: Mapping[str, str] = {
-    "coremltools": "Core ML runs its ops on a Mac only, and coremltools infers their shapes, not their values",
+    "coremltools": "Core ML runs what it converts on a Mac only, and infers shapes of its MIL's ops here, not values",
     "onnx2torch": "the torchvision that it asks for does not load beside a build of PyTorch for CPUs alone",
+    "nobuco": "its last version, 0.17.0, imports keras.src.engine, which Keras 3 has no more",
     "mlx": "neither mlx.core nor mlx.nn has an op of the kind",
 }
 

@@ -79,10 +79,10 @@ def step_progress(console: Console, what: str) -> Iterator[Callable[[str], None]
 
 @contextmanager
 def named_progress(console: Console, what: str) -> Iterator[Callable[[str, int, int], None]]:
-    """One bar fed by calls `(name, done, total)`, with the name of what is worked at; none is drawn off a terminal."""
+    """One bar fed by calls `(what, done, total)`, with what is worked at, by default `what`; none off a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=None)
-        yield lambda name, done, total: bars.update(
-            task, description=escape(f"{what} {name}"), completed=done, total=total
+        yield lambda begun, done, total: bars.update(
+            task, description=escape(begun or what), completed=done, total=total
         )

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from importlib.resources import files
+from typing import get_args
 
 import pytest
 
@@ -10,8 +11,10 @@ import layoutbridge as lb
 from layoutbridge.atlas import surveys
 from layoutbridge.atlas.answers import Atlas, read_atlas
 from layoutbridge.atlas.changes import changes
+from layoutbridge.atlas.descriptions.subject import Role
 from layoutbridge.atlas.porting import port, published
 from layoutbridge.atlas.surveys import survey
+from layoutbridge.atlas.table import NOT_MEASURED, SUBJECTS
 from layoutbridge.report.atlas import atlas_page, badge, upstream_text
 from tests.command_line import refused, run
 from tests.conftest import FIXTURES
@@ -114,4 +117,29 @@ def test_what_cannot_be_ported(asked, said):
 def test_a_finding_can_be_filed():
     for finding in published().findings:
         text = upstream_text(finding)
-        assert finding.shown in text and finding.version in text and finding.code in text
+        for part in (finding.shown, finding.version, finding.program, finding.source, finding.documented):
+            assert part in text
+
+
+def test_much_is_published():
+    subjects = {role: {each.subject for each in published().answers if each.role == role} for role in get_args(Role)}
+    assert len(subjects["runtime"]) >= 12 and len(subjects["converter"]) >= 6
+    assert {each for found in subjects.values() for each in found} | set(published().missing) == {
+        *SUBJECTS,
+        *NOT_MEASURED,
+    }
+    for each in published().answers:  # what has no name did something else, or says why not
+        assert each.names or each.detail
+        assert each.dtypes or each.refused
+
+
+def test_what_is_asked_for_by_name_and_not_there(capfd, tmp_path):
+    assert "nothing in the atlas is called 'nonsense'" in refused(capfd, "atlas", "torch", "nonsense")
+    assert "mnn: its environment is not set up" in refused(capfd, "atlas", "mnn", "-o", str(tmp_path / "a.json"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_op_of_another_runtime_is_asked_for_as_a_name_is(capfd):
+    code, out, _ = run(capfd, "port", "ncnn:Reorg:1", "--to", "onnxruntime")
+    assert code == 0 and "SpaceToDepth opset 13" in out
+    assert run(capfd, "port", "--from", "ncnn:Reorg:1", "--to", "onnxruntime")[:2] == (code, out)

@@ -2,16 +2,17 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from layoutbridge.atlas import asking
+from layoutbridge.atlas import asking, surveys
 from layoutbridge.atlas.answers import answers_of
-from layoutbridge.atlas.asking import Asked, CellError
+from layoutbridge.atlas.asking import Asked, CellError, StoppedError
 from layoutbridge.atlas.descriptions.subject import Cell, Subject
-from layoutbridge.atlas.measuring import measure
+from layoutbridge.atlas.measuring import measure, version_of
 from layoutbridge.atlas.surveys import survey
 from layoutbridge.errors import UnknownNameError
 
@@ -31,8 +32,9 @@ def subject(*cells, version="version = 'made 1'"):
 
 
 def answer(cell):
-    version, measured = measure(subject(cell), HERE)
-    (made,) = answers_of(subject(cell), version, measured, ())
+    with Asked(HERE) as asked:
+        measured = measure(subject(cell), asked)
+    (made,) = answers_of(subject(cell), "made 1", measured, ())
     return made
 
 
@@ -95,6 +97,7 @@ def test_values_that_change_are_no_map():
         ("import os; os._exit(3)", "ended with code 3"),
         ("y = undefined", "NameError: name 'undefined' is not defined"),
         ("y = [object()]", "TypeError"),
+        ("raise OSError(folder + '/a is missing')", "OSError: a is missing"),
         ("import os; os.write(1, b'noise'); print('noise'); y = x", None),
     ],
 )
@@ -112,6 +115,33 @@ def test_what_goes_wrong_costs_the_question_alone(code, said):
         assert asked.array("y = x + s", {"s": 2}, x=x).tolist() == [2, 3, 4, 5]
 
 
+def test_a_crash_costs_its_own_row_alone(monkeypatch, tmp_path):
+    crashing = Cell("crashes", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    at_two = Cell("crashes at times", "import os\ny = x if s != 2 else os.abort()", shapes_of="identity")
+    fine = Cell("reorders", REORDERED.format("3, 5, 1, 2, 4"))
+    made = (subject(crashing, at_two, fine), replace(subject(version="import os\nos.abort()"), name="lost"))
+    monkeypatch.setattr(surveys, "subjects", lambda names: made)
+    found = survey(["made", "lost"], environments=tmp_path)
+    assert found.missing == {"lost": "the process crashed (SIGABRT)"}
+    first, second, third = found.answers
+    assert first.names == () and set(first.refused.values()) == {"the process crashed (SIGSEGV)"} and not first.dtypes
+    assert second.strides == (1, 3, 4) and "the process crashed (SIGABRT)" in second.refused.values()
+    assert "space_to_depth" in third.names and third.strides == (1, 2, 3, 4)
+
+
+def test_what_is_stopped_answers_nothing_more():
+    import numpy as np
+
+    with Asked(HERE) as asked, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(asked.array, "while True: pass", {}, x=np.zeros(1))
+        with pytest.raises(TimeoutError):
+            waiting.result(2)
+        asked.stop()
+        for ask in (lambda: waiting.result(10), lambda: asked.text("y = ''", "y")):
+            with pytest.raises(StoppedError):
+                ask()
+
+
 def test_an_answer_that_does_not_come(monkeypatch):
     monkeypatch.setattr(asking, "_FIRST_SECONDS", 2.0)
     with Asked(HERE) as asked, pytest.raises(CellError, match="no answer in 2 seconds"):
@@ -119,7 +149,7 @@ def test_an_answer_that_does_not_come(monkeypatch):
 
 
 def test_a_subject_that_is_not_there():
-    with pytest.raises(CellError, match="No module named 'nowhere'"):
-        measure(subject(version="import nowhere"), HERE)
+    with Asked(HERE) as asked, pytest.raises(CellError, match="No module named 'nowhere'"):
+        version_of(subject(version="import nowhere"), asked)
     with pytest.raises(UnknownNameError, match="nothing in the atlas is called 'nowhere'"):
         survey(["nowhere"])

@@ -22,6 +22,7 @@ ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     "tinygrad": ("tinygrad==0.14.0", "numpy", "onnx==1.23.2", "ml_dtypes"),
     "executorch": ("executorch==1.5.1", "torch==2.13.0", "ml_dtypes"),
     "iree": ("iree-base-compiler==3.13.0", "iree-base-runtime==3.13.0", "onnx==1.23.2", "ml_dtypes"),
+    "jax2onnx": ("jax2onnx==0.17.1", "jax==0.10.2", "onnxruntime==1.32.0", "ml_dtypes"),
     "mindspore": ("mindspore==2.10.0", "numpy==1.26.4", "ml_dtypes==0.5.4"),
     "onnx2tf": ("onnx2tf==1.29.24",),
     "tf2onnx": ("tf2onnx==1.17.0", "tensorflow==2.21.0", "onnxruntime==1.31.1", "ml_dtypes"),
@@ -61,7 +62,16 @@ def set_up(environment: str, folder: PathLike) -> Path:
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     for command in (
         [sys.executable, "-m", "venv", str(home)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ENVIRONMENTS[environment]],
+        [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--disable-pip-version-check",
+            *ENVIRONMENTS[environment],
+        ],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _DOCS = "https://onnx.ai/onnx/operators/onnx__{operator}.html"
+# Where an operator has no mode yet, its page leaves the order of channels open, and ONNX's own implementation says it.
+_REFERENCE = "https://github.com/onnx/onnx/blob/main/onnx/reference/ops/op_{operator}.py"
 _MODEL = """import onnx.parser
 kind = {{'float32': 'float'}}.get(x.dtype.name, x.dtype.name)
 model = onnx.parser.parse_model(f'''<ir_version: 8, opset_import: ["": {opset}]>
@@ -15,7 +17,8 @@ g ({kind}[n,c,h,w] x) => ({kind}[m,d,i,j] y) {{{{ {graph} }}}}''')"""
 class Operator:
     """An operator in one version and mode: `model` is Python that makes it of an `x` of a shape and dtype.
 
-    `opset` is the version of the operators, `documented` the entry that ONNX's documentation says it is.
+    `opset` is the version of the operators, `documented` the entry that ONNX's documentation, or its own implementation
+    where that is silent, says it is.
     """
 
     name: str
@@ -38,7 +41,11 @@ class Operator:
     @property
     def source(self) -> str:
         """Where it is documented."""
-        return _DOCS.format(operator=self.name)
+        if self.kind:
+            return _DOCS.format(operator=self.name)
+        return _REFERENCE.format(
+            operator={"SpaceToDepth": "space_to_depth", "DepthToSpace": "depth_to_space"}[self.name]
+        )
 
     @property
     def model(self) -> str:
@@ -59,11 +66,11 @@ def _depth_to_space(opset: int, documented: str, kind: str = "") -> Operator:
 
 
 OPERATORS = (
-    _space_to_depth(1, ""),
-    _space_to_depth(13, ""),
+    _space_to_depth(1, "space_to_depth"),
+    _space_to_depth(13, "space_to_depth"),
     _space_to_depth(28, "space_to_depth", "DCR"),
     _space_to_depth(28, "space_to_depth_crd", "CRD"),
-    _depth_to_space(1, ""),
+    _depth_to_space(1, "depth_to_space"),
     _depth_to_space(11, "depth_to_space", "DCR"),
     _depth_to_space(11, "depth_to_space_crd", "CRD"),
     _depth_to_space(13, "depth_to_space", "DCR"),

@@ -11,6 +11,7 @@ from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.errors import UnusableInputError
 
 
 @app.command()
@@ -40,6 +41,8 @@ def atlas(
     ask_before_overwriting(paths, force=force)
     with named_progress(errors_console(), "measuring") as progress:
         found = survey(names or None, environments=environments, install=install, progress=progress)
+    if names and found.missing:
+        raise UnusableInputError("; ".join(f"{name}: {reason}" for name, reason in found.missing.items()))
     for path, text in ((output, found.to_json()), (page, atlas_page(found)), (badge, drawn(found))):
         if path is not None:
             with whole_file(path) as temporary:
@@ -54,9 +57,11 @@ def atlas(
 @app.command()
 def port(
     target: Annotated[str, typer.Option("--to", help="A runtime of the atlas, such as onnxruntime.")],
-    name: Annotated[str | None, typer.Argument(help="A catalogue name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A catalogue name, or another runtime's op: ncnn:Reorg:1 is runtime, op, mode.")
+    ] = None,
     source: Annotated[
-        str | None, typer.Option("--from", help="Another runtime's op, such as ncnn:Reorg:1: runtime, op, mode.")
+        str | None, typer.Option("--from", help="Another runtime's op, which has to be the map of the name.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +69,8 @@ def port(
     from layoutbridge.atlas.porting import port as ported
     from layoutbridge.report.atlas import show_ported
 
+    if source is None and name is not None and ":" in name:
+        name, source = None, name
     found = ported(name, source, target)
     if as_json:
         print_json(asdict(found))

@@ -25,7 +25,7 @@ def _cell(name: str, kind: str, opset: int, moved_to: int) -> Cell:
     setup = f"{operator.model}\n{_CONVERTED.format(opset=moved_to)}"
     return Cell(
         name, _RUN, f"{kind} opset {opset} to {moved_to}".strip(), shapes_of=operator.shapes_of,
-        documented=operator.documented, source=operator.source, setup=setup, dtypes=("float32",),
+        documented=operator.documented, source=operator.source, setup=setup,
     )  # fmt: skip
 
 

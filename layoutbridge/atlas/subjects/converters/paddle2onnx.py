@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
-from layoutbridge.frameworks.base import Layout
+from layoutbridge.frameworks.base import DTYPE_NAMES, Layout
 
 _DOCS = "https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/{layer}_en.html"
 _SETUP = """import onnxruntime, paddle
@@ -12,11 +12,13 @@ given = paddle.static.InputSpec(x.shape, x.dtype.name, 'x')
 paddle.onnx.export(net, folder + '/a', [given], opset_version=13)
 session = onnxruntime.InferenceSession(folder + '/a.onnx')"""
 
+_DTYPES = tuple(name for name in DTYPE_NAMES if name != "bfloat16")  # ONNX Runtime takes no such arrays
+
 
 def _cell(layer: str, entry: str, layout: Layout, shapes_of: str) -> Cell:
     return Cell(
         layer, "y = session.run(None, {'x': x})[0]", "opset 13", layout, shapes_of, entry, _DOCS.format(layer=layer),
-        setup=_SETUP.format(layer=layer, layout=layout), dtypes=("float32",),
+        setup=_SETUP.format(layer=layer, layout=layout), dtypes=_DTYPES,
     )  # fmt: skip
 
 

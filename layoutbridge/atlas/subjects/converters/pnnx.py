@@ -10,12 +10,10 @@ _OF_TORCH = """import ncnn, pnnx, torch
 pnnx.export(torch.nn.{module}(s), folder + '/a.pt', (torch.from_numpy(x),))
 """
 _OF_ONNX = """import ncnn, pnnx, subprocess
-onnx.save(model, folder + '/a.onnx')
-subprocess.run([pnnx.EXEC_PATH, folder + '/a.onnx', 'inputshape=' + str([*x.shape]).replace(' ', '') + 'f32'])
+subprocess.run([pnnx.EXEC_PATH, folder + '/a.onnx', f'inputshape=[{n},{c},{h},{w}]f32'], check=True)
 """
 _LOADED = """net = ncnn.Net()
-assert not net.load_param(folder + '/a.ncnn.param')
-net.load_model(folder + '/a.ncnn.bin')"""
+assert not net.load_param(folder + '/a.ncnn.param'), open(folder + '/a.ncnn.param').read()"""
 _RUN = """extractor = net.create_extractor()
 extractor.input('in0', ncnn.Mat(x[0]).clone())
 y = np.array(extractor.extract('out0')[1])[None]"""
@@ -39,5 +37,5 @@ TORCH = Subject(
 )  # fmt: skip
 ONNX = Subject(
     "pnnx_onnx", "pnnx, from ONNX to ncnn", "converter", "pnnx", _VERSION,
-    onnx_cells(_OF_ONNX + _LOADED, _RUN, dtypes=("float32",), takes_batches=False),
+    onnx_cells(_OF_ONNX + _LOADED, _RUN, dtypes=("float32",), is_file=True, takes_batches=False, is_costly=True),
 )  # fmt: skip

@@ -47,9 +47,9 @@ _MODULES = {
 }  # fmt: skip
 
 
-def _of_tensorflow(setup: str, op: str, arguments: str, entry: str, layout: Layout) -> Cell:
+def _of_tensorflow(setup: str, op: str, arguments: str, entry: str, layout: Layout, *, is_costly: bool = False) -> Cell:
     setup = setup.replace("CALL", f"tf.{op}(x, {arguments})")
-    return Cell(f"tf.{op}", _RUN, "", layout, entry, entry, f"{_DOCS}.html", "", setup)
+    return Cell(f"tf.{op}", _RUN, "", layout, entry, entry, f"{_DOCS}.html", "", setup, is_costly=is_costly)
 
 
 def _of_torch(module: str, is_exported: bool) -> Cell:
@@ -70,7 +70,9 @@ LITERT = Subject(
 TENSORFLOW = Subject(
     "openvino_tensorflow", "OpenVINO's TensorFlow importer", "importer", BESIDE,
     distribution_version("openvino", "tensorflow"),
-    tuple(_of_tensorflow(_OF_SAVED_MODEL, *told) for told in (*_TENSORFLOW, *_CHANNELS_FIRST, _PATCHES)),
+    tuple(
+        _of_tensorflow(_OF_SAVED_MODEL, *told, is_costly=True) for told in (*_TENSORFLOW, *_CHANNELS_FIRST, _PATCHES)
+    ),
 )  # fmt: skip
 TORCH = Subject(
     "openvino_torch", "OpenVINO's PyTorch importer", "importer", BESIDE, distribution_version("openvino", "torch"),

@@ -8,11 +8,10 @@ from layoutbridge.atlas.subjects.importers.onnx_cells import onnx_cells
 _READY = """import os
 os.environ['DEV'] = 'PYTHON'
 from tinygrad.nn.onnx import OnnxRunner
-onnx.save(model, folder + '/a.onnx')
 net = OnnxRunner(folder + '/a.onnx')"""
 
 ONNX = Subject(
     "tinygrad_onnx", "tinygrad's ONNX importer", "importer", "tinygrad", distribution_version("tinygrad"),
-    onnx_cells(_READY, "y = net({'x': x})['y'].numpy()",
+    onnx_cells(_READY, "y = net({'x': x})['y'].numpy()", is_file=True,
                dtypes=("float32", "float16", "uint8", "int8", "int32", "int64", "bool")),
 )  # fmt: skip

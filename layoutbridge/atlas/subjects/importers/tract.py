@@ -6,10 +6,9 @@ from layoutbridge.atlas.descriptions.subject import Subject, distribution_versio
 from layoutbridge.atlas.subjects.importers.onnx_cells import onnx_cells
 
 _READY = """import tract
-onnx.save(model, folder + '/a.onnx')
 net = tract.onnx().load(folder + '/a.onnx').into_model().into_runnable()"""
 
 ONNX = Subject(
     "tract_onnx", "tract's ONNX importer", "importer", "tract", distribution_version("tract"),
-    onnx_cells(_READY, "y = net.run([x])[0].to_numpy()"),
+    onnx_cells(_READY, "y = net.run([x])[0].to_numpy()", is_file=True),
 )  # fmt: skip

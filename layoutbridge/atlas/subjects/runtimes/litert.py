@@ -17,17 +17,17 @@ interpreter.invoke()
 y = interpreter.get_tensor(interpreter.get_output_details()[0]['index'])"""
 _PLAIN = ", experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 _NO_MARGIN = "[[0, 0], [0, 0]]"
-_OPERATORS = (
-    ("SPACE_TO_DEPTH", "tf.nn.space_to_depth(x, s)", "space_to_depth"),
-    ("DEPTH_TO_SPACE", "tf.nn.depth_to_space(x, s)", "depth_to_space"),
-    ("SPACE_TO_BATCH_ND", f"tf.space_to_batch(x, [s, s], {_NO_MARGIN})", "space_to_batch"),
-    ("BATCH_TO_SPACE_ND", f"tf.batch_to_space(x, [s, s], {_NO_MARGIN})", "batch_to_space"),
+_OPERATORS = (  # each with the first runtime that has it, as the converter writes it into files
+    ("SPACE_TO_DEPTH", "tf.nn.space_to_depth(x, s)", "space_to_depth", "1.5.0"),
+    ("DEPTH_TO_SPACE", "tf.nn.depth_to_space(x, s)", "depth_to_space", "2.1.0"),
+    ("SPACE_TO_BATCH_ND", f"tf.space_to_batch(x, [s, s], {_NO_MARGIN})", "space_to_batch", "1.6.0"),
+    ("BATCH_TO_SPACE_ND", f"tf.batch_to_space(x, [s, s], {_NO_MARGIN})", "batch_to_space", "1.6.0"),
 )
 
 
-def _cell(op: str, call: str, shapes_of: str, mode: str, resolver: str) -> Cell:
+def _cell(op: str, call: str, shapes_of: str, since: str, mode: str, resolver: str) -> Cell:
     setup = _SETUP.format(call=call, resolver=resolver)
-    return Cell(op, _CODE, mode, "NHWC", shapes_of, "", _DOCS, "", setup)
+    return Cell(op, _CODE, mode, "NHWC", shapes_of, "", _DOCS, f"runtime {since}", setup)
 
 
 SUBJECT = Subject(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from layoutbridge.atlas.descriptions.environments import BESIDE
 from layoutbridge.atlas.descriptions.subject import Cell, Subject, distribution_version
 from layoutbridge.frameworks.base import Layout
@@ -43,7 +45,10 @@ SUBJECT = Subject(
               "depth_to_space", "depth_to_space", "blocks_first"),
         _cell("DepthToSpace", "ops.depth_to_space(node, 'depth_first', s)", _DEPTH,
               "depth_to_space", "depth_to_space_crd", "depth_first"),
-        _cell("ReorgYolo", "ops.reorg_yolo(node, [s])", "detection/reorg-yolo-1", "darknet_reorg"),
+        replace(
+            _cell("ReorgYolo", "ops.reorg_yolo(node, [s])", "detection/reorg-yolo-1", "darknet_reorg"),
+            since="opset 2",  # as its type says, other than its page
+        ),
         _cell("ShuffleChannels", "ops.shuffle_channels(node, 1, s)", _SHUFFLE,
               "channel_shuffle", "channel_shuffle", "axis 1"),
         _cell("ShuffleChannels", "ops.shuffle_channels(node, 3, s)", _SHUFFLE,
