@@ -27,6 +27,7 @@ from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
 from layoutbridge.comparing.running.store import stored
 from layoutbridge.comparing.suspects import (
+    ROUNDING,
     Beside,
     Suspect,
     causes_of,
@@ -46,7 +47,6 @@ from layoutbridge.darknet.structure.model import Layer
 
 _MOST_FAULTS = 8
 _MOST_QUIET = 12  # layers within the tolerance that are looked at
-_QUIET = 1e-6  # of the largest value: what float32 leaves of a layer on its own
 _CLEARLY = 4  # times nearer is what a fault makes of a layer within the tolerance
 _ALIKE = 1e-9  # of the largest value: a layer that gives what it was given
 Progress = Callable[[str], None]
@@ -364,7 +364,7 @@ def _quiet(beside: Beside, layer: Layer) -> list[Layer]:
             own[index] = own_deviation(beside, each)
     usual = float(np.quantile(list(own.values()), 0.25)) if own else 0.0
     loud = sorted(
-        (index for index, deviation in own.items() if deviation > max(_QUIET, _CLEARLY * usual)),
+        (index for index, deviation in own.items() if deviation > max(ROUNDING, _CLEARLY * usual)),
         key=lambda index: -own[index],
     )  # fmt: skip
     return [net.layers[index] for index in sorted(loud[:_MOST_QUIET])]

@@ -36,6 +36,7 @@ _LITTLE = 1e-2  # of the largest value
 _BETTER = 0.5  # what a cause leaves of the deviation, at most
 _CLIPPED = ("relu6", "hardtanh", "clip", "clamp", "minimum")  # in what formats call an activation with an upper end
 _MOST_OUTPUTS = 8  # tensors that may be a layer's from which its faults are worked out
+ROUNDING = 1e-6  # of the largest value: what float32 leaves of a layer on its own
 _CERTAIN = 8  # times the error of a share that is told from none
 
 
@@ -183,8 +184,8 @@ def share_of(beside: Beside, layer: Layer, fault: Fault) -> bool | None:
     held = in_reference_layout(beside.candidate.values.get(pair.candidate), right.shape, pair.related.axes)
     change, rest = (wrong - right).reshape(-1), (held - right).reshape(-1)
     squares = float(change @ change)
-    if not squares > 0 or not np.isfinite(squares):
-        return None
+    if not np.isfinite(squares) or not np.abs(change).max(initial=0) > ROUNDING * np.abs(right).max(initial=0):
+        return None  # float32 itself leaves out a mean that is so small
     share = float(change @ rest) / squares
     error = float(np.std(rest - share * change)) / squares**0.5
     return None if not _CERTAIN * error < 0.5 else share > 0.5

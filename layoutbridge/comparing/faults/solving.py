@@ -35,6 +35,8 @@ _MOST_UNKNOWN = 1200  # weights of one output
 _MOST_PLACES = 2500
 _FEWEST = 8  # places more than there are unknowns
 _GRID = 20_000
+_FILED = "in the order of the file"
+_KEPT = "keep the order of the file; or permute what the port has"
 _AS_IT_IS = Alternative("activation", "activation", "", "", "", "", lambda x: x)
 
 
@@ -229,33 +231,37 @@ def _channels(asked: _Asked) -> Iterator[Choice]:
 def _outputs(asked: _Asked) -> Iterator[Choice]:
     """Outputs in another order: of the whole layer, of the weights, of weights with batch norm folded into them."""
     factors, offsets = asked.factors[:, None], asked.offsets[:, None]
-    fix = "keep the order of the file; or permute what the port has"
-    where = "in the order of the file"
     order = _matched(asked.sums, asked.known, asked.products * factors + offsets)
     if order is not None:
         told = f"outputs in the order {_order(order)}, with all that belongs to them"
         yield {
             "numbers": Alternative(
-                "numbers", "weight_layout", told, where, f"the layer has its {told}",
-                f"{fix}, weights and vectors alike: {_cure(order)}", _reordered(order),
+                "numbers", "weight_layout", told, _FILED, f"the layer has its {told}",
+                f"{_KEPT}, weights and vectors alike: {_cure(order)}", _reordered(order),
             )
         }  # fmt: skip
-    told = "outputs in the order {}"
     live = factors != 0
     order = _matched((asked.sums - offsets) / np.where(live, factors, np.inf), asked.known & live, asked.products)
     if order is not None:
-        found = told.format(_order(order))
-        yield {"weights": misplaced(found, lambda w: w[order], where, f"{fix}: {_cure(order)}")}
+        yield _outputs_in(order)
     order = _matched(asked.sums - offsets, asked.known, asked.products * factors)
     if order is not None:
-        found = f"{told.format(_order(order))}, batch norm folded into them"
+        found = f"outputs in the order {_order(order)}, batch norm folded into them"
         change = _folded(asked.factors, asked.offsets, order)
         yield {
             "normalization": Alternative(
-                "normalization", "weight_layout", found, where, f"the weights are not where they belong: {found}",
-                f"{fix}: {_cure(order)}", change,
+                "normalization", "weight_layout", found, _FILED, f"the weights are not where they belong: {found}",
+                f"{_KEPT}: {_cure(order)}", change,
             )
         }  # fmt: skip
+
+
+def _outputs_in(order: NDArray[np.int64]) -> Choice:
+    return {
+        "weights": misplaced(
+            f"outputs in the order {_order(order)}", lambda w: w[order], _FILED, f"{_KEPT}: {_cure(order)}"
+        )
+    }  # fmt: skip
 
 
 def _cure(order: NDArray[np.int64]) -> str:
@@ -320,6 +326,10 @@ def _inputs(asked: _Asked) -> Iterator[Choice]:
         if order is not None:
             yield _inputs_in(np.argsort(order))
     for found in _weights(asked, wanted, unknown + unknown // 4 + _FEWEST):
+        order = _nearest(found.reshape(len(found), -1), weights.reshape(len(weights), -1))
+        if order is not None and np.abs(weights[order] - found).max() <= _NEAR * np.abs(weights).max():
+            yield _outputs_in(order)
+            continue
         yield {
             "weights": misplaced(
                 _told_of(found, weights), partial(_instead, found), "those of the file",
@@ -336,8 +346,8 @@ def _inputs_in(order: NDArray[np.int64]) -> Choice:
     cure = f"weights[:, {np.argsort(order).tolist()}]"
     return {
         "weights": misplaced(
-            f"inputs in the order {_order(order)}", lambda w: w[:, order], "in the order of the file",
-            f"keep the order of the file; or permute what the port has: weights = {cure}",
+            f"inputs in the order {_order(order)}", lambda w: w[:, order], _FILED,
+            f"{_KEPT}: weights = {cure}",
         )
     }  # fmt: skip
 
