@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.comparing.alignment import Alignment, Pair
+from layoutbridge.comparing.alignment import Alignment, Pair, children_of, descendants
 from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.heads.entries import DECODED, Entries, entries_of, misread, of_places
@@ -69,10 +69,11 @@ def judged(
     others: Sequence[str],
     tolerance: float,
 ) -> Verdict:
-    """The verdict on outputs of the candidate that are no tensor of the reference, where all before the heads is right.
+    """The verdict on outputs of the candidate that are no tensor of the reference, where all but the heads is right.
 
     `others` are these outputs, `first` is what is apart without them.
     """
+    first = _beside_heads(net, reference, alignment, first)
     layers = [
         layer for layer in net.layers if isinstance(layer.settings, DECODED) and layer.settings.coords >= _LEAST_COORDS
     ]
@@ -111,6 +112,16 @@ def _unknown(candidate: Trace, name: str, heads: _Heads) -> str:
     output = candidate.values.get(name)
     told = heads.partly(output) or "it holds no boxes of any kind that is known"
     return f"{candidate.labels[name]} [{', '.join(map(str, output.shape))}]: {told}"
+
+
+def _beside_heads(net: DarknetNetwork, reference: Trace, alignment: Alignment, first: Pair | None) -> Pair | None:
+    """What is apart first, or where this is a head, which ports decode, the first that is apart and no head's work."""
+    heads = {layer.name for layer in net.layers if isinstance(layer.settings, DECODED)}
+    if first is None or first.reference not in heads:
+        return first
+    made = descendants(heads, children_of(reference))
+    apart = (pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed)
+    return next((pair for pair in apart if pair.candidate is not None and pair.reference not in made), first)
 
 
 def _is_apart_before(alignment: Alignment, first: Pair | None, heads: Sequence[Layer]) -> bool:

@@ -22,6 +22,7 @@ from layoutbridge.comparing.decoded import judged
 from layoutbridge.comparing.faults.elsewhere import Numbers
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.graph_causes import with_command
+from layoutbridge.comparing.heads.entries import DECODED
 from layoutbridge.comparing.opening import Opened
 from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
@@ -42,7 +43,6 @@ from layoutbridge.comparing.suspects import (
 )
 from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.network import DarknetNetwork
-from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
 
 _MOST_FAULTS = 8
@@ -50,7 +50,6 @@ _MOST_QUIET = 12  # layers within the tolerance that are looked at
 _CLEARLY = 4  # times nearer is what a fault makes of a layer within the tolerance
 _ALIKE = 1e-9  # of the largest value: a layer that gives what it was given
 Progress = Callable[[str], None]
-Overrides = Mapping[int, Callable[[Feed], NDArray[Any] | None]]
 
 
 def parting(
@@ -127,13 +126,12 @@ def _is_copy_of(pair: Pair, reference: Trace, candidate: Trace, name: str, toler
 
 @dataclass(frozen=True)
 class _State:
-    """The reference with the faults of `overrides`, beside the candidate, and what is `left` apart then.
+    """The reference with faults beside the candidate, and what is `left` apart then.
 
     `by_head` are its causes where decoded boxes tell them. `kept` closes what the run is kept in.
     """
 
     beside: Beside
-    overrides: Overrides
     left: Pair | None
     by_head: tuple[Cause, ...]
     kept: ExitStack
@@ -169,24 +167,26 @@ def find_causes(
     """
     assert opened.net is not None
     beside = Beside(opened.net, Numbers(opened.net), reference, candidate, alignment, tolerance)
-    state: _State | None = _State(beside, {}, first, by_head, ExitStack())
-    causes, begin = list[Cause](), first
+    state: _State | None = _State(beside, first, by_head, ExitStack())
+    causes, pairs = list[Cause](), list[Pair]()
     with ExitStack() as kept:
         while state is not None and state.left is not None and len(causes) < _MOST_FAULTS:
             if state.by_head:
-                return begin, (*causes, *state.by_head)
+                causes, pairs = [*causes, *state.by_head], [*pairs, state.left]
+                break
             told(f"looking for the cause at {state.left.reference}")
             step = _step(given, state, state.left)
             if step is None:
                 break
-            if not causes:
-                begin = _begin(state.beside, step)
+            pairs.append(_begin(state.beside, step))
             found = causes_of(state.beside, step.suspect, step.layers)
             causes = _together(causes, [with_command(cause, candidate, step.suspect.tensor) for cause in found])
             state = step.state
             if state is not None:
                 kept.push(state.kept)
-    return begin, tuple(causes)
+    order = {layer.name: layer.index for layer in opened.net.layers}  # a head's are found after all others
+    begin = min(pairs, key=lambda pair: order[pair.reference], default=first)
+    return begin, tuple(sorted(causes, key=lambda cause: order[cause.at]))
 
 
 def _together(causes: list[Cause], found: list[Cause]) -> list[Cause]:
@@ -249,7 +249,7 @@ def _from_the_first(given: Mapping[str, NDArray[Any]], state: _State, step: _Ste
     One that is everywhere behind begins where nothing speaks against it.
     """
     suspect, has, may = step.suspect, list[Layer](), list[Layer]()
-    for layer in earlier_places(state.beside, suspect, state.overrides):
+    for layer in earlier_places(state.beside, suspect, state.beside.known):
         found = share_of(state.beside, layer, suspect.faults[0])
         if found:
             has.append(layer)
@@ -270,26 +270,25 @@ def _with_fault(given: Mapping[str, NDArray[Any]], state: _State, suspect: Suspe
     """The state with faults more at `layers`: run again from the first of them on."""
     beside, begin = state.beside, layers[0].index
     net, candidate, tolerance = beside.net, beside.candidate, beside.tolerance
-    overrides = {**state.overrides, **{layer.index: suspect.faults[0].output for layer in layers}}
+    known = {**beside.known, **{layer.index: suspect.faults[0] for layer in layers}}
+    overrides = {index: fault.output for index, fault in known.items()}
     graph, before = beside.reference.graph, beside.reference.values
     assert graph is not None
-    known = [*beside.reference.inputs, *(layer.name for layer in net.layers[:begin])]
+    kept = [*beside.reference.inputs, *(layer.name for layer in net.layers[:begin])]
     with ExitStack() as stack:
-        values = stack.enter_context(stored(before.of(known)))
+        values = stack.enter_context(stored(before.of(kept)))
         held = darknet_values(
             net, graph, given, overrides=overrides, begin=begin, before=lambda layer: before.get(layer.name)
         )
         for name, each in held:
             values.put(name, each)
-        reference = trace_of(graph, values, {name: beside.reference.prints[name] for name in known})
-        alignment = align(
-            reference, candidate, tolerance, {name: beside.alignment.by_reference[name] for name in known}
-        )
+        reference = trace_of(graph, values, {name: beside.reference.prints[name] for name in kept})
+        alignment = align(reference, candidate, tolerance, {name: beside.alignment.by_reference[name] for name in kept})
         strange = strange_outputs(alignment, reference, candidate, tolerance)
         apart = parting(alignment, reference, candidate, tolerance, weighted(net))
         verdict = judged(net, reference, candidate, alignment, apart, strange, tolerance)
-        found = replace(beside, reference=reference, alignment=alignment)
-        return _State(found, overrides, verdict.first, verdict.causes, stack.pop_all())
+        found = replace(beside, reference=reference, alignment=alignment, known=known)
+        return _State(found, verdict.first, verdict.causes, stack.pop_all())
 
 
 def _is_further(one: _State, other: _State) -> bool:
@@ -299,8 +298,11 @@ def _is_further(one: _State, other: _State) -> bool:
     return one.left is None or _place(one, one.left) > _place(other, other.left)
 
 
-def _place(state: _State, pair: Pair) -> int:
-    return next(place for place, each in enumerate(state.beside.alignment.pairs) if each.reference == pair.reference)
+def _place(state: _State, pair: Pair) -> tuple[bool, int]:
+    """Where a pair stands in the order in which faults are looked for: heads behind all others."""
+    layer = next((each for each in state.beside.net.layers if each.name == pair.reference), None)
+    place = next(place for place, each in enumerate(state.beside.alignment.pairs) if each.reference == pair.reference)
+    return layer is not None and isinstance(layer.settings, DECODED), place
 
 
 def _carries_on(state: _State, suspect: Suspect) -> bool:

@@ -8,7 +8,7 @@ goes on: so the next fault is found behind the first.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -42,7 +42,10 @@ _CERTAIN = 8  # times the error of a share that is told from none
 
 @dataclass(frozen=True)
 class Beside:
-    """A Darknet network's run, maybe with faults, beside the candidate's: what is known when a cause is looked for."""
+    """A Darknet network's run beside the candidate's: what is known when a cause is looked for.
+
+    `known` are the faults that it was run with, by the indices of their layers.
+    """
 
     net: DarknetNetwork
     numbers: Numbers
@@ -50,6 +53,7 @@ class Beside:
     candidate: Trace
     alignment: Alignment
     tolerance: float
+    known: Mapping[int, Fault] = field(default_factory=dict)
 
     @property
     def batch(self) -> int:
@@ -90,7 +94,8 @@ def tried(
     fed = [fingerprint(values) for values in feed.inputs]
     places = {name: place for place, name in enumerate(candidate.names)}
     found: list[tuple[tuple[bool, int, bool, float], Suspect]] = []
-    offered = suspicions(feed, beside.numbers, alike, candidate.values, tolerance, before, with_inner=with_inner)
+    offered = suspicions(feed, beside.numbers, alike, candidate.values, tolerance, before,
+                         beside.known.get(layer.index), with_inner=with_inner)  # fmt: skip
     for faults in offered:
         held = _left(faults[0], feed, beside, alike)
         if held is None or held[0] > _BETTER * before:
@@ -108,9 +113,9 @@ def tried(
 
 def solved(beside: Beside, layer: Layer, before: float) -> Iterator[Suspect]:
     """The faults that follow from what a layer with weights reads and what some tensor is that it may give."""
-    feed = feed_of(beside, layer)
+    feed, known = feed_of(beside, layer), beside.known.get(layer.index)
     outputs = list(_outputs(beside, feed, _alike(beside, layer)))
-    for place, faults in worked_out(feed, beside.numbers, [output for _, output in outputs]):
+    for place, faults in worked_out(feed, beside.numbers, [output for _, output in outputs], known):
         name, output = outputs[place]
         held = _left(faults[0], feed, beside, {output.size: [name]})
         if held is not None and held[0] <= _BETTER * before:
@@ -159,8 +164,10 @@ def _outputs(beside: Beside, feed: Feed, alike: Mapping[int, list[str]]) -> Iter
 def own_deviation(beside: Beside, layer: Layer) -> float:
     """How far a layer's partner is from what the layer makes of what the candidate fed it."""
     feed, partner = feed_of(beside, layer), beside.alignment.by_reference[layer.name].candidate
+    known = beside.known.get(layer.index)
     with np.errstate(all="ignore"):
-        made = RULES[layer.kind](feed, layer.settings)
+        made = None if known is None else known.output(feed)
+        made = RULES[layer.kind](feed, layer.settings) if made is None else made
     if partner is None or made.size != beside.candidate.prints[partner].size:
         return float("inf")
     return related(_shaped(made, feed), beside.candidate.values.get(partner), _NO_MORE).deviation

@@ -317,9 +317,10 @@ def _of_factors(function: Callable[[tuple[Array, ...]], Array]) -> Callable[[Fee
 
 @has_faults(Shortcut)
 def added(feed: Feed, settings: Shortcut) -> Iterator[Fault]:
-    """One input alone, or the product."""
+    """One input alone, the product, and the like."""
     told: Mapping[str, Callable[[tuple[Array, ...]], Array]] = {
         "the first input alone": lambda parts: parts[0],
+        "the second input alone": lambda parts: parts[1],
         "the product": lambda parts: parts[0] * parts[1],
         "the difference": lambda parts: parts[0] - parts[1],
         "the mean": lambda parts: (parts[0] + parts[1]) / 2,
