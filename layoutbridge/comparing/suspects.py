@@ -102,13 +102,24 @@ def tried(
             continue
         after, name = held
         # what a layer is fed, seen otherwise, is its result only where nothing else is; and the last tensor is it
-        is_fed = any(distance(told, candidate.prints[name]) <= tolerance for told in fed)
+        is_fed = any(
+            distance(told, candidate.prints[name]) <= tolerance and _is_only_fed(beside, name, values)
+            for told, values in zip(fed, feed.inputs, strict=True)
+        )
         suspect = _suspect(beside, faults, feed, before, held, is_weak=is_fed or with_inner)
         found.append(((is_fed, -places[name], not _is_called(candidate, name, faults[0]), after), suspect))
         if len(faults) > 1:
             break
     for _, suspect in sorted(found, key=lambda each: each[0]):
         yield suspect
+
+
+def _is_only_fed(beside: Beside, name: str, values: Array) -> bool:
+    """Whether a tensor with the values that a layer is fed is no more than that: seen otherwise, or on its way."""
+    candidate = beside.candidate
+    readers = () if candidate.graph is None else [node for node in candidate.graph.nodes if name in node.inputs]
+    is_taken = any(node.movement is None or node.kind == "join" for node in readers)
+    return not is_taken or related(values, candidate.values.get(name), beside.tolerance).relation == "same"
 
 
 def solved(beside: Beside, layer: Layer, before: float) -> Iterator[Suspect]:

@@ -28,7 +28,7 @@ from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.kinds import Connected
 
 _SAMPLE = 384  # elements of an output by which a choice is tried
-_MOST_TENSORS = 12
+_MOST_TENSORS = 24  # two layers and a half, written out
 _OF_PRODUCT: tuple[Stage, ...] = ("numbers", "colours", "read", "weights", "padding")
 _ORDERS = ((0, 1, 2, 3), (0, 2, 3, 1))  # in which a candidate may hold [N, C, H, W]
 _ALONE: tuple[tuple[Stage, ...], ...] = tuple(
@@ -70,8 +70,9 @@ def likely_choices(
     `base`, what the layer is known to do otherwise.
     """
     offered = alternatives(feed, numbers)
-    if not offered:
-        return
+    normalization = base.get("normalization")
+    if not offered or (normalization is not None and normalization not in offered["normalization"]):
+        return  # what was worked out channel by channel cannot be computed for some elements
     sample = _Sample(feed, names, tensors, base)
     for level in (_ALONE, _PAIRS, _TRIPLES):
         found: list[tuple[int, float, int, Choice]] = []

@@ -318,7 +318,7 @@ def _of_factors(function: Callable[[tuple[Array, ...]], Array]) -> Callable[[Fee
 @has_faults(Shortcut)
 def added(feed: Feed, settings: Shortcut) -> Iterator[Fault]:
     """One input alone, the product, and the like."""
-    told: Mapping[str, Callable[[tuple[Array, ...]], Array]] = {
+    told: dict[str, Callable[[tuple[Array, ...]], Array]] = {
         "the first input alone": lambda parts: parts[0],
         "the second input alone": lambda parts: parts[1],
         "the product": lambda parts: parts[0] * parts[1],
