@@ -47,6 +47,7 @@ from layoutbridge.darknet.structure.model import Layer
 
 _MOST_FAULTS = 8
 _MOST_QUIET = 12  # layers within the tolerance that are looked at
+_MOST_WEAK = 3
 _CLEARLY = 4  # times nearer is what a fault makes of a layer within the tolerance
 _ALIKE = 1e-9  # of the largest value: a layer that gives what it was given
 Progress = Callable[[str], None]
@@ -216,17 +217,48 @@ def _begin(beside: Beside, step: _Step) -> Pair:
     return replace(held, related=replace(held.related, relation="differs"))
 
 
-def _step(given: Mapping[str, NDArray[Any]], state: _State, left: Pair) -> _Step | None:
-    """The first suspect that holds: with its faults in the reference less is apart."""
+def _step(given: Mapping[str, NDArray[Any]], state: _State, left: Pair, *, with_weak: bool = True) -> _Step | None:
+    """The first suspect that holds: with its faults in the reference less is apart.
+
+    `with_weak` are those, too, behind which the next layer has a fault of its own.
+    """
+    weak = list[_Step]()
     for suspect in _suspects(state.beside, left):
         if not suspect.goes_on:
             return _Step(suspect, [suspect.layer], None)
         step = _repaired(given, state, suspect)
         assert step.state is not None
         if _is_further(step.state, state) and (not suspect.is_weak or _carries_on(step.state, suspect)):
+            for other in weak:
+                _close(other)
             return _from_the_first(given, state, step)
-        step.state.kept.close()  # what was suspected does not carry on: it is not the cause
-    return None
+        if with_weak and len(weak) < _MOST_WEAK and _is_further(step.state, state):
+            weak.append(step)
+        else:
+            _close(step)  # what was suspected does not carry on: it is not the cause
+    found = next((step for step in weak if _goes_on(given, step)), None)
+    for other in weak:
+        if other is not found:
+            _close(other)
+    return found
+
+
+def _goes_on(given: Mapping[str, NDArray[Any]], step: _Step) -> bool:
+    """Whether what is apart behind a step is a fault of a layer that reads its own."""
+    assert step.state is not None and step.state.left is not None
+    at = next((each for each in step.state.beside.net.layers if each.name == step.state.left.reference), None)
+    if at is None or step.suspect.layer.index not in at.inputs:
+        return False
+    behind = _step(given, step.state, step.state.left, with_weak=False)
+    if behind is None:
+        return False
+    _close(behind)
+    return behind.suspect.layer.index == at.index
+
+
+def _close(step: _Step) -> None:
+    if step.state is not None:
+        step.state.kept.close()
 
 
 def _repaired(given: Mapping[str, NDArray[Any]], state: _State, suspect: Suspect) -> _Step:

@@ -39,7 +39,7 @@ _PAIRS: tuple[tuple[Stage, ...], ...] = (
     ("normalization", "read"), ("activation", "padding"), ("activation", "colours"), ("activation", "read"),
     ("padding", "colours"), ("padding", "read"), ("colours", "read"),
     ("normalization", "weights"), ("activation", "weights"), ("padding", "weights"), ("colours", "weights"),
-    ("activation", "numbers"), ("padding", "numbers"),
+    ("read", "weights"), ("activation", "numbers"), ("padding", "numbers"), ("weights", "numbers"),
 )  # fmt: skip
 _TRIPLES: tuple[tuple[Stage, ...], ...] = tuple(
     ("normalization", "activation", stage) for stage in ("padding", "colours", "read")

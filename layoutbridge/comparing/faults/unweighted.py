@@ -12,6 +12,7 @@ import numpy as np
 
 from layoutbridge.comparing.faults.fault import Array, Fault, has_faults
 from layoutbridge.comparing.faults.parametric import activations
+from layoutbridge.darknet.reference.activations import activate
 from layoutbridge.darknet.reference.values import RULES, Feed, logistic, softmax
 from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, Yolo, YoloHead
 from layoutbridge.darknet.structure.kinds import (
@@ -335,7 +336,8 @@ def _of_both(function: Callable[[tuple[Array, ...]], Array]) -> Callable[[Feed],
     def output(feed: Feed) -> Array | None:
         if len(feed.inputs) != 2 or feed.inputs[0].shape != feed.inputs[1].shape:
             return None
-        return function(feed.inputs)
+        settings: Any = feed.layer.settings
+        return np.asarray(activate(settings.activation, function(feed.inputs)))
 
     return output
 
