@@ -35,7 +35,6 @@ from layoutbridge.comparing.suspects import (
     earlier_places,
     is_nearly_same,
     later_places,
-    names_of_inputs,
     own_deviation,
     share_of,
     solved,
@@ -48,6 +47,7 @@ from layoutbridge.darknet.structure.model import Layer
 _MOST_FAULTS = 8
 _MOST_QUIET = 12  # layers within the tolerance that are looked at
 _MOST_WEAK = 3
+_PASSING = ("dropout", "route")
 _CLEARLY = 4  # times nearer is what a fault makes of a layer within the tolerance
 _ALIKE = 1e-9  # of the largest value: a layer that gives what it was given
 Progress = Callable[[str], None]
@@ -368,9 +368,7 @@ def _suspects(beside: Beside, first: Pair) -> Iterator[Suspect]:
         return
     layer = layers[first.reference]
     yield from tried(beside, layer, first.related.deviation)
-    for name in names_of_inputs(beside.net, layer):
-        if name not in layers:
-            continue
+    for name in _given_by(beside.net, layer):
         pair = beside.alignment.by_reference[name]
         yield from islice(tried(beside, layers[name], float("inf")), 1)
         if not is_nearly_same(pair):  # as what stands beside it hides: the largest of some, for one
@@ -381,6 +379,17 @@ def _suspects(beside: Beside, first: Pair) -> Iterator[Suspect]:
         pair = beside.alignment.by_reference[each.name]
         within = own_deviation(beside, each) / _CLEARLY
         yield from islice(tried(replace(beside, tolerance=within), each, _CLEARLY * within, pair.candidate), 1)
+
+
+def _given_by(net: DarknetNetwork, layer: Layer) -> list[str]:
+    """The layers that compute what a layer reads, by name: a dropout, or a route of one, passes on what it is given."""
+    found = list[str]()
+    for place in layer.inputs:
+        source = place
+        while source >= 0 and net.layers[source].kind in _PASSING and len(net.layers[source].inputs) == 1:
+            (source,) = net.layers[source].inputs
+        found += [net.layers[source].name] if source >= 0 else []
+    return found
 
 
 def _quiet(beside: Beside, layer: Layer) -> list[Layer]:

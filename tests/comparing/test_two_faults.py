@@ -78,6 +78,24 @@ def test_a_head_is_judged_behind_all_else(tmp_path):
     assert [(each.cause, each.at) for each in found.causes] == [("head", "4_yolo"), ("upsampling", "6_upsample")]
 
 
+_CONVOLUTION = "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=1\npad=1\nactivation={}\n"
+_WITH_DROPOUT = "".join(
+    [
+        "[net]\nwidth=16\nheight=12\nchannels=3\n",
+        _CONVOLUTION.format("leaky"),
+        _CONVOLUTION.format("linear"),
+        "[dropout]\nprobability=.15\n[shortcut]\nfrom=-3\nactivation=linear\n",
+        _CONVOLUTION.format("leaky"),
+    ]
+)
+
+
+def test_an_activation_too_many_in_front_of_a_dropout(tmp_path):
+    net = made(_WITH_DROPOUT, tmp_path)
+    (cause,) = lb.compare(net, port(net, activation={1: "relu"}, kept=True)).causes
+    assert (cause.cause, cause.at, cause.found) == ("activation", "1_convolutional", "relu")
+
+
 ORDERS = {
     "outputs": (PASSTHROUGH, 1, permuted(0)),
     "inputs": (PASSTHROUGH, 3, permuted(1)),
