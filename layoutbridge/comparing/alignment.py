@@ -7,8 +7,9 @@ from say which two belong together.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -18,7 +19,10 @@ from layoutbridge.comparing.tracing import Trace
 
 _TRIED = 12  # candidates for one tensor whose values are looked at
 _NEAR = 0.5  # shares of the largest value: partners of recorded outputs are no further apart
-_WITHIN = 4  # steps in which a layer is written out: convolution, batch norm, activation
+_WITHIN = 9  # steps in which a layer is written out: a convolution, batch norm in four, an activation in three
+_PRODUCT = re.compile(  # what formats call a product with weights
+    r"conv(?!ert)|matmul|gemm|dense|inner_?product|fully_?connected|\.linear|(^|[._])(add|b)?mm", re.IGNORECASE
+)
 _FAR = 2.0  # shares of the largest value: further apart, values say nothing of who belongs together
 
 
@@ -180,21 +184,29 @@ def _by_structure(
 
 def near_behind(trace: Trace, before: Iterable[str], names: Sequence[str]) -> list[str]:
     """Those of `names` that are computed from tensors `before` them in a layer's few steps; all where none is."""
-    steps = _steps(before, children_of(trace))
-    least = min((steps[each] for each in names if each in steps), default=None)
-    if least is None:
-        return list(names)
-    return [each for each in names if steps.get(each, least + _WITHIN) < least + _WITHIN]
+    steps = _steps(before, children_of(trace), _products(trace))
+    least = min((steps[each] for each in names if steps.get(each)), default=0)
+    near = [each for each in names if steps.get(each, least + _WITHIN) < least + _WITHIN]
+    return near or list(names)
 
 
-def _steps(names: Iterable[str], behind: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """How many steps behind the nearest of `names` each tensor is that is computed from them."""
+def _products(trace: Trace) -> set[str]:
+    """The tensors that a layer with weights begins with, by what formats call such operators."""
+    nodes = () if trace.graph is None else trace.graph.nodes
+    return {node.output for node in nodes if _PRODUCT.search(node.operator)}
+
+
+def _steps(names: Iterable[str], behind: Mapping[str, tuple[str, ...]], products: Container[str]) -> dict[str, int]:
+    """How many steps behind the nearest of `names` each tensor is that is computed from them.
+
+    Behind one product: the next belongs to another layer.
+    """
     steps = dict.fromkeys(names, 0)
-    left = deque(steps)
+    left = deque((name, False) for name in steps)
     while left:
-        name = left.popleft()
+        name, is_multiplied = left.popleft()
         for child in behind.get(name, ()):
-            if child not in steps:
+            if child not in steps and not (is_multiplied and child in products):
                 steps[child] = steps[name] + 1
-                left.append(child)
+                left.append((child, is_multiplied or child in products))
     return steps

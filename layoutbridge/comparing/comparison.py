@@ -153,6 +153,9 @@ def compare(
             causes = tuple(moved_causes(first_run, second_run, first, tolerance))
             if not causes and set(first_run.parents[first.reference]) <= set(first_run.inputs):
                 causes = _of_input(first_run, other, candidate_graph, inputs, first, tolerance, told)
+    if second_run.chosen:
+        told_of = ", ".join(second_run.labels.get(name, name) for name in second_run.chosen)
+        notes = (*notes, f"{told_of}: boxes that the model chooses; how is not judged, but what it chooses from")
     notes = (*notes, *verdict.notes, *([verdict.unknown] if verdict.unknown and not causes else []))
     rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
     apart = None if first is None else _row(first, first_run, second_run)

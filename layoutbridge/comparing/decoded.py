@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.comparing.alignment import Alignment, Pair
+from layoutbridge.comparing.alignment import Alignment, Pair, children_of, descendants
 from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.heads.entries import DECODED, Entries, entries_of, misread, of_places
@@ -69,10 +69,11 @@ def judged(
     others: Sequence[str],
     tolerance: float,
 ) -> Verdict:
-    """The verdict on outputs of the candidate that are no tensor of the reference, where all before the heads is right.
+    """The verdict on outputs of the candidate that are no tensor of the reference, where all but the heads is right.
 
     `others` are these outputs, `first` is what is apart without them.
     """
+    first = _beside_heads(net, reference, alignment, first)
     layers = [
         layer for layer in net.layers if isinstance(layer.settings, DECODED) and layer.settings.coords >= _LEAST_COORDS
     ]
@@ -110,7 +111,18 @@ def _unknown(candidate: Trace, name: str, heads: _Heads) -> str:
     """What is told of an output that is not known."""
     output = candidate.values.get(name)
     told = heads.partly(output) or "it holds no boxes of any kind that is known"
-    return f"{candidate.labels[name]} [{', '.join(map(str, output.shape))}]: {told}"
+    where = "; what the heads are fed is right, so it is what is made of that" if heads.are_fed else ""
+    return f"{candidate.labels[name]} [{', '.join(map(str, output.shape))}]: {told}{where}"
+
+
+def _beside_heads(net: DarknetNetwork, reference: Trace, alignment: Alignment, first: Pair | None) -> Pair | None:
+    """What is apart first, or where this is a head, which ports decode, the first that is apart and no head's work."""
+    heads = {layer.name for layer in net.layers if isinstance(layer.settings, DECODED)}
+    if first is None or first.reference not in heads:
+        return first
+    made = descendants(heads, children_of(reference))
+    apart = (pair for pair in alignment.pairs if pair.related.relation != "same" and not pair.healed)
+    return next((pair for pair in apart if pair.candidate is not None and pair.reference not in made), first)
 
 
 def _is_apart_before(alignment: Alignment, first: Pair | None, heads: Sequence[Layer]) -> bool:
@@ -132,9 +144,10 @@ def _heads(
     """The heads, fed by the candidate where it has what feeds them."""
     fed = [_fed(net, reference, candidate, layer, tolerance) for layer in layers]
     feeds = [feed for feed, _ in fed]
-    if not all(is_own for _, is_own in fed):  # exp and logistic enlarge what the numbers before them are off by
+    are_fed = all(is_own for _, is_own in fed)
+    if not are_fed:  # exp and logistic enlarge what the numbers before them are off by
         tolerance *= max(1.0, *(float(np.abs(feed.x).max(initial=0)) for feed in feeds))
-    return _Heads(net, feeds, tolerance)
+    return _Heads(net, feeds, tolerance, are_fed=are_fed)
 
 
 def _fed(net: DarknetNetwork, reference: Trace, candidate: Trace, head: Layer, tolerance: float) -> tuple[Feed, bool]:
@@ -174,9 +187,10 @@ def _given_undecoded(
 
 
 class _Heads:
-    """The heads of a network as they are fed."""
+    """The heads of a network as they are fed; `are_fed` is on where all that they are fed is the candidate's."""
 
-    def __init__(self, net: DarknetNetwork, feeds: Sequence[Feed], tolerance: float) -> None:
+    def __init__(self, net: DarknetNetwork, feeds: Sequence[Feed], tolerance: float, *, are_fed: bool) -> None:
+        self.are_fed = are_fed
         self._network = net.network
         self._feeds = {feed.layer.name: feed for feed in feeds}
         self.tolerance = tolerance

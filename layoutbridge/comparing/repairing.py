@@ -22,18 +22,19 @@ from layoutbridge.comparing.decoded import judged
 from layoutbridge.comparing.faults.elsewhere import Numbers
 from layoutbridge.comparing.fingerprints import distance
 from layoutbridge.comparing.graph_causes import with_command
+from layoutbridge.comparing.heads.entries import DECODED
 from layoutbridge.comparing.opening import Opened
 from layoutbridge.comparing.relations import Related, related
 from layoutbridge.comparing.running.darknet import values as darknet_values
 from layoutbridge.comparing.running.store import stored
 from layoutbridge.comparing.suspects import (
+    ROUNDING,
     Beside,
     Suspect,
     causes_of,
     earlier_places,
     is_nearly_same,
     later_places,
-    names_of_inputs,
     own_deviation,
     share_of,
     solved,
@@ -41,16 +42,15 @@ from layoutbridge.comparing.suspects import (
 )
 from layoutbridge.comparing.tracing import Trace, trace_of
 from layoutbridge.darknet.network import DarknetNetwork
-from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
 
 _MOST_FAULTS = 8
 _MOST_QUIET = 12  # layers within the tolerance that are looked at
-_QUIET = 1e-6  # of the largest value: what float32 leaves of a layer on its own
+_MOST_WEAK = 3
+_PASSING = ("dropout", "route")
 _CLEARLY = 4  # times nearer is what a fault makes of a layer within the tolerance
 _ALIKE = 1e-9  # of the largest value: a layer that gives what it was given
 Progress = Callable[[str], None]
-Overrides = Mapping[int, Callable[[Feed], NDArray[Any] | None]]
 
 
 def parting(
@@ -127,13 +127,12 @@ def _is_copy_of(pair: Pair, reference: Trace, candidate: Trace, name: str, toler
 
 @dataclass(frozen=True)
 class _State:
-    """The reference with the faults of `overrides`, beside the candidate, and what is `left` apart then.
+    """The reference with faults beside the candidate, and what is `left` apart then.
 
     `by_head` are its causes where decoded boxes tell them. `kept` closes what the run is kept in.
     """
 
     beside: Beside
-    overrides: Overrides
     left: Pair | None
     by_head: tuple[Cause, ...]
     kept: ExitStack
@@ -169,24 +168,26 @@ def find_causes(
     """
     assert opened.net is not None
     beside = Beside(opened.net, Numbers(opened.net), reference, candidate, alignment, tolerance)
-    state: _State | None = _State(beside, {}, first, by_head, ExitStack())
-    causes, begin = list[Cause](), first
+    state: _State | None = _State(beside, first, by_head, ExitStack())
+    causes, pairs = list[Cause](), list[Pair]()
     with ExitStack() as kept:
         while state is not None and state.left is not None and len(causes) < _MOST_FAULTS:
             if state.by_head:
-                return begin, (*causes, *state.by_head)
+                causes, pairs = [*causes, *state.by_head], [*pairs, state.left]
+                break
             told(f"looking for the cause at {state.left.reference}")
             step = _step(given, state, state.left)
             if step is None:
                 break
-            if not causes:
-                begin = _begin(state.beside, step)
+            pairs.append(_begin(state.beside, step))
             found = causes_of(state.beside, step.suspect, step.layers)
             causes = _together(causes, [with_command(cause, candidate, step.suspect.tensor) for cause in found])
             state = step.state
             if state is not None:
                 kept.push(state.kept)
-    return begin, tuple(causes)
+    order = {layer.name: layer.index for layer in opened.net.layers}  # a head's are found after all others
+    begin = min(pairs, key=lambda pair: order[pair.reference], default=first)
+    return begin, tuple(sorted(causes, key=lambda cause: order[cause.at]))
 
 
 def _together(causes: list[Cause], found: list[Cause]) -> list[Cause]:
@@ -216,17 +217,48 @@ def _begin(beside: Beside, step: _Step) -> Pair:
     return replace(held, related=replace(held.related, relation="differs"))
 
 
-def _step(given: Mapping[str, NDArray[Any]], state: _State, left: Pair) -> _Step | None:
-    """The first suspect that holds: with its faults in the reference less is apart."""
+def _step(given: Mapping[str, NDArray[Any]], state: _State, left: Pair, *, with_weak: bool = True) -> _Step | None:
+    """The first suspect that holds: with its faults in the reference less is apart.
+
+    `with_weak` are those, too, behind which the next layer has a fault of its own.
+    """
+    weak = list[_Step]()
     for suspect in _suspects(state.beside, left):
         if not suspect.goes_on:
             return _Step(suspect, [suspect.layer], None)
         step = _repaired(given, state, suspect)
         assert step.state is not None
         if _is_further(step.state, state) and (not suspect.is_weak or _carries_on(step.state, suspect)):
+            for other in weak:
+                _close(other)
             return _from_the_first(given, state, step)
-        step.state.kept.close()  # what was suspected does not carry on: it is not the cause
-    return None
+        if with_weak and len(weak) < _MOST_WEAK and _is_further(step.state, state):
+            weak.append(step)
+        else:
+            _close(step)  # what was suspected does not carry on: it is not the cause
+    found = next((step for step in weak if _goes_on(given, step)), None)
+    for other in weak:
+        if other is not found:
+            _close(other)
+    return found
+
+
+def _goes_on(given: Mapping[str, NDArray[Any]], step: _Step) -> bool:
+    """Whether what is apart behind a step is a fault of a layer that reads its own."""
+    assert step.state is not None and step.state.left is not None
+    at = next((each for each in step.state.beside.net.layers if each.name == step.state.left.reference), None)
+    if at is None or step.suspect.layer.index not in at.inputs:
+        return False
+    behind = _step(given, step.state, step.state.left, with_weak=False)
+    if behind is None:
+        return False
+    _close(behind)
+    return behind.suspect.layer.index == at.index
+
+
+def _close(step: _Step) -> None:
+    if step.state is not None:
+        step.state.kept.close()
 
 
 def _repaired(given: Mapping[str, NDArray[Any]], state: _State, suspect: Suspect) -> _Step:
@@ -249,7 +281,7 @@ def _from_the_first(given: Mapping[str, NDArray[Any]], state: _State, step: _Ste
     One that is everywhere behind begins where nothing speaks against it.
     """
     suspect, has, may = step.suspect, list[Layer](), list[Layer]()
-    for layer in earlier_places(state.beside, suspect, state.overrides):
+    for layer in earlier_places(state.beside, suspect, state.beside.known):
         found = share_of(state.beside, layer, suspect.faults[0])
         if found:
             has.append(layer)
@@ -270,26 +302,25 @@ def _with_fault(given: Mapping[str, NDArray[Any]], state: _State, suspect: Suspe
     """The state with faults more at `layers`: run again from the first of them on."""
     beside, begin = state.beside, layers[0].index
     net, candidate, tolerance = beside.net, beside.candidate, beside.tolerance
-    overrides = {**state.overrides, **{layer.index: suspect.faults[0].output for layer in layers}}
+    known = {**beside.known, **{layer.index: suspect.faults[0] for layer in layers}}
+    overrides = {index: fault.output for index, fault in known.items()}
     graph, before = beside.reference.graph, beside.reference.values
     assert graph is not None
-    known = [*beside.reference.inputs, *(layer.name for layer in net.layers[:begin])]
+    kept = [*beside.reference.inputs, *(layer.name for layer in net.layers[:begin])]
     with ExitStack() as stack:
-        values = stack.enter_context(stored(before.of(known)))
+        values = stack.enter_context(stored(before.of(kept)))
         held = darknet_values(
             net, graph, given, overrides=overrides, begin=begin, before=lambda layer: before.get(layer.name)
         )
         for name, each in held:
             values.put(name, each)
-        reference = trace_of(graph, values, {name: beside.reference.prints[name] for name in known})
-        alignment = align(
-            reference, candidate, tolerance, {name: beside.alignment.by_reference[name] for name in known}
-        )
+        reference = trace_of(graph, values, {name: beside.reference.prints[name] for name in kept})
+        alignment = align(reference, candidate, tolerance, {name: beside.alignment.by_reference[name] for name in kept})
         strange = strange_outputs(alignment, reference, candidate, tolerance)
         apart = parting(alignment, reference, candidate, tolerance, weighted(net))
         verdict = judged(net, reference, candidate, alignment, apart, strange, tolerance)
-        found = replace(beside, reference=reference, alignment=alignment)
-        return _State(found, overrides, verdict.first, verdict.causes, stack.pop_all())
+        found = replace(beside, reference=reference, alignment=alignment, known=known)
+        return _State(found, verdict.first, verdict.causes, stack.pop_all())
 
 
 def _is_further(one: _State, other: _State) -> bool:
@@ -299,8 +330,11 @@ def _is_further(one: _State, other: _State) -> bool:
     return one.left is None or _place(one, one.left) > _place(other, other.left)
 
 
-def _place(state: _State, pair: Pair) -> int:
-    return next(place for place, each in enumerate(state.beside.alignment.pairs) if each.reference == pair.reference)
+def _place(state: _State, pair: Pair) -> tuple[bool, int]:
+    """Where a pair stands in the order in which faults are looked for: heads behind all others."""
+    layer = next((each for each in state.beside.net.layers if each.name == pair.reference), None)
+    place = next(place for place, each in enumerate(state.beside.alignment.pairs) if each.reference == pair.reference)
+    return layer is not None and isinstance(layer.settings, DECODED), place
 
 
 def _carries_on(state: _State, suspect: Suspect) -> bool:
@@ -334,9 +368,7 @@ def _suspects(beside: Beside, first: Pair) -> Iterator[Suspect]:
         return
     layer = layers[first.reference]
     yield from tried(beside, layer, first.related.deviation)
-    for name in names_of_inputs(beside.net, layer):
-        if name not in layers:
-            continue
+    for name in _given_by(beside.net, layer):
         pair = beside.alignment.by_reference[name]
         yield from islice(tried(beside, layers[name], float("inf")), 1)
         if not is_nearly_same(pair):  # as what stands beside it hides: the largest of some, for one
@@ -347,6 +379,17 @@ def _suspects(beside: Beside, first: Pair) -> Iterator[Suspect]:
         pair = beside.alignment.by_reference[each.name]
         within = own_deviation(beside, each) / _CLEARLY
         yield from islice(tried(replace(beside, tolerance=within), each, _CLEARLY * within, pair.candidate), 1)
+
+
+def _given_by(net: DarknetNetwork, layer: Layer) -> list[str]:
+    """The layers that compute what a layer reads, by name: a dropout, or a route of one, passes on what it is given."""
+    found = list[str]()
+    for place in layer.inputs:
+        source = place
+        while source >= 0 and net.layers[source].kind in _PASSING and len(net.layers[source].inputs) == 1:
+            (source,) = net.layers[source].inputs
+        found += [net.layers[source].name] if source >= 0 else []
+    return found
 
 
 def _quiet(beside: Beside, layer: Layer) -> list[Layer]:
@@ -364,7 +407,7 @@ def _quiet(beside: Beside, layer: Layer) -> list[Layer]:
             own[index] = own_deviation(beside, each)
     usual = float(np.quantile(list(own.values()), 0.25)) if own else 0.0
     loud = sorted(
-        (index for index, deviation in own.items() if deviation > max(_QUIET, _CLEARLY * usual)),
+        (index for index, deviation in own.items() if deviation > max(ROUNDING, _CLEARLY * usual)),
         key=lambda index: -own[index],
     )  # fmt: skip
     return [net.layers[index] for index in sorted(loud[:_MOST_QUIET])]

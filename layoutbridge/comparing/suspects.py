@@ -8,7 +8,7 @@ goes on: so the next fault is found behind the first.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -36,12 +36,16 @@ _LITTLE = 1e-2  # of the largest value
 _BETTER = 0.5  # what a cause leaves of the deviation, at most
 _CLIPPED = ("relu6", "hardtanh", "clip", "clamp", "minimum")  # in what formats call an activation with an upper end
 _MOST_OUTPUTS = 8  # tensors that may be a layer's from which its faults are worked out
+ROUNDING = 1e-6  # of the largest value: what float32 leaves of a layer on its own
 _CERTAIN = 8  # times the error of a share that is told from none
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A Darknet network's run, maybe with faults, beside the candidate's: what is known when a cause is looked for."""
+    """A Darknet network's run beside the candidate's: what is known when a cause is looked for.
+
+    `known` are the faults that it was run with, by the indices of their layers.
+    """
 
     net: DarknetNetwork
     numbers: Numbers
@@ -49,6 +53,7 @@ class Beside:
     candidate: Trace
     alignment: Alignment
     tolerance: float
+    known: Mapping[int, Fault] = field(default_factory=dict)
 
     @property
     def batch(self) -> int:
@@ -89,14 +94,18 @@ def tried(
     fed = [fingerprint(values) for values in feed.inputs]
     places = {name: place for place, name in enumerate(candidate.names)}
     found: list[tuple[tuple[bool, int, bool, float], Suspect]] = []
-    offered = suspicions(feed, beside.numbers, alike, candidate.values, tolerance, before, with_inner=with_inner)
+    offered = suspicions(feed, beside.numbers, alike, candidate.values, tolerance, before,
+                         beside.known.get(layer.index), with_inner=with_inner)  # fmt: skip
     for faults in offered:
         held = _left(faults[0], feed, beside, alike)
         if held is None or held[0] > _BETTER * before:
             continue
         after, name = held
         # what a layer is fed, seen otherwise, is its result only where nothing else is; and the last tensor is it
-        is_fed = any(distance(told, candidate.prints[name]) <= tolerance for told in fed)
+        is_fed = any(
+            distance(told, candidate.prints[name]) <= tolerance and _is_only_fed(beside, name, values)
+            for told, values in zip(fed, feed.inputs, strict=True)
+        )
         suspect = _suspect(beside, faults, feed, before, held, is_weak=is_fed or with_inner)
         found.append(((is_fed, -places[name], not _is_called(candidate, name, faults[0]), after), suspect))
         if len(faults) > 1:
@@ -105,11 +114,19 @@ def tried(
         yield suspect
 
 
+def _is_only_fed(beside: Beside, name: str, values: Array) -> bool:
+    """Whether a tensor with the values that a layer is fed is no more than that: seen otherwise, or on its way."""
+    candidate = beside.candidate
+    readers = () if candidate.graph is None else [node for node in candidate.graph.nodes if name in node.inputs]
+    is_taken = any(node.movement is None or node.kind == "join" for node in readers)
+    return not is_taken or related(values, candidate.values.get(name), beside.tolerance).relation == "same"
+
+
 def solved(beside: Beside, layer: Layer, before: float) -> Iterator[Suspect]:
     """The faults that follow from what a layer with weights reads and what some tensor is that it may give."""
-    feed = feed_of(beside, layer)
+    feed, known = feed_of(beside, layer), beside.known.get(layer.index)
     outputs = list(_outputs(beside, feed, _alike(beside, layer)))
-    for place, faults in worked_out(feed, beside.numbers, [output for _, output in outputs]):
+    for place, faults in worked_out(feed, beside.numbers, [output for _, output in outputs], known):
         name, output = outputs[place]
         held = _left(faults[0], feed, beside, {output.size: [name]})
         if held is not None and held[0] <= _BETTER * before:
@@ -158,8 +175,10 @@ def _outputs(beside: Beside, feed: Feed, alike: Mapping[int, list[str]]) -> Iter
 def own_deviation(beside: Beside, layer: Layer) -> float:
     """How far a layer's partner is from what the layer makes of what the candidate fed it."""
     feed, partner = feed_of(beside, layer), beside.alignment.by_reference[layer.name].candidate
+    known = beside.known.get(layer.index)
     with np.errstate(all="ignore"):
-        made = RULES[layer.kind](feed, layer.settings)
+        made = None if known is None else known.output(feed)
+        made = RULES[layer.kind](feed, layer.settings) if made is None else made
     if partner is None or made.size != beside.candidate.prints[partner].size:
         return float("inf")
     return related(_shaped(made, feed), beside.candidate.values.get(partner), _NO_MORE).deviation
@@ -183,8 +202,8 @@ def share_of(beside: Beside, layer: Layer, fault: Fault) -> bool | None:
     held = in_reference_layout(beside.candidate.values.get(pair.candidate), right.shape, pair.related.axes)
     change, rest = (wrong - right).reshape(-1), (held - right).reshape(-1)
     squares = float(change @ change)
-    if not squares > 0 or not np.isfinite(squares):
-        return None
+    if not np.isfinite(squares) or not np.abs(change).max(initial=0) > ROUNDING * np.abs(right).max(initial=0):
+        return None  # float32 itself leaves out a mean that is so small
     share = float(change @ rest) / squares
     error = float(np.std(rest - share * change)) / squares**0.5
     return None if not _CERTAIN * error < 0.5 else share > 0.5

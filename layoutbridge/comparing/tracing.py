@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
@@ -12,13 +13,18 @@ from layoutbridge.comparing.running.recorded import FORMAT
 from layoutbridge.comparing.running.store import Store
 from layoutbridge.scanning.graphs.graph import Graph
 
+_CHOOSING = re.compile(  # what formats call operators that take some boxes out of all
+    r"nms|non_?max_?suppression|detection_?(output|postprocess)|non_?zero|top_?k|masked_select|compress|boolean_mask",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class Trace:
     """`names` are the tensors in the order in which they were computed, inputs first, with `prints` of each.
 
     `parents` are the tensors that each is computed from, `labels` what the report calls each: a layer's name, a node's.
-    `outputs` are those that the model gives.
+    `outputs` are those that the model gives; for boxes that it chooses among, `chosen`, what it chooses from.
     """
 
     model: str
@@ -31,6 +37,7 @@ class Trace:
     prints: Mapping[str, Fingerprint]
     values: Store = field(repr=False, compare=False)
     graph: Graph | None = field(default=None, repr=False, compare=False)
+    chosen: tuple[str, ...] = ()
 
     @property
     def is_recorded(self) -> bool:
@@ -51,13 +58,39 @@ def trace_of(graph: Graph, values: Store, known: Mapping[str, Fingerprint] = Map
     if is_recorded:  # how they depend on each other is not told: the one before is as likely as any
         parents = {name: (before,) for before, name in pairwise(names)}
     labels = {node.output: node.name for node in graph.nodes}
+    outputs, chosen = _outputs(graph, names)
     return Trace(
         graph.name, graph.format, tuple(names), tuple(name for name in graph.inputs if name in values),
-        graph.outputs,
+        outputs,
         {name: tuple(_ancestors(name, parents, values)) for name in names},
         {name: labels.get(name, name) for name in names},
         {name: known[name] if name in known else fingerprint(values.get(name)) for name in names}, values, graph,
+        chosen,
     )  # fmt: skip
+
+
+def _outputs(graph: Graph, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a model gives, in the place of what it chooses among its boxes what it chooses from; and what it chooses."""
+    depending = set(names)
+    behind = {node.output for node in graph.nodes if _CHOOSING.search(node.operator) and node.output in depending}
+    for node in graph.nodes:
+        if not behind.isdisjoint(node.inputs):
+            behind.add(node.output)
+    chosen = tuple(name for name in graph.outputs if name in behind)
+    if not chosen:
+        return graph.outputs, ()
+    parents = {node.output: node.inputs for node in graph.nodes}
+    left = [name for node in graph.nodes if node.output in behind for name in node.inputs]
+    whole = dict.fromkeys(name for name in graph.outputs if name not in behind)
+    while left:
+        name = left.pop(0)
+        if name in behind or name not in depending:
+            continue
+        if graph.tensors[name].dtype == "bool":  # a threshold: what it is of is judged
+            left += parents.get(name, ())
+        else:
+            whole[name] = None
+    return tuple(whole), chosen
 
 
 def _depending(graph: Graph) -> list[str]:

@@ -83,7 +83,10 @@ REORGS = {
 
 
 class Port:
-    """How somebody writes a network node by node; `faults` are what is wrong."""
+    """How somebody writes a network node by node; `faults` are what is wrong.
+
+    `kept` is batch norm that is not folded, "written out" that and leaky in four steps and two.
+    """
 
     def __init__(self, net, *, spelling="reshape and transpose", kept=False, nhwc=False, head="layer", **faults):
         self.net, self.spelling, self.kept, self.nhwc, self.head, self.faults = net, spelling, kept, nhwc, head, faults
@@ -128,6 +131,12 @@ class Port:
             means, scales = self.p(layer, "means"), self.p(layer, "scales")
             if self.kept:
                 y = w.add("Conv", x, w.constant(weights), **options)
+                if self.fault("written out"):
+                    for operator, each in zip(
+                        ("Sub", "Div", "Mul", "Add"), (means, np.sqrt(variances), scales, biases), strict=True
+                    ):
+                        y = w.add(operator, y, w.constant(each.reshape(-1, 1, 1)))
+                    return self.activated(layer, s, y)
                 parts = (w.constant(each) for each in (scales, biases, means, variances - 1e-6))
                 y = w.add("BatchNormalization", y, *parts, epsilon=1e-6)
                 return self.activated(layer, s, y)
@@ -138,6 +147,8 @@ class Port:
 
     def activated(self, layer, s, y):
         name = self.fault("activation", layer) or s.activation
+        if name == "leaky" and self.fault("written out"):
+            return self.w.add("Max", y, self.w.add("Mul", y, self.w.constant(self.fault("slope", layer) or 0.1)))
         if name == "leaky":
             return self.w.add("LeakyRelu", y, alpha=self.fault("slope", layer) or 0.1)
         known = {"linear": "Identity", "relu": "Relu", "logistic": "Sigmoid", "elu": "Elu", "mish": "Mish"}
@@ -174,7 +185,8 @@ class Port:
         return self.w.add("Concat", *(inputs[::-1] if self.fault("concat", layer) else inputs), axis=1)
 
     def shortcut(self, layer, s, x, other):
-        return self.activated(layer, s, self.w.add(self.fault("sum", layer) or "Add", x, other))
+        alone = {"first": x, "second": other}.get(self.fault("sum", layer))
+        return self.activated(layer, s, alone or self.w.add(self.fault("sum", layer) or "Add", x, other))
 
     def reorg(self, layer, s, x):
         c, h, width = self.net.network.layers[layer.inputs[0]].out_shape

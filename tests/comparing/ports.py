@@ -61,7 +61,7 @@ class Port(torch.nn.Module):
             divisor = torch.sqrt(variances + self.fault("epsilon", layer))
         if self.fault("no_batch_norm", layer):
             return y + biases
-        y = (y - means) / divisor
+        y = (y if self.fault("no_means", layer) else y - means) / divisor
         return (y if self.fault("no_scales", layer) else y * self.p(layer, "scales").view(along)) + biases
 
     def activated(self, layer, s, y):

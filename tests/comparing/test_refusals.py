@@ -29,6 +29,15 @@ class Raises(torch.nn.Module):
         raise ValueError("no picture of this kind")
 
 
+class RaisesLater(torch.nn.Module):
+    """Which can be exported, and runs on zeros."""
+
+    def forward(self, x):
+        if type(x) is torch.Tensor and x.any():
+            raise ValueError("no such picture")
+        return torch.relu(x) * 2
+
+
 class Infinite(torch.nn.Module):
     def forward(self, x):
         return torch.relu(x) / torch.zeros(())
@@ -43,13 +52,29 @@ class Other(torch.nn.Module):
     ("module", "words"),
     [
         (Fickle(), "something else in each run"),
-        (Raises(), "no picture of this kind"),
+        (Raises(), "the module raised ValueError: no picture of this kind"),
+        (RaisesLater(), "the module raised ValueError: no such picture"),
         (Infinite(), "no finite number from"),
     ],
 )
-def test_modules_that_cannot_be_compared(net, module, words):
-    with pytest.raises(UnusableInputError, match=words):
+def test_modules_that_cannot_be_compared(net, module, words, capfd):
+    with pytest.raises(UnusableInputError, match=words) as raised:
         lb.compare(net, module)
+    assert "\n" not in str(raised.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_module_that_takes_channels_last_is_found_without_a_word(net, capfd):
+    class Last(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.port = Port(net)
+
+        def forward(self, x):
+            return self.port((x * torch.ones(3)).permute(0, 3, 1, 2))
+
+    assert lb.compare(net, Last().eval()).equal
+    assert capfd.readouterr().err == ""
 
 
 def test_inputs_that_do_not_fit(net, tmp_path):

@@ -32,6 +32,7 @@ FAULTS = {
     "one epsilon": ({"epsilon": {16: 1e-3}}, "16_convolutional", "batch_norm", "0.001"),
     "relu behind a linear layer": ({"activation": {16: torch.relu}}, "16_convolutional", "activation", "relu"),
     "turned": ({"weights": {15: lambda w: w.flip(2, 3)}}, "15_convolutional", "weight_layout", "half turn"),
+    "no means": ({"no_means": {31: True}}, "31_convolutional", "batch_norm", "no means"),  # others are next to nothing
     "bgr": ({"bgr": True}, "0_convolutional", "channel_order", "BGR"),
     "concat": ({"concat": True}, "13_route", "concat_order", "input 2, input 1"),
     "no sum": ({"no_sum": True}, "9_shortcut", "sum", "alone"),
@@ -46,6 +47,8 @@ def test_a_fault(net, name):
     assert found.first.reference == at
     assert [(each.cause, each.at) for each in found.causes] == [(cause, at)]
     assert words in found.causes[0].found
+    if all(isinstance(where, dict) for where in faults.values()):
+        assert found.causes[0].everywhere == ()
 
 
 @pytest.mark.parametrize("layout", ["boxes", "yolov5", "yolov8"])

@@ -24,7 +24,7 @@ class Fault:
     """What was `found` where something else was `expected`: `output` is what a layer so fed would give with it.
 
     None says that it cannot be on this layer. `explanation` says in a sentence what happens, and `fix` what to change.
-    Faults of one `group` are alternatives, the cheapest to try first.
+    `choice` is what a layer in stages does otherwise in each: with this fault and those that it was found with.
     """
 
     cause: CauseKind
@@ -33,6 +33,7 @@ class Fault:
     explanation: str
     fix: str
     output: Callable[[Feed], Array | None] = field(compare=False, repr=False)
+    choice: Callable[[Feed], Mapping[Any, Any]] = field(default=lambda _: {}, compare=False, repr=False)
 
 
 Faults = Callable[[Feed, S], Iterable[Fault]]

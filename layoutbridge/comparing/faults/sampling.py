@@ -28,7 +28,7 @@ from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.kinds import Connected
 
 _SAMPLE = 384  # elements of an output by which a choice is tried
-_MOST_TENSORS = 12
+_MOST_TENSORS = 24  # two layers and a half, written out
 _OF_PRODUCT: tuple[Stage, ...] = ("numbers", "colours", "read", "weights", "padding")
 _ORDERS = ((0, 1, 2, 3), (0, 2, 3, 1))  # in which a candidate may hold [N, C, H, W]
 _ALONE: tuple[tuple[Stage, ...], ...] = tuple(
@@ -39,7 +39,7 @@ _PAIRS: tuple[tuple[Stage, ...], ...] = (
     ("normalization", "read"), ("activation", "padding"), ("activation", "colours"), ("activation", "read"),
     ("padding", "colours"), ("padding", "read"), ("colours", "read"),
     ("normalization", "weights"), ("activation", "weights"), ("padding", "weights"), ("colours", "weights"),
-    ("activation", "numbers"), ("padding", "numbers"),
+    ("read", "weights"), ("activation", "numbers"), ("padding", "numbers"), ("weights", "numbers"),
 )  # fmt: skip
 _TRIPLES: tuple[tuple[Stage, ...], ...] = tuple(
     ("normalization", "activation", stage) for stage in ("padding", "colours", "read")
@@ -57,6 +57,7 @@ def likely_choices(
     tensors: Store,
     tolerance: float,
     before: float,
+    base: Choice,
     *,
     with_inner: bool = False,
 ) -> Iterator[Choice]:
@@ -65,12 +66,14 @@ def likely_choices(
     `names` are those of the tensors that it may be, by their size. Without `with_inner` tensors are left out that a
     right layer has within it, its product or its normalized sum: they are its result only where the rest is left out.
 
-    `before` is how far the layer is from its tensor as it stands: a choice must be clearly nearer.
+    `before` is how far the layer is from its tensor as it stands: a choice must be clearly nearer. It comes on top of
+    `base`, what the layer is known to do otherwise.
     """
     offered = alternatives(feed, numbers)
-    if not offered:
-        return
-    sample = _Sample(feed, names, tensors)
+    normalization = base.get("normalization")
+    if not offered or (normalization is not None and normalization not in offered["normalization"]):
+        return  # what was worked out channel by channel cannot be computed for some elements
+    sample = _Sample(feed, names, tensors, base)
     for level in (_ALONE, _PAIRS, _TRIPLES):
         found: list[tuple[int, float, int, Choice]] = []
         for stages in level:
@@ -92,8 +95,9 @@ def _is_of_the_whole(choice: Choice) -> bool:
 class _Sample:
     """Some elements of a layer's output, and what the tensors hold there."""
 
-    def __init__(self, feed: Feed, names: Mapping[int, list[str]], tensors: Store) -> None:
+    def __init__(self, feed: Feed, names: Mapping[int, list[str]], tensors: Store, base: Choice) -> None:
         self._feed = feed
+        self._base = base
         self._names = names
         self._tensors = tensors
         self._products: dict[tuple[Alternative | None, ...], Array | None] = {}
@@ -109,6 +113,7 @@ class _Sample:
         """
         if _is_of_the_whole(choice):
             return 0, 0.0 if len(choice) == 1 else float("inf")  # to be tried on the whole
+        choice = {**self._base, **choice}
         key = tuple(choice.get(stage) for stage in _OF_PRODUCT)
         if key not in self._products:
             self._products[key] = self._product(choice, key)
@@ -145,8 +150,8 @@ class _Sample:
     def _steps(self, values: Array, shape: tuple[int, ...]) -> Iterator[Array]:
         """What a right layer has on its way, by the steps in which it may be written out."""
         yield values
-        yield self._finished(values, shape, {"activation": _AS_IT_IS})
-        own = self._parameters(shape, {})
+        yield self._finished(values, shape, {**self._base, "activation": _AS_IT_IS})
+        own = self._parameters(shape, self._base)
         if "variances" in own:
             shifted = values - own["means"]
             divisor = np.sqrt(own["variances"] + _SMALL)
@@ -159,9 +164,9 @@ class _Sample:
         """Which rows of `_places` are what a right layer computes on its way."""
         if shape not in self._within:
             _, held = self._places(shape)
-            key = (None,) * len(_OF_PRODUCT)
+            key = tuple(self._base.get(stage) for stage in _OF_PRODUCT)
             if key not in self._products:
-                self._products[key] = self._product({}, key)
+                self._products[key] = self._product(self._base, key)
             values = self._products[key]
             within = np.zeros(len(held), np.bool_)
             if values is not None and self._shapes[key] == shape:

@@ -8,7 +8,7 @@ places of the output, and proposed where others come out right as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,14 @@ from layoutbridge.comparing.faults.sampling import patches
 from layoutbridge.comparing.faults.stages import (
     Alternative,
     Choice,
+    Stage,
     along,
     finished,
     framed,
     function_called,
     multiplied,
+    read_by,
+    with_numbers,
 )
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.kinds import Connected
@@ -35,6 +38,9 @@ _MOST_UNKNOWN = 1200  # weights of one output
 _MOST_PLACES = 2500
 _FEWEST = 8  # places more than there are unknowns
 _GRID = 20_000
+_FILED = "in the order of the file"
+_KEPT = "keep the order of the file; or permute what the port has"
+_BEHIND: tuple[Stage, ...] = ("padding", "normalization", "activation")
 _AS_IT_IS = Alternative("activation", "activation", "", "", "", "", lambda x: x)
 
 
@@ -42,10 +48,12 @@ _AS_IT_IS = Alternative("activation", "activation", "", "", "", "", lambda x: x)
 class _Asked:
     """A layer's right `products` at some places, [F, S], and what a port has there before the activation.
 
-    The `sums` are `known` where this can be told. `factors` and `offsets` are those of batch norm and biases together.
+    `base` is what the layer is known to do otherwise behind what it reads and its weights. The `sums` are `known` where
+    this can be told. `factors` and `offsets` are those of batch norm and biases together.
     """
 
     feed: Feed
+    base: Choice
     products: Array
     sums: Array
     known: NDArray[np.bool_]
@@ -60,29 +68,35 @@ class _Asked:
 
 
 def solved_choices(
-    feed: Feed, output: Array, other: Alternative | None = None, sums: Array | None = None
+    feed: Feed, output: Array, base: Choice, other: Alternative | None = None, sums: Array | None = None
 ) -> Iterator[Choice]:
     """The choices that would make a layer give `output` [N, F, H, W], by what they would have to be.
 
-    `other` is another activation that they have, too, and `sums` what the activation was given, where that is known.
+    They come on top of `base`, what the layer is known to do otherwise. `other` is another activation that they have,
+    too, and `sums` what the activation was given, where that is known.
     """
     settings: Any = feed.layer.settings
     if output.shape[1] < 2 or getattr(settings, "antialiasing", None) is not None or getattr(settings, "xnor", False):
         return
-    product = multiplied(feed, {})
+    if "weights" in base:
+        return
+    feed = with_numbers(feed, base)
+    feed = replace(feed, inputs=(read_by(feed, base), *feed.inputs[1:]))
+    base = {stage: each for stage, each in base.items() if stage in _BEHIND}
+    product = multiplied(feed, base)
     if product is None or product.shape != output.shape:
         return
     choice: Choice = {} if other is None else {"activation": other}
-    right = finished(feed, feed.parameters, product, choice)
+    right = finished(feed, feed.parameters, product, {**base, **choice})
     if np.abs(right - output).max() <= _NEAR * np.abs(right).max():
         return  # nothing else is wrong here
     with np.errstate(all="ignore"):
-        asked = _asked(feed, product, output, other, sums)
+        asked = _asked(feed, product, output, {**base, **choice}, sums)
         for solve in (_picture, _outputs, _channels, _inputs):
             yield from ({**choice, **found} for found in solve(asked))
 
 
-def _asked(feed: Feed, product: Array, output: Array, other: Alternative | None, given: Array | None) -> _Asked:
+def _asked(feed: Feed, product: Array, output: Array, base: Choice, given: Array | None) -> _Asked:
     settings: Any = feed.layer.settings
     batch, _, rows, columns = output.shape
     flat = np.random.default_rng(0).permutation(batch * rows * columns)[:_MOST_PLACES]
@@ -92,14 +106,15 @@ def _asked(feed: Feed, product: Array, output: Array, other: Alternative | None,
         sums = given[chosen].T
         known = np.ones(sums.shape, np.bool_)
     else:
+        other = base.get("activation")
         name = settings.activation if other is None else other.found
         function = function_called(name) if other is None else other.change
         sums, known = _before_activation(name, function, output[chosen].T)
     ones, zeros = np.ones((1, output.shape[1], 1, 1)), np.zeros((1, output.shape[1], 1, 1))
-    plain: Choice = {"activation": _AS_IT_IS}
+    plain: Choice = {**base, "activation": _AS_IT_IS}
     offsets = finished(feed, feed.parameters, zeros, plain).reshape(-1)
     factors = finished(feed, feed.parameters, ones, plain).reshape(-1) - offsets
-    return _Asked(feed, product[chosen].T, sums, known, factors, offsets, tuple(places))
+    return _Asked(feed, base, product[chosen].T, sums, known, factors, offsets, tuple(places))
 
 
 def _before_activation(name: str, function: Callable[[Array], Array], values: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -136,10 +151,10 @@ def _picture(asked: _Asked) -> Iterator[Choice]:
     weights = feed.parameters["weights"]
     unknown = []
     for taken in range(colours):  # what each filter makes of one colour in the place of another
-        rows = _rows(feed, feed.x[:, [taken] * colours], asked.places)
+        rows = _rows(asked, feed.x[:, [taken] * colours])
         for place in range(colours):
             unknown.append(_made_of(rows, weights, place))
-    ones = _rows(feed, np.ones_like(feed.x), asked.places)
+    ones = _rows(asked, np.ones_like(feed.x))
     unknown += [_made_of(ones, weights, place) for place in range(colours)]
     matrix = np.stack(unknown, -1) * asked.factors[:, None, None]  # [F, S, unknown]
     chosen = asked.known
@@ -178,12 +193,12 @@ def _made_of(rows: Array, weights: Array, place: int) -> Array:
     return np.asarray(weights.reshape(filters, colours, -1)[:, place] @ held.T)
 
 
-def _rows(feed: Feed, x: Array, places: Sequence[Array], output: int = 0) -> Array:
+def _rows(asked: _Asked, x: Array, output: int = 0) -> Array:
     """What a convolution reads of `x` at some places, for one of its outputs."""
-    frame = framed(feed, x, {})
+    frame = framed(asked.feed, x, asked.base)
     assert frame is not None
-    items, i, j = places
-    return patches(feed, frame, (items, np.full(len(items), output), i, j))
+    items, i, j = asked.places
+    return patches(asked.feed, frame, (items, np.full(len(items), output), i, j))
 
 
 # ---------------------------------------------------------------------- by channels
@@ -229,33 +244,37 @@ def _channels(asked: _Asked) -> Iterator[Choice]:
 def _outputs(asked: _Asked) -> Iterator[Choice]:
     """Outputs in another order: of the whole layer, of the weights, of weights with batch norm folded into them."""
     factors, offsets = asked.factors[:, None], asked.offsets[:, None]
-    fix = "keep the order of the file; or permute what the port has"
-    where = "in the order of the file"
     order = _matched(asked.sums, asked.known, asked.products * factors + offsets)
     if order is not None:
         told = f"outputs in the order {_order(order)}, with all that belongs to them"
         yield {
             "numbers": Alternative(
-                "numbers", "weight_layout", told, where, f"the layer has its {told}",
-                f"{fix}, weights and vectors alike: {_cure(order)}", _reordered(order),
+                "numbers", "weight_layout", told, _FILED, f"the layer has its {told}",
+                f"{_KEPT}, weights and vectors alike: {_cure(order)}", _reordered(order),
             )
         }  # fmt: skip
-    told = "outputs in the order {}"
     live = factors != 0
     order = _matched((asked.sums - offsets) / np.where(live, factors, np.inf), asked.known & live, asked.products)
     if order is not None:
-        found = told.format(_order(order))
-        yield {"weights": misplaced(found, lambda w: w[order], where, f"{fix}: {_cure(order)}")}
+        yield _outputs_in(order)
     order = _matched(asked.sums - offsets, asked.known, asked.products * factors)
     if order is not None:
-        found = f"{told.format(_order(order))}, batch norm folded into them"
+        found = f"outputs in the order {_order(order)}, batch norm folded into them"
         change = _folded(asked.factors, asked.offsets, order)
         yield {
             "normalization": Alternative(
-                "normalization", "weight_layout", found, where, f"the weights are not where they belong: {found}",
-                f"{fix}: {_cure(order)}", change,
+                "normalization", "weight_layout", found, _FILED, f"the weights are not where they belong: {found}",
+                f"{_KEPT}: {_cure(order)}", change,
             )
         }  # fmt: skip
+
+
+def _outputs_in(order: NDArray[np.int64]) -> Choice:
+    return {
+        "weights": misplaced(
+            f"outputs in the order {_order(order)}", lambda w: w[order], _FILED, f"{_KEPT}: {_cure(order)}"
+        )
+    }  # fmt: skip
 
 
 def _cure(order: NDArray[np.int64]) -> str:
@@ -315,11 +334,15 @@ def _inputs(asked: _Asked) -> Iterator[Choice]:
             yield _inputs_in(order)
     if settings.groups == 1 and settings.size == 1 and len(weights) >= unknown and asked.known.all(axis=0).any():
         known = asked.known.all(axis=0)
-        rows = _rows(feed, feed.x, asked.places)[known].T
+        rows = _rows(asked, feed.x)[known].T
         order = _nearest(np.linalg.pinv(weights.reshape(len(weights), -1)) @ wanted[:, known], rows)
         if order is not None:
             yield _inputs_in(np.argsort(order))
     for found in _weights(asked, wanted, unknown + unknown // 4 + _FEWEST):
+        order = _nearest(found.reshape(len(found), -1), weights.reshape(len(weights), -1))
+        if order is not None and np.abs(weights[order] - found).max() <= _NEAR * np.abs(weights).max():
+            yield _outputs_in(order)
+            continue
         yield {
             "weights": misplaced(
                 _told_of(found, weights), partial(_instead, found), "those of the file",
@@ -336,8 +359,8 @@ def _inputs_in(order: NDArray[np.int64]) -> Choice:
     cure = f"weights[:, {np.argsort(order).tolist()}]"
     return {
         "weights": misplaced(
-            f"inputs in the order {_order(order)}", lambda w: w[:, order], "in the order of the file",
-            f"keep the order of the file; or permute what the port has: weights = {cure}",
+            f"inputs in the order {_order(order)}", lambda w: w[:, order], _FILED,
+            f"{_KEPT}: weights = {cure}",
         )
     }  # fmt: skip
 
@@ -349,7 +372,7 @@ def _weights(asked: _Asked, wanted: Array, fewest: int) -> Iterator[Array]:
     found = np.array(feed.parameters["weights"])
     flat, each = found.reshape(len(found), -1), len(found) // settings.groups
     for group in range(settings.groups):
-        rows = _rows(feed, feed.x, asked.places, group * each)
+        rows = _rows(asked, feed.x, group * each)
         for chosen in _alike_known(asked.known, range(group * each, (group + 1) * each)):
             known = asked.known[chosen[0]]
             live = [output for output in chosen if asked.factors[output]]
@@ -380,8 +403,8 @@ def _by_input(weights: Array) -> Array:
 
 def _nearest(one: Array, other: Array) -> NDArray[np.int64] | None:
     """Which row of the other each row is nearest to; None where that is no order, and where each is its own."""
-    apart = np.linalg.norm(one[:, None] - other[None], axis=-1)
-    order = apart.argmin(axis=1)
+    squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
+    order = squares.argmin(axis=1)
     return None if sorted(order) != list(range(len(order))) or (order == np.arange(len(order))).all() else order
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
@@ -31,31 +30,38 @@ def suspicions(
     values: Store,
     tolerance: float,
     before: float,
+    known: Fault | None = None,
     *,
     with_inner: bool = False,
 ) -> Suspicions:
     """What may be wrong with a layer that should give one of the tensors `names`, by their size: some faults together.
 
-    Each fault of some has the same `output`, that with all of them. `with_inner` as for `likely_choices`.
+    Each fault of some has the same `output`, that with all of them, and with the fault that is `known` of the layer.
+    `with_inner` as for `likely_choices`.
     """
     if alternatives(feed, numbers):
-        for choice in likely_choices(feed, numbers, names, values, tolerance, before, with_inner=with_inner):
-            yield _faults(feed, numbers, choice)
+        base: Choice = {} if known is None else known.choice(feed)
+        for choice in likely_choices(feed, numbers, names, values, tolerance, before, base, with_inner=with_inner):
+            yield _faults(feed, numbers, choice, base)
     elif not with_inner:
         for function in FAULTS.get(feed.layer.kind, ()):
             for fault in function(feed, feed.layer.settings):
                 yield (fault,)
 
 
-def worked_out(feed: Feed, numbers: Numbers, outputs: Sequence[Array]) -> Iterator[tuple[int, tuple[Fault, ...]]]:
+def worked_out(
+    feed: Feed, numbers: Numbers, outputs: Sequence[Array], known: Fault | None = None
+) -> Iterator[tuple[int, tuple[Fault, ...]]]:
     """The faults that would make a layer with weights give one of `outputs` [N, F, H, W], and which.
 
-    They are worked out from what they would have to be, with the right activation first, then with each other.
+    They are worked out from what they would have to be beside the fault that is `known`, with the layer's activation
+    first, then with each other.
     """
     stages = alternatives(feed, numbers)
     if not stages:
         return
-    own = activation_of(feed)
+    base: Choice = {} if known is None else known.choice(feed)
+    own = base.get("activation") or activation_of(feed)
     sums = {other: _sums(outputs, other.change) for other in (own, *stages["activation"])}
     within = {before for found in sums.values() for before in found.values()}
     for other, found in sums.items():
@@ -63,8 +69,8 @@ def worked_out(feed: Feed, numbers: Numbers, outputs: Sequence[Array]) -> Iterat
             if place in within or (place not in found and any(place in each for each in sums.values())):
                 continue
             given = outputs[found[place]] if place in found else None
-            for choice in solved_choices(feed, output, None if other is own else other, given):
-                yield place, _faults(feed, numbers, choice)
+            for choice in solved_choices(feed, output, base, None if other is own else other, given):
+                yield place, _faults(feed, numbers, choice, base)
 
 
 def _sums(outputs: Sequence[Array], function: Callable[[Array], Array]) -> dict[int, int]:
@@ -92,20 +98,22 @@ def may_have(feed: Feed, numbers: Numbers, faults: tuple[Fault, ...]) -> bool:
     return any((each.cause, each.found, each.expected) in offered for each in faults)
 
 
-def _faults(feed: Feed, numbers: Numbers, choice: Choice) -> tuple[Fault, ...]:
-    output = _output(choice, numbers, feed.layer.index)
-    return tuple(
-        Fault(each.cause, each.found, each.expected, each.explanation, each.fix, output) for each in choice.values()
-    )
+def _faults(feed: Feed, numbers: Numbers, choice: Choice, base: Choice) -> tuple[Fault, ...]:
+    """The faults of a choice on top of what is known of the layer, whose own are told already."""
+    whole, index = {**base, **choice}, feed.layer.index
 
-
-def _output(choice: Choice, numbers: Numbers, index: int) -> Any:
-    def output(feed: Feed) -> Array | None:
-        """What a layer gives with as much of the choice as it has: the first one alone reads a picture."""
+    def own(feed: Feed) -> Choice:
+        """As much of the choice as a layer has: the first one alone reads a picture."""
         if feed.layer.index == index:
-            return computed(feed, choice)
+            return whole
         offered = alternatives(feed, numbers)
-        own = {stage: each for stage, each in choice.items() if each in offered.get(stage, ())}
-        return computed(feed, own) if own else None
+        return {stage: each for stage, each in whole.items() if each in offered.get(stage, ())}
 
-    return output
+    def output(feed: Feed) -> Array | None:
+        held = own(feed)
+        return computed(feed, held) if held else None
+
+    return tuple(
+        Fault(each.cause, each.found, each.expected, each.explanation, each.fix, output, own)
+        for each in choice.values()
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from layoutbridge.comparing.faults.fault import Array, Fault, has_faults
 from layoutbridge.comparing.faults.parametric import activations
+from layoutbridge.darknet.reference.activations import activate
 from layoutbridge.darknet.reference.values import RULES, Feed, logistic, softmax
 from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, Yolo, YoloHead
 from layoutbridge.darknet.structure.kinds import (
@@ -317,9 +318,10 @@ def _of_factors(function: Callable[[tuple[Array, ...]], Array]) -> Callable[[Fee
 
 @has_faults(Shortcut)
 def added(feed: Feed, settings: Shortcut) -> Iterator[Fault]:
-    """One input alone, or the product."""
-    told: Mapping[str, Callable[[tuple[Array, ...]], Array]] = {
+    """One input alone, the product, and the like."""
+    told: dict[str, Callable[[tuple[Array, ...]], Array]] = {
         "the first input alone": lambda parts: parts[0],
+        "the second input alone": lambda parts: parts[1],
         "the product": lambda parts: parts[0] * parts[1],
         "the difference": lambda parts: parts[0] - parts[1],
         "the mean": lambda parts: (parts[0] + parts[1]) / 2,
@@ -334,7 +336,8 @@ def _of_both(function: Callable[[tuple[Array, ...]], Array]) -> Callable[[Feed],
     def output(feed: Feed) -> Array | None:
         if len(feed.inputs) != 2 or feed.inputs[0].shape != feed.inputs[1].shape:
             return None
-        return function(feed.inputs)
+        settings: Any = feed.layer.settings
+        return np.asarray(activate(settings.activation, function(feed.inputs)))
 
     return output
 

@@ -23,9 +23,9 @@ from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph
-from layoutbridge.scanning.graphs.sizes import Shapes
+from layoutbridge.scanning.graphs.sizes import Shapes, filled_shapes
 from layoutbridge.scanning.readers.torch.archive import DTYPES, read_archive
-from layoutbridge.scanning.readers.torch.reading import archived, export_module
+from layoutbridge.scanning.readers.torch.reading import archived, examples, export_module, shapes_given
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,13 @@ class LiveModule:
         self._last: tuple[Graph, Told, Mapping[str, torch.Tensor]] | None = None
 
     def at_shapes(self, shapes: Shapes) -> Graph:
-        """The module as a graph; raises as `read_module` does."""
+        """The module as a graph; raises as `read_module` does, and `UnusableInputError` where the module raises.
+
+        It is run first: of a module that raises while it is exported, the exporter writes a trace to stderr.
+        """
+        choices = list(filled_shapes(shapes_given(self._module, shapes), None))
+        if len(choices) == 1:
+            self._given(examples(self._module, choices[0]))
         graph, archive, program = export_module(self._module, shapes)
         self._last = graph, archive.content, _weights_of(program)
         return graph
@@ -92,14 +98,31 @@ class LiveModule:
         import torch
 
         from layoutbridge.frameworks.torch.emission import to_numpy, to_tensor
-        from layoutbridge.frameworks.torch.evaluation import in_evaluation
 
         like = next(chain(self._module.parameters(), self._module.buffers()), torch.zeros(()))
-        first, *rest = ((name, to_tensor(np.array(x)).to(like.device)) for name, x in fed(graph, given).items())
+        taken = {name: to_tensor(np.array(x)).to(like.device) for name, x in fed(graph, given).items()}
+        return [(name, to_numpy(each)) for name, each in zip(graph.outputs, self._given(taken), strict=False)]
+
+    def _given(self, taken: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """The tensors that the module gives; raises `UnusableInputError` where it raises. Its buffers stay the same."""
+        import torch
+
+        from layoutbridge.frameworks.torch.evaluation import in_evaluation
+
+        first, *rest = taken.items()
         with in_evaluation(self._module) as mode, torch.random.fork_rng([]), torch.no_grad():
-            made = torch.utils._pytree.tree_leaves(mode(first[1], **dict(rest)))
-        held = [each for each in made if isinstance(each, torch.Tensor)]
-        return [(name, to_numpy(each)) for name, each in zip(graph.outputs, held, strict=False)]
+            before = [(buffer, buffer.clone()) for buffer in mode.buffers()]
+            try:
+                made = torch.utils._pytree.tree_leaves(mode(first[1], **dict(rest)))
+            except (Exception, SystemExit) as error:  # somebody else's forward function
+                where = ", ".join(f"{name} [{', '.join(map(str, each.shape))}]" for name, each in taken.items())
+                raise UnusableInputError(
+                    f"{type(self._module).__name__}: the module raised {class_and_first_line(error)}, given {where}"
+                ) from None
+            finally:
+                for buffer, held in before:
+                    buffer.copy_(held)
+        return [each for each in made if isinstance(each, torch.Tensor)]
 
 
 def _written(
@@ -277,8 +300,6 @@ class _Walk:
             return [float(each) for each in value] if isinstance(value, list) else float(value)
         if kind == "as_layout":
             return torch.strided
-        if kind == "as_float":
-            return float(value)  # an infinity is a text there
         return None if kind == "as_none" else value
 
     def _tensors(self, told: Any) -> Any:

@@ -80,7 +80,7 @@ def export_module(
 ) -> tuple[Graph, Archive, torch.export.ExportedProgram]:
     """As `read_module`, with the program that was exported, and what its file would hold."""
     require("torch", "PyTorch", "torch")
-    given = _given(module, shapes)
+    given = shapes_given(module, shapes)
     reason = ""
     for filled in filled_shapes(given, None):
         try:
@@ -95,8 +95,8 @@ def export_module(
 # ---------------------------------------------------------------------- live modules
 
 
-def _given(module: torch.nn.Module, shapes: Shapes) -> dict[str, tuple[int | str | None, ...]]:
-    """The shapes by the names of the arguments of `module`."""
+def shapes_given(module: torch.nn.Module, shapes: Shapes) -> dict[str, tuple[int | str | None, ...]]:
+    """The shapes by the names of the arguments of `module`; raises `ShapeError` without any."""
     import inspect
 
     kind = type(module).__name__
@@ -112,18 +112,24 @@ def _given(module: torch.nn.Module, shapes: Shapes) -> dict[str, tuple[int | str
     return {name: tuple(shape) for name, shape in shapes.items()}
 
 
+def examples(module: torch.nn.Module, filled: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Zeros of some shapes, of the dtype and on the device of what `module` computes with."""
+    import torch
+
+    held_by_it = chain(module.parameters(), module.buffers())
+    like = next((held for held in held_by_it if held.is_floating_point()), torch.zeros(()))
+    return {name: torch.zeros(shape, dtype=like.dtype, device=like.device) for name, shape in filled.items()}
+
+
 def _exported(module: torch.nn.Module, filled: Mapping[str, tuple[int, ...]]) -> torch.export.ExportedProgram:
     import torch
 
     from layoutbridge.frameworks.torch.emission import exporting
     from layoutbridge.frameworks.torch.evaluation import in_evaluation
 
-    held_by_it = chain(module.parameters(), module.buffers())
-    like = next((held for held in held_by_it if held.is_floating_point()), torch.zeros(()))
-    examples = {name: torch.zeros(shape, dtype=like.dtype, device=like.device) for name, shape in filled.items()}
     try:
         with in_evaluation(module) as mode, _drawing_kept(), torch.no_grad(), exporting():
-            first, *rest = examples.items()
+            first, *rest = examples(module, filled).items()
             return torch.export.export(mode, (first[1],), dict(rest), strict=False)
     except (Exception, SystemExit) as error:  # somebody else's forward function, or what the exporter says of it
         raise UnusableInputError(
