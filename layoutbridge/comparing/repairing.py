@@ -40,7 +40,7 @@ from layoutbridge.comparing.suspects import (
     tried,
 )
 from layoutbridge.comparing.tracing import Trace, trace_of
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layoutbridge.cli.commands.export import export
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.onnx import write_onnx
 from layoutbridge.darknet.ports.port import Export
 from layoutbridge.darknet.ports.table import TARGETS, form_names, full_name, port, ports, runner
