@@ -243,4 +243,4 @@ def show_detections(console: Console, found: Detections) -> None:
         table.add_row(f"[cyan]{escape(item.label)}[/]", f"{item.score:.3f}", *(f"{number:.1f}" for number in numbers))
     console.print(table)
     if found.left_out:
-        console.print(f"and {found.left_out:,} more: --max 0 tells all", highlight=False)
+        console.print(f"and {found.left_out:,} more: --max all tells them", highlight=False)

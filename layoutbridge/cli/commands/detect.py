@@ -54,7 +54,7 @@ def detect(
         bool | None,
         typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
     ] = None,
-    most: Annotated[str, typer.Option("--max", help="The surest so many of a picture; 0 for all.")] = "300",
+    most: Annotated[str, typer.Option("--max", help="The surest so many of a picture, or all.")] = "300",
     framework: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +94,7 @@ def detect(
         "nms": share(nms, "--nms"),
         "nms_kind": nms_kind,
         "letterbox": letterbox,
-        "most": whole(most, "--max") or None,
+        "most": None if most == "all" else whole(most, "--max"),
         "batch": whole(batch, "--batch"),
     }
     single = len(pictures) == 1 and is_single(pictures[0])
@@ -189,10 +189,10 @@ def _several(
                     console().print(str(one), highlight=False, markup=False)
                 if advance is not None and total is not None:
                     advance(len(found) + len(told), total)
+    if not found:
+        raise UnusableInputError(f"none of {len(told)} pictures can be read: {told[0].message}")
     for each in told:
         remark(f"left out: {each.message}")
-    if not found:
-        raise UnusableInputError(f"none of the {len(told)} pictures can be read")
     remark(f"{len(found)} pictures, {sum(len(one) for one in found)} detections")
     return found
 

@@ -81,7 +81,7 @@ class Detector:
     >>> nets = "fixtures/nets/alexey/yolo_head"
     >>> detector = Detector(f"{nets}/net.cfg", f"{nets}/net.weights", framework="reference")
     >>> detector.size, len(detector.names)
-    ((32, 32), 4)
+    ((16, 16), 4)
     >>> found = detector.detect(np.zeros((40, 60, 3), np.uint8), confidence=0.5)
     >>> found.picture_size, found.xyxy.shape[1]
     ((60, 40), 4)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detectors.metadata import read_beside, read_within
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.detectors.tflite import is_channels_last
-from layoutbridge.darknet.ports.provenance import ABOUT
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
+from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
 from layoutbridge.frameworks.tensorflow.start_up import load_keras
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from layoutbridge.darknet.ports.provenance import ABOUT
 from layoutbridge.errors import UnusableInputError
+from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.inputs import exists, is_regular_file, read_bytes, read_json
 
 _LONGEST = 8 << 20  # bytes: names of 100,000 classes and more

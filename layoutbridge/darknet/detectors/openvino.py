@@ -29,9 +29,8 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     lengths = tuple(int(length.get_length()) if length.is_static else None for length in taken.partial_shape)
     options = IN_FLOAT32 | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
     with refusals_of(path, "load"):
-        metadata = {
-            name: str(value.astype(str)) for name, value in (model.rt_info[_FRAMEWORK].value or {}).items()
-        } if model.has_rt_info([_FRAMEWORK]) else {}  # fmt: skip
+        told = model.rt_info[_FRAMEWORK] if model.has_rt_info([_FRAMEWORK]) else {}
+        metadata = {name: str(value.value) for name, value in told.items()}
         compiled = openvino.Core().compile_model(model, "CPU", options)
 
     def run(x: NDArray[np.float32]) -> Outputs:

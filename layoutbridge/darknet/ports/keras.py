@@ -31,14 +31,14 @@ from layoutbridge.darknet.ports.port import (
     over_steps,
     state_name,
 )
-from layoutbridge.darknet.ports.provenance import ABOUT, about, add_about
+from layoutbridge.darknet.ports.provenance import about, add_about
 from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.kinds import Convolutional
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, is_statistic
 from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import check_count
+from layoutbridge.frameworks.base import ABOUT, check_count
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
 from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model

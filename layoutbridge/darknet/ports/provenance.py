@@ -15,9 +15,8 @@ from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
+from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.inputs import opened, refuse_changed
-
-ABOUT = "layoutbridge.json"  # the file, or the member of an archive, that holds them where a format has no other place
 
 
 def origin(network: Network) -> dict[str, str]:

@@ -21,9 +21,9 @@ from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
 from layoutbridge.files import whole_file, whole_files
-from layoutbridge.frameworks.base import check_count, require
+from layoutbridge.frameworks.base import ABOUT, check_count, require
 from layoutbridge.frameworks.torch import emission as framework
-from layoutbridge.frameworks.torch.metadata import BESIDE, METADATA, state_dict_of
+from layoutbridge.frameworks.torch.metadata import BESIDE, state_dict_of
 
 if TYPE_CHECKING:
     import torch
@@ -181,7 +181,7 @@ def write_torch(
         kept |= {} if steps is None else {"steps": steps}
         try:
             with framework.exporting():
-                torch.export.save(program, temporary, extra_files={METADATA: json.dumps(kept)})
+                torch.export.save(program, temporary, extra_files={ABOUT: json.dumps(kept)})
         except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
             raise UnusableInputError(f"cannot write '{target}': {error}") from None
     return TorchExport(path=target, outputs=outputs, batch=batch, state_path=state_path, states=states, steps=steps)
@@ -261,6 +261,7 @@ def _write(
     batch: int | None = None,
     every_layer: bool = False,
     steps: int | None = None,
+    names: Sequence[str] | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
     """`write_torch`, with the state dict beside a program."""
@@ -273,6 +274,7 @@ def _write(
         every_layer=every_layer,
         steps=steps,
         state_dict=Path(path).suffix == PROGRAM,
+        names=names,
         sources=sources,
     )
 
