@@ -135,7 +135,7 @@ def test_what_does_not_go_together(tmp_path: Path):
     other = NETS / "alexey/gaussian_yolo/net.cfg"
     with pytest.raises(UnusableInputError, match=r"gives \[1, 27, 8, 8\] where the cfg has \[39, 8, 8\]"):
         Detector(raw, cfg=other).detect(picture())
-    with pytest.raises(UnusableInputError, match="give a .cfg with its .weights"):
+    with pytest.raises(UnusableInputError, match=r"give a \.cfg with its \.weights"):
         Detector(weights)
     with pytest.raises(UnusableInputError, match="is a folder without a SavedModel"):
         Detector(tmp_path)

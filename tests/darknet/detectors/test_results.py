@@ -53,11 +53,12 @@ def test_texts():
     assert Detections([], (1, 1)).to_columns() == {name: [] for name in columns}
 
 
-@pytest.mark.parametrize(
-    ("method", "packages"), [("to_df", ("pandas", "polars")), ("to_supervision", ("supervision",))]
-)
-def test_other_libraries_are_asked_for(method, packages):
-    found = detections()
+LIBRARIES = {"to_df": ("pandas", "polars"), "to_supervision": ("supervision",)}
+
+
+@pytest.mark.parametrize("method", LIBRARIES)
+def test_other_libraries_are_asked_for(method):
+    found, packages = detections(), LIBRARIES[method]
     if any(map(find_spec, packages)):
         assert len(getattr(found, method)()) == 2
     else:
