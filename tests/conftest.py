@@ -41,6 +41,7 @@ PAGES_NEED = {
     "audit.md": ("pebble", "onnx"),
     "runtimes.md": ("onnx",),
     "networks.md": ("torch", "tensorflow"),
+    "detect.md": ("PIL",),
 }
 
 
@@ -135,4 +136,6 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
+    if rooms == ["darknet", "detectors"]:
+        return ("PIL",)
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()
