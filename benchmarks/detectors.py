@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from layoutbridge.darknet import load
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from tests.darknet_files import HEADER
 
 _COCO = "classes=80\n"

@@ -8,9 +8,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import importlib
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ settings.register_profile("ci", deadline=None, derandomize=True, database=None, 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-PACKAGE = FIXTURES.parent / "layoutbridge"
+PACKAGE, TESTS = FIXTURES.parent / "layoutbridge", FIXTURES.parent / "tests"
 # What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
 READERS_NEED = {"onnx": ("onnx",), "openvino": ("openvino",), "models": ("onnx",), "expecting": ("onnx",)}
@@ -40,6 +41,7 @@ PAGES_NEED = {
     "audit.md": ("pebble", "onnx"),
     "runtimes.md": ("onnx",),
     "networks.md": ("torch", "tensorflow"),
+    "detect.md": ("PIL",),
 }
 
 
@@ -88,6 +90,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("golden_case", load_golden_cases(), ids=describe_case)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A module of tests that cannot be imported is an error, unless a package is missing that it needs."""
+    report = yield
+    if report.skipped and "unable to import module" in str(report.longrepr) and collector.path.is_relative_to(TESTS):
+        name = ".".join(collector.path.relative_to(TESTS.parent).with_suffix("").parts)
+        lacks = ""
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            lacks = (error.name or "").partition(".")[0]
+        except ImportError:
+            pass
+        if lacks in ("", "layoutbridge", "tests"):
+            report.outcome = "failed"
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the examples of a framework's own modules where that framework is not installed."""
     for item in items:
@@ -114,4 +136,6 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
+    if rooms == ["darknet", "detectors"]:
+        return ("PIL",)
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()

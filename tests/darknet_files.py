@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.meaning import Arrays
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.check import Check, check_runners
 from layoutbridge.darknet.ports.port import Runner
 from layoutbridge.darknet.reading.build import build_network

@@ -318,7 +318,7 @@ SERVER = """
 import atexit, json, os, sys, time, warnings
 warnings.filterwarnings("ignore", module="PIL")  # as `layoutbridge.cli.program` has it
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads does not fork well
-import layoutbridge.cli, layoutbridge.darknet.network
+import layoutbridge.cli, layoutbridge.darknet.networks.network
 for line in sys.stdin:
     told = json.loads(line)
     begun = time.monotonic()

@@ -26,7 +26,7 @@ from layoutbridge.comparing.heads.partly import partly_right
 from layoutbridge.comparing.heads.rows import MIXED, mixed_outputs
 from layoutbridge.comparing.relations import Related, in_reference_layout, related
 from layoutbridge.comparing.tracing import Trace
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.scanning.readers.darknet import INPUT_NAME

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.network import DarknetNetwork, load
+from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnusableInputError, class_and_first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import is_regular_file, opened

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.comparing.running import recorded
 from layoutbridge.comparing.running.store import Store
 from layoutbridge.comparing.tracing import Trace, trace_of
-from layoutbridge.darknet.network import DarknetNetwork, load
+from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes

@@ -41,7 +41,7 @@ from layoutbridge.comparing.suspects import (
     tried,
 )
 from layoutbridge.comparing.tracing import Trace, trace_of
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.structure.model import Layer
 
 _MOST_FAULTS = 8

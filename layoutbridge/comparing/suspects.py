@@ -24,7 +24,7 @@ from layoutbridge.comparing.fingerprints import distance, fingerprint
 from layoutbridge.comparing.relations import in_reference_layout, related
 from layoutbridge.comparing.running.darknet import by_axes
 from layoutbridge.comparing.tracing import Trace
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import RULES, Feed
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.scanning.readers.darknet import INPUT_NAME

@@ -12,27 +12,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layoutbridge.darknet.detection.detections import Detection, Detections
-    from layoutbridge.darknet.detection.detector import Detector, detect, read_names
+    from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.detection.drawing import draw
-    from layoutbridge.darknet.network import DarknetNetwork, load
+    from layoutbridge.darknet.detection.objects import Detection
+    from layoutbridge.darknet.detectors.detector import Detector, detect, read_names
+    from layoutbridge.darknet.networks.network import DarknetNetwork, load
+    from layoutbridge.darknet.networks.summary import SummaryRow
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
-    from layoutbridge.darknet.summary import SummaryRow
 
 _HOMES = {
-    "DarknetNetwork": "network",
-    "Detection": "detection.detections",
+    "DarknetNetwork": "networks.network",
+    "Detection": "detection.objects",
     "Detections": "detection.detections",
-    "Detector": "detection.detector",
+    "Detector": "detectors.detector",
     "Layer": "structure.model",
     "Network": "structure.model",
     "Parameter": "structure.model",
     "Section": "structure.model",
-    "SummaryRow": "summary",
-    "detect": "detection.detector",
+    "SummaryRow": "networks.summary",
+    "detect": "detectors.detector",
     "draw": "detection.drawing",
-    "load": "network",
-    "read_names": "detection.detector",
+    "load": "networks.network",
+    "read_names": "detectors.detector",
 }
 
 __all__ = [

@@ -17,6 +17,7 @@ from layoutbridge.errors import MissingFrameworkError, ParameterError, shown
 Layout = Literal["NCHW", "NHWC"]
 DTYPE_NAMES = ("float32", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
 FLOAT_NAMES = ("float32", "float16", "bfloat16")
+ABOUT = "layoutbridge.json"  # where a file has no other place for it: what it is and where it comes from
 LARGEST_COUNT = (1 << 31) - 1  # of pictures, threads: what runtimes count in 32 bits
 
 

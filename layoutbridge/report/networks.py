@@ -13,10 +13,10 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.detections import Detections
-    from layoutbridge.darknet.flavors import FlavorDifference
-    from layoutbridge.darknet.network import DarknetNetwork
+    from layoutbridge.darknet.networks.flavors import FlavorDifference
+    from layoutbridge.darknet.networks.network import DarknetNetwork
+    from layoutbridge.darknet.networks.summary import SummaryRow
     from layoutbridge.darknet.ports.check import Check, LayerCheck, OtherFlavor, TargetCheck
-    from layoutbridge.darknet.summary import SummaryRow
 
 _OVER_SHOWN = 10
 _LEAST_LABEL = 8
@@ -54,7 +54,7 @@ def show_summary(console: Console, net: DarknetNetwork) -> None:
 
 def show_flavors(console: Console, net: DarknetNetwork, differences: tuple[FlavorDifference, ...]) -> None:
     """Where the other flavour would make something else of the network, if anywhere."""
-    from layoutbridge.darknet.flavors import told_differences
+    from layoutbridge.darknet.networks.flavors import told_differences
 
     told = told_differences(net.network, differences)
     if told:
@@ -242,3 +242,5 @@ def show_detections(console: Console, found: Detections) -> None:
         numbers = (item.left, item.top, item.width, item.height)
         table.add_row(f"[cyan]{escape(item.label)}[/]", f"{item.score:.3f}", *(f"{number:.1f}" for number in numbers))
     console.print(table)
+    if found.left_out:
+        console.print(f"and {found.left_out:,} more: --max all tells them", highlight=False)

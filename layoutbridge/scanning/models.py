@@ -36,7 +36,7 @@ _LIVE: tuple[tuple[str, str, str, str], ...] = (
     ("torch.nn", "Module", "torch.reading", "read_module"),
     ("torch.export", "ExportedProgram", "torch.reading", "read_program"),
     ("keras", "Layer", "tensorflow.reading", "read_keras"),
-    ("layoutbridge.darknet.network", "DarknetNetwork", "darknet", "read"),
+    ("layoutbridge.darknet.networks.network", "DarknetNetwork", "darknet", "read"),
 )
 _REWRITABLE = (("onnx", ".onnx"), ("PyTorch", ".pt2"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from layoutbridge.cli import main
 from layoutbridge.darknet import load
-from layoutbridge.darknet.flavors import told_differences
+from layoutbridge.darknet.networks.flavors import told_differences
 from layoutbridge.darknet.ports.check import check_network
 from layoutbridge.darknet.ports.recorded import read_recorded
 from tests.darknet_files import GOLDEN, MORE, MORE_NETS, NETS, RECURRENT, SEQUENCES, made

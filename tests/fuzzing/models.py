@@ -52,7 +52,7 @@ def detector(data: bytes, folder: Path) -> None:
     """A model that finds objects, with its metadata, on a small picture."""
     from layoutbridge.darknet import Detector
 
-    made = Detector.of(written(folder, "boxes.onnx", data))
+    made = Detector(written(folder, "boxes.onnx", data))
     made.detect(np.full((6, 5, 3), 128, np.uint8)).to_json()
 
 

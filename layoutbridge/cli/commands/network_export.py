@@ -36,8 +36,8 @@ def export_network(
     as `output` does. `read` are the options of reading, `options` those of the target's writer: of either those that
     were given. With `force` nobody is asked about files that exist.
     """
-    from layoutbridge.darknet.detection.detector import read_names
-    from layoutbridge.darknet.flavors import told_differences
+    from layoutbridge.darknet.detectors.detector import read_names
+    from layoutbridge.darknet.networks.flavors import told_differences
     from layoutbridge.files import refuse_overwriting
     from layoutbridge.frameworks.framework import options_of
     from layoutbridge.report.progress import byte_progress

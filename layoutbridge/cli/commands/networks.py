@@ -1,4 +1,4 @@
-"""Commands on whole Darknet networks: summary, check, detect."""
+"""Commands on whole Darknet networks: summary, check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import typer
 
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import (
-    NMS_KINDS_TOLD,
     Activations,
     AllowPath,
     AsJson,
@@ -21,8 +20,7 @@ from layoutbridge.cli.shared.arguments import (
     loaded_network,
     share,
 )
-from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.cli.shared.printing import console, errors_console, print_json
 from layoutbridge.darknet.ports.table import TARGETS
 
 Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
@@ -136,54 +134,3 @@ def check(
         show_flavors(console(), net, differences)
     if not result.ok:
         raise typer.Exit(1)
-
-
-@app.command()
-def detect(
-    model: Annotated[str, typer.Argument(help="An ONNX model exported with --head boxes.")],
-    picture: Annotated[str, typer.Argument(help="A picture: PNG, JPEG, WebP, BMP, ...")],
-    names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Where to save the drawing.")] = None,
-    threshold: Annotated[str, typer.Option(help="Least score of a detection.")] = "0.25",
-    nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
-    nms_kind: Annotated[
-        str | None,
-        typer.Option(help=f"{NMS_KINDS_TOLD}. (default: as the network says)", show_default=False),
-    ] = None,
-    letterbox: Annotated[
-        bool | None,
-        typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
-    ] = None,
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """Find objects in a picture with an exported network, and draw them."""
-    from layoutbridge.darknet.detection.detector import detect as find
-    from layoutbridge.darknet.detection.detector import read_names
-    from layoutbridge.darknet.detection.drawing import draw
-    from layoutbridge.darknet.detection.pictures import open_picture
-    from layoutbridge.files import refuse_overwriting
-    from layoutbridge.inputs import is_regular_file
-    from layoutbridge.report.networks import show_detections
-
-    if output is not None:
-        refuse_overwriting(output, [model, picture, *([] if names is None else [names])])
-        ask_before_overwriting([output], force=force)
-    read_once = output is not None and not is_regular_file(picture)  # a pipe
-    given = open_picture(picture) if read_once else picture
-    found = find(
-        model,
-        given,
-        names=None if names is None else read_names(names),
-        threshold=share(threshold, "--threshold"),
-        nms=share(nms, "--nms"),
-        nms_kind=nms_kind,
-        letterbox=letterbox,
-    )
-    if output is not None:
-        draw(given, found, output)
-        remark(f"wrote {output}: {len(found)} {'detection' if len(found) == 1 else 'detections'} drawn")
-    if as_json:
-        print_json_text(found.to_json(indent=2))
-    else:
-        show_detections(console(), found)

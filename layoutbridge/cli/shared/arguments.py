@@ -11,7 +11,7 @@ import typer
 from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
-    from layoutbridge.darknet.network import DarknetNetwork
+    from layoutbridge.darknet.networks.network import DarknetNetwork
 
 
 def complete_name(incomplete: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from layoutbridge.comparing.faults.fault import Array, CauseKind
 from layoutbridge.comparing.faults.stages import Alternative, Values
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.model import Layer
 

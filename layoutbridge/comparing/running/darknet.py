@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reference.passes import States, forward_layer
 from layoutbridge.darknet.reference.values import Feed
 from layoutbridge.darknet.structure.heads import Region, YoloHead

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.darknet.detection.detections import Detection
+from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.pictures import Size, open_picture
 from layoutbridge.errors import UnusableInputError, visible
 from layoutbridge.files import whole_file

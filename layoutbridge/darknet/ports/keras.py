@@ -7,6 +7,7 @@ Darknet's numbers and names, as in `27_reorg`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -30,13 +31,14 @@ from layoutbridge.darknet.ports.port import (
     over_steps,
     state_name,
 )
+from layoutbridge.darknet.ports.provenance import about, add_about
 from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.kinds import Convolutional
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, is_statistic
 from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import whole_file
-from layoutbridge.frameworks.base import check_count
+from layoutbridge.frameworks.base import ABOUT, check_count
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
 from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
@@ -206,11 +208,13 @@ def write_keras(
     batch: int | None = None,
     every_layer: bool = False,
     steps: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> KerasExport:
     """Write `network` to `path`, whole or not at all: a .keras file, or without an ending a SavedModel.
 
-    Model and options are those of `to_model`; `batch` None leaves it open. The outputs of a SavedModel's signature are
-    called by the layers' names.
+    Model and options are those of `to_model`; `batch` None leaves it open, `names` are the classes'. The outputs of a
+    SavedModel's signature are called by the layers' names. Where it comes from and how its outputs are read stands in
+    `layoutbridge.json` within either.
 
     Raises as `to_model` does, `ParameterError` for another ending or an unusable batch, and `UnusableInputError` where
     the file cannot be written.
@@ -219,6 +223,7 @@ def write_keras(
     if target.suffix not in ("", KERAS):
         raise ParameterError(f"'{target}' must end in {KERAS}, or be a SavedModel folder, whose name has no ending")
     check_head(head)
+    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW")
     if target.suffix:
         load_keras()
         require_h5py()
@@ -231,11 +236,14 @@ def write_keras(
         batch=batch,
         steps=steps,
     )
+    outputs = [output.name for output in built.outputs]
     with whole_file(path) as temporary:
         if target.suffix:
             built.model.save(temporary)
+            add_about(temporary, told | {"outputs": json.dumps(outputs)})
         else:
-            export_saved_model(built.model, temporary, [output.name for output in built.outputs])
+            export_saved_model(built.model, temporary, outputs)
+            (Path(temporary) / ABOUT).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
     return KerasExport(
         path=target,
         outputs=built.shapes,

@@ -7,6 +7,7 @@ folded into the weights in float64. ncnn itself is needed to run the files, not 
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from layoutbridge.darknet.ports.port import (
     state_name,
     state_shapes,
 )
+from layoutbridge.darknet.ports.provenance import about
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress
@@ -41,7 +43,7 @@ from layoutbridge.frameworks.ncnn.target import NcnnTarget
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape, write_files
 from layoutbridge.inputs import file_size
 
-_THREADS = 2
+THREADS = 2
 # Each would let ncnn store or compute with fewer bits than float32 has, where the machine can.
 _SHORTER = (
     "use_fp16_packed",
@@ -61,8 +63,8 @@ class NcnnExport(Export):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The layers and the weights."""
-        return self.path, self.bin_path
+        """The layers, the weights, and what is told of both."""
+        return self.path, self.bin_path, about_beside(self.path)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -78,12 +80,14 @@ def write_ncnn(
     *,
     head: str = "darknet",
     every_layer: bool = False,
+    names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> NcnnExport:
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `path` ends in .param; the weights, float32, go into the .bin beside it. `head` is as for ONNX (`ports.outputs`);
-    `every_layer` adds all layers' outputs. Of a recurrent network it is one step: beside `input` it takes its states,
+    `every_layer` adds all layers' outputs; `names` are the classes'. Where it comes from and how its outputs are read
+    stands in the .json beside it. Of a recurrent network it is one step: beside `input` it takes its states,
     as `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets the bytes of
     weights written and in all.
 
@@ -93,6 +97,7 @@ def write_ncnn(
     """
     bin_beside(path)
     check_head(head)
+    told = about(network, head, names)
     target = NcnnTarget(network.in_shape)
     before = {(layer.index, s.name): target.state(state_name(layer, s), s.shape) for layer, s in network.states}
     memory = Memory(before=before)
@@ -105,12 +110,18 @@ def write_ncnn(
     # Of layers that share a blob, as a dropout and what is before it, the first gives it its name.
     labels = {value.name: layer.name for layer, value in reversed(list(zip(network.layers, values, strict=True)))}
     layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
-    bin_path = write_files(layers, path, progress=progress)
+    text, beside = json.dumps(told, ensure_ascii=False), about_beside(Path(path))
+    bin_path = write_files(layers, path, beside={beside: text}, progress=progress)
     return NcnnExport(path=Path(path), outputs=shapes, batch=1, states=state_shapes(network), bin_path=bin_path)
 
 
+def about_beside(path: Path) -> Path:
+    """The file beside a .param that says where it comes from and how its outputs are read; within is no room."""
+    return path.with_suffix(".json")
+
+
 def run_ncnn(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, threads: int = _THREADS
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, threads: int = THREADS
 ) -> list[NDArray[np.float32]]:
     """The outputs of all layers for x [N, C, H, W] (or [N, K]) in ncnn; of the last layer alone by default.
 
@@ -129,7 +140,7 @@ def run_ncnn(
 
 
 def run_ncnn_sequence(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, threads: int = _THREADS
+    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, threads: int = THREADS
 ) -> list[NDArray[np.float32]]:
     """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in ncnn, step after step from zeros.
 
@@ -141,12 +152,12 @@ def run_ncnn_sequence(
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         all_named = every_layer or not last_is_output(network)
         written = write_ncnn(network, parameters, Path(folder) / "net.param", every_layer=all_named)
-        net = _loaded(ncnn, written.path, written.bin_path, threads)
+        net = loaded(ncnn, written.path, written.bin_path, threads)
 
         def step(given: NDArray[Any], before: States) -> tuple[list[NDArray[Any]], States]:
             fed = {INPUT_NAME: np.ascontiguousarray(given, np.float32), **before}
             made = [
-                _extracted(
+                extracted(
                     ncnn,
                     net,
                     written.path,
@@ -166,7 +177,7 @@ def run_ncnn_files(
     bin_path: str | os.PathLike[str],
     x: NDArray[Any],
     outputs: Sequence[str],
-    threads: int = _THREADS,
+    threads: int = THREADS,
 ) -> list[NDArray[np.float32]]:
     """The blobs `outputs` of a network in ncnn's files for x [N, ...], each float32 [N, ...]; picture after picture.
 
@@ -179,15 +190,15 @@ def run_ncnn_files(
     check_count("threads", threads)
     pictures = np.ascontiguousarray(x, np.float32)
     shape = input_shape(param_path)
-    net = _loaded(ncnn, param_path, bin_path, threads)
+    net = loaded(ncnn, param_path, bin_path, threads)
     if pictures.ndim < 2 or len(pictures) < 1 or (shape and pictures.shape[1:] != shape):
         wanted = ", ".join(map(str, shape)) or "C, H, W"
         raise ShapeError(f"the input must be [N, {wanted}] with N of at least 1, not {list(pictures.shape)}")
-    results = [_extracted(ncnn, net, param_path, {INPUT_NAME: picture}, outputs) for picture in pictures]
+    results = [extracted(ncnn, net, param_path, {INPUT_NAME: picture}, outputs) for picture in pictures]
     return [np.stack(found) for found in zip(*results, strict=True)]
 
 
-def _extracted(
+def extracted(
     ncnn: Any,
     net: Any,
     param_path: str | os.PathLike[str],
@@ -212,7 +223,8 @@ def _extracted(
     return found
 
 
-def _loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
+def loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
+    """The network in these files, in float32; raises `UnusableInputError` where ncnn cannot read them."""
     for path in (param_path, bin_path):
         file_size(path)
     net = ncnn.Net()
@@ -239,5 +251,5 @@ PORT = Port(
     (".param",),
     write_ncnn,
     Runner(run_ncnn, run_ncnn_sequence, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
-    beside=lambda path: (path.with_suffix(".bin"),),
+    beside=lambda path: (path.with_suffix(".bin"), about_beside(path)),
 )

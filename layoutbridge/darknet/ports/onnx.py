@@ -11,8 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -38,10 +37,9 @@ from layoutbridge.darknet.ports.port import (
     over_steps,
     state_shapes,
 )
-from layoutbridge.darknet.ports.provenance import file_sha256, origin
-from layoutbridge.darknet.structure.heads import Head
+from layoutbridge.darknet.ports.provenance import about, file_sha256
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, UnsupportedError, shown
+from layoutbridge.errors import ParameterError
 from layoutbridge.files import Progress
 from layoutbridge.frameworks.onnx.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.limits import read_limits
@@ -168,8 +166,8 @@ def write_onnx(
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
     `MissingFrameworkError` without onnx.
     """
-    _check_names(network, names)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
+    told = about(network, head, names, nms_kind=nms_kind)
     built = build_model(
         network,
         parameters,
@@ -189,7 +187,11 @@ def write_onnx(
     from layoutbridge.frameworks.onnx.writer import write_model
 
     with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
-        metadata = _metadata(network, head, names, suppression) | _hashes(pool, sources or {})
+        metadata: dict[str, str | Future[str]] = {**told, **_hashes(pool, sources or {})}
+        if suppression is not None:
+            metadata |= {"nms_threshold": str(float(suppression.threshold))}
+            metadata |= {"nms_overlap": str(float(suppression.overlap))}
+            metadata["nms_kind"] = suppression.kind or head_rules(network).nms_kind
         if steps is not None:
             metadata |= {"steps": str(steps), "input_layout": f"TN{'CHW' if len(network.in_shape) == 3 else 'K'}"}
         elif network.states:
@@ -275,28 +277,6 @@ def run_model(
     return [np.asarray(result) for result in results]
 
 
-# ---------------------------------------------------------------------- metadata
-
-
-def _metadata(
-    network: Network, head: str, names: Sequence[str] | None, nms: Suppression | None
-) -> dict[str, str | Future[str]]:
-    metadata: dict[str, str | Future[str]] = {**origin(network), "head": head, "input_range": "0..1"}
-    if len(network.in_shape) == 3:
-        metadata |= {"input_layout": "NCHW"} | ({"input_color_order": "RGB"} if network.channels == 3 else {})
-    if names is not None:
-        metadata["names"] = json.dumps(list(names), ensure_ascii=False)
-    if any(isinstance(layer.settings, Head) for layer in network.layers):
-        with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
-            rules = head_rules(network)
-            if nms is not None:
-                rules = replace(rules, nms_kind=nms.kind or rules.nms_kind)
-                metadata |= {"nms_threshold": str(float(nms.threshold)), "nms_overlap": str(float(nms.overlap))}
-                metadata["nms_kind"] = rules.nms_kind
-            metadata["head_rules"] = rules.to_json()
-    return metadata
-
-
 def _suppression(nms: bool, *, threshold: float | None, overlap: float | None, kind: str | None) -> Suppression | None:
     """What `nms` asks for, Darknet's own numbers where None is given; raises `ParameterError` for what does not fit."""
     given = {key: value for key, value in (("threshold", threshold), ("overlap", overlap)) if value is not None}
@@ -310,22 +290,6 @@ def _suppression(nms: bool, *, threshold: float | None, overlap: float | None, k
 
 def _hashes(pool: ThreadPoolExecutor, sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | Future[str]]:
     return {f"{kind}_sha256": pool.submit(file_sha256, path) for kind, path in sources.items()}
-
-
-def _check_names(network: Network, names: Sequence[str] | None) -> None:
-    """Raise `ParameterError` where there are more or fewer names than a detector has classes, or one is no text."""
-    if names is None:
-        return
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError as error:
-        raise ParameterError(f"the names hold {shown(error.object[error.start])}, half of a character") from None
-    for layer in network.layers:
-        if isinstance(layer.settings, Head) and len(names) != layer.settings.classes:
-            raise ParameterError(
-                f"{len(names)} names were given and {network.where(layer)}: [{layer.kind}] has "
-                f"{layer.settings.classes} classes"
-            )
 
 
 # ---------------------------------------------------------------------- the record

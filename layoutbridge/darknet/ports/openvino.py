@@ -40,7 +40,7 @@ from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import file_size
 
 ENDING = ".xml"
-_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by itself OpenVINO computes in fewer bits where the processor can
+IN_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by itself OpenVINO computes in fewer bits where the processor can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,8 @@ def write_openvino(
             sources=sources,
             progress=progress,
         )
-        model = _read(openvino, source)
-        with _refusals_of(target, "write"):
+        model = read_files(openvino, source)
+        with refusals_of(target, "write"):
             openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
         if _beside(temporary) != temporary_weights:  # where one of them is a link into another folder
             shutil.move(_beside(temporary), temporary_weights)
@@ -160,9 +160,9 @@ def run_openvino_sequence(
         all_named = every_layer or not last_is_output(network)
         written = write_openvino(network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half)
         openvino = require("openvino", "OpenVINO", "openvino")
-        model = _read(openvino, written.path)
-        with _refusals_of(written.path, "run"):
-            compiled = openvino.Core().compile_model(model, "CPU", _FLOAT32)
+        model = read_files(openvino, written.path)
+        with refusals_of(written.path, "run"):
+            compiled = openvino.Core().compile_model(model, "CPU", IN_FLOAT32)
 
             def step(given: NDArray[Any], before: States) -> tuple[list[NDArray[Any]], States]:
                 results = compiled({"input": np.ascontiguousarray(given, np.float32), **before})
@@ -179,7 +179,7 @@ def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[st
     and `MissingFrameworkError` without OpenVINO.
     """
     openvino = require("openvino", "OpenVINO", "openvino")
-    model = _read(openvino, path)
+    model = read_files(openvino, path)
     pictures = np.ascontiguousarray(x, np.float32)
     taken, *states = model.inputs
     if states:
@@ -188,8 +188,8 @@ def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[st
         )
     if not taken.partial_shape.compatible(openvino.PartialShape(list(pictures.shape))):
         raise ShapeError(f"the file takes {taken.partial_shape}, not {list(pictures.shape)}")
-    with _refusals_of(path, "run"):
-        compiled = openvino.Core().compile_model(model, "CPU", _FLOAT32)
+    with refusals_of(path, "run"):
+        compiled = openvino.Core().compile_model(model, "CPU", IN_FLOAT32)
         results = compiled([pictures])
     return {name: np.array(results[output]) for output in compiled.outputs for name in output.names}
 
@@ -198,14 +198,15 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".bin")
 
 
-def _read(openvino: Any, path: str | os.PathLike[str]) -> Any:
+def read_files(openvino: Any, path: str | os.PathLike[str]) -> Any:
+    """The model in a file that OpenVINO reads; raises `UnusableInputError` with its own words where it does not."""
     file_size(path)
-    with _refusals_of(path, "read"):
+    with refusals_of(path, "read"):
         return openvino.Core().read_model(os.fspath(path))
 
 
 @contextmanager
-def _refusals_of(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
+def refusals_of(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
     """`UnusableInputError` with OpenVINO's own words for what it raises: RuntimeError, whatever the reason.
 
     It is a ValueError where the file is no text.

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
+from layoutbridge.darknet.detection.boxes import head_rules
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import ParameterError, UnsupportedError, shown
+from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.inputs import opened, refuse_changed
 
 
@@ -16,6 +26,54 @@ def origin(network: Network) -> dict[str, str]:
     told = {"layoutbridge_version": __version__, "source": network.source, "flavor": network.flavor}
     chosen = ",".join(f"{name}={meaning}" for name, meaning in network.activations)
     return told | ({"activations": chosen} if chosen else {})
+
+
+def about(
+    network: Network,
+    head: str,
+    names: Sequence[str] | None = None,
+    *,
+    input_layout: str = "NCHW",
+    nms_kind: str | None = None,
+) -> dict[str, str]:
+    """All that a program needs to feed the file and to read its outputs: texts by name.
+
+    `head` is one of `outputs.HEADS`, `names` are the classes', `nms_kind` that of a suppression within the file.
+    Raises `ParameterError` where there are more or fewer names than the network has classes, or one is no text.
+    """
+    _check_names(network, names)
+    told = {**origin(network), "head": head, "input_range": "0..1"}
+    if len(network.in_shape) == 3:
+        told |= {"input_layout": input_layout} | ({"input_color_order": "RGB"} if network.channels == 3 else {})
+    if names is not None:
+        told["names"] = json.dumps(list(names), ensure_ascii=False)
+    if any(isinstance(layer.settings, Head) for layer in network.layers):
+        with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
+            rules = head_rules(network)
+            told["head_rules"] = replace(rules, nms_kind=nms_kind or rules.nms_kind).to_json()
+    return told
+
+
+def add_about(path: Path, told: Mapping[str, str]) -> None:
+    """Put what `about` tells into the zip archive at `path`, or into one behind what is there."""
+    member = ZipInfo(ABOUT, (1980, 1, 1, 0, 0, 0))
+    with ZipFile(path, "a") as archive:
+        archive.writestr(member, json.dumps(dict(told), ensure_ascii=False))
+
+
+def _check_names(network: Network, names: Sequence[str] | None) -> None:
+    if names is None:
+        return
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"the names hold {shown(error.object[error.start])}, half of a character") from None
+    for layer in network.layers:
+        if isinstance(layer.settings, Head) and len(names) != layer.settings.classes:
+            raise ParameterError(
+                f"{len(names)} names were given and {network.where(layer)}: [{layer.kind}] has "
+                f"{layer.settings.classes} classes"
+            )
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

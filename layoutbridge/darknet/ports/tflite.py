@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from layoutbridge.darknet.ports.keras import (
 )
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, over_steps
+from layoutbridge.darknet.ports.provenance import about, add_about
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
@@ -52,11 +53,14 @@ def write_tflite(
     steps: int | None = None,
     half: bool = False,
     runtime: str | None = None,
+    names: Sequence[str] | None = None,
 ) -> KerasExport:
     """Write `network` to `path`, which ends in .tflite, whole or not at all.
 
     Model and options are those of `keras.to_model`. `batch` None stands for 1: LiteRT plans for a fixed one. `half`
     stores the weights in float16, as TensorFlow's converter does it. `runtime` may be "litert", the one that there is.
+    `names` are the classes'. Where it comes from and how its outputs are read stands in `layoutbridge.json`, in a zip
+    archive behind the model: where TensorFlow's own metadata library puts files, too.
 
     Raises as `keras.to_model` does, `ParameterError` for another ending or an unusable batch, `UnsupportedError` where
     LiteRT lacks an operation, and `UnusableInputError` where the file cannot be written.
@@ -67,6 +71,7 @@ def write_tflite(
     if runtime not in (None, *RUNTIMES):
         raise ParameterError(f"{TFLITE} files are for {' or '.join(RUNTIMES)}, not for {runtime}")
     check_head(head)
+    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW")
     built = build_model(
         network,
         parameters,
@@ -80,6 +85,7 @@ def write_tflite(
     content = _converted(built, half)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+        add_about(temporary, told)
     taken = built.model.inputs[0].shape[0]
     return KerasExport(
         path=target,
@@ -123,10 +129,10 @@ def run_litert_sequence(
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "net.tflite"
         path.write_bytes(_converted(built, half))
-        runner = _opened(path, threads=2)
+        runner = opened(path, threads=2)
 
         def run(inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
-            with _refusals_to_run(path):
+            with refusals_to_run(path):
                 results = runner(**dict(zip(("input", *built.states), inputs, strict=True)))
             return [results[output.name] for output in built.outputs]
 
@@ -144,8 +150,8 @@ def run_tflite(
     """
     check_count("threads", threads)
     given = as_taken(x, data_format)
-    runner = _opened(path, threads)
-    with _refusals_to_run(path):
+    runner = opened(path, threads)
+    with refusals_to_run(path):
         inputs = runner.get_input_details()
     if not inputs:
         raise UnusableInputError(f"'{os.fspath(path)}' takes no input")
@@ -159,13 +165,13 @@ def run_tflite(
         raise UnusableInputError(f"'{os.fspath(path)}' takes an input of shape {list(taken['shape'])}, without a batch")
     if list(given.shape[1:]) != rest or len(given) < 1 or len(given) % batch:
         raise ShapeError(f"the file takes [{batch}, {', '.join(map(str, rest))}], not {list(given.shape)}")
-    with _refusals_to_run(path):
+    with refusals_to_run(path):
         made = [runner(**{name: given[k : k + batch]}) for k in range(0, len(given), batch)]
     names = sorted(made[0], key=lambda output: (int(output.split("_")[0]) if output[0].isdigit() else -1, output))
     return {output: np.concatenate([part[output] for part in made]) for output in names}
 
 
-def _opened(path: str | os.PathLike[str], threads: int) -> Any:
+def opened(path: str | os.PathLike[str], threads: int) -> Any:
     """What runs the signature of the file."""
     interpreter_of = _require_litert()
     file_size(path)
@@ -178,7 +184,8 @@ def _opened(path: str | os.PathLike[str], threads: int) -> Any:
 
 
 @contextmanager
-def _refusals_to_run(path: str | os.PathLike[str]) -> Iterator[None]:
+def refusals_to_run(path: str | os.PathLike[str]) -> Iterator[None]:
+    """`UnusableInputError` with LiteRT's own words for what it raises."""
     try:
         yield
     except (ValueError, RuntimeError) as error:

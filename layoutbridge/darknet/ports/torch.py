@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.meaning import Arrays, check_kinds
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import Export, Port, Runner, States, next_state, over_steps
-from layoutbridge.darknet.ports.provenance import file_sha256, origin
+from layoutbridge.darknet.ports.provenance import about, file_sha256, origin
 from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
 from layoutbridge.files import whole_file, whole_files
-from layoutbridge.frameworks.base import check_count, require
+from layoutbridge.frameworks.base import ABOUT, check_count, require
 from layoutbridge.frameworks.torch import emission as framework
-from layoutbridge.frameworks.torch.metadata import BESIDE, METADATA, state_dict_of
+from layoutbridge.frameworks.torch.metadata import BESIDE, state_dict_of
 
 if TYPE_CHECKING:
     import torch
@@ -126,6 +126,7 @@ def write_torch(
     every_layer: bool = False,
     steps: int | None = None,
     state_dict: bool = False,
+    names: Sequence[str] | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
     """Write `network` to `path`, whole or not at all: a program (.pt2), or a state dict alone (.safetensors).
@@ -134,10 +135,11 @@ def write_torch(
     returns the outputs of `head` (`ports.outputs`), with `every_layer` those of all layers too: one tensor, or a
     tuple in the order of the export's `outputs`. Of a recurrent network the states before the step follow x, in the
     order of the export's `states`, and those behind it the outputs; with `steps` T it takes and gives whole sequences,
-    [T, N, ...]. `batch` None leaves N open. With `state_dict` the parameters follow
-    into `<stem>.safetensors` beside it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an
-    entry for each layer, those that share parameters too. Both files tell version, source, flavor and the SHA-256 of
-    `sources` ("cfg" and "weights" to paths). Reading a state dict's file runs no code.
+    [T, N, ...]. `batch` None leaves N open. With `state_dict` the parameters follow into `<stem>.safetensors` beside
+    it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an entry for each layer, those that
+    share parameters too. Both files tell version, source, flavor and the SHA-256 of `sources` ("cfg" and "weights" to
+    paths), the program also how its outputs are read, and the classes' `names`. Reading a state dict's file runs no
+    code.
 
     Raises as `to_module` does, `UnknownNameError` for a head, `ParameterError` for an unusable batch or another ending,
     `UnusableInputError` where the folder cannot be written, and `MissingFrameworkError` without safetensors.
@@ -150,6 +152,7 @@ def write_torch(
         )
     check_head(head)
     check_kinds(network)
+    described = about(network, head, names)
     told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
     if target.suffix == STATE_DICT:
         require("safetensors", "safetensors", framework.EXTRA)
@@ -170,15 +173,15 @@ def write_torch(
     paths = (target,) if state_path is None else (target, state_path)
     obsolete: Callable[[], Sequence[Path]] = tuple if state_path is not None else partial(state_dict_of, target)
     with whole_files(paths, obsolete) as (temporary, *beside):
-        about: dict[str, Any] = {**told, "head": head, "outputs": [*outputs, *map(next_state, states)]}
+        kept: dict[str, Any] = {**described, **told, "outputs": [*outputs, *map(next_state, states)]}
         if state_path is not None:
             _write_state_dict(network, parameters, beside[0], state_path, told)
-            about |= {BESIDE: state_path.name}
-        about |= {"states": list(states)} if states else {}
-        about |= {} if steps is None else {"steps": steps}
+            kept |= {BESIDE: state_path.name}
+        kept |= {"states": list(states)} if states else {}
+        kept |= {} if steps is None else {"steps": steps}
         try:
             with framework.exporting():
-                torch.export.save(program, temporary, extra_files={METADATA: json.dumps(about)})
+                torch.export.save(program, temporary, extra_files={ABOUT: json.dumps(kept)})
         except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
             raise UnusableInputError(f"cannot write '{target}': {error}") from None
     return TorchExport(path=target, outputs=outputs, batch=batch, state_path=state_path, states=states, steps=steps)
@@ -258,6 +261,7 @@ def _write(
     batch: int | None = None,
     every_layer: bool = False,
     steps: int | None = None,
+    names: Sequence[str] | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
     """`write_torch`, with the state dict beside a program."""
@@ -270,6 +274,7 @@ def _write(
         every_layer=every_layer,
         steps=steps,
         state_dict=Path(path).suffix == PROGRAM,
+        names=names,
         sources=sources,
     )
 

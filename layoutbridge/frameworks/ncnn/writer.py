@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -33,18 +34,27 @@ def bin_beside(path: str | os.PathLike[str]) -> Path:
     return target.with_suffix(".bin")
 
 
-def write_files(layers: Sequence[NcnnLayer], path: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+def write_files(
+    layers: Sequence[NcnnLayer],
+    path: str | os.PathLike[str],
+    *,
+    beside: Mapping[Path, str] = MappingProxyType({}),
+    progress: Progress | None = None,
+) -> Path:
     """Write `layers` to `path`, which ends in .param, and their weights to the .bin beside it; whole or not at all.
 
-    Returns the path of the .bin. Raises `ParameterError` for another ending and
-    `UnusableInputError` where the folder cannot be written; both files are then as they were.
+    `beside` are texts that belong to them, by the files that they go into. Returns the path of the .bin. Raises
+    `ParameterError` for another ending and `UnusableInputError` where the folder cannot be written; all files are then
+    as they were.
     """
     weights_path = bin_beside(path)
     weights = [weight for layer in layers for weight in layer.weights]
     total, done = sum(weight.nbytes for weight in weights), 0
     try:
-        with whole_files((path, weights_path)) as (temporary, temporary_weights):
+        with whole_files((path, weights_path, *beside)) as (temporary, temporary_weights, *others):
             temporary.write_text(text_of(layers), encoding="utf-8", newline="\n")
+            for other, text in zip(others, beside.values(), strict=True):
+                other.write_text(text, encoding="utf-8", newline="\n")
             with temporary_weights.open("wb") as file:
                 for weight in weights:
                     if weight.tagged:

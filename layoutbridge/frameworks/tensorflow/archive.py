@@ -17,6 +17,7 @@ from zipfile import ZipFile, ZipInfo
 
 from layoutbridge.archives import checked_zip
 from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.inputs import PathLike, refuse_costly
 
 OURS = frozenset(
@@ -54,6 +55,7 @@ _NUMBERS = re.compile(r"bool|bfloat16|(u?int|float)(8|16|32|64)")
 
 _WEIGHTS = "model.weights.h5"
 _MOST_BYTES = {"metadata.json": 1 << 16, "config.json": 1 << 23}  # JSON takes up to 25 times as much in memory
+_MOST_ABOUT = 1 << 23  # bytes of what our own exports tell beside, which Keras does not look at
 _MOST_IN_METRICS = 4096  # thresholds, classes: tables of their square
 _VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){1,3}[\w.+-]{0,20}")
 
@@ -91,13 +93,14 @@ def check_keras_file(path: PathLike, registered: Container[str] = ()) -> tuple[d
 
 
 def _check_parts(parts: dict[str, ZipInfo]) -> None:
-    """Raise `UnusableInputError` where these are not the three parts of a .keras file, or larger than they may be."""
+    """Raise `UnusableInputError` where these are not the parts of a .keras file, or larger than they may be."""
     wanted = (*_MOST_BYTES, _WEIGHTS)
     for name, part in parts.items():
-        if name not in wanted:
+        if name not in (*wanted, ABOUT):
             raise UnusableInputError(f"it holds {_short(name)}, and is read only with {', '.join(wanted)} in it")
-        if part.file_size > _MOST_BYTES.get(name, part.file_size):
-            raise UnusableInputError(f"its {name} has {part.file_size:,} bytes, and at most {_MOST_BYTES[name]:,} do")
+        most = _MOST_ABOUT if name == ABOUT else _MOST_BYTES.get(name, part.file_size)
+        if part.file_size > most:
+            raise UnusableInputError(f"its {name} has {part.file_size:,} bytes, and at most {most:,} do")
     for name in wanted:
         if name not in parts:
             raise UnusableInputError(f"it holds no {name}")

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-METADATA = "layoutbridge.json"  # inside a .pt2: where it comes from, its outputs' names, the file beside it
+from layoutbridge.frameworks.base import ABOUT
+
 BESIDE = "state_dict"  # there the name of the file with the parameters that was written with it
 _STATE_DICT = ".safetensors"
 _LONGEST = 1 << 20  # bytes
@@ -20,7 +21,7 @@ def state_dict_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
         return ()
     try:
         with ZipFile(path) as archive:
-            found = next(held for held in archive.infolist() if held.filename.endswith(f"/extra/{METADATA}"))
+            found = next(held for held in archive.infolist() if held.filename.endswith(f"/extra/{ABOUT}"))
             told = json.loads(archive.read(found)) if found.file_size <= _LONGEST else {}
     except (OSError, BadZipFile, StopIteration, ValueError, NotImplementedError, RuntimeError):
         return ()

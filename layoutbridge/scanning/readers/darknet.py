@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.darknet.network import DarknetNetwork, load
+from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.structure.kinds import Contrastive, Cost, Crop, Dropout, Empty, Implicit, Route
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import Moving

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet.detection import drawing
-from layoutbridge.darknet.detection.detections import Detection
+from layoutbridge.darknet.detection.objects import Detection
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
-from layoutbridge.darknet.detection.boxes import undo_letterbox
-from layoutbridge.darknet.detection.detector import Detector
+from layoutbridge.darknet.detection.boxes import decode, undo_letterbox
 from layoutbridge.darknet.detection.pictures import letterbox, letterbox_size, open_picture, pixels_of, resize
+from layoutbridge.darknet.detectors.detector import Detector
 from layoutbridge.darknet.ports.table import TARGETS
 from tests.darknet_files import SHARED
 
@@ -77,7 +77,7 @@ def assert_same(found: Sequence[Found], wanted: Sequence[Found], told: str) -> N
 def all_found(folder: Path, detector: Detector, **options: Any) -> None:
     for picture, boxed, threshold, wanted in answers_of(folder):
         path = REAL / "pictures" / f"{picture}.png"
-        found = detector.detect(path, threshold=threshold, letterbox=boxed, **options)
+        found = detector.detect(path, confidence=threshold, letterbox=boxed, **options)
         width, height = found.picture_size
         rows = [
             (one.class_index, one.score, one.center_x / width, one.center_y / height, one.width / width,
@@ -117,26 +117,18 @@ def test_a_network_finds_what_darknet_found(folder: Path, target: str) -> None:
     inputs = list(dict.fromkeys((picture, boxed) for picture, boxed, *_ in answers_of(folder)))
     together = np.concatenate([input_of(folder, *one) for one in inputs])
     outputs = net.run(together, target, every_layer=True)  # one model for all of them
-    held = {x.tobytes(): [layer[[number]] for layer in outputs] for number, x in enumerate(together)}
-    all_found(folder, Detector.of(_Held(net.network, held)))
-
-
-class _Held:
-    """A network whose outputs for some inputs are there already."""
-
-    def __init__(self, network: Any, held: dict[bytes, Any]) -> None:
-        self.network, self.held = network, held
-
-    def run(self, x: Any, framework: str, every_layer: bool) -> Any:
-        return self.held[x[0].tobytes()]
+    rows = {x.tobytes(): decode(net.network, [layer[[n]] for layer in outputs]) for n, x in enumerate(together)}
+    detector = Detector(net, framework="reference")
+    vars(detector)["rows"] = lambda x: rows[x.tobytes()]
+    all_found(folder, detector)
 
 
 @each_network
 def test_an_exported_model_finds_what_darknet_found(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     net_of(folder).to_onnx(tmp_path / "net.onnx", head="boxes")
-    detector = Detector.of(tmp_path / "net.onnx")
-    detector.run = remembering(detector.run)
+    detector = Detector(tmp_path / "net.onnx")
+    vars(detector)["rows"] = remembering(detector.rows)
     all_found(folder, detector)
 
 
@@ -144,8 +136,8 @@ def test_an_exported_model_finds_what_darknet_found(folder: Path, tmp_path: Path
 def test_plain_overlaps_are_what_older_forks_used(folder: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     network = net_of(folder).network
-    detector = Detector.of(net_of(folder), framework="onnx")
-    detector.run = remembering(detector.run)
+    detector = Detector(net_of(folder), framework="onnx")
+    vars(detector)["rows"] = remembering(detector.rows)
     if network.layers[-1].settings.nms_kind == "default":
         all_found(folder, detector, nms_kind="greedynms-iou")
         return

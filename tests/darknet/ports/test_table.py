@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layoutbridge.cli.commands.export import export
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.onnx import write_onnx
 from layoutbridge.darknet.ports.port import Export
 from layoutbridge.darknet.ports.table import TARGETS, form_names, full_name, port, ports, runner
@@ -72,7 +72,7 @@ def test_names_endings_and_runtimes_do_not_meet():
 def test_files_beside():
     assert port("onnx").beside(Path("a/net.onnx")) == (Path("a/net.onnx.data"),)
     assert port("torch").beside(Path("net.pt2")) == (Path("net.safetensors"),)
-    assert port("ncnn").beside(Path("net.param")) == (Path("net.bin"),)
+    assert port("ncnn").beside(Path("net.param")) == (Path("net.bin"), Path("net.json"))
     assert port("openvino").beside(Path("net.xml")) == (Path("net.bin"),)
     assert port("keras").beside(Path("net")) == ()
     assert Export(path=Path("a"), outputs={}).files == (Path("a"),)

@@ -261,9 +261,9 @@ def test_a_program_with_its_state_dict_beside_it(tmp_path):
     export = write(net, tmp_path / "net.pt2", state_dict=True, sources=net.sources)
     assert export.state_path == tmp_path / "net.safetensors"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["net.pt2", "net.safetensors"]
-    extra = {torch_export.METADATA: ""}
+    extra = {torch_export.ABOUT: ""}
     program = torch.export.load(tmp_path / "net.pt2", extra_files=extra)
-    told = json.loads(extra[torch_export.METADATA])
+    told = json.loads(extra[torch_export.ABOUT])
     assert (told["head"], told["outputs"]) == ("darknet", list(export.outputs))
     assert told["weights_sha256"] == hashlib.sha256((NETS / "alexey/residual/net.weights").read_bytes()).hexdigest()
     held = load_file(export.state_path)

@@ -13,7 +13,7 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.meaning import Context
-from layoutbridge.darknet.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import MissingFrameworkError, ParameterError, ShapeError, UnsupportedError, WeightsError

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.flavors import FlavorDifference, flavor_differences, other_flavor
+from layoutbridge.darknet.networks.flavors import FlavorDifference, flavor_differences, other_flavor
+from layoutbridge.darknet.networks.summary import SummaryRow, summary_row
 from layoutbridge.darknet.ports.port import checked_input, checked_sequence
 from layoutbridge.darknet.ports.table import runner
 from layoutbridge.darknet.reading.cfg import check_flavor, read_cfg
@@ -17,7 +18,6 @@ from layoutbridge.darknet.reading.fitting import Blueprint
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.noted import Warnings
-from layoutbridge.darknet.summary import SummaryRow, summary_row
 from layoutbridge.errors import LayoutBridgeError, WeightsError
 from layoutbridge.files import Progress, refuse_overwriting
 from layoutbridge.inputs import is_regular_file, read_file

@@ -1,0 +1,245 @@
+"""`detect`: what a network finds in pictures, folders of them, films and cameras."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import (
+    NMS_KINDS_TOLD,
+    AsJson,
+    Flavor,
+    Size,
+    complete_targets,
+    loaded_network,
+    share,
+    whole,
+)
+from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.errors import ParameterError, UnusableInputError
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.detection.detections import Detections
+    from layoutbridge.darknet.detectors.detector import DetectOptions, Detector
+
+
+@app.command()
+def detect(
+    model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Of a .cfg its .weights first. Then pictures, folders, patterns, films, addresses, camera:0.",
+            metavar="[WEIGHTS] PICTURES...",
+        ),
+    ],
+    names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Where to save the drawing; of several a folder.")
+    ] = None,
+    confidence: Annotated[
+        str, typer.Option("--confidence", "--threshold", help="Least score of a detection.")
+    ] = "0.25",
+    nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
+    nms_kind: Annotated[
+        str | None,
+        typer.Option(help=f"{NMS_KINDS_TOLD}. (default: as the network says)", show_default=False),
+    ] = None,
+    letterbox: Annotated[
+        bool | None,
+        typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
+    ] = None,
+    most: Annotated[str, typer.Option("--max", help="The surest so many of a picture, or all.")] = "300",
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            help="Where a .cfg runs. (default: the fastest that is installed)",
+            autocompletion=complete_targets,
+            show_default=False,
+        ),
+    ] = None,
+    cfg: Annotated[
+        str | None,
+        typer.Option(help="The network's .cfg, for models of the head darknet or raw.", show_default=False),
+    ] = None,
+    flavor: Flavor = "alexey",
+    size: Size = None,
+    batch: Annotated[str, typer.Option(help="Pictures that are computed at once.")] = "1",
+    labels: Annotated[
+        str | None, typer.Option("--save-txt", help="A folder for YOLO's label files.", show_default=False)
+    ] = None,
+    coco: Annotated[
+        str | None, typer.Option("--save-coco", help="A file for COCO's list of results.", show_default=False)
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find objects in pictures with a network or an exported model, and draw them.
+
+    layoutbridge detect yolov4.cfg yolov4.weights dog.jpg --names coco.names -o found.png
+
+    layoutbridge detect yolov4.onnx pictures/ -o drawn/ --save-txt labels/
+    """
+    from layoutbridge.darknet.detectors.detector import Detector
+    from layoutbridge.darknet.detectors.sources import is_single
+
+    weights, pictures = _divided(model, sources)
+    options: DetectOptions = {
+        "confidence": share(confidence, "--confidence"),
+        "nms": share(nms, "--nms"),
+        "nms_kind": nms_kind,
+        "letterbox": letterbox,
+        "most": None if most == "all" else whole(most, "--max"),
+        "batch": whole(batch, "--batch"),
+    }
+    single = len(pictures) == 1 and is_single(pictures[0])
+    targets = [one for one in (output, coco) if one is not None]
+    _refuse_overwriting(targets, [model, weights, names, cfg, *pictures])
+    ask_before_overwriting([one for one in targets if single or one != output], force=force)
+    net: Any = model
+    if weights is not None:
+        net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
+    elif size is not None:
+        raise ParameterError("--size is for a .cfg: a model file has its own size")
+    detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
+    stems = _Stems()
+    if single:
+        found = [_one(detector, pictures[0], output, options)]
+    else:
+        found = _several(detector, pictures, output, options, stems, quiet=as_json)
+    _save_texts(found, labels, coco, stems)
+    if as_json and single:
+        print_json_text(found[0].to_json(indent=2))
+    elif as_json:
+        print_json([one.to_dict() for one in found])
+    elif single:
+        from layoutbridge.report.networks import show_detections
+
+        show_detections(console(), found[0])
+
+
+def _divided(model: str, sources: list[str]) -> tuple[str | None, list[str]]:
+    """The weights of a .cfg, and the pictures."""
+    if not model.endswith(".cfg"):
+        return None, sources
+    if len(sources) < 2:
+        raise ParameterError(f"'{model}' needs its weights and a picture: detect {model} net.weights picture.jpg")
+    return sources[0], sources[1:]
+
+
+def _refuse_overwriting(targets: list[str], read: list[str | None]) -> None:
+    from layoutbridge.files import refuse_overwriting
+    from layoutbridge.inputs import is_folder
+
+    for target in targets:
+        if not is_folder(target):
+            refuse_overwriting(target, [one for one in read if one is not None])
+
+
+def _one(detector: Detector, picture: str, output: str | None, options: DetectOptions) -> Detections:
+    from layoutbridge.darknet.detection.pictures import open_picture
+    from layoutbridge.inputs import is_regular_file
+
+    read_once = output is not None and not is_regular_file(picture)  # a pipe
+    given: Any = open_picture(picture) if read_once else picture
+    found: Detections = detector.detect(given, **options)
+    if output is not None:
+        found.save(output)
+        remark(f"wrote {output}: {len(found)} {'detection' if len(found) == 1 else 'detections'} drawn")
+    return found
+
+
+def _several(
+    detector: Detector,
+    pictures: list[str],
+    output: str | None,
+    options: DetectOptions,
+    stems: _Stems,
+    *,
+    quiet: bool,
+) -> list[Detections]:
+    """A line each as they come, with a bar where the number of pictures is known; drawings into the folder `output`."""
+    import warnings
+    from contextlib import ExitStack
+
+    from layoutbridge.darknet.detectors.sources import how_many
+    from layoutbridge.report.progress import count_progress
+
+    folder = None if output is None else _made_folder(output)
+    counts = [how_many(one) for one in pictures]
+    known = [count for count in counts if count is not None]
+    total = sum(known) if len(known) == len(counts) else None
+    found: list[Detections] = []
+    with ExitStack() as stack:
+        told = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        advance = None if total is None else stack.enter_context(count_progress(errors_console(), "looking"))
+        for source in pictures:
+            for one in detector.stream(source, **options):
+                if folder is not None:
+                    one.save(folder / f"{stems.of(one)}{_drawn_ending(one)}")
+                one.image = None
+                found.append(one)
+                if not quiet:
+                    console().print(str(one), highlight=False, markup=False)
+                if advance is not None and total is not None:
+                    advance(len(found) + len(told), total)
+    if not found:
+        raise UnusableInputError(f"none of {len(told)} pictures can be read: {told[0].message}")
+    for each in told:
+        remark(f"left out: {each.message}")
+    remark(f"{len(found)} pictures, {sum(len(one) for one in found)} detections")
+    return found
+
+
+def _made_folder(path: str) -> Path:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnusableInputError(f"cannot make the folder '{path}': {error.strerror or error}") from None
+    return Path(path)
+
+
+class _Stems:
+    """A file's name for each picture, no two alike: those of several folders may bear the same."""
+
+    def __init__(self) -> None:
+        self._by_picture: dict[tuple[str | None, int | None], str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, found: Detections) -> str:
+        """The name of that picture's files, without an ending: always the same one."""
+        key = (found.picture, found.frame)
+        if key not in self._by_picture:
+            plain = Path(found.picture or "picture").stem
+            plain += "" if found.frame is None else f"_{found.frame:06}"
+            names = (plain if number == 1 else f"{plain}_{number}" for number in count(1))
+            self._by_picture[key] = next(name for name in names if name not in self._taken)
+            self._taken.add(self._by_picture[key])
+        return self._by_picture[key]
+
+
+def _drawn_ending(found: Detections) -> str:
+    ending = Path(found.picture or "").suffix.lower()
+    return ending if ending in (".png", ".jpg", ".jpeg", ".webp", ".bmp") else ".png"
+
+
+def _save_texts(found: list[Detections], labels: str | None, coco: str | None, stems: _Stems) -> None:
+    import json
+
+    from layoutbridge.files import whole_file
+
+    if labels is not None:
+        folder = _made_folder(labels)
+        for one in found:
+            with whole_file(folder / f"{stems.of(one)}.txt") as temporary:
+                temporary.write_text(f"{text}\n" if (text := one.to_yolo()) else "", encoding="utf-8")
+    if coco is not None:
+        entries = [entry for one in found for entry in one.to_coco(stems.of(one))]
+        with whole_file(coco) as temporary:
+            temporary.write_text(json.dumps(entries), encoding="utf-8")

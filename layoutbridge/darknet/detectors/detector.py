@@ -1,0 +1,374 @@
+"""Pictures in, labelled boxes on them out: a Darknet network, an exported model of any format, or another YOLO's.
+
+Darknet's own steps in its own order: its resize or letterbox, its decoder's thresholds, boxes put back onto the
+picture, its suppression class by class. The threshold is 0.25 by default, as in the main fork (0.24 in older copies,
+0.5 in today's original). Definitions: test_detector in detector.c of both forks.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, TypeVar, Unpack, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, distance_exponent, suppress
+from layoutbridge.darknet.detection.detections import Detections
+from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
+from layoutbridge.darknet.detection.objects import Detection
+from layoutbridge.darknet.detection.pictures import open_picture
+from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
+from layoutbridge.darknet.detectors.formats import open_file
+from layoutbridge.darknet.detectors.networks import open_network
+from layoutbridge.darknet.detectors.sources import Frame, frames, is_single
+from layoutbridge.darknet.networks.network import DarknetNetwork, load
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, shown
+from layoutbridge.frameworks.base import check_count
+from layoutbridge.inputs import read_bytes, seconds_allowed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from layoutbridge.darknet.detection.pictures import Picture
+
+CONFIDENCE = 0.25
+OVERLAP = 0.45
+ColorOrder = Literal["RGB", "BGR"]
+_BOX = 5  # numbers of a row before its scores
+_LARGEST_NAMES = 4 << 20  # bytes; a list of names takes ten times that in memory
+_SECONDS = 60.0  # that a suppression may take
+_MOST_AT_ONCE = 1024
+_AHEAD = 4  # pictures that are read while others are looked at
+
+
+class Unreadable(UserWarning):
+    """A picture among many could not be read: the others were looked at."""
+
+
+class Found(list[Detections]):
+    """The detections of several pictures, in their order; `unreadable` has a line for each that could not be read."""
+
+    def __init__(self, found: Sequence[Detections] = (), unreadable: Sequence[str] = ()) -> None:
+        super().__init__(found)
+        self.unreadable = list(unreadable)
+
+
+class Detector:
+    """A model that is loaded once and run on many pictures.
+
+    `model` is a .cfg with its `weights`, a network from `load`, or a file: ONNX, OpenVINO, ncnn, LiteRT, Keras, a
+    SavedModel, a .pt2, as `export` writes them, or YOLOv5's, YOLOv8's and the like in one of these formats. A .cfg or a
+    network is exported and run in `framework`, a target of `ports.table` or "reference"; None takes the fastest that is
+    installed. `cfg` is the network's, for files that do not tell their anchors: with the heads `darknet` and `raw`.
+    `names` are the classes' names or a file of them; without it those that the file has, then numbers. `threads` None
+    leaves their number to the runtime.
+
+    `size` is (width, height) of the network's input, `channels` their number, `rules` what else Darknet needs.
+
+    Raises `UnusableInputError` for a file that is no such model and for names that do not fit, `ParameterError` for
+    options that do not go with the model, `UnsupportedError` for a network without detection layers, and
+    `MissingFrameworkError`.
+
+    >>> nets = "fixtures/nets/alexey/yolo_head"
+    >>> detector = Detector(f"{nets}/net.cfg", f"{nets}/net.weights", framework="reference")
+    >>> detector.size, len(detector.names)
+    ((16, 16), 4)
+    >>> found = detector.detect(np.zeros((40, 60, 3), np.uint8), confidence=0.5)
+    >>> found.picture_size, found.xyxy.shape[1]
+    ((60, 40), 4)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | DarknetNetwork,
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        cfg: str | os.PathLike[str] | None = None,
+        names: Sequence[str] | str | os.PathLike[str] | None = None,
+        flavor: str = "alexey",
+        framework: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        check_count("threads", threads, may_be_open=True)
+        listed = read_names(names) if isinstance(names, str | os.PathLike) else names
+        if not isinstance(model, DarknetNetwork) and Path(model).suffix == ".cfg":
+            if weights is None:
+                raise ParameterError(f"'{os.fspath(model)}' needs its weights: Detector(cfg, weights)")
+            model, weights = load(model, weights, flavor=flavor), None
+        elif weights is not None:
+            raise ParameterError(f"weights go with a .cfg, not with '{model}'")
+        network: Network | None
+        if isinstance(model, DarknetNetwork):
+            if cfg is not None:
+                raise ParameterError("cfg is for model files: this one is a network already")
+            opened, network = open_network(model, framework, threads or 0), model.network
+        else:
+            opened, network = open_file(model, threads or 0), None if cfg is None else load(cfg, flavor=flavor).network
+            if framework not in (None, opened.framework):
+                raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
+        self._model, self._answer = opened, answer_of(opened, network)
+        self.rules = self._answer.rules
+        self.channels, height, width = opened.in_shape
+        self.size = (width, height)
+        self.framework = opened.framework
+        self.names = _checked_names(listed if listed is not None else self._answer.names, self.rules.classes)
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"<Detector {self._model.source} in {self.framework}: {width}x{height}, {len(self.names)} classes>"
+
+    def rows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """All boxes before any threshold, as `boxes.decode`: [N, boxes, 5 + classes] for x [N, C, H, W] in 0..1."""
+        return self._answer.read(self._model.outputs(x))
+
+    @overload
+    def detect(
+        self, source: bytes | BinaryIO | Image | NDArray[np.uint8], **options: Unpack[DetectOptions]
+    ) -> Detections: ...
+
+    @overload
+    def detect(self, source: list[Any] | tuple[Any, ...], **options: Unpack[DetectOptions]) -> Found: ...
+
+    @overload
+    def detect(self, source: str | os.PathLike[str], **options: Unpack[DetectOptions]) -> Any: ...
+
+    def detect(self, source: Any, **options: Unpack[DetectOptions]) -> Detections | Found:
+        """What is found in a picture, as `Detections`; in several, as `Found`, which is a list of them.
+
+        One picture is a file, its bytes, an open file, a Pillow image, or an array uint8 [H, W] or [H, W, 3 or 4];
+        several are a list, an array [N, H, W, C], a folder, a pattern, a text file of names, a film, an address:
+        `sources.frames` says all. Of a stream or a camera that does not end take `stream`.
+
+        `confidence`: scores over it count. `nms`: the overlap over which the less sure of two boxes of a class goes;
+        None or 0 keeps all. `nms_kind`: how it is measured (`boxes.NMS_KINDS`), None as the cfg says; "greedynms-iou"
+        is what older copies of the main fork mean by greedynms. `letterbox` keeps the picture's aspect; where it is
+        None the original does so (but not for the first YOLO), the main fork where [net] says letter_box=1, and models
+        of others as they were trained. `upright` turns pictures as their EXIF says, as Darknet does not. `color_order`
+        "BGR" is for arrays from OpenCV. `most` keeps so many of the surest, and says how many were left out. `batch`
+        pictures are computed at once, where the model leaves that open.
+
+        Recurrent layers start anew with each picture. A box with several classes over the confidence gives a detection
+        for each. Raises `UnusableInputError` for a picture that cannot be read, of several where none can be,
+        `ParameterError` for an option out of range, and `MissingFrameworkError` without Pillow, or PyAV for a film.
+        """
+        how = _How.of(options)
+        if is_single(source):
+            made = self._prepared(Frame(source), how)
+            return self._looked_at([made], how)[0]
+        unreadable: list[str] = []
+        found = list(self._through(source, how, unreadable.append))
+        if not found and unreadable:
+            raise UnusableInputError(f"none of {len(unreadable)} pictures can be read: {unreadable[0]}")
+        for one in found:
+            if one.frame is not None:
+                one.image = None  # of a whole film they would not fit into memory
+        return Found(found, unreadable)
+
+    def stream(self, source: Any, **options: Unpack[DetectOptions]) -> Iterator[Detections]:
+        """The same picture after picture, as they come: for films and cameras, each with its `image`.
+
+        The next pictures are read while one is looked at. One that cannot be read is told as a warning, `Unreadable`.
+        """
+        yield from self._through(source, _How.of(options), lambda told: warnings.warn(told, Unreadable, stacklevel=3))
+
+    # ------------------------------------------------------------------ the steps
+
+    def _through(self, source: Any, how: _How, unreadable: Callable[[str], None]) -> Iterator[Detections]:
+        prepared = _ahead((self._prepared_or_fault(frame, how) for frame in frames(source)), _AHEAD * how.batch)
+        while together := list(islice(prepared, how.batch)):
+            for fault in (one for one in together if isinstance(one, str)):
+                unreadable(fault)
+            readable = [one for one in together if not isinstance(one, str)]
+            if readable:
+                yield from self._looked_at(readable, how)
+
+    def _prepared_or_fault(self, frame: Frame, how: _How) -> _Prepared | str:
+        if frame.fault is not None:
+            return f"'{frame.name}', frame {frame.number}: {frame.fault}"
+        try:
+            return self._prepared(frame, how)
+        except (UnusableInputError, UnsupportedError, ShapeError) as error:
+            return str(error)
+
+    def _prepared(self, frame: Frame, how: _How) -> _Prepared:
+        picture: Any = frame.picture
+        if isinstance(picture, np.ndarray) and how.color_order == "BGR" and picture.ndim == 3:
+            picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
+        image = open_picture(picture, upright=how.upright)
+        fits = self._fit(how)
+        return _Prepared(frame, image, fit(image, self.channels, self.size, fits))
+
+    def _fit(self, how: _How) -> Fit:
+        if how.letterbox is None and self._answer.fits is not None:
+            return self._answer.fits
+        boxed = self.rules.letterbox if how.letterbox is None else how.letterbox
+        if boxed and self._answer.fits is not None:
+            return self._answer.fits
+        return "letterbox" if boxed else "stretch"
+
+    def _looked_at(self, pictures: Sequence[_Prepared], how: _How) -> list[Detections]:
+        together = self.rows(np.stack([one.x for one in pictures]))
+        return [self._detections(one, rows, how) for one, rows in zip(pictures, together, strict=True)]
+
+    def _detections(self, one: _Prepared, rows: Rows, how: _How) -> Detections:
+        if self._answer.best_only:
+            rows = best_class_only(rows)
+        rows = apply_threshold(rows, self.rules, how.confidence)
+        rows = rows[(rows[:, _BOX:] != 0).any(axis=1) & np.isfinite(rows).all(axis=1)]
+        rows = unfit(rows, one.image.size, self.size, self._fit(how))
+        if how.nms and not self._answer.suppressed:
+            kind = how.nms_kind or self.rules.nms_kind
+            rows = suppress(rows, how.nms, kind, self.rules.beta_nms, seconds_allowed(_SECONDS))
+        name, number = _name_of(one.frame), one.frame.number
+        objects = self._named(rows, one.image.size)
+        kept = objects if how.most is None else objects[: how.most]
+        image = None if name is not None and number is None else one.image
+        left_out = len(objects) - len(kept)
+        return Detections(kept, one.image.size, name, frame=number, image=image, left_out=left_out)
+
+    def _named(self, rows: Rows, size: tuple[int, int]) -> list[Detection]:
+        width, height = size
+        places, columns = np.nonzero(rows[:, _BOX:] > 0)
+        scores = rows[places, _BOX + columns]
+        order = np.argsort(-scores, kind="stable")
+        x, y, w, h = rows[places[order], :4].astype(np.float64).T
+        corners = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
+        columns = columns[order]
+        numbers = zip(columns.tolist(), scores[order].tolist(), *(each.tolist() for each in corners), strict=True)
+        return [Detection(self.names[column], column, *rest) for column, *rest in numbers]
+
+
+class DetectOptions(TypedDict, total=False):
+    """What may be chosen of each run: see `Detector.detect`."""
+
+    confidence: float
+    nms: float | None
+    nms_kind: str | None
+    letterbox: bool | None
+    upright: bool
+    color_order: ColorOrder
+    most: int | None
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """The same, checked."""
+
+    confidence: float = CONFIDENCE
+    nms: float | None = OVERLAP
+    nms_kind: str | None = None
+    letterbox: bool | None = None
+    upright: bool = True
+    color_order: ColorOrder = "RGB"
+    most: int | None = None
+    batch: int = 1
+
+    @classmethod
+    def of(cls, options: DetectOptions) -> _How:
+        """They; raises `ParameterError` for one that is out of range, and Python's own `TypeError` for another name."""
+        unknown = sorted(set(options) - {one.name for one in fields(cls)})
+        if unknown:
+            known = ", ".join(one.name for one in fields(cls))
+            raise TypeError(f"detect has no option {unknown[0]!r}; it has {known}")
+        how = cls(**options)
+        check_share("confidence", how.confidence)
+        if how.nms is not None:
+            check_share("nms", how.nms)
+        if how.nms_kind is not None:
+            distance_exponent(how.nms_kind, 0.0)
+        if how.color_order not in get_args(ColorOrder):
+            raise ParameterError(f"color_order is RGB or BGR, not {shown(how.color_order)}")
+        check_count("most", how.most, may_be_open=True)
+        check_count("batch", how.batch, most=_MOST_AT_ONCE)
+        return how
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A picture, opened and fitted to the network's input."""
+
+    frame: Frame
+    image: Image
+    x: NDArray[np.float32]
+
+
+def detect(
+    model: str | os.PathLike[str] | DarknetNetwork | Detector,
+    picture: Picture,
+    *,
+    names: Sequence[str] | str | os.PathLike[str] | None = None,
+    threshold: float = CONFIDENCE,
+    nms: float | None = OVERLAP,
+    nms_kind: str | None = None,
+    letterbox: bool | None = None,
+    upright: bool = True,
+    framework: str | None = None,
+) -> Detections:
+    """The objects that a model finds in one picture, as Darknet finds them, the surest first.
+
+    `model`, `names` and `framework` are those of `Detector`, which loads once for many pictures, and may be given
+    instead; the rest is as for `Detector.detect`, with `threshold` for its `confidence`. Raises as both do.
+    """
+    if isinstance(model, Detector):
+        if names is not None:
+            raise ParameterError("a Detector has its names already: give them when it is made")
+        detector = model
+    else:
+        detector = Detector(model, names=names, framework=framework)
+    if not is_single(picture):
+        raise ParameterError("detect takes one picture: Detector(model).detect takes several")
+    source: Any = picture
+    found: Detections = detector.detect(
+        source, confidence=threshold, nms=nms, nms_kind=nms_kind, letterbox=letterbox, upright=upright
+    )
+    return found
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
+    try:
+        text = read_bytes(path, "file of names", most=_LARGEST_NAMES, pipe=True).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text in UTF-8") from None
+    if "\0" in text:
+        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text")
+    return [line.strip() for line in text.rstrip().splitlines()]
+
+
+# ---------------------------------------------------------------------- small parts
+
+T = TypeVar("T")
+
+
+def _ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The items in order, `count` of them made in another thread while one is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[Any]] = deque(pool.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item
+
+
+def _name_of(frame: Frame) -> str | None:
+    if frame.name is not None:
+        return frame.name
+    return os.fspath(frame.picture) if isinstance(frame.picture, str | os.PathLike) else None
+
+
+def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
+    if names is None:
+        return [f"class {number}" for number in range(classes)]
+    if len(names) != classes:
+        raise UnusableInputError(f"{len(names)} names were given for the model's {classes} classes")
+    return [str(name) for name in names]

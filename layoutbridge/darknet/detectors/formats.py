@@ -1,0 +1,39 @@
+"""Which file is opened by which framework: by its ending."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+from layoutbridge.darknet.detectors.opened import Opened
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.inputs import exists, is_folder
+
+_MODULES = {  # of this folder, by the ending; "" is a folder
+    ".onnx": "onnx",
+    ".xml": "openvino",
+    ".param": "ncnn",
+    ".tflite": "tflite",
+    ".pt2": "torch",
+    ".keras": "keras",
+}
+_SAVED_MODEL = "saved_model.pb"
+
+
+def open_file(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+    """The model in the file or folder at `path`; `threads` 0 leaves their number to the runtime.
+
+    Raises `UnusableInputError` for what is there under no known ending or is not there, else as the module's
+    `open_model` does.
+    """
+    ending = Path(path).suffix.lower()
+    if is_folder(path) and exists(Path(path) / _SAVED_MODEL):
+        module = "keras"
+    elif ending in _MODULES:
+        module = _MODULES[ending]
+    else:
+        told = "is a folder without a SavedModel in it" if is_folder(path) else "is no model file"
+        raise UnusableInputError(f"'{os.fspath(path)}' {told}: give a .cfg with its .weights, {', '.join(_MODULES)}")
+    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads)
+    return opened

@@ -1,0 +1,75 @@
+"""Keras models: .keras files and SavedModel folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detectors.metadata import read_beside, read_within
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.detectors.tflite import is_channels_last
+from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
+from layoutbridge.frameworks.base import ABOUT
+from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
+from layoutbridge.frameworks.tensorflow.start_up import load_keras
+
+
+def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+    """The model in a .keras file, or in the folder of a SavedModel, at `path`; TensorFlow chooses the `threads`.
+
+    Raises `UnusableInputError` for what Keras or TensorFlow cannot load, `UnsupportedError` where its input is no
+    picture, and `MissingFrameworkError`.
+    """
+    del threads
+    return _of_keras(path) if Path(path).suffix == KERAS else _of_saved_model(path)
+
+
+def _of_keras(path: str | os.PathLike[str]) -> Opened:
+    source, model = os.fspath(path), load_keras_file(path)
+    taken, *others = model.inputs
+    if others:
+        raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
+    names = [tensor.name if not tensor.name.startswith("keras_tensor") else "" for tensor in model.outputs]
+    names = list(model.output_names) if not all(names) else names
+
+    def run(x: NDArray[np.float32]) -> Any:
+        results = model(x, training=False)
+        tensors = results if isinstance(results, list | tuple) else [results]
+        return dict(zip(names, tensors, strict=True))
+
+    return _opened(source, tuple(taken.shape), run, read_within(path))
+
+
+def _of_saved_model(path: str | os.PathLike[str]) -> Opened:
+    load_keras()
+    import tensorflow as tf
+
+    source = os.fspath(path)
+    try:
+        signature = tf.saved_model.load(source).signatures["serving_default"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UnusableInputError(f"TensorFlow cannot load '{source}': {first_line(error)}") from None
+    ((name, taken), *others) = signature.structured_input_signature[1].items()
+    if others:
+        raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
+
+    def run(x: NDArray[np.float32]) -> Any:
+        return signature(**{name: tf.constant(x)})
+
+    keep = signature, run  # a signature dies with the model that it was loaded from
+    return _opened(source, tuple(taken.shape), keep[1], read_beside(Path(path) / ABOUT))
+
+
+def _opened(source: str, lengths: tuple[int | None, ...], call: Any, metadata: Any) -> Opened:
+    last = is_channels_last(lengths)
+
+    def run(x: NDArray[np.float32]) -> Outputs:
+        made = call(np.ascontiguousarray(x.transpose(0, 2, 3, 1) if last else x))
+        return {name: np.asarray(value) for name, value in made.items()}
+
+    shape = picture_shape(lengths, source, channels_last=last)
+    return Opened(source, "keras", run, shape, lengths[0], channels_last=last, metadata=metadata)

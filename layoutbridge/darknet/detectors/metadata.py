@@ -1,0 +1,49 @@
+"""What a model file says of itself, wherever its format has room for that: one JSON object of texts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.frameworks.base import ABOUT
+from layoutbridge.inputs import exists, is_regular_file, read_bytes, read_json
+
+_LONGEST = 8 << 20  # bytes: names of 100,000 classes and more
+
+
+def read_beside(path: Path) -> Mapping[str, str]:
+    """Those in the file `path`; none where there is no such file."""
+    if not exists(path) or not is_regular_file(path):
+        return {}
+    return _texts(read_bytes(path, "metadata file", most=_LONGEST), path)
+
+
+def read_within(path: str | os.PathLike[str]) -> Mapping[str, str]:
+    """Those of the member `layoutbridge.json` of a zip archive, or of one behind other content; none without it.
+
+    In whatever folder of the archive the member lies. Raises `UnusableInputError` where it holds no such object.
+    """
+    try:
+        with ZipFile(path) as archive:
+            found = next((one for one in archive.infolist() if Path(one.filename).name == ABOUT), None)
+            if found is None or found.file_size > _LONGEST:
+                return {}
+            with archive.open(found) as member:
+                content = member.read(_LONGEST)
+    except (OSError, BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError):
+        return {}
+    return _texts(content, path)
+
+
+def _texts(content: bytes, path: str | os.PathLike[str]) -> Mapping[str, str]:
+    try:
+        told = read_json(content.decode("utf-8"), longest=_LONGEST)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise UnusableInputError(f"'{os.fspath(path)}': its metadata are no JSON object")
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}

@@ -1,0 +1,83 @@
+"""A network of a cfg with its weights, opened in the runtime that runs it fastest, through an exported file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detectors.formats import open_file
+from layoutbridge.darknet.detectors.opened import Opened, Outputs
+from layoutbridge.darknet.networks.network import DarknetNetwork
+from layoutbridge.darknet.ports.table import REFERENCE, port
+from layoutbridge.errors import MissingFrameworkError, UnsupportedError
+
+# Targets in the order of the time that they take (docs/runtimes.md), what is imported for each, and its ending.
+_FASTEST = {
+    "ncnn": ("ncnn", ".param"),
+    "openvino": ("openvino", ".xml"),
+    "onnx": ("onnxruntime", ".onnx"),
+    "tflite": ("ai_edge_litert", ".tflite"),
+    "torch": ("torch", ".pt2"),
+    "keras": ("keras", ".keras"),
+}
+_NEEDED = {"openvino": ("onnx",), "onnx": ("onnx",), "tflite": ("tensorflow",), "keras": ("tensorflow",)}  # to write
+
+
+def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -> Opened:
+    """The network as a model that gives `boxes`, run in `framework`, a target of `ports.table` or "reference".
+
+    Where that is None, in the first target that is installed and has all that the network needs, the fastest first.
+    Raises `UnknownNameError` for another framework, `MissingFrameworkError` where none is installed, `WeightsError`
+    without weights, and `UnsupportedError` for a network without detection layers, or where no target can express it.
+    """
+    if framework == REFERENCE:
+        return _in_reference(net)
+    if framework is not None:
+        return _exported(net, port(framework).name, threads)
+    reasons = []
+    for name in installed():
+        try:
+            return _exported(net, name, threads)
+        except UnsupportedError as error:
+            reasons.append(error)
+    if not reasons:
+        raise MissingFrameworkError(
+            "no runtime is installed that runs a network quickly: pip install 'layoutbridge[onnx]', or take "
+            "framework='reference', which is slow"
+        )
+    raise reasons[-1]
+
+
+def installed() -> Sequence[str]:
+    """The targets that can be written and run here, the fastest first."""
+    return [
+        name
+        for name, (package, _) in _FASTEST.items()
+        if all(find_spec(each) is not None for each in (package, *_NEEDED.get(name, ())))
+    ]
+
+
+def _exported(net: DarknetNetwork, name: str, threads: int) -> Opened:
+    folder = tempfile.TemporaryDirectory(prefix="layoutbridge-")
+    path = Path(folder.name) / f"net{_FASTEST[name][1]}"
+    port(name).write(net.network, net.parameters, path, head="boxes")
+    # runtimes may read from the file for as long as they run it
+    return replace(open_file(path, threads), source=net.network.source, keeps=folder)
+
+
+def _in_reference(net: DarknetNetwork) -> Opened:
+    network = net.network
+    if len(network.in_shape) != 3:
+        raise UnsupportedError(f"{network.source} takes {network.channels} numbers, no picture")
+
+    def run(x: NDArray[np.float32]) -> Outputs:
+        return {layer.name: output for layer, output in zip(network.layers, net.run(x, REFERENCE, True), strict=True)}
+
+    channels, height, width = network.in_shape
+    return Opened(network.source, REFERENCE, run, (channels, height, width))

@@ -1,0 +1,47 @@
+"""ONNX models in onnxruntime: files that nobody vouches for run within limits of memory and time."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.errors import UnusableInputError
+from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.onnx.reading import read_declared
+from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of, run_limited, state_shapes
+from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.inputs import memory_allowed, refuse_costly
+
+_COPIES = 6  # of an input, that making it of a picture takes
+_ROOM = 32  # times an input, that a network's layers may take beside what its file's size allows
+
+
+def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+    """The ONNX model at `path`; `threads` 0 leaves their number to onnxruntime.
+
+    Raises `UnusableInputError` for what onnxruntime cannot load and for what takes more memory than a file of its size
+    may, `UnsupportedError` where its input is no picture, and `MissingFrameworkError`.
+    """
+    require("onnxruntime", "onnxruntime", EXTRA)
+    source, declared = os.fspath(path), read_declared(path)
+    in_shape = picture_shape(declared.shape, source)
+    batch = declared.shape[0] or None
+    given = 4 * (batch or 1) * prod(in_shape)
+    refuse_costly(_COPIES * given, declared.size, f"the input {declared.shape} of '{source}'", doing="to fill")
+    with refusals_of(path, "load"):
+        session = open_session(path, threads=threads, most_bytes=memory_allowed(declared.size) + _ROOM * given)
+    if not session.get_inputs() or not session.get_outputs():
+        raise UnusableInputError(f"'{source}' takes nothing, or gives nothing: it finds no objects")
+    names = [output.name for output in session.get_outputs()]
+    states = sum(4 * (batch or 1) * prod(shape) for shape in state_shapes(session).values())
+    refuse_costly(states, declared.size, f"the states of '{source}'", doing="to fill")
+
+    def run(x: NDArray[np.float32]) -> Outputs:
+        most_bytes = memory_allowed(declared.size) + _ROOM * given * max(len(x), 1)
+        return dict(zip(names, run_limited(session, names, fed(session, x), path, most_bytes), strict=True))
+
+    return Opened(source, "onnx", run, in_shape, batch, metadata=declared.metadata)

@@ -1,0 +1,58 @@
+"""What a model file is here once it is loaded: something that runs, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.errors import ShapeError, UnsupportedError
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A loaded model.
+
+    `run` takes float32 [N, C, H, W] of RGB in 0..1 (N is `batch`, or any where that is None) and gives the outputs by
+    name, in order. `in_shape` is (C, H, W); `metadata` are those that the file carries, by name. `framework` is the
+    target of `ports.table` whose file it is.
+    """
+
+    source: str
+    framework: str
+    run: Callable[[NDArray[np.float32]], Outputs]
+    in_shape: tuple[int, int, int]
+    batch: int | None = None
+    channels_last: bool = False  # of outputs that are maps
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    keeps: object = None  # what has to live as long as the model
+
+    def outputs(self, x: NDArray[np.float32]) -> Outputs:
+        """The outputs for x [N, C, H, W], whatever the model's own batch is; raises `ShapeError` for another x."""
+        if x.shape[1:] != self.in_shape:
+            raise ShapeError(f"'{self.source}' takes [N, {', '.join(map(str, self.in_shape))}], not {list(x.shape)}")
+        if self.batch is None or self.batch == len(x):
+            return self.run(x)
+        made = [self.run(_filled(x[k : k + self.batch], self.batch)) for k in range(0, len(x), self.batch)]
+        return {name: np.concatenate([each[name] for each in made])[: len(x)] for name in made[0]}
+
+
+def picture_shape(lengths: tuple[int | None, ...], source: str, *, channels_last: bool = False) -> tuple[int, int, int]:
+    """(C, H, W) of an input [N, C, H, W], or [N, H, W, C]; raises `UnsupportedError` where it is no picture."""
+    if len(lengths) != 4 or (lengths[0] or 0) < 0 or any((length or 0) < 1 for length in lengths[1:]):
+        raise UnsupportedError(
+            f"'{source}' takes {list(lengths)[:8]}: a picture of a fixed size, [N, C, H, W], is wanted"
+        )
+    _, first, second, third = (length or 0 for length in lengths)
+    return (third, first, second) if channels_last else (first, second, third)
+
+
+def _filled(x: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+    """The last pictures of a list, the last one repeated up to the batch."""
+    missing = batch - len(x)
+    return x if missing == 0 else np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])

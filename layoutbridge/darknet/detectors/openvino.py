@@ -1,0 +1,41 @@
+"""OpenVINO's files, run on the CPU in float32."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.ports.openvino import IN_FLOAT32, read_files, refusals_of
+from layoutbridge.errors import UnsupportedError
+from layoutbridge.frameworks.base import require
+
+_FRAMEWORK = "framework"  # where the metadata of an ONNX model lie in the file
+
+
+def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+    """The model in the .xml at `path` and the .bin beside it; `threads` 0 leaves their number to OpenVINO.
+
+    Raises `UnusableInputError` for what OpenVINO cannot read, `UnsupportedError` where its input is no picture, and
+    `MissingFrameworkError`.
+    """
+    openvino = require("openvino", "OpenVINO", "openvino")
+    source, model = os.fspath(path), read_files(openvino, path)
+    taken, *states = model.inputs
+    if states:
+        raise UnsupportedError(f"'{source}' takes {len(states)} inputs beside the picture")
+    lengths = tuple(int(length.get_length()) if length.is_static else None for length in taken.partial_shape)
+    options = IN_FLOAT32 | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+    with refusals_of(path, "load"):
+        told = model.rt_info[_FRAMEWORK] if model.has_rt_info([_FRAMEWORK]) else {}
+        metadata = {name: str(value.value) for name, value in told.items()}
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+
+    def run(x: NDArray[np.float32]) -> Outputs:
+        with refusals_of(path, "run"):
+            results = compiled([np.ascontiguousarray(x)])
+            return {output.any_name: np.array(results[output]) for output in compiled.outputs}
+
+    return Opened(source, "openvino", run, picture_shape(lengths, source), lengths[0] or None, metadata=metadata)

@@ -1,0 +1,50 @@
+"""Files of LiteRT, run by its interpreter."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detectors.metadata import read_within
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.ports.tflite import opened, refusals_to_run
+from layoutbridge.errors import UnsupportedError
+
+_CHANNELS = (1, 3, 4)  # of a picture
+_THREADS = 2
+
+
+def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+    """The model at `path`, two threads at `threads` 0; its input may have channels first or last.
+
+    Raises `UnusableInputError` for what LiteRT cannot load, `UnsupportedError` where its input is no picture of
+    floating-point numbers, and `MissingFrameworkError`.
+    """
+    source, runner = os.fspath(path), opened(path, threads or _THREADS)
+    with refusals_to_run(path):
+        (name, taken), *states = runner.get_input_details().items()
+    if states:
+        raise UnsupportedError(f"'{source}' takes {len(states)} inputs beside the picture")
+    if np.dtype(taken["dtype"]) != np.float32:
+        raise UnsupportedError(f"'{source}' takes {np.dtype(taken['dtype'])}: float32 of RGB in 0..1 is wanted")
+    lengths = tuple(int(length) for length in taken["shape"])
+    last = is_channels_last(lengths)
+
+    def run(x: NDArray[np.float32]) -> Outputs:
+        with refusals_to_run(path):
+            made = runner(**{name: np.ascontiguousarray(x.transpose(0, 2, 3, 1) if last else x)})
+        return {output: np.asarray(value) for output, value in made.items()}
+
+    shape = picture_shape(lengths, source, channels_last=last)
+    return Opened(source, "tflite", run, shape, lengths[0], channels_last=last, metadata=read_within(path))
+
+
+def is_channels_last(lengths: tuple[int | None, ...]) -> bool:
+    """Whether [N, H, W, C] is meant: its last length is a picture's number of channels, its second is not.
+
+    >>> is_channels_last((1, 416, 416, 3)), is_channels_last((1, 3, 416, 416))
+    (True, False)
+    """
+    return len(lengths) == 4 and lengths[3] in _CHANNELS and lengths[1] not in _CHANNELS

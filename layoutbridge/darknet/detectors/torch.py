@@ -1,0 +1,49 @@
+"""Exported programs of PyTorch, .pt2."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.detectors.metadata import read_within
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
+from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.torch.emission import EXTRA, to_numpy
+from layoutbridge.inputs import file_size
+
+
+def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+    """The program at `path`; PyTorch chooses the `threads` of the process.
+
+    Loading it may run code that it holds: take only those that you trust. Raises `UnusableInputError` for what PyTorch
+    cannot load, `UnsupportedError` where its input is no picture, and `MissingFrameworkError`.
+    """
+    del threads
+    torch = require("torch", "PyTorch", EXTRA)
+    source = os.fspath(path)
+    file_size(path)
+    try:
+        program = torch.export.load(source)
+    except Exception as error:  # its readers fail in many ways on files that are none of theirs
+        raise UnusableInputError(f"PyTorch cannot load '{source}': {first_line(error)}") from None
+    module, metadata = program.module(), read_within(path)
+    shapes = [
+        tuple(length if isinstance(length, int) else None for length in node.meta["val"].shape)
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
+    ]
+    if len(shapes) != 1:
+        raise UnsupportedError(f"'{source}' takes {len(shapes)} inputs: one picture is wanted")
+
+    def run(x: NDArray[np.float32]) -> Outputs:
+        with torch.inference_mode():
+            results = module(torch.from_numpy(np.ascontiguousarray(x)))
+        tensors = results if isinstance(results, list | tuple) else [results]
+        names = json.loads(metadata.get("outputs", "null")) or [f"output {number}" for number in range(len(tensors))]
+        return {name: to_numpy(value) for name, value in zip(names, tensors, strict=False)}
+
+    return Opened(source, "torch", run, picture_shape(shapes[0], source), shapes[0][0], metadata=metadata)
