@@ -1,17 +1,18 @@
 """Ports that choose among their boxes: what they choose from is judged, and how they choose is not."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 import layoutbridge as lb
 
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from tests.comparing.decoding_ports import decoding
-from tests.comparing.test_several_heads import CFG
-from tests.darknet_files import made
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from tests.comparing.decoding_ports import decoding  # noqa: E402
+from tests.comparing.test_several_heads import CFG  # noqa: E402
+from tests.darknet_files import made  # noqa: E402
 
 
 @pytest.fixture(scope="module")

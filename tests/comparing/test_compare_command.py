@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tests.command_line import refused, run
-from tests.comparing.test_causes import PASSTHROUGH, network
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from tests.comparing.ports import Port  # noqa: E402
+from tests.comparing.test_causes import PASSTHROUGH, network  # noqa: E402
 
 FOLDER = "fixtures/nets/pjreddie/passthrough"
 NET = (f"{FOLDER}/net.cfg", f"{FOLDER}/net.weights", "--flavor", "pjreddie")

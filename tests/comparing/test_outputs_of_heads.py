@@ -1,16 +1,17 @@
 """Ports that leave boxes as heads leave them, that give whole numbers beside them, or what cannot be judged."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 import layoutbridge as lb
 
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from tests.comparing.decoding_ports import decoding
-from tests.darknet_files import NETS
+from onnx import TensorProto, helper  # noqa: E402
+
+from tests.comparing.decoding_ports import decoding  # noqa: E402
+from tests.darknet_files import NETS  # noqa: E402
 
 
 def network(name):

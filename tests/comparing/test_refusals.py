@@ -5,13 +5,13 @@ import pytest
 
 import layoutbridge as lb
 from layoutbridge.errors import LayoutBridgeError, ParameterError, ShapeError, UnusableInputError
-from tests.comparing.test_causes import PASSTHROUGH, network
 
 pytest.importorskip("torch")
 
 import torch
 
 from tests.comparing.ports import Port
+from tests.comparing.test_causes import PASSTHROUGH, network
 
 
 @pytest.fixture(scope="module")
