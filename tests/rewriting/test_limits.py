@@ -1,9 +1,13 @@
 """Models within a target's limits: the same outputs bit for bit, and nothing in them that the target does not take."""
 
+from itertools import chain, combinations
+from random import Random
+
 import numpy as np
 import pytest
 
 import layoutbridge as lb
+from layoutbridge.errors import UnsupportedError
 
 onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
 pytest.importorskip("onnx_ir", reason="onnx-ir is not installed")
@@ -59,6 +63,30 @@ def test_an_operator_that_is_not_there(name):
     assert done.changed and not {"SpaceToDepth", "DepthToSpace"} & {each.op_type for each in done.model.graph.node}
     x = RNG.standard_normal(shape).astype(np.float32)
     assert np.array_equal(run(done.model, input=x)["output"], lb.op(name)(x))
+
+
+MOVERS = ("Reshape", "Transpose", "SpaceToDepth", "DepthToSpace", "Gather", "Einsum", "Slice", "Split", "Concat")
+
+
+SUBSETS = [*chain.from_iterable(combinations(MOVERS, count) for count in range(1, len(MOVERS)))]
+NO_RESHAPE = ("Reshape", "Transpose", "SpaceToDepth", "Gather", "Einsum", "Slice")  # a form of several outputs is left
+
+
+@pytest.mark.parametrize("name", ["darknet_reorg", "pixel_unshuffle", "channel_shuffle"])
+def test_whatever_is_missing_what_is_left_is_right(name):
+    shape, taken = (2, 8, 4, 6), {} if name != "channel_shuffle" else {"groups": 2}
+    port = lb.emit(lb.op(name, **taken), "onnx", shape=shape)
+    x = RNG.standard_normal(shape).astype(np.float32)
+    wanted, kept = lb.op(name, **taken)(x), 0
+    for missing in (NO_RESHAPE, *Random(name).sample(SUBSETS, 12)):
+        try:
+            done = lb.rewrite(port, without=missing, check=False)
+        except UnsupportedError:
+            continue
+        assert not {each.op_type for each in done.model.graph.node} & {*missing}
+        assert np.array_equal(run(done.model, input=x)["output"], wanted), missing
+        kept += 1
+    assert kept > 3
 
 
 def test_the_shortest_form_keeps_the_limits():

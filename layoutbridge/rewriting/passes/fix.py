@@ -103,10 +103,16 @@ def _written(
     for node in written.node:
         attributes = [ir.from_proto(attribute) for attribute in node.attribute]
         made = ir.Node(
-            "", node.op_type, [values[name] for name in node.input], attributes, name=names(f"{scope}/{node.name}")
+            "",
+            node.op_type,
+            [values[name] for name in node.input],
+            attributes,
+            num_outputs=len(node.output),
+            name=names(f"{scope}/{node.name}"),
         )
-        made.outputs[0].name = names(f"{scope}/{node.output[0]}")
-        values[node.output[0]] = made.outputs[0]
+        for name, output in zip(node.output, made.outputs, strict=True):
+            output.name = names(f"{scope}/{name}")
+            values[name] = output
         graph.insert_before(last, made)
     return values["output"]
 
