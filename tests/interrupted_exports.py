@@ -45,7 +45,7 @@ _LAYER = b"2_convolutional"  # only the second has it
 FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "onnx": (("net.onnx",), ("onnx",)),
     "onnx-external": (("net.onnx", "net.onnx.data"), ("onnx",)),
-    "ncnn": (("net.param", "net.bin"), ()),
+    "ncnn": (("net.param", "net.bin", "net.json"), ()),
     "openvino": (("net.xml", "net.bin"), ("onnx", "openvino")),
     "torch": (("net.pt2", "net.safetensors"), ("torch", "safetensors")),
     "keras": (("net.keras",), ("tensorflow", "h5py")),

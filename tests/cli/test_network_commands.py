@@ -107,12 +107,12 @@ def test_the_export_is_the_network(capfd, tmp_path):
         (["--to", "torch", "-o", "net.safetensors"], ["net.safetensors"], "the state dict"),
         (
             ["--to", "ncnn", "-o", "net.param"],
-            ["net.bin", "net.param"],
-            "wrote net.param and net.bin: output 2_yolo [1,",
+            ["net.bin", "net.json", "net.param"],
+            "wrote net.param and net.bin and net.json: output 2_yolo [1,",
         ),
         (["--to", "keras", "-o", "net.keras"], ["net.keras"], "output 2_yolo [N, 8, 8, 27]"),
         (["-o", "net.keras"], ["net.keras"], "output 2_yolo [N, 8, 8, 27]"),
-        (["-o", "net.param"], ["net.bin", "net.param"], "wrote net.param and net.bin"),
+        (["-o", "net.param"], ["net.bin", "net.json", "net.param"], "wrote net.param and net.bin and net.json"),
         (["--to", "tensorflow", "-o", "saved"], ["saved"], "wrote saved: output"),
         (["-o", "net.xml"], ["net.bin", "net.xml"], "wrote net.xml and net.bin: output 2_yolo [N, 27, 8, 8]"),
         (["--to", "keras", "--data-format", "channels_first", "-o", "net.keras"], ["net.keras"], "[N, 27, 8, 8]"),
@@ -226,7 +226,8 @@ def test_inputs_are_never_overwritten(capfd, tmp_path):
         error = refused(capfd, "export", str(cfg), str(weights), "--to", "onnx", "-o", str(output), *more)
         assert "would overwrite the input" in error
     assert (cfg.read_bytes(), weights.read_bytes()) == (Path(CFG).read_bytes(), Path(WEIGHTS).read_bytes())
-    assert "overwrite" in refused(capfd, "detect", str(cfg), str(weights), "-o", str(weights))
+    for model in ((str(cfg), str(weights)), ("m.onnx",)):
+        assert "overwrite" in refused(capfd, "detect", *model, str(weights), "-o", str(weights))
 
 
 def test_pictures_that_do_not_fit_together_are_told_of(capfd, tmp_path):

@@ -85,7 +85,7 @@ def test_every_command_that_writes(tmp_path):
         assert at_a_terminal(tmp_path, [*call, "--force"], b"n\n")[0] == (2 if call[0] == "detect" else 0)  # no model
     (tmp_path / "t.param").unlink()
     code, shown = at_a_terminal(tmp_path, calls[1], b"n\n")
-    assert (code, "'t.bin' exists: overwrite?" in shown) == (2, True)  # the other file of a pair
+    assert (code, "'t.bin' and 't.json' exist: overwrite?" in shown) == (2, True)  # the files beside it
     assert np.load(tmp_path / "t.npy").shape == (48,)
 
 

@@ -43,7 +43,7 @@ def detect(
         str | None, typer.Option("--output", "-o", help="Where to save the drawing; of several a folder.")
     ] = None,
     confidence: Annotated[
-        str, typer.Option("--confidence", "--threshold", help="Least score of a detection.")
+        str, typer.Option("--threshold", "--confidence", help="Least score of a detection.")
     ] = "0.25",
     nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
     nms_kind: Annotated[
@@ -90,7 +90,7 @@ def detect(
 
     weights, pictures = _divided(model, sources)
     options: DetectOptions = {
-        "confidence": share(confidence, "--confidence"),
+        "confidence": share(confidence, "--threshold"),
         "nms": share(nms, "--nms"),
         "nms_kind": nms_kind,
         "letterbox": letterbox,
