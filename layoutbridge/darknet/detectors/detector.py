@@ -57,9 +57,9 @@ class Unreadable(UserWarning):
 class Found(list[Detections]):
     """The detections of several pictures, in their order; `unreadable` has a line for each that could not be read."""
 
-    def __init__(self, found: Sequence[Detections] = (), unreadable: Sequence[str] = ()) -> None:
+    def __init__(self, found: Sequence[Detections] = (), unreadable: list[str] | None = None) -> None:
         super().__init__(found)
-        self.unreadable = list(unreadable)
+        self.unreadable = [] if unreadable is None else unreadable
 
 
 class Detector:
@@ -165,13 +165,14 @@ class Detector:
             made = self._prepared(Frame(source), how)
             return self._looked_at([made], how)[0]
         unreadable: list[str] = []
-        found = list(self._through(source, how, unreadable.append))
+        found = Found(unreadable=unreadable)
+        for one in self._through(source, how, unreadable.append):
+            if one.frame is not None:
+                one.image = None  # those of a whole film would not fit into memory
+            found.append(one)
         if not found and unreadable:
             raise UnusableInputError(f"none of {len(unreadable)} pictures can be read: {unreadable[0]}")
-        for one in found:
-            if one.frame is not None:
-                one.image = None  # of a whole film they would not fit into memory
-        return Found(found, unreadable)
+        return found
 
     def stream(self, source: Any, **options: Unpack[DetectOptions]) -> Iterator[Detections]:
         """The same picture after picture, as they come: for films and cameras, each with its `image`.
