@@ -98,7 +98,7 @@ _FITTING: dict[str, tuple[str, ...]] = {
     "--head": ("raw", "darknet"),
     "--batch": ("1", "2"), "--for": ("onnxruntime", "opencv"), "--dtype": ("int8", "float16"), "--overlap": ("0.5",),
 }  # fmt: skip
-_BESIDE = ("o.bin", "o.onnx.data", "o.npz.data", "o\x1b.onnx.data")  # what comes with an output
+_BESIDE = ("o.bin", "o.json", "o.onnx.data", "o.npz.data", "o\x1b.onnx.data")  # what comes with an output
 _KNOWN = {*_STRANGE, *_OUTPUTS, *(name for names in _FILES.values() for name in names)}
 _OUTSIDE = re.compile(r"/|\\|\.\.|~")
 _RUNS_CODE = re.compile(r":")

@@ -28,6 +28,7 @@ from layoutbridge.darknet.detection.fitting import Fit
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.ports.outputs import output_name
 from layoutbridge.darknet.reference import forward_layer
+from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import UnsupportedError, UnusableInputError, visible
 from layoutbridge.inputs import read_json
@@ -115,7 +116,8 @@ def _decoded(model: Opened, network: Network, outputs: Outputs) -> NDArray[np.fl
     held: dict[int, NDArray[np.float32]] = {}
     for layer in head_layers(network):
         if layer.name in outputs:
-            held[layer.index] = _as_map(outputs[layer.name], layer.out_shape, model)
+            own = isinstance(layer.settings, Region) and layer.settings.channels_last
+            held[layer.index] = _as_map(outputs[layer.name], layer.out_shape, model, in_own_order=own)
             continue
         name = output_name(network, layer.inputs[0])
         if name not in outputs:
@@ -128,9 +130,11 @@ def _decoded(model: Opened, network: Network, outputs: Outputs) -> NDArray[np.fl
     return decode(network, held)
 
 
-def _as_map(output: NDArray[np.float32], shape: tuple[int, ...], model: Opened) -> NDArray[np.float32]:
-    """An output as Darknet holds it: channels first."""
-    if len(shape) == 3 and output.ndim == 4 and model.channels_last:
+def _as_map(
+    output: NDArray[np.float32], shape: tuple[int, ...], model: Opened, *, in_own_order: bool = False
+) -> NDArray[np.float32]:
+    """An output as Darknet holds it: channels first, but for a head whose numbers stand `in_own_order` already."""
+    if len(shape) == 3 and output.ndim == 4 and model.channels_last and not in_own_order:
         output = output.transpose(0, 3, 1, 2)
     if prod(output.shape[1:]) != prod(shape):
         raise UnusableInputError(f"'{model.source}' gives {list(output.shape)} where the cfg has {list(shape)}")

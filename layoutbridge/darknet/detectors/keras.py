@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,17 @@ def _of_keras(path: str | os.PathLike[str]) -> Opened:
     taken, *others = model.inputs
     if others:
         raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
-    names = [tensor.name if not tensor.name.startswith("keras_tensor") else "" for tensor in model.outputs]
-    names = list(model.output_names) if not all(names) else names
+    metadata = read_within(path)
+    names = json.loads(metadata["outputs"]) if "outputs" in metadata else list(model.output_names)
+    if len(names) != len(model.outputs):
+        raise UnusableInputError(f"'{source}': its metadata tell {len(names)} outputs, and it has {len(model.outputs)}")
 
     def run(x: NDArray[np.float32]) -> Any:
         results = model(x, training=False)
         tensors = results if isinstance(results, list | tuple) else [results]
         return dict(zip(names, tensors, strict=True))
 
-    return _opened(source, tuple(taken.shape), run, read_within(path))
+    return _opened(source, tuple(taken.shape), run, metadata)
 
 
 def _of_saved_model(path: str | os.PathLike[str]) -> Opened:

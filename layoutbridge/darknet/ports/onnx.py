@@ -167,7 +167,7 @@ def write_onnx(
     `MissingFrameworkError` without onnx.
     """
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
-    told = about(network, head, names, nms_kind=nms_kind)
+    told = about(network, head, names)
     built = build_model(
         network,
         parameters,
@@ -189,6 +189,7 @@ def write_onnx(
     with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
         metadata: dict[str, str | Future[str]] = {**told, **_hashes(pool, sources or {})}
         if suppression is not None:
+            metadata |= about(network, head, names, nms_kind=suppression.kind)
             metadata |= {"nms_threshold": str(float(suppression.threshold))}
             metadata |= {"nms_overlap": str(float(suppression.overlap))}
             metadata["nms_kind"] = suppression.kind or head_rules(network).nms_kind
