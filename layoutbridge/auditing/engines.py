@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from layoutbridge.auditing.examining import examined
@@ -41,8 +41,13 @@ def by_processes(models: Iterable[ModelFile], jobs: int, seconds: float) -> Iter
 
     Raises `MissingFrameworkError` without pebble, `UnusableInputError` where no process can be started.
     """
+    coming = iter(models)
+    first = list(islice(coming, jobs))
+    if not first:
+        return
+    jobs = len(first)  # a process without work might still be starting when all is done
     pool = _pool(jobs)
-    batches, alone = _batches(models), list[Batch]()
+    batches, alone = _batches(chain(first, coming)), list[Batch]()
     running: dict[Future[list[Record]], Batch] = {}
     try:
         while True:
