@@ -136,7 +136,10 @@ def fitted(image: Image, channels: int, size: Size, *, letterboxed: bool) -> NDA
             inside = (rows >= top) & (rows < top + strip)
             if inside.any():
                 part = pixels_of(image.crop((0, top, image.width, min(top + strip, image.height))), channels)
-                taken[:, inside] = part[:, (rows[inside] - top)[:, None], columns]
+                needed, places = np.unique(rows[inside] - top, return_inverse=True)
+                # whole rows first, then whole pixels: several times as fast as plane by plane
+                pixels = part.transpose(1, 2, 0)[needed].take(columns, axis=1)
+                taken[:, inside] = pixels[places].transpose(2, 0, 1)
         return taken
 
     _check_channels(channels)
