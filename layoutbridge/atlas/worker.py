@@ -11,12 +11,16 @@ import os
 import re
 import sys
 import tempfile
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 # Where a runtime is installed says nothing, nor does where its files were for a moment.
-_OWN_FOLDERS = re.compile(rf"{re.escape(sys.prefix)}|{re.escape(tempfile.gettempdir())}/tmp\w{{8}}/?")
+_SOURCES = Path(__file__).resolve().parents[2]
+_OWN_FOLDERS = re.compile(
+    rf"{re.escape(sys.prefix)}|{re.escape(tempfile.gettempdir())}/tmp\w{{8}}/?|{re.escape(str(_SOURCES))}/"
+)
 
 
 def dtype_called(name: str) -> np.dtype[Any]:
