@@ -101,6 +101,7 @@ def detect(
     targets = [one for one in (output, coco) if one is not None]
     _refuse_overwriting(targets, [model, weights, names, cfg, *pictures])
     ask_before_overwriting([one for one in targets if single or one != output], force=force)
+    _refuse_losses(None if single else output, labels, pictures, force=force)
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
@@ -139,6 +140,22 @@ def _refuse_overwriting(targets: list[str], read: list[str | None]) -> None:
     for target in targets:
         if not is_folder(target):
             refuse_overwriting(target, [one for one in read if one is not None])
+
+
+def _refuse_losses(output: str | None, labels: str | None, pictures: list[str], *, force: bool) -> None:
+    """Raise where drawings would take the place of pictures, or found labels that of labels that are there."""
+    from layoutbridge.darknet.detectors.films import is_film
+    from layoutbridge.darknet.detectors.sources import files_of
+
+    if output is None and labels is None:
+        return
+    files = [Path(file) for source in pictures if not is_film(source) for file in files_of(source)]
+    if output is not None and Path(output).resolve() in {file.resolve().parent for file in files}:
+        raise UnusableInputError(f"'{output}' holds the pictures, which drawings would overwrite: give another folder")
+    if labels is not None and not force:
+        there = next((path for file in files if (path := Path(labels, f"{file.stem}.txt")).exists()), None)
+        if there is not None:
+            raise UnusableInputError(f"'{there}' exists: give another folder, or --force to overwrite labels")
 
 
 def _one(detector: Detector, picture: str, output: str | None, options: DetectOptions) -> Detections:

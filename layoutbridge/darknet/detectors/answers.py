@@ -7,7 +7,7 @@ What is read, and how it is told apart:
 | `boxes`, `yolov5`, `yolov8` of our own files | the heads of `meaning.boxes` |
 | layers, or what goes into them, of our own files | `boxes.decode`, with the network in the cfg |
 | [N, boxes, 5 + classes], [N, 4 + classes, boxes] of the number of places that YOLOv5 and YOLOv8 have | as theirs |
-| [N, boxes, 6] of a model that says `end2end`, or has `nms` | corners, score and class: suppressed already |
+| [N, boxes, 6] of a model whose metadata say `end2end` or `nms` | corners, score and class: suppressed already |
 
 Definitions: `export.py` and `ultralytics/engine/exporter.py` of Ultralytics for what is written into their files.
 """
@@ -58,8 +58,8 @@ class Answer:
     suppressed: bool = False
 
 
-def answer_of(model: Opened, network: Network | None) -> Answer:
-    """How the outputs of `model` are read; `network` is that of the cfg, where it was given.
+def answer_of(model: Opened, network: Network | None, classes: int | None = None) -> Answer:
+    """How the outputs of `model` are read; `network` is that of the cfg, `classes` their number, where it was given.
 
     Raises `UnusableInputError` for metadata that are damaged or say too little, with what to give; `UnsupportedError`
     for networks without detection layers.
@@ -74,7 +74,7 @@ def answer_of(model: Opened, network: Network | None) -> Answer:
         return Answer(_reader(model, network, told.get("head")), head_rules(network), _names_in(model))
     if "head" in told:
         return _ours(model)
-    return _others(model)
+    return _others(model, classes)
 
 
 # ---------------------------------------------------------------------- our own files
@@ -175,12 +175,12 @@ def _from_yolov8(values: NDArray[np.float32], sides: NDArray[np.float32]) -> NDA
 # ---------------------------------------------------------------------- other people's files
 
 
-def _others(model: Opened) -> Answer:
+def _others(model: Opened, classes: int | None) -> Answer:
     """YOLOv5's, YOLOv8's and those after them, by what they say or by the number of their places."""
     shape = _shape_of_output(model)
-    if len(shape) == 3 and shape[2] == 6 and _says(model, "end2end", "nms"):
-        names = _names_in(model)
-        classes = len(names) if names else 0
+    names = _names_in(model)
+    if len(shape) == 3 and shape[2] == 6 and _is_suppressed(model):
+        classes = classes or len(names or ())
         if not classes:
             raise UnusableInputError(f"'{model.source}' has no names of its classes in its metadata: give names")
         return Answer(_corners(model, classes), _plain(classes), names, "ultralytics", suppressed=True)
@@ -195,7 +195,6 @@ def _others(model: Opened) -> Answer:
             f"'{model.source}' was not exported by layoutbridge: its metadata says nothing of its head, and it gives "
             f"{list(shape)[:6]}, which is neither YOLOv5's nor YOLOv8's: give its cfg, if it is a Darknet network's"
         )
-    names = _names_in(model)
     if names is not None and len(names) != classes:
         names = None
     return Answer(_joined(model, head, classes), _plain(classes), names, "ultralytics", best_only=True)
@@ -238,10 +237,10 @@ def _plain(classes: int) -> HeadRules:
     return HeadRules("alexey", classes, letterbox=True)
 
 
-def _says(model: Opened, *names: str) -> bool:
-    return any(model.metadata.get(name, "").lower() == "true" for name in names) or "'nms': True" in model.metadata.get(
-        "args", ""
-    )
+def _is_suppressed(model: Opened) -> bool:
+    """Whether Ultralytics' metadata say that its outputs are suppressed."""
+    told = model.metadata
+    return told.get("end2end", "").lower() == "true" or "'nms': True" in told.get("args", "")
 
 
 # ---------------------------------------------------------------------- the classes' names

@@ -57,9 +57,9 @@ class Unreadable(UserWarning):
 class Found(list[Detections]):
     """The detections of several pictures, in their order; `unreadable` has a line for each that could not be read."""
 
-    def __init__(self, found: Sequence[Detections] = (), unreadable: list[str] | None = None) -> None:
-        super().__init__(found)
-        self.unreadable = [] if unreadable is None else unreadable
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreadable: list[str] = []
 
 
 class Detector:
@@ -115,7 +115,7 @@ class Detector:
             opened, network = open_file(model, threads or 0), None if cfg is None else load(cfg, flavor=flavor).network
             if framework not in (None, opened.framework):
                 raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
-        self._model, self._answer = opened, answer_of(opened, network)
+        self._model, self._answer = opened, answer_of(opened, network, None if listed is None else len(listed))
         self.rules = self._answer.rules
         self.channels, height, width = opened.in_shape
         self.size = (width, height)
@@ -162,16 +162,15 @@ class Detector:
         """
         how = _How.of(options)
         if is_single(source):
-            made = self._prepared(Frame(source), how)
-            return self._looked_at([made], how)[0]
-        unreadable: list[str] = []
-        found = Found(unreadable=unreadable)
-        for one in self._through(source, how, unreadable.append):
+            (frame,) = frames(source)
+            return self._looked_at([self._prepared(frame, how)], how)[0]
+        found = Found()
+        for one in self._through(source, how, found.unreadable.append):
             if one.frame is not None:
                 one.image = None  # those of a whole film would not fit into memory
             found.append(one)
-        if not found and unreadable:
-            raise UnusableInputError(f"none of {len(unreadable)} pictures can be read: {unreadable[0]}")
+        if not found and found.unreadable:
+            raise UnusableInputError(f"none of {len(found.unreadable)} pictures can be read: {found.unreadable[0]}")
         return found
 
     def stream(self, source: Any, **options: Unpack[DetectOptions]) -> Iterator[Detections]:
@@ -205,15 +204,12 @@ class Detector:
         if isinstance(picture, np.ndarray) and how.color_order == "BGR" and picture.ndim == 3:
             picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
         image = open_picture(picture, upright=how.upright)
-        fits = self._fit(how)
-        return _Prepared(frame, image, fit(image, self.channels, self.size, fits))
+        return _Prepared(frame, image, fit(image, self.channels, self.size, self._fit(how)))
 
     def _fit(self, how: _How) -> Fit:
-        if how.letterbox is None and self._answer.fits is not None:
+        if how.letterbox is not False and self._answer.fits is not None:
             return self._answer.fits
         boxed = self.rules.letterbox if how.letterbox is None else how.letterbox
-        if boxed and self._answer.fits is not None:
-            return self._answer.fits
         return "letterbox" if boxed else "stretch"
 
     def _looked_at(self, pictures: Sequence[_Prepared], how: _How) -> list[Detections]:
@@ -229,7 +225,7 @@ class Detector:
         if how.nms and not self._answer.suppressed:
             kind = how.nms_kind or self.rules.nms_kind
             rows = suppress(rows, how.nms, kind, self.rules.beta_nms, seconds_allowed(_SECONDS))
-        name, number = _name_of(one.frame), one.frame.number
+        name, number = one.frame.name, one.frame.number
         objects = self._named(rows, one.image.size)
         kept = objects if how.most is None else objects[: how.most]
         image = None if name is not None and number is None else one.image
@@ -359,12 +355,6 @@ def _ahead(items: Iterator[T], count: int) -> Iterator[T]:
         while (item := waiting.popleft().result()) is not end:
             waiting.append(pool.submit(next, items, end))
             yield item
-
-
-def _name_of(frame: Frame) -> str | None:
-    if frame.name is not None:
-        return frame.name
-    return os.fspath(frame.picture) if isinstance(frame.picture, str | os.PathLike) else None
 
 
 def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:

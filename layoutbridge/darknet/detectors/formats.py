@@ -10,7 +10,7 @@ from layoutbridge.darknet.detectors.opened import Opened
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.inputs import exists, is_folder
 
-_MODULES = {  # of this folder, by the ending; "" is a folder
+_MODULES = {  # of this folder, by the ending
     ".onnx": "onnx",
     ".xml": "openvino",
     ".param": "ncnn",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detectors.metadata import read_beside, read_within
-from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
-from layoutbridge.darknet.detectors.tflite import is_channels_last
+from layoutbridge.darknet.detectors.metadata import output_names, read_beside, read_within
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, is_channels_last, picture_shape
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
@@ -35,9 +34,7 @@ def _of_keras(path: str | os.PathLike[str]) -> Opened:
     if others:
         raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
     metadata = read_within(path)
-    names = json.loads(metadata["outputs"]) if "outputs" in metadata else list(model.output_names)
-    if len(names) != len(model.outputs):
-        raise UnusableInputError(f"'{source}': its metadata tell {len(names)} outputs, and it has {len(model.outputs)}")
+    names = output_names(metadata, len(model.outputs), source)
 
     def run(x: NDArray[np.float32]) -> Any:
         results = model(x, training=False)
@@ -53,7 +50,8 @@ def _of_saved_model(path: str | os.PathLike[str]) -> Opened:
 
     source = os.fspath(path)
     try:
-        signature = tf.saved_model.load(source).signatures["serving_default"]
+        loaded = tf.saved_model.load(source)
+        signature = loaded.signatures["serving_default"]
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UnusableInputError(f"TensorFlow cannot load '{source}': {first_line(error)}") from None
     ((name, taken), *others) = signature.structured_input_signature[1].items()
@@ -63,8 +61,8 @@ def _of_saved_model(path: str | os.PathLike[str]) -> Opened:
     def run(x: NDArray[np.float32]) -> Any:
         return signature(**{name: tf.constant(x)})
 
-    keep = signature, run  # a signature dies with the model that it was loaded from
-    return _opened(source, tuple(taken.shape), keep[1], read_beside(Path(path) / ABOUT))
+    opened = _opened(source, tuple(taken.shape), run, read_beside(Path(path) / ABOUT))
+    return replace(opened, keeps=loaded)  # which has the variables
 
 
 def _opened(source: str, lengths: tuple[int | None, ...], call: Any, metadata: Any) -> Opened:

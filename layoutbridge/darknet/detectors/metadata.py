@@ -39,6 +39,19 @@ def read_within(path: str | os.PathLike[str]) -> Mapping[str, str]:
     return _texts(content, path)
 
 
+def output_names(metadata: Mapping[str, str], count: int, source: str) -> list[str]:
+    """The names of a model's outputs, where it gives `count` in an order: those in its metadata, else numbers.
+
+    Raises `UnusableInputError` where these are names of others.
+    """
+    if "outputs" not in metadata:
+        return [f"output {number}" for number in range(count)]
+    names = read_json(metadata["outputs"])
+    if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
+        raise UnusableInputError(f"'{source}': its metadata tell other outputs than the {count} that it has")
+    return names
+
+
 def _texts(content: bytes, path: str | os.PathLike[str]) -> Mapping[str, str]:
     try:
         told = read_json(content.decode("utf-8"), longest=_LONGEST)

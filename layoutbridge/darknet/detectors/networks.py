@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +13,10 @@ from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.table import REFERENCE, port
-from layoutbridge.errors import MissingFrameworkError, UnsupportedError
+from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, UnsupportedError
+from layoutbridge.frameworks.base import installed_version
 
-# Targets in the order of the time that they take (docs/runtimes.md), what is imported for each, and its ending.
-_FASTEST = {
-    "ncnn": ("ncnn", ".param"),
-    "openvino": ("openvino", ".xml"),
-    "onnx": ("onnxruntime", ".onnx"),
-    "tflite": ("ai_edge_litert", ".tflite"),
-    "torch": ("torch", ".pt2"),
-    "keras": ("keras", ".keras"),
-}
-_NEEDED = {"openvino": ("onnx",), "onnx": ("onnx",), "tflite": ("tensorflow",), "keras": ("tensorflow",)}  # to write
+_FASTEST = ("ncnn", "openvino", "onnx", "tflite", "torch", "keras")  # the first, as docs/runtimes.md has them
 
 
 def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -> Opened:
@@ -40,12 +30,13 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -
         return _in_reference(net)
     if framework is not None:
         return _exported(net, port(framework).name, threads)
-    reasons = []
-    for name in installed():
-        try:
-            return _exported(net, name, threads)
-        except UnsupportedError as error:
-            reasons.append(error)
+    reasons: list[LayoutBridgeError] = []
+    for name in _FASTEST:
+        if installed_version(port(name).runner.package) is not None:
+            try:
+                return _exported(net, name, threads)
+            except (UnsupportedError, MissingFrameworkError) as error:  # what writes the file may not be there
+                reasons.append(error)
     if not reasons:
         raise MissingFrameworkError(
             "no runtime is installed that runs a network quickly: pip install 'layoutbridge[onnx]', or take "
@@ -54,19 +45,11 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -
     raise reasons[-1]
 
 
-def installed() -> Sequence[str]:
-    """The targets that can be written and run here, the fastest first."""
-    return [
-        name
-        for name, (package, _) in _FASTEST.items()
-        if all(find_spec(each) is not None for each in (package, *_NEEDED.get(name, ())))
-    ]
-
-
 def _exported(net: DarknetNetwork, name: str, threads: int) -> Opened:
     folder = tempfile.TemporaryDirectory(prefix="layoutbridge-")
-    path = Path(folder.name) / f"net{_FASTEST[name][1]}"
-    port(name).write(net.network, net.parameters, path, head="boxes")
+    target = port(name)
+    path = Path(folder.name) / f"net{target.endings[0]}"
+    target.write(net.network, net.parameters, path, head="boxes")
     # runtimes may read from the file for as long as they run it
     return replace(open_file(path, threads), source=net.network.source, keeps=folder)
 

@@ -32,8 +32,9 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     batch = declared.shape[0] or None
     given = 4 * (batch or 1) * prod(in_shape)
     refuse_costly(_COPIES * given, declared.size, f"the input {declared.shape} of '{source}'", doing="to fill")
+    most_bytes = memory_allowed(declared.size) + _ROOM * given
     with refusals_of(path, "load"):
-        session = open_session(path, threads=threads, most_bytes=memory_allowed(declared.size) + _ROOM * given)
+        session = open_session(path, threads=threads, most_bytes=most_bytes)
     if not session.get_inputs() or not session.get_outputs():
         raise UnusableInputError(f"'{source}' takes nothing, or gives nothing: it finds no objects")
     names = [output.name for output in session.get_outputs()]
@@ -41,7 +42,6 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     refuse_costly(states, declared.size, f"the states of '{source}'", doing="to fill")
 
     def run(x: NDArray[np.float32]) -> Outputs:
-        most_bytes = memory_allowed(declared.size) + _ROOM * given * max(len(x), 1)
         return dict(zip(names, run_limited(session, names, fed(session, x), path, most_bytes), strict=True))
 
     return Opened(source, "onnx", run, in_shape, batch, metadata=declared.metadata)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ShapeError, UnsupportedError
 
 Outputs = Mapping[str, NDArray[Any]]
+_CHANNELS = (1, 3, 4)  # of a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,15 @@ def picture_shape(lengths: tuple[int | None, ...], source: str, *, channels_last
         )
     _, first, second, third = (length or 0 for length in lengths)
     return (third, first, second) if channels_last else (first, second, third)
+
+
+def is_channels_last(lengths: tuple[int | None, ...]) -> bool:
+    """Whether [N, H, W, C] is meant: its last length is a picture's number of channels, its second is not.
+
+    >>> is_channels_last((1, 416, 416, 3)), is_channels_last((1, 3, 416, 416))
+    (True, False)
+    """
+    return len(lengths) == 4 and lengths[3] in _CHANNELS and lengths[1] not in _CHANNELS
 
 
 def _filled(x: NDArray[np.float32], batch: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layoutbridge.darknet.detectors.films import frames_of, is_film
+from layoutbridge.darknet.detectors.films import frame_count, frames_of, is_film
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.inputs import is_folder, is_regular_file, read_bytes
 
@@ -76,7 +76,9 @@ def how_many(source: Any) -> int | None:
         return 1
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
-        return None if is_film(path) else len(_files(path))
+        if is_film(path):
+            return frame_count(path) if is_regular_file(path) else None
+        return len(files_of(path))
     return len(source) if hasattr(source, "__len__") else None
 
 
@@ -86,7 +88,7 @@ def _frame(picture: Any) -> Frame:
 
 def _named(path: str) -> Iterator[Frame]:
     if not is_film(path):
-        yield from (Frame(file, file) for file in _files(path))
+        yield from (Frame(file, file) for file in files_of(path))
         return
     for number, picture in enumerate(frames_of(path)):
         if isinstance(picture, str):
@@ -95,7 +97,13 @@ def _named(path: str) -> Iterator[Frame]:
             yield Frame(picture, path, number)
 
 
-def _files(path: str) -> list[str]:
+def files_of(path: str) -> list[str]:
+    """The pictures' files that a path means, but for a film: itself, or those of a folder, a pattern or a list.
+
+    Raises `UnusableInputError` where there is none.
+    """
+    if is_single(path):
+        return [path]
     if is_folder(path):
         found = sorted(entry.path for entry in os.scandir(path) if entry.name.lower().endswith(ENDINGS))
         told = f"the folder '{path}' has no pictures ({', '.join(ENDINGS[:5])}, ...)"

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors.metadata import read_within
-from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, is_channels_last, picture_shape
 from layoutbridge.darknet.ports.tflite import opened, refusals_to_run
 from layoutbridge.errors import UnsupportedError
 
-_CHANNELS = (1, 3, 4)  # of a picture
 _THREADS = 2
 
 
@@ -39,12 +38,3 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
 
     shape = picture_shape(lengths, source, channels_last=last)
     return Opened(source, "tflite", run, shape, lengths[0], channels_last=last, metadata=read_within(path))
-
-
-def is_channels_last(lengths: tuple[int | None, ...]) -> bool:
-    """Whether [N, H, W, C] is meant: its last length is a picture's number of channels, its second is not.
-
-    >>> is_channels_last((1, 416, 416, 3)), is_channels_last((1, 3, 416, 416))
-    (True, False)
-    """
-    return len(lengths) == 4 and lengths[3] in _CHANNELS and lengths[1] not in _CHANNELS

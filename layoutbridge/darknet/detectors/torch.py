@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detectors.metadata import read_within
+from layoutbridge.darknet.detectors.metadata import output_names, read_within
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import require
@@ -43,7 +42,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
         with torch.inference_mode():
             results = module(torch.from_numpy(np.ascontiguousarray(x)))
         tensors = results if isinstance(results, list | tuple) else [results]
-        names = json.loads(metadata.get("outputs", "null")) or [f"output {number}" for number in range(len(tensors))]
-        return {name: to_numpy(value) for name, value in zip(names, tensors, strict=False)}
+        names = output_names(metadata, len(tensors), source)
+        return {name: to_numpy(value) for name, value in zip(names, tensors, strict=True)}
 
     return Opened(source, "torch", run, picture_shape(shapes[0], source), shapes[0][0], metadata=metadata)

@@ -18,7 +18,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.boxes import head_rules
+from layoutbridge.darknet.detection.boxes import distance_exponent, head_rules
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.meaning.boxes import Suppression
 from layoutbridge.darknet.ports.onnx_model import WinogradUse, build_model
@@ -167,7 +167,7 @@ def write_onnx(
     `MissingFrameworkError` without onnx.
     """
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
-    told = about(network, head, names)
+    told = about(network, head, names, nms_kind=nms_kind)
     built = build_model(
         network,
         parameters,
@@ -189,7 +189,6 @@ def write_onnx(
     with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
         metadata: dict[str, str | Future[str]] = {**told, **_hashes(pool, sources or {})}
         if suppression is not None:
-            metadata |= about(network, head, names, nms_kind=suppression.kind)
             metadata |= {"nms_threshold": str(float(suppression.threshold))}
             metadata |= {"nms_overlap": str(float(suppression.overlap))}
             metadata["nms_kind"] = suppression.kind or head_rules(network).nms_kind
@@ -282,6 +281,8 @@ def _suppression(nms: bool, *, threshold: float | None, overlap: float | None, k
     """What `nms` asks for, Darknet's own numbers where None is given; raises `ParameterError` for what does not fit."""
     given = {key: value for key, value in (("threshold", threshold), ("overlap", overlap)) if value is not None}
     if nms:
+        if kind is not None:
+            distance_exponent(kind, 0.0)
         return Suppression(**given, kind=kind)
     if given or kind is not None:
         unasked = next(iter(given), "nms_kind")

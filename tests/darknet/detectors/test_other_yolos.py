@@ -74,6 +74,10 @@ def test_what_is_suppressed_already(tmp_path):
     found = detector.detect(np.zeros((64, 64, 3), np.uint8))
     assert [(one.label, round(one.score, 2)) for one in found] == [("bird", 0.9), ("bird", 0.8)]
     assert np.allclose(found.xyxy, [[24, 28, 40, 36]] * 2)
+    without = model(tmp_path / "b.onnx", rows, {"args": "{'nms': True}"})
+    with pytest.raises(UnusableInputError, match="no names of its classes in its metadata: give names"):
+        Detector(without)
+    assert Detector(without, names=["a", "b", "c"]).detect(np.zeros((64, 64, 3), np.uint8)).labels == ["c", "c"]
 
 
 @pytest.mark.parametrize("shape", [(1, 100, 8), (1, 7, 100), (1, 5), (1, 7, 8, 8)])

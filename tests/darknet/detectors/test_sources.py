@@ -165,6 +165,10 @@ def test_the_command(folder, tmp_path, capfd):
     entries = json.loads(coco.read_text())
     assert len(entries) == sum(map(len, found)) and {entry["image_id"] for entry in entries} == set("01234")
     first, second = str(folder / "0.png"), str(folder / "1.png")
+    called = ("detect", str(CFG), str(WEIGHTS), first, second, *reference)
+    assert "which drawings would overwrite" in refused(capfd, *called, "-o", str(folder))
+    assert "0.txt' exists: give another folder" in refused(capfd, *called, "--save-txt", str(labels))
+    assert run(capfd, *called, "--save-txt", str(labels), "--force")[0] == 0
     _, out, _ = run(capfd, "detect", str(CFG), str(WEIGHTS), first, second, "--json", *reference)
     assert [len(each["detections"]) for each in json.loads(out)] == [len(one) for one in found[:2]]
     (tmp_path / "bad.png").write_bytes(b"none")
