@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ from layoutbridge.recognition.targets.loading import load_target
 from layoutbridge.scanning.models import can_be_scanned
 
 _RECORDED = ".npz"
+
+
+def _loaded(word: str) -> object:
+    """What a word names in a file or module of Python. Raises `ParameterError` for a function, which is no model."""
+    model = load_target(word)
+    if isinstance(model, FunctionType):
+        raise ParameterError(f"'{word}' is a function: if it makes a model, write '{word}()'")
+    return model
 
 
 def named_models(words: Sequence[str], weights: str | None, flavor: str) -> tuple[object, object]:
@@ -34,7 +43,7 @@ def named_models(words: Sequence[str], weights: str | None, flavor: str) -> tupl
                 raise ParameterError(f"'{word}' has no weights: give its .weights file behind it")
             models.append(load(word, left.pop(0), flavor=flavor))
         else:
-            models.append(word if _is_model_file(word) else load_target(word))
+            models.append(word if _is_model_file(word) else _loaded(word))
     if len(models) != 2:
         raise ParameterError(f"two models are compared, not {len(models)}: a reference, then a candidate")
     if weights is not None:

@@ -77,6 +77,7 @@ def test_weights_for_a_module(ports, tmp_path, capfd):
     told = refused(capfd, "compare", *NET[:2], target, *NET[2:], "--weights", str(tmp_path / "part.safetensors"))
     assert "it lacks p3_weights" in told
     assert "is not there" in refused(capfd, "compare", *NET[:2], target, *NET[2:], "--weights", "none.safetensors")
+    assert "port' is a function: if it makes a model, write" in refused(capfd, "compare", *NET[:2], f"{ports}:port")
 
 
 def test_an_input(ports, tmp_path, capfd):
