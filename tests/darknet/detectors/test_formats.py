@@ -78,6 +78,7 @@ def cases():
 def test_every_head_in_every_format(name, framework, tmp_path):
     installed(framework)
     net, cfg = net_of(name), NETS / name / "net.cfg"
+    tried = []
     for ending in ENDINGS[framework]:
         for head in (*WITHIN, *GIVEN):
             path = tmp_path / f"{head}{ending}"
@@ -88,6 +89,8 @@ def test_every_head_in_every_format(name, framework, tmp_path):
             detector = Detector(path, cfg=cfg if head in GIVEN else None, flavor=FOLDERS[name])
             assert detector.framework == framework and len(detector.names) == detector.rules.classes
             assert_same(rows_of(detector), wanted(name))
+            tried.append(head)
+    assert {*GIVEN} <= {*tried}
 
 
 @pytest.mark.parametrize("framework", [None, *ENDINGS])
