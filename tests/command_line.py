@@ -1,6 +1,13 @@
-"""Running the command line inside a test's process. Not a test itself."""
+"""Running the command line inside a test's process, or as a shell does. Not a test itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from layoutbridge.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(capfd, *arguments):
@@ -17,3 +24,17 @@ def refused(capfd, *arguments):
     assert err.startswith("layoutbridge: ")
     assert err.count("\n") == 1, err
     return err
+
+
+def completed(words):
+    """How a shell completes these words, the last of which may be empty."""
+    environment = {
+        **os.environ,
+        "_LAYOUTBRIDGE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - (not words.endswith(" "))),
+    }
+    script = "from layoutbridge.cli import main; import sys; sys.argv[0] = 'layoutbridge'; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.split()

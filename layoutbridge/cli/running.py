@@ -60,11 +60,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    from layoutbridge.cli.commands import app
+    from layoutbridge.cli.commands import application
 
+    app = application(_whole_words() if arguments is None else arguments)
     code = app(args=arguments, standalone_mode=False)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
+
+
+def _whole_words() -> list[str]:
+    """The words behind the program's name; where a shell asks how one goes on, those in front of that one."""
+    if not _completes():
+        return sys.argv[1:]
+    words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", ""))
+    whole = words.split() if words[-1:].isspace() else words.split()[:-1]
+    return whole[1:]
+
+
+def _completes() -> bool:
+    return any(name.endswith("_COMPLETE") for name in os.environ)
 
 
 def _told(error: BaseException) -> int:
@@ -87,7 +101,7 @@ def _told(error: BaseException) -> int:
         return _told_by_system(error)
     if isinstance(error, _Ended):
         raise error
-    if isinstance(error, SystemExit) and (not error.code or any(name.endswith("_COMPLETE") for name in os.environ)):
+    if isinstance(error, SystemExit) and (not error.code or _completes()):
         return 2 if error.code else 0  # typer has completed words, or told what is wrong with the wish
     return _told_by_typer(error)
 
@@ -111,7 +125,9 @@ def _told_by_typer(error: BaseException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stdout.write(str(error) + "\n")
         return 0
-    return _fail(f"{error.format_message()} (layoutbridge --help tells more)")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    told = "" if context is None else context.command_path.removeprefix(context.find_root().command_path)
+    return _fail(f"{error.format_message()} (layoutbridge{told} --help tells more)")  # type: ignore[attr-defined]
 
 
 def _fail(*lines: str) -> int:

@@ -8,13 +8,13 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import layoutbridge as lb
-from layoutbridge.cli.commands import app
+from layoutbridge.cli.commands import application
 from layoutbridge.cli.shared.parameters import WithParameters, own_options
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter
 from tests.command_line import refused, run
 
-GROUP = get_command(app)
+GROUP = get_command(application())
 assert isinstance(GROUP, TyperGroup)
 COMMANDS = {name: command for name, command in GROUP.commands.items() if isinstance(command, WithParameters)}
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.cli.commands.export import _complete_target
-from layoutbridge.cli.shared.arguments import complete_frameworks, target_written
+from layoutbridge.cli.shared.arguments import target_written
 from layoutbridge.errors import ParameterError, UnknownNameError
 from layoutbridge.frameworks.framework import options_of
 from layoutbridge.frameworks.table import FRAMEWORKS, framework, frameworks, names_of
-from tests.command_line import refused, run
+from tests.command_line import completed, refused, run
 
 RECORDS = pytest.mark.parametrize("record", frameworks(), ids=FRAMEWORKS)
 HEAVY = {"torch", "tensorflow", "keras", "onnx", "onnxruntime", "jax"}
@@ -106,8 +105,8 @@ def test_a_target_is_told_by_an_ending_that_one_alone_has():
 
 
 def test_completion_takes_from_the_table():
-    assert complete_frameworks("") == list(FRAMEWORKS)
-    assert {name for known in FRAMEWORKS for name in names_of(known)} <= set(_complete_target(""))
+    assert completed("layoutbridge verify --frameworks ") == list(FRAMEWORKS)
+    assert {name for known in FRAMEWORKS for name in names_of(known)} <= {*completed("layoutbridge export --to ")}
 
 
 @pytest.mark.parametrize("program", ["from layoutbridge.frameworks.table import frameworks; frameworks()",

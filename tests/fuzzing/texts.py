@@ -12,7 +12,8 @@ from random import Random
 import numpy as np
 
 import layoutbridge as lb
-from layoutbridge.cli.shared.arguments import listed, open_shape, picture_size, share, whole_shape
+from layoutbridge.cli.shared.arguments import listed, open_shape, picture_size, whole_shape
+from layoutbridge.cli.shared.kinds import UnfitValue, share
 from layoutbridge.darknet import read_names
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.frameworks.table import WRITTEN
@@ -103,8 +104,8 @@ def shape(data: bytes, folder: Path) -> None:
         with suppress(LayoutBridgeError):
             read(lengths)
     for text in (name, stride, lengths):
-        with suppress(LayoutBridgeError):
-            share(text, "--threshold")
+        with suppress(UnfitValue):
+            share("--threshold")["parser"](text)
         with suppress(LayoutBridgeError):
             listed(text, "--ops")
     with suppress(ValueError):

@@ -1,31 +1,42 @@
-"""Every command, on one application."""
+"""The commands, each in a module that is imported when one of its commands is asked for."""
 
 from __future__ import annotations
 
-from layoutbridge.cli.commands import (
-    atlas,
-    audit,
-    checkpoint,
-    compare,
-    detect,
-    export,
-    networks,
-    operations,
-    rewrite,
-    scan,
-)
-from layoutbridge.cli.shared.application import app
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "app",
-    "atlas",
-    "audit",
-    "checkpoint",
-    "compare",
-    "detect",
-    "export",
-    "networks",
-    "operations",
-    "rewrite",
-    "scan",
-]
+if TYPE_CHECKING:
+    from typer import Typer
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "networks": ("summary", "check"),
+    "export": ("export",),
+    "detect": ("detect",),
+    "compare": ("compare",),
+    "scan": ("scan",),
+    "rewrite": ("rewrite",),
+    "audit": ("audit",),
+    "operations": ("identify", "prove", "list", "table", "code", "verify"),
+    "checkpoint": ("checkpoint",),
+    "atlas": ("atlas", "port"),
+}
+"""Each module's commands, in the order in which help lists them."""
+
+
+def application(words: Sequence[str] = ()) -> Typer:
+    """The command line for these words, behind the program's name: with all commands, unless the first word is one."""
+    from layoutbridge.cli.shared.application import app
+
+    first = next((word for word in words if not word.startswith("-")), None)
+    asked = [module for module, names in COMMANDS.items() if first in names]
+    for module in asked or COMMANDS:
+        import_module(f"{__name__}.{module}")
+    order = [name for names in COMMANDS.values() for name in names]
+    app.registered_commands.sort(key=lambda command: order.index(_name_of(command)))
+    return app
+
+
+def _name_of(command: object) -> str:
+    name = getattr(command, "name", None) or command.callback.__name__
+    return str(name)

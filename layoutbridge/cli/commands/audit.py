@@ -9,6 +9,7 @@ import typer
 
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson
+from layoutbridge.cli.shared.kinds import share, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
 
@@ -24,9 +25,14 @@ def audit(
     ] = None,
     html: Annotated[str | None, typer.Option(help="An HTML page with the summary.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Processes on this machine. (default: one a core)", show_default=False)
+        int | None,
+        typer.Option(
+            help="Processes on this machine. (default: one a core)", show_default=False, **whole_number("--jobs")
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option("--timeout", help="Seconds that one file may take.")] = 300.0,
+    seconds: Annotated[
+        float, typer.Option("--timeout", help="Seconds that one file may take.", **share("--timeout", most=None))
+    ] = 300.0,
     scheduler: Annotated[
         str | None, typer.Option(help="The address of a Dask scheduler, tcp://host:8786, whose workers do the work.")
     ] = None,

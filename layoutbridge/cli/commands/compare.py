@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, input_shapes
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, input_shapes
+from layoutbridge.cli.shared.kinds import share, whole_number
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
 from layoutbridge.errors import ParameterError
 
@@ -31,12 +32,15 @@ def compare(
     shape: Annotated[
         list[str] | None, typer.Option(help="The reference's input, 1,3,H,W; of several inputs name=..., once each.")
     ] = None,
-    flavor: Annotated[str, typer.Option(help="For a .cfg: alexey, or pjreddie.")] = "alexey",
+    flavor: Flavor = "alexey",
     tolerance: Annotated[
         float | None,
-        typer.Option(help="What is equal, as a share of the largest value. (default: 5e-05 in float32)"),
+        typer.Option(
+            help="What is equal, as a share of the largest value. (default: 5e-05 in float32)",
+            **share("--tolerance", most=None),
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random input.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random input.", **whole_number("--seed", least=0))] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Where does a port part from its original, why, and what is to be changed?

@@ -14,13 +14,14 @@ from layoutbridge.cli.shared.arguments import (
     AsJson,
     Flavor,
     Size,
-    complete_targets,
     loaded_network,
-    share,
     whole,
 )
+from layoutbridge.cli.shared.kinds import one_of, share, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.darknet.detection.boxes import NMS_KINDS
+from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError, UnusableInputError
 
 if TYPE_CHECKING:
@@ -43,24 +44,33 @@ def detect(
         str | None, typer.Option("--output", "-o", help="Where to save the drawing; of several a folder.")
     ] = None,
     confidence: Annotated[
-        str, typer.Option("--threshold", "--confidence", help="Least score of a detection.")
-    ] = "0.25",
-    nms: Annotated[str, typer.Option(help="Overlap from which the weaker box of a class is dropped.")] = "0.45",
+        float,
+        typer.Option("--threshold", "--confidence", help="Least score of a detection.", **share("--threshold")),
+    ] = 0.25,
+    nms: Annotated[
+        float, typer.Option(help="Overlap from which the weaker box of a class is dropped.", **share("--nms"))
+    ] = 0.45,
     nms_kind: Annotated[
         str | None,
-        typer.Option(help=f"{NMS_KINDS_TOLD}. (default: as the network says)", show_default=False),
+        typer.Option(
+            help=f"{NMS_KINDS_TOLD}. (default: as the network says)",
+            show_default=False,
+            **one_of("--nms-kind", NMS_KINDS, shown="<kind>"),
+        ),
     ] = None,
     letterbox: Annotated[
         bool | None,
         typer.Option("--letterbox/--stretch", help="How the picture is fitted. (default: as the network says)"),
     ] = None,
-    most: Annotated[str, typer.Option("--max", help="The surest so many of a picture, or all.")] = "300",
+    most: Annotated[
+        str, typer.Option("--max", help="The surest so many of a picture, or all.", metavar="<int 1..|all>")
+    ] = "300",
     framework: Annotated[
         str | None,
         typer.Option(
-            help="Where a .cfg runs. (default: the fastest that is installed)",
-            autocompletion=complete_targets,
+            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
             show_default=False,
+            **one_of("--framework", TARGETS, shown="<target>"),
         ),
     ] = None,
     cfg: Annotated[
@@ -69,7 +79,7 @@ def detect(
     ] = None,
     flavor: Flavor = "alexey",
     size: Size = None,
-    batch: Annotated[str, typer.Option(help="Pictures that are computed at once.")] = "1",
+    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
     labels: Annotated[
         str | None, typer.Option("--save-txt", help="A folder for YOLO's label files.", show_default=False)
     ] = None,
@@ -90,12 +100,12 @@ def detect(
 
     weights, pictures = _divided(model, sources)
     options: DetectOptions = {
-        "confidence": share(confidence, "--threshold"),
-        "nms": share(nms, "--nms"),
+        "confidence": confidence,
+        "nms": nms,
         "nms_kind": nms_kind,
         "letterbox": letterbox,
         "most": None if most == "all" else whole(most, "--max"),
-        "batch": whole(batch, "--batch"),
+        "batch": batch,
     }
     single = len(pictures) == 1 and is_single(pictures[0])
     targets = [one for one in (output, coco) if one is not None]

@@ -15,11 +15,10 @@ from layoutbridge.cli.shared.arguments import (
     Size,
     Strict,
     Upto,
-    complete_targets,
     listed,
     loaded_network,
-    share,
 )
+from layoutbridge.cli.shared.kinds import share, words_of
 from layoutbridge.cli.shared.printing import console, errors_console, print_json
 from layoutbridge.darknet.ports.table import TARGETS
 
@@ -62,9 +61,9 @@ def check(
     targets: Annotated[
         str | None,
         typer.Option(
-            help=f"Comma list of {', '.join(TARGETS)}. (default: what is installed)",
-            autocompletion=complete_targets,
+            help=f"Some of {','.join(TARGETS)}. (default: those that are installed)",
             show_default=False,
+            **words_of(TARGETS, shown="<target,...>"),
         ),
     ] = None,
     half: Annotated[
@@ -73,10 +72,11 @@ def check(
     ] = False,
     winograd: Annotated[bool, typer.Option("--winograd", help="Check Winograd's forms, too.")] = False,
     tolerance: Annotated[
-        str | None,
+        float | None,
         typer.Option(
             help="Allowed share of a layer's largest value. (default: 5e-5; Winograd 1e-4, half 2e-2)",
             show_default=False,
+            **share("--tolerance", most=None),
         ),
     ] = None,
     against: Annotated[
@@ -102,7 +102,6 @@ def check(
 
     named = listed(targets, "--targets")
     forms = [*(["half"] if half else []), *(["winograd"] if winograd else [])]
-    allowed = None if tolerance is None else share(tolerance, "--tolerance", most=None)
     net = loaded_network(
         cfg,
         weights,
@@ -121,7 +120,7 @@ def check(
             net.parameters,
             named,
             forms=forms,
-            tolerance=allowed,
+            tolerance=tolerance,
             against=recorded,
             other=None if other is None else (other.network, other.parameters),
             progress=progress,

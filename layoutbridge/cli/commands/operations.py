@@ -15,14 +15,12 @@ from layoutbridge.cli.shared.arguments import (
     AsJson,
     Name,
     Shape,
-    complete_code_target,
-    complete_family,
-    complete_frameworks,
     complete_name,
     complete_names,
     listed,
     whole_shape,
 )
+from layoutbridge.cli.shared.kinds import one_of, words_of
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.parameters import (
     Parameters,
@@ -56,8 +54,8 @@ def verify(
         str | None,
         typer.Option(
             help=f"Some of {','.join(FRAMEWORKS)}. (default: all)",
-            autocompletion=complete_frameworks,
             show_default=False,
+            **words_of(FRAMEWORKS, shown="<framework,...>"),
         ),
     ] = None,
     ops: Annotated[
@@ -162,7 +160,9 @@ def code(
     *,
     to: Annotated[
         str,
-        typer.Option(help=f"For which: {', '.join(WRITTEN)}.", autocompletion=complete_code_target, show_default=False),
+        typer.Option(
+            help=f"For which: {', '.join(WRITTEN)}.", show_default=False, **one_of("--to", WRITTEN, shown="<framework>")
+        ),
     ],
     batch: Annotated[
         bool | None,
@@ -174,7 +174,11 @@ def code(
     ] = None,
     data_format: Annotated[
         str | None,
-        typer.Option(help="For tensorflow: channels_last (default) or channels_first.", show_default=False),
+        typer.Option(
+            help="For tensorflow: channels_last (default) or channels_first.",
+            show_default=False,
+            **one_of("--data-format", ("channels_last", "channels_first"), shown="<layout>"),
+        ),
     ] = None,
     parameters: Parameters = None,
 ) -> None:
@@ -288,6 +292,13 @@ def identify(
         raise typer.Exit(1)
 
 
+def _complete_family(incomplete: str) -> list[str]:
+    from layoutbridge.operations.catalog import catalog
+
+    families = dict.fromkeys(entry.family for entry in catalog().values())
+    return [family for family in families if family.startswith(incomplete)]
+
+
 @app.command("list")
 def list_operations(
     name: Annotated[str | None, typer.Argument(help="All about one entry.", autocompletion=complete_name)] = None,
@@ -295,7 +306,7 @@ def list_operations(
         str | None,
         typer.Option(
             help="Only the families with this word: weights, windows.",
-            autocompletion=complete_family,
+            autocompletion=_complete_family,
             show_default=False,
         ),
     ] = None,

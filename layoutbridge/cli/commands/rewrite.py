@@ -9,9 +9,11 @@ import typer
 
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, input_shapes, listed
+from layoutbridge.cli.shared.kinds import one_of, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, remark
 from layoutbridge.errors import ParameterError
+from layoutbridge.frameworks.onnx.profiles import PROFILES
 
 _PLACE_TOLD = "PLACE is a number of scan's list, or the name of a node or a tensor there. Repeatable."
 
@@ -41,14 +43,20 @@ def rewrite(
     ] = False,
     nhwc: Annotated[bool, typer.Option("--nhwc", help="The same, and with their channels last.")] = False,
     max_rank: Annotated[
-        int | None, typer.Option(help="Let no tensor have more axes than this.", show_default=False)
+        int | None,
+        typer.Option(help="Let no tensor have more axes than this.", show_default=False, **whole_number("--max-rank")),
     ] = None,
     without: Annotated[
         str | None, typer.Option(help="ONNX operators that may not be there, with commas.", show_default=False)
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--for", help="Keep the limits of a runtime: qnn, rknn, opencv45, ...", show_default=False),
+        typer.Option(
+            "--for",
+            help=f"Keep the limits of a runtime: {', '.join(PROFILES)}.",
+            show_default=False,
+            **one_of("--for", PROFILES, shown="<runtime>"),
+        ),
     ] = None,
     shape: Annotated[
         list[str] | None,

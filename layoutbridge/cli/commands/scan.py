@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, input_shapes
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, input_shapes
 from layoutbridge.cli.shared.printing import console, print_json, remark
 
 
@@ -24,7 +24,7 @@ def scan(
     expect: Annotated[
         str | None, typer.Option(help="A name: exit code 1 where a place of such shapes is another map.")
     ] = None,
-    flavor: Annotated[str, typer.Option(help="For a .cfg: alexey, or pjreddie.")] = "alexey",
+    flavor: Flavor = "alexey",
     as_json: AsJson = False,
 ) -> None:
     """Which places in a model move elements, and what is each of them?"""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layoutbridge.cli.shared.kinds import one_of, whole_number
+from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -21,53 +23,25 @@ def complete_name(incomplete: str) -> list[str]:
     return [name for name in catalog() if name.startswith(incomplete)]
 
 
-def _complete_list(values: tuple[str, ...], incomplete: str) -> list[str]:
-    before, comma, last = incomplete.rpartition(",")
-    return [before + comma + value for value in values if value.startswith(last)]
-
-
 def complete_names(incomplete: str) -> list[str]:
     """A comma list of catalogue names, its last one completed."""
     from layoutbridge.operations.catalog import catalog
 
-    return _complete_list(tuple(catalog()), incomplete)
-
-
-def complete_family(incomplete: str) -> list[str]:
-    """The catalogue's families that begin so."""
-    from layoutbridge.operations.catalog import catalog
-
-    families = dict.fromkeys(entry.family for entry in catalog().values())
-    return [family for family in families if family.startswith(incomplete)]
-
-
-def complete_frameworks(incomplete: str) -> list[str]:
-    """A comma list of frameworks, its last one completed."""
-    from layoutbridge.frameworks.table import FRAMEWORKS
-
-    return _complete_list(FRAMEWORKS, incomplete)
-
-
-def complete_code_target(incomplete: str) -> list[str]:
-    """What code is written for, where it begins so."""
-    from layoutbridge.frameworks.table import WRITTEN
-
-    return [name for name in WRITTEN if name.startswith(incomplete)]
-
-
-def complete_targets(incomplete: str) -> list[str]:
-    """A comma list of targets for networks, its last one completed."""
-    from layoutbridge.darknet.ports.table import TARGETS
-
-    return _complete_list(TARGETS, incomplete)
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in catalog() if name.startswith(last)]
 
 
 NAME_TOLD = "A catalogue name, a pattern in quotes, or several: 'focus then inverse(space_to_depth)'."
 Name = Annotated[str, typer.Argument(help=NAME_TOLD, autocompletion=complete_name)]
 Shape = Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W: 1,64,26,26")]
-Flavor = Annotated[str, typer.Option(help="Which Darknet: alexey (the main fork) or pjreddie (the original).")]
-Size = Annotated[str | None, typer.Option(help="Override the input size: WIDTHxHEIGHT.")]
-Upto = Annotated[str | None, typer.Option(help="Keep the first so many layers, for a backbone's weights.")]
+Flavor = Annotated[
+    str,
+    typer.Option(help="Which Darknet: alexey is the main fork, pjreddie the original.", **one_of("--flavor", FLAVORS)),
+]
+Size = Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Override the input size.")]
+Upto = Annotated[
+    int | None, typer.Option(help="Keep the first so many layers, for a backbone's weights.", **whole_number("--upto"))
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Weights that are too long are an error.")]
 NMS_KINDS_TOLD = "default, greedynms, diounms, cornersnms, or greedynms-iou (plain, as in older forks)"
 Activations = Annotated[
@@ -155,19 +129,6 @@ def target_written(output: str, endings: Mapping[str, Iterable[str]]) -> str:
     return fitting[0]
 
 
-def share(text: str, what: str, *, most: float | None = 1.0) -> float:
-    """A number from 0 to `most` (without limit for None); `what` names it in the error."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise ParameterError(f"{what} must be a number, not '{text[:80]}'") from None
-    if not 0 <= number <= (float("inf") if most is None else most) or number == float("inf"):
-        raise ParameterError(
-            f"{what} must be {'at least 0' if most is None else f'from 0 to {most:g}'}, not {text[:80]}"
-        )
-    return number
-
-
 def picture_size(text: str) -> tuple[int, int]:
     """`416x416` as width and height."""
     parts = text.lower().split("x")
@@ -182,7 +143,7 @@ def loaded_network(
     *,
     flavor: str,
     size: str | None,
-    upto: str | None,
+    upto: int | None,
     strict: bool = False,
     activations: list[str] | None = None,
     allow_paths: list[str] | None = None,
@@ -198,7 +159,7 @@ def loaded_network(
             weights,
             flavor=flavor,
             size=None if size is None else picture_size(size),
-            upto=None if upto is None else whole(upto, "--upto"),
+            upto=upto,
             strict=strict,
             activations=_pairs(activations, "--activation"),
             allow_paths=allow_paths or (),

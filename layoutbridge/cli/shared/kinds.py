@@ -1,0 +1,104 @@
+"""Kinds of option values: how each is read, what help shows for it, and how a shell completes it.
+
+Each function gives keywords for `typer.Option` and `typer.Argument`. A value that does not fit is told in our own
+words, which name the option and what was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+
+from layoutbridge.errors import LayoutBridgeError, ParameterError, UnknownNameError
+
+
+class UnfitValue(typer.BadParameter):
+    """A value that cannot be taken; its message is whole, and gets no words in front."""
+
+    def format_message(self) -> str:
+        """The message alone."""
+        return self.message
+
+
+def one_of(option: str, values: Iterable[str], *, shown: str | None = None) -> dict[str, Any]:
+    """One of these words; `shown` stands for very many, which `help` then lists.
+
+    >>> one_of("--flavor", ("alexey", "pjreddie"))["metavar"]
+    '<alexey|pjreddie>'
+    """
+    known = tuple(values)
+
+    def read(text: str) -> str:
+        if text not in known:
+            near = get_close_matches(text[:80], known, n=1, cutoff=0.6)
+            meant = f"did you mean {near[0]}?" if near else f"it is {', '.join(known[:-1])} or {known[-1]}"
+            raise UnknownNameError(f"{option} {text[:80]} is none: {meant}")
+        return text
+
+    return _kind(read, shown or f"<{'|'.join(known)}>", known)
+
+
+def whole_number(option: str, *, least: int = 1) -> dict[str, Any]:
+    """A whole number, `least` or more.
+
+    >>> whole_number("--batch")["parser"]("2"), whole_number("--batch")["metavar"]
+    (2, '<int 1..>')
+    """
+
+    def read(text: str | int) -> int:
+        from layoutbridge.operations.written import written_number
+
+        return text if isinstance(text, int) else least if text == str(least) else written_number(text, option)
+
+    return _kind(read, f"<int {least}..>")
+
+
+def share(option: str, *, most: float | None = 1.0) -> dict[str, Any]:
+    """A number from 0 to `most`, without limit for None.
+
+    >>> share("--threshold")["parser"]("0.25"), share("--threshold")["metavar"]
+    (0.25, '<float 0..1>')
+    """
+
+    def read(text: str | float) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise ParameterError(f"{option} must be a number, not '{str(text)[:80]}'") from None
+        if not 0 <= number <= (float("inf") if most is None else most) or number == float("inf"):
+            allowed = "at least 0" if most is None else f"from 0 to {most:g}"
+            raise ParameterError(f"{option} must be {allowed}, not {str(text)[:80]}")
+        return number
+
+    return _kind(read, "<float 0..>" if most is None else f"<float 0..{most:g}>")
+
+
+def words_of(values: Iterable[str], *, shown: str | None = None) -> dict[str, Any]:
+    """Some of these words with commas between them: text, which `arguments.listed` divides.
+
+    >>> words_of(("onnx", "torch"))["metavar"]
+    '<onnx,torch>'
+    """
+    known = tuple(values)
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + value for value in known if value.startswith(last)]
+
+    return {"metavar": shown or f"<{','.join(known)}>", "autocompletion": complete}
+
+
+def _kind(read: Callable[[Any], object], metavar: str, values: tuple[str, ...] = ()) -> dict[str, Any]:
+    def parse(text: Any) -> object:
+        try:
+            return read(text)
+        except LayoutBridgeError as error:
+            raise UnfitValue(str(error)) from None
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return {"parser": parse, "metavar": metavar} | ({"autocompletion": complete} if values else {})
