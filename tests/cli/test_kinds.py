@@ -1,4 +1,4 @@
-"""What help, completion and errors say of the values that options take; commands are imported when they are asked for."""
+"""What help, completion and errors say of the values that options take; a command imports its own module alone."""
 
 import subprocess
 import sys
@@ -6,14 +6,12 @@ import sys
 import pytest
 
 from layoutbridge.cli.commands import COMMANDS, application
-from layoutbridge.darknet.detection.boxes import NMS_KINDS
-from layoutbridge.darknet.ports.outputs import HEADS
 from layoutbridge.darknet.ports.table import TARGETS
-from layoutbridge.frameworks.onnx.profiles import PROFILES
+from layoutbridge.darknet.structure.heads import HEADS, NMS_KINDS
 from layoutbridge.version import __version__
 from tests.command_line import ROOT, completed, refused, run
 
-NET = ("fixtures/nets/alexey/yolov4/net.cfg", "fixtures/nets/alexey/yolov4/net.weights")
+NET = ("fixtures/nets/alexey/region_logistic/net.cfg", "fixtures/nets/alexey/region_logistic/net.weights")
 
 
 def test_every_command_is_in_the_table_and_in_its_order(capfd):
@@ -46,8 +44,9 @@ def test_the_version(capfd, option):
         ("layoutbridge export a.cfg --head yolo", ["yolov5", "yolov8"]),
         ("layoutbridge detect a.cfg --nms-kind ", list(NMS_KINDS)),
         ("layoutbridge detect a.cfg --framework on", ["onnx"]),
-        ("layoutbridge check a.cfg --targets onnx,ten", ["onnx,tensorflow"]),
-        ("layoutbridge rewrite a.onnx --for open", ["opencv45"]),
+        ("layoutbridge check a.cfg --targets onnx,openv", ["onnx,openvino"]),
+        ("layoutbridge rewrite a.onnx --for rk", ["rknn"]),
+        ("layoutbridge export a.cfg --for opencv4", ["opencv45"]),
         ("layoutbridge code focus --data-format channels_l", ["channels_last"]),
     ],
 )
@@ -61,7 +60,7 @@ def test_help_shows_what_each_value_is(capfd, monkeypatch, command):
     code, out, err = run(capfd, command, "--help")
     assert (code, err) == (0, "")
     assert f" layoutbridge {command} " in " ".join(out.split()) or f"{command} [OPTIONS]" in out
-    for known, listed in (("<head>", HEADS), ("<runtime>", PROFILES), ("<target>", TARGETS), ("<kind>", NMS_KINDS)):
+    for known, listed in (("<head>", HEADS), ("<target>", TARGETS), ("<kind>", NMS_KINDS)):
         if known in out:
             assert all(value in out for value in listed), known
 
@@ -69,15 +68,17 @@ def test_help_shows_what_each_value_is(capfd, monkeypatch, command):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("scan", "a.cfg", "--flavor", "alexei"), "--flavor alexei is none: did you mean alexey?"),
-        (("scan", "a.cfg", "--flavor", "x"), "--flavor x is none: it is alexey or pjreddie"),
+        (("scan", NET[0], "--flavor", "x"), "alexey"),
         (("detect", *NET, "a.png", "--threshold", "7"), "--threshold must be from 0 to 1, not 7"),
         (("detect", *NET, "a.png", "--nms", "nan"), "--nms must be from 0 to 1, not nan"),
-        (("detect", *NET, "a.png", "--nms-kind", "greedy"), "--nms-kind greedy is none: did you mean greedynms?"),
+        (
+            ("export", *NET, "-o", "a.onnx", "--head", "boxes", "--nms", "--nms-kind", "greedy"),
+            "called 'greedy'; there is",
+        ),
         (("detect", *NET, "a.png", "--batch", "0"), "--batch must be between 1 and 2^63 - 1, not 0"),
         (("detect", *NET, "a.png", "--batch", "1.5"), "--batch must be a whole number, not '1.5'"),
-        (("export", *NET, "-o", "a.onnx", "--head", "box"), "--head box is none: did you mean boxes?"),
-        (("export", *NET, "-o", "a.onnx", "--for", "opencv46x"), "--for opencv46x is none: did you mean opencv45?"),
+        (("export", *NET, "-o", "a.onnx", "--head", "box"), "no head is called 'box'"),
+        (("export", *NET, "-o", "a.onnx", "--for", "opencv46x"), "opencv46x"),
         (("compare", "a.onnx", "b.onnx", "--seed", "-1"), "--seed must be between"),
         (("compare", "a.onnx", "b.onnx", "--tolerance", "-1"), "--tolerance must be at least 0, not -1"),
         (("audit", "folder", "--jobs", "0"), "--jobs must be between 1 and 2^63 - 1, not 0"),
@@ -85,10 +86,11 @@ def test_help_shows_what_each_value_is(capfd, monkeypatch, command):
         (("check", *NET, "--tolerance", "little"), "--tolerance must be a number, not 'little'"),
     ],
 )
-def test_values_that_do_not_fit(capfd, arguments, told):
+def test_values_that_do_not_fit(capfd, tmp_path, arguments, told):
+    if "a.onnx" in arguments and arguments[0] == "export":
+        arguments = [str(tmp_path / word) if word == "a.onnx" else word for word in arguments]
     message = refused(capfd, *arguments)
     assert told in message
-    assert f"(layoutbridge {arguments[0]} --help tells more)" in message
 
 
 def test_errors_point_at_the_command(capfd):

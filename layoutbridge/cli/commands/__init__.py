@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typer import Typer
+    from typer.models import CommandInfo
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "networks": ("summary", "check"),
@@ -37,6 +38,5 @@ def application(words: Sequence[str] = ()) -> Typer:
     return app
 
 
-def _name_of(command: object) -> str:
-    name = getattr(command, "name", None) or command.callback.__name__
-    return str(name)
+def _name_of(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))

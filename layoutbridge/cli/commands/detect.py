@@ -20,8 +20,8 @@ from layoutbridge.cli.shared.arguments import (
 from layoutbridge.cli.shared.kinds import one_of, share, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
-from layoutbridge.darknet.detection.boxes import NMS_KINDS
 from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.darknet.structure.heads import NMS_KINDS
 from layoutbridge.errors import ParameterError, UnusableInputError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def detect(
         typer.Option(
             help=f"{NMS_KINDS_TOLD}. (default: as the network says)",
             show_default=False,
-            **one_of("--nms-kind", NMS_KINDS, shown="<kind>"),
+            **one_of(NMS_KINDS, shown="<kind>"),
         ),
     ] = None,
     letterbox: Annotated[
@@ -70,7 +70,7 @@ def detect(
         typer.Option(
             help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
             show_default=False,
-            **one_of("--framework", TARGETS, shown="<target>"),
+            **one_of(TARGETS, shown="<target>"),
         ),
     ] = None,
     cfg: Annotated[

@@ -15,9 +15,8 @@ from layoutbridge.cli.shared.kinds import one_of, share, whole_number
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.shared.printing import remark
-from layoutbridge.darknet.detection.boxes import NMS_KINDS
-from layoutbridge.darknet.ports.outputs import HEADS
 from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.darknet.structure.heads import HEADS, NMS_KINDS
 from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError
 
@@ -59,7 +58,7 @@ def export(
         typer.Option(
             help=f"What it is written for: {', '.join(_ALL_TARGETS)}. (default: by the ending)",
             show_default=False,
-            **one_of("--to", _ALL_TARGETS, shown="<target>"),
+            **one_of(_ALL_TARGETS, shown="<target>"),
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
@@ -79,7 +78,7 @@ def export(
         _option(
             "channels_last (default) or channels_first",
             "For keras",
-            kind=one_of("--data-format", ("channels_last", "channels_first"), shown="<layout>"),
+            kind=one_of(("channels_last", "channels_first"), shown="<layout>"),
         ),
     ] = None,
     shape: Annotated[
@@ -90,14 +89,14 @@ def export(
     no_batch: Annotated[bool, _option(_NO_BATCH_TOLD, _OPERATION, "--no-batch")] = False,
     flavor: Annotated[
         str | None,
-        _option("Which Darknet: the main fork (default) or the original", _NETWORK, kind=one_of("--flavor", FLAVORS)),
+        _option("Which Darknet: the main fork (default) or the original", _NETWORK, kind=one_of(FLAVORS)),
     ] = None,
     head: Annotated[
         str | None,
         _option(
             f"What comes out: {', '.join(HEADS)}. (default: darknet)",
             _NETWORK,
-            kind=one_of("--head", HEADS, shown="<head>"),
+            kind=one_of(HEADS, shown="<head>"),
         ),
     ] = None,
     size: Annotated[str | None, _option("Override the input size", _NETWORK, kind={"metavar": "WIDTHxHEIGHT"})] = None,
@@ -120,9 +119,9 @@ def export(
         str | None,
         typer.Option(
             "--for",
-            help=f"The program that will run it, for a form that is fast there, or within its limits: {', '.join(runtimes())}.",
+            help="The program that will run it, for what is fast there, or within its limits: openvino, rknn, ...",
             show_default=False,
-            **one_of("--for", runtimes(), shown="<runtime>"),
+            **one_of(runtimes, shown="<runtime>"),
         ),
     ] = None,
     winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _SOME, "--winograd")] = False,
@@ -138,7 +137,7 @@ def export(
         _option(
             f"With --nms: {NMS_KINDS_TOLD}. (default: the cfg's)",
             _SOME,
-            kind=one_of("--nms-kind", NMS_KINDS, shown="<kind>"),
+            kind=one_of(NMS_KINDS, shown="<kind>"),
         ),
     ] = None,
     steps: Annotated[

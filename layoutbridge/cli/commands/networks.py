@@ -63,7 +63,7 @@ def check(
         typer.Option(
             help=f"Some of {','.join(TARGETS)}. (default: those that are installed)",
             show_default=False,
-            **words_of(TARGETS, shown="<target,...>"),
+            **words_of(TARGETS, "<target,...>"),
         ),
     ] = None,
     half: Annotated[

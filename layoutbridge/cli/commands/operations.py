@@ -55,7 +55,7 @@ def verify(
         typer.Option(
             help=f"Some of {','.join(FRAMEWORKS)}. (default: all)",
             show_default=False,
-            **words_of(FRAMEWORKS, shown="<framework,...>"),
+            **words_of(FRAMEWORKS, "<framework,...>"),
         ),
     ] = None,
     ops: Annotated[
@@ -161,7 +161,7 @@ def code(
     to: Annotated[
         str,
         typer.Option(
-            help=f"For which: {', '.join(WRITTEN)}.", show_default=False, **one_of("--to", WRITTEN, shown="<framework>")
+            help=f"For which: {', '.join(WRITTEN)}.", show_default=False, **one_of(WRITTEN, shown="<framework>")
         ),
     ],
     batch: Annotated[
@@ -177,7 +177,7 @@ def code(
         typer.Option(
             help="For tensorflow: channels_last (default) or channels_first.",
             show_default=False,
-            **one_of("--data-format", ("channels_last", "channels_first"), shown="<layout>"),
+            **one_of(("channels_last", "channels_first"), shown="<layout>"),
         ),
     ] = None,
     parameters: Parameters = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -13,9 +13,14 @@ from layoutbridge.cli.shared.kinds import one_of, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, remark
 from layoutbridge.errors import ParameterError
-from layoutbridge.frameworks.onnx.profiles import PROFILES
 
 _PLACE_TOLD = "PLACE is a number of scan's list, or the name of a node or a tensor there. Repeatable."
+
+
+def _profiles() -> Iterable[str]:
+    from layoutbridge.frameworks.onnx.profiles import PROFILES
+
+    return PROFILES
 
 
 @app.command()
@@ -53,9 +58,9 @@ def rewrite(
         str | None,
         typer.Option(
             "--for",
-            help=f"Keep the limits of a runtime: {', '.join(PROFILES)}.",
+            help="Keep the limits of a runtime: qnn, rknn, opencv45, ...",
             show_default=False,
-            **one_of("--for", PROFILES, shown="<runtime>"),
+            **one_of(_profiles, shown="<runtime>"),
         ),
     ] = None,
     shape: Annotated[

@@ -36,7 +36,7 @@ Name = Annotated[str, typer.Argument(help=NAME_TOLD, autocompletion=complete_nam
 Shape = Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W: 1,64,26,26")]
 Flavor = Annotated[
     str,
-    typer.Option(help="Which Darknet: alexey is the main fork, pjreddie the original.", **one_of("--flavor", FLAVORS)),
+    typer.Option(help="Which Darknet: alexey is the main fork, pjreddie the original.", **one_of(FLAVORS)),
 ]
 Size = Annotated[str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Override the input size.")]
 Upto = Annotated[

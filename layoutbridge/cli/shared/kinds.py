@@ -6,13 +6,12 @@ words, which name the option and what was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import typer
 
-from layoutbridge.errors import LayoutBridgeError, ParameterError, UnknownNameError
+from layoutbridge.errors import LayoutBridgeError, ParameterError
 
 
 class UnfitValue(typer.BadParameter):
@@ -23,22 +22,19 @@ class UnfitValue(typer.BadParameter):
         return self.message
 
 
-def one_of(option: str, values: Iterable[str], *, shown: str | None = None) -> dict[str, Any]:
-    """One of these words; `shown` stands for very many, which `help` then lists.
+def one_of(values: Iterable[str] | Callable[[], Iterable[str]], *, shown: str | None = None) -> dict[str, Any]:
+    """One of these words, or of what a function gives; what takes it says which there are where it is none of them.
 
-    >>> one_of("--flavor", ("alexey", "pjreddie"))["metavar"]
+    `shown` stands for many, which the option's help names.
+
+    >>> one_of(("alexey", "pjreddie"))["metavar"]
     '<alexey|pjreddie>'
     """
-    known = tuple(values)
 
-    def read(text: str) -> str:
-        if text not in known:
-            near = get_close_matches(text[:80], known, n=1, cutoff=0.6)
-            meant = f"did you mean {near[0]}?" if near else f"it is {', '.join(known[:-1])} or {known[-1]}"
-            raise UnknownNameError(f"{option} {text[:80]} is none: {meant}")
-        return text
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in (values() if callable(values) else values) if value.startswith(incomplete)]
 
-    return _kind(read, shown or f"<{'|'.join(known)}>", known)
+    return {"metavar": shown or f"<{'|'.join(() if callable(values) else values)}>", "autocompletion": complete}
 
 
 def whole_number(option: str, *, least: int = 1) -> dict[str, Any]:
@@ -76,29 +72,25 @@ def share(option: str, *, most: float | None = 1.0) -> dict[str, Any]:
     return _kind(read, "<float 0..>" if most is None else f"<float 0..{most:g}>")
 
 
-def words_of(values: Iterable[str], *, shown: str | None = None) -> dict[str, Any]:
-    """Some of these words with commas between them: text, which `arguments.listed` divides.
+def words_of(known: Sequence[str], shown: str) -> dict[str, Any]:
+    """Some of these words with commas between them, for which `shown` stands: text, which `arguments.listed` divides.
 
-    >>> words_of(("onnx", "torch"))["metavar"]
-    '<onnx,torch>'
+    >>> words_of(("onnx", "torch"), "<target,...>")["autocompletion"]("torch,o")
+    ['torch,onnx']
     """
-    known = tuple(values)
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
         return [before + comma + value for value in known if value.startswith(last)]
 
-    return {"metavar": shown or f"<{','.join(known)}>", "autocompletion": complete}
+    return {"metavar": shown, "autocompletion": complete}
 
 
-def _kind(read: Callable[[Any], object], metavar: str, values: tuple[str, ...] = ()) -> dict[str, Any]:
+def _kind(read: Callable[[Any], object], metavar: str) -> dict[str, Any]:
     def parse(text: Any) -> object:
         try:
             return read(text)
         except LayoutBridgeError as error:
             raise UnfitValue(str(error)) from None
 
-    def complete(incomplete: str) -> list[str]:
-        return [value for value in values if value.startswith(incomplete)]
-
-    return {"parser": parse, "metavar": metavar} | ({"autocompletion": complete} if values else {})
+    return {"parser": parse, "metavar": metavar}

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.pictures import letterbox_size
-from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, YoloHead
+from layoutbridge.darknet.structure.heads import NMS_KINDS, DetectionHead, GaussianYolo, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree
@@ -39,7 +39,6 @@ Rows = NDArray[np.float32]
 Values = NDArray[np.float64]
 Outputs = Mapping[int, NDArray[Any]] | Sequence[NDArray[Any]]
 
-NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms", "greedynms-iou")  # the last: greedynms of older forks
 MOST_CLASSES = 100_000  # of rules that are read from a file
 _LARGEST_BETA = 1000
 _GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says

@@ -149,7 +149,7 @@ class Detector:
         `sources.frames` says all. Of a stream or a camera that does not end take `stream`.
 
         `confidence`: scores over it count. `nms`: the overlap over which the less sure of two boxes of a class goes;
-        None or 0 keeps all. `nms_kind`: how it is measured (`boxes.NMS_KINDS`), None as the cfg says; "greedynms-iou"
+        None or 0 keeps all. `nms_kind`: how it is measured (`heads.NMS_KINDS`), None as the cfg says; "greedynms-iou"
         is what older copies of the main fork mean by greedynms. `letterbox` keeps the picture's aspect; where it is
         None the original does so (but not for the first YOLO), the main fork where [net] says letter_box=1, and models
         of others as they were trained. `upright` turns pictures as their EXIF says, as Darknet does not. `color_order`

@@ -20,21 +20,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.darknet.detection.boxes import check_share, distance_exponent, head_layers, head_rules
-from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, YoloHead
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, DetectionHead, GaussianYolo, Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, shown
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
-
-HeadLayout = Literal["boxes", "yolov5", "yolov8"]
-HEAD_LAYOUTS: tuple[HeadLayout, ...] = get_args(HeadLayout)
 
 Columns = tuple[V, V, V, V, V]  # centre, size, objectness told, the scores' factor, probabilities
 

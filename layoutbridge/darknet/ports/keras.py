@@ -125,7 +125,7 @@ def to_model(
 ) -> keras.Model:
     """`network` with copies of its weights as a functional Keras model; one output is a tensor, several a list.
 
-    `head` is one of `outputs.HEADS`; with `every_layer` all layers' outputs follow, in order, each once. Weights,
+    `head` is one of `heads.HEADS`; with `every_layer` all layers' outputs follow, in order, each once. Weights,
     biases and batch norm's scales and shifts can be trained; its means and variances stay as they are, in training
     too. Pictures are [N, H, W, C], or [N, C, H, W] with "channels_first"; what is no picture is [N, ...] in Darknet's
     order. What the main fork's [region] gives lies channels last in Darknet already: with "channels_last" it is

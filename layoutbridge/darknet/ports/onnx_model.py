@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layoutbridge.darknet.meaning import Arrays, Memory, Variant, write_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression
+from layoutbridge.darknet.meaning.boxes import Suppression
 from layoutbridge.darknet.ports.outputs import check_head, check_steps, head_outputs
 from layoutbridge.darknet.ports.port import next_state, state_name
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.base import require

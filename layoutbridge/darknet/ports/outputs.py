@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Generic
 
 from layoutbridge.darknet.detection.boxes import head_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, Suppression, append_head
-from layoutbridge.darknet.structure.heads import Head
+from layoutbridge.darknet.meaning.boxes import Suppression, append_head
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, HEADS, Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnknownNameError, shown
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.primitives import Target, V
 
-HEADS = ("darknet", "raw", *HEAD_LAYOUTS)
 _MOST_STEPS = 10_000  # of a sequence, each written out where a target has no loop for a layer
 INPUT = -1  # as in `Layer.inputs`
 

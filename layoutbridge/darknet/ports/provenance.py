@@ -38,7 +38,7 @@ def about(
 ) -> dict[str, str]:
     """All that a program needs to feed the file and to read its outputs: texts by name.
 
-    `head` is one of `outputs.HEADS`, `names` are the classes', `nms_kind` that of a suppression within the file.
+    `head` is one of `heads.HEADS`, `names` are the classes', `nms_kind` that of a suppression within the file.
     Raises `ParameterError` where there are more or fewer names than the network has classes, or one is no text.
     """
     _check_names(network, names)

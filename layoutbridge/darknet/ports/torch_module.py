@@ -18,10 +18,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from layoutbridge.darknet.meaning import Arrays, Context, Memory, Variant, write_layer
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS, append_head
+from layoutbridge.darknet.meaning.boxes import append_head
 from layoutbridge.darknet.ports.outputs import INPUT, check_steps, output_layers, output_name
 from layoutbridge.darknet.ports.port import state_name
 from layoutbridge.darknet.reading.weights import Header, Weights, write_weights
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network, Parameter, is_statistic
 from layoutbridge.errors import ParameterError, ShapeError, WeightsError
 from layoutbridge.frameworks.primitives import LazyArray
@@ -282,7 +283,7 @@ class DarknetModule(torch.nn.Module):
 class DarknetProgram(DarknetModule):
     """A Darknet network that returns a head's outputs: one tensor, or a tuple where `output_shapes` has several.
 
-    `head` is one of `outputs.HEADS`; with `every_layer` all layers' outputs follow in order, each once.
+    `head` is one of `heads.HEADS`; with `every_layer` all layers' outputs follow in order, each once.
 
     >>> from layoutbridge.darknet.reading.build import build_network
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection import boxes
 from layoutbridge.darknet.meaning import boxes as heads
-from layoutbridge.darknet.structure.heads import GaussianYolo, Region
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, NMS_KINDS, GaussianYolo, Region
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
@@ -183,7 +183,7 @@ def test_the_layouts_agree_with_each_other(folder: Path) -> None:
     assert np.allclose(eight[:, 4:], shares[..., 5:].swapaxes(1, 2), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", heads.HEAD_LAYOUTS)
+@pytest.mark.parametrize("kind", HEAD_LAYOUTS)
 def test_suppression_in_the_graph_sees_the_scores(kind: str) -> None:
     folder = FIXTURES / "nets/alexey/yolo_scaled"
     network, outputs = network_of(folder), outputs_of(folder)
@@ -328,7 +328,7 @@ def test_distance_lets_a_neighbour_live() -> None:
         boxes.suppress(rows, 0.45, "soft")
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(boxes.NMS_KINDS), st.sampled_from([0.2, 0.45, 0.7]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(NMS_KINDS), st.sampled_from([0.2, 0.45, 0.7]))
 def test_suppression_is_that_of_darknets_loops(seed: int, kind: str, threshold: float) -> None:
     rows = crowd(seed)
     beta = float(np.random.default_rng(seed).choice([0.0, 0.6, 1.5]))
