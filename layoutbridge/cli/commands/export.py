@@ -61,7 +61,9 @@ def export(
             **one_of(_ALL_TARGETS, shown="<target>"),
         ),
     ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="Where to write it, whole or not at all.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="<file>", help="Where to write it, whole or not at all.")
+    ],
     force: Force = False,
     opset: Annotated[
         int | None,
@@ -153,9 +155,21 @@ def export(
     ] = None,
     dynamic_size: Annotated[bool, _option("Leave height and width open", _SOME, "--dynamic-size")] = False,
     keep_batch_norm: Annotated[bool, _option("Do not fold batch norm", _SOME, "--keep-batch-norm")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Run what was written, beside the reference", rich_help_panel=_NETWORK),
+    ] = True,
+    as_json: Annotated[
+        bool, _option("Print JSON for machines: files, size, outputs, deviation", _NETWORK, "--json")
+    ] = False,
     external_data: Annotated[bool, _option("Weights in a file of their own", _SOME, "--external-data")] = False,
 ) -> None:
-    """Write an operation, or a whole Darknet network, as a model of another framework."""
+    """Write an operation, or a whole Darknet network, as a model of another framework.
+
+    layoutbridge export yolov4.cfg yolov4.weights -o yolov4.onnx --head boxes
+
+    layoutbridge export darknet_reorg --shape N,64,26,26 -o reorg.onnx
+    """
     for_operations = {"--shape": shape, "--dtype": dtype, "--no-batch": no_batch}
     for_reading = {
         "--flavor": flavor, "--size": size, "--upto": upto, "--strict": strict,
@@ -165,7 +179,7 @@ def export(
         "--head": head, "--every-layer": every_layer, "--half": half,
         "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
         "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
-        "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps,
+        "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps, "--json": as_json,
     }  # fmt: skip
     operators = listed(without, "--without")
     if (weights or "").lower().endswith(".cfg") and not name.lower().endswith(".cfg"):
@@ -200,7 +214,7 @@ def export(
         "flavor": flavor or "alexey", "size": size, "upto": upto, "strict": strict, "activations": activation,
         "allow_paths": allow_path,
     }  # fmt: skip
-    export_network(
+    right = export_network(
         name,
         weights,
         output,
@@ -208,8 +222,12 @@ def export(
         read=reading,
         options={key: value for key, value in options.items() if value not in (None, False)},
         force=force,
+        check=check,
+        as_json=as_json,
     )
     _warn_of_opset(opset)
+    if not right:
+        raise typer.Exit(1)
 
 
 def _warn_of_opset(opset: int | None) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
-from layoutbridge.cli.shared.printing import errors_console, remark, remark_warnings
+from layoutbridge.cli.shared.printing import errors_console, print_json, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder
 
 if TYPE_CHECKING:
+    from layoutbridge.darknet.detectors.written import WrittenCheck
+    from layoutbridge.darknet.networks.network import DarknetNetwork
     from layoutbridge.darknet.ports.port import Export, Port
 
 _SHOWN = 4  # outputs that are named in full
@@ -29,15 +31,19 @@ def export_network(
     read: Mapping[str, Any],
     options: Mapping[str, Any],
     force: bool,
-) -> None:
-    """Write the network in `cfg` and `weights` to `output`, and tell what was written.
+    check: bool,
+    as_json: bool,
+) -> bool:
+    """Write the network in `cfg` and `weights` to `output`, run it, and tell what was written; False if it is wrong.
 
     It is written for the target `to`, else for the one whose runtime the options name, else for the one whose files end
     as `output` does. `read` are the options of reading, `options` those of the target's writer: of either those that
-    were given. With `force` nobody is asked about files that exist.
+    were given. With `force` nobody is asked about files that exist; without `check` what was written is not run.
     """
     from layoutbridge.darknet.detectors.detector import read_names
+    from layoutbridge.darknet.detectors.written import WrittenCheck
     from layoutbridge.darknet.networks.flavors import told_differences
+    from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead
     from layoutbridge.files import refuse_overwriting
     from layoutbridge.frameworks.framework import options_of
     from layoutbridge.report.progress import byte_progress
@@ -67,9 +73,67 @@ def export_network(
             chosen["sources"] = net.sources
         made = target.write(net.network, net.parameters, output, **chosen)
     _tell(made)
+    size = sum(
+        path.stat().st_size for written in made.files for path in (written, *written.rglob("*")) if path.is_file()
+    )
+    found = _checked(made, net, target, options) if check else WrittenCheck(None, 0.0, "not asked for")
+    _tell_check(found, size, asked=check)
     differences = told_differences(net.network, net.flavor_differences())
     if differences:
         remark(differences)
+    if not found.ok:
+        remark(f"what differs: layoutbridge compare {cfg} {weights} {output}")
+    elif found.deviation is not None and any(
+        isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
+    ):
+        remark(f"next: layoutbridge detect {output} PICTURES -o FOLDER{_needed(cfg, options)}")
+    if as_json:
+        print_json(_record(made, target.name, size, found))
+    return found.ok
+
+
+def _checked(made: Export, net: DarknetNetwork, target: Port, options: Mapping[str, Any]) -> WrittenCheck:
+    """The file that was written, run beside the reference."""
+    from layoutbridge.darknet.detectors.written import WrittenCheck, check_written
+    from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD
+    from layoutbridge.report.progress import step_progress
+
+    if not made.outputs:
+        return WrittenCheck(None, 0.0, "it holds parameters alone")
+    tolerance = FLOAT16 if options.get("half") else WINOGRAD if options.get("winograd") else target.runner.tolerance
+    with step_progress(errors_console(), "checking"):
+        return check_written(
+            made.path, net.network, net.parameters, options.get("head", "darknet"), tolerance=tolerance
+        )
+
+
+def _tell_check(found: WrittenCheck, size: int, *, asked: bool) -> None:
+    from layoutbridge.report.checkpoints import size_told
+
+    told = size_told(size)
+    if found.deviation is not None:
+        verdict = "" if found.ok else f", more than the {found.tolerance:g} that a right file stays within"
+        deviation = f"{found.deviation:.1e} of the largest value"
+        remark(f"{told}; run on a random picture: {deviation} from the float64 reference{verdict}")
+    else:
+        remark(f"{told}{f'; not checked: {found.reason}' if asked else ''}")
+
+
+def _needed(cfg: str, options: Mapping[str, Any]) -> str:
+    """What `detect` needs beside the file: its anchors stand in the cfg."""
+    return f" --cfg {cfg}" if options.get("head", "darknet") in ("darknet", "raw") else ""
+
+
+def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[str, Any]:
+    return {
+        "target": target, "files": [str(path) for path in made.files], "bytes": size,
+        "outputs": {
+            name: [*(() if name in made.unbatched else made.leading), *shape] for name, shape in made.outputs.items()
+        },
+        "states": {name: [*made.leading, *shape] for name, shape in made.states.items()},
+        "checked": found.deviation is not None, "deviation": found.deviation, "tolerance": found.tolerance,
+        "ok": found.ok, "reason": found.reason, "warnings": list(made.warnings),
+    }  # fmt: skip
 
 
 def runtimes() -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _decoded(model: Opened, network: Network, outputs: Outputs) -> NDArray[np.fl
     for layer in head_layers(network):
         if layer.name in outputs:
             own = isinstance(layer.settings, Region) and layer.settings.channels_last
-            held[layer.index] = _as_map(outputs[layer.name], layer.out_shape, model, in_own_order=own)
+            held[layer.index] = output_map(outputs[layer.name], layer.out_shape, model, in_own_order=own)
             continue
         name = output_name(network, layer.inputs[0])
         if name not in outputs:
@@ -125,12 +125,12 @@ def _decoded(model: Opened, network: Network, outputs: Outputs) -> NDArray[np.fl
                 f"'{model.source}' gives {', '.join(list(outputs)[:6])[:120]}, and neither {layer.name} nor {name}: "
                 "it is another network's, or has another head"
             )
-        given = _as_map(outputs[name], layer.in_shape, model)
+        given = output_map(outputs[name], layer.in_shape, model)
         held[layer.index] = forward_layer(layer, {}, [given], network.flavor, len(given), np.float32)
     return decode(network, held)
 
 
-def _as_map(
+def output_map(
     output: NDArray[np.float32], shape: tuple[int, ...], model: Opened, *, in_own_order: bool = False
 ) -> NDArray[np.float32]:
     """An output as Darknet holds it: channels first, but for a head whose numbers stand `in_own_order` already."""

@@ -226,7 +226,7 @@ def check_runners(
     with _quiet():
         reference = _reference(network, parameters, x, np.float64)
     wanted = _wanted(network, reference, against)
-    largest = [_largest(values) for values in wanted]
+    largest = [largest_of(values) for values in wanted]
     pitfalls = _pitfalls(network, wanted)
     required = {runner.package for name, runner in runners.items() if name not in optional}
     made: list[TargetCheck] = []
@@ -283,7 +283,7 @@ def check_runners(
         with _quiet():
             rounded = _reference(network, parameters, x, np.float32)
         rows = tuple(
-            replace(row, rounding=_deviation(rounded[row.index], wanted[row.index], row.largest))
+            replace(row, rounding=deviation_of(rounded[row.index], wanted[row.index], row.largest))
             if row.over and not row.not_finite
             else row
             for row in rows
@@ -311,7 +311,8 @@ def _other(
     if [layer.size for layer in found] != [layer.size for layer in wanted]:
         return OtherFlavor(network.flavor, 0, float("inf"))
     deviations = [
-        _deviation(layer.reshape(aim.shape), aim, most) for layer, aim, most in zip(found, wanted, largest, strict=True)
+        deviation_of(layer.reshape(aim.shape), aim, most)
+        for layer, aim, most in zip(found, wanted, largest, strict=True)
     ]
     first = next((index for index, deviation in enumerate(deviations) if not deviation <= FLOAT32), None)
     heads = [layer.index for layer in network.layers if isinstance(layer.settings, Head)] or [len(deviations) - 1]
@@ -409,7 +410,7 @@ def _compared(
     pitfalls: _Pitfalls,
 ) -> _Found:
     bad = _not_finite(outputs)
-    deviations = [_deviation(*three) for three in zip(outputs, wanted, largest, strict=True)]
+    deviations = [deviation_of(*three) for three in zip(outputs, wanted, largest, strict=True)]
     for index in (bad | pitfalls.not_finite) - pitfalls.own:
         deviations[index] = float("inf")
     return _Found(deviations, bad)
@@ -433,12 +434,12 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _largest(values: NDArray[np.float64]) -> float:
+def largest_of(values: NDArray[np.float64]) -> float:
     """The largest magnitude of those that are finite numbers."""
     return float(np.abs(values, where=np.isfinite(values), out=np.zeros(values.shape)).max(initial=0))
 
 
-def _deviation(found: NDArray[Any], wanted: NDArray[np.float64], largest: float) -> float:
+def deviation_of(found: NDArray[Any], wanted: NDArray[np.float64], largest: float) -> float:
     """The largest difference as a share of `largest`; infinite where one of both alone is no finite number.
 
     Where all is 0, the difference itself: runtimes give 1e-38 for the logistic of −1000, or −6e-8 for 2σ(0) − 1.
