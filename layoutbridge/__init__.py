@@ -23,7 +23,7 @@ from layoutbridge.version import __version__
 if TYPE_CHECKING:
     from layoutbridge import darknet
     from layoutbridge.algebra.factorization import Factorization, factorize
-    from layoutbridge.algebra.proof import Counterexample, Proof, prove
+    from layoutbridge.algebra.proof import Counterexample, Proof
     from layoutbridge.algebra.rearrangement import Rearrangement
     from layoutbridge.auditing.audits import Audit, audit
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import code, emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
+    from layoutbridge.operations.comparison import prove
     from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.verification import Verification, verify
@@ -44,7 +45,7 @@ _HOMES = {
     "factorize": "algebra.factorization",
     "Counterexample": "algebra.proof",
     "Proof": "algebra.proof",
-    "prove": "algebra.proof",
+    "prove": "operations.comparison",
     "Rearrangement": "algebra.rearrangement",
     "CatalogEntry": "operations.entry",
     "catalog": "operations.catalog",
@@ -120,4 +121,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -47,6 +47,9 @@ class Factorization:
     positions: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        return self.pattern or self.reason
+
     @property
     def is_permutation(self) -> bool:
         """Whether every position is read exactly once (digits or not)."""

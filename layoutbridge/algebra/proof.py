@@ -72,6 +72,11 @@ class Proof:
     def __bool__(self) -> bool:
         return self.equal
 
+    def __str__(self) -> str:
+        if self.equal:
+            return "the same for all sizes" if self.for_all_sizes else "the same at all sizes that were tried"
+        return f"not the same: {self.counterexample}" if self.counterexample else "not the same"
+
     def explain(self) -> str:
         """The argument, one numbered step a line."""
         return "\n".join(f"{number}. {line}" for number, line in enumerate(self.argument, 1))

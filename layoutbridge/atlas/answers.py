@@ -79,6 +79,11 @@ class Atlas:
     answers: tuple[Answer, ...]
     missing: Mapping[str, str]
 
+    def __str__(self) -> str:
+        subjects = len({each.subject for each in self.answers})
+        told = f"{len(self.answers)} ops of {subjects} subjects: {len(self.findings)} findings"
+        return told + (f"; {len(self.missing)} not measured" if self.missing else "")
+
     @property
     def findings(self) -> tuple[Answer, ...]:
         """What contradicts its documentation, and gradients that are wrong."""

@@ -21,7 +21,7 @@ from layoutbridge.auditing.journal import ENDING, Journal, journal_at
 from layoutbridge.auditing.processes import prepared
 from layoutbridge.auditing.records import Record, Status
 from layoutbridge.auditing.tables import write_parquet
-from layoutbridge.errors import ParameterError, UnusableInputError
+from layoutbridge.errors import ParameterError, UnusableInputError, shown
 from layoutbridge.files import PathLike, whole_file
 from layoutbridge.frameworks.base import require
 
@@ -68,6 +68,10 @@ class Audit:
     others: Mapping[str, int]
     unreadable: tuple[str, ...]
 
+    def __str__(self) -> str:
+        files = ", ".join(f"{count:,} {status}" for status, count in self.files.items())
+        return f"files: {files}; {self.places:,} places, {len(self.suspicious):,} of them suspicious"
+
     def as_json(self) -> dict[str, Any]:
         """The audit as it stands in `layoutbridge audit --json`."""
         return {
@@ -84,7 +88,7 @@ class Audit:
 
 
 def audit(
-    targets: Sequence[str],
+    targets: PathLike | Sequence[PathLike],
     output: PathLike | None = None,
     *,
     jobs: int | None = None,
@@ -92,7 +96,7 @@ def audit(
     scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Scan all models in `targets`: folders, files, zip archives and addresses that fsspec knows, such as s3://.
+    """Scan all models in `targets`, one or several: folders, files, zip archives, addresses that fsspec knows (s3://).
 
     Each file is looked at in one of `jobs` processes (as many as the machine runs at once) that a crash, or the limit
     of `seconds`, costs that file alone; with `scheduler`, the address of a Dask scheduler, in processes of its workers.
@@ -106,7 +110,7 @@ def audit(
     >>> import layoutbridge as lb
     >>> folder = Path(tempfile.mkdtemp())
     >>> lb.export(lb.op("focus"), "onnx", folder / "focus.onnx", shape=(1, 3, 8, 8))
-    >>> [(count.operation, count.places) for count in audit([str(folder)], jobs=1).operations]
+    >>> [(count.operation, count.places) for count in audit(folder, jobs=1).operations]
     [('focus (stride 2)', 1)]
     """
     engine = _engine(jobs, seconds, scheduler)
@@ -114,9 +118,10 @@ def audit(
         raise ParameterError(f"the report is a {_REPORT} file, not '{os.fspath(output)}'")
     if output is not None:
         require("pyarrow.parquet", "pyarrow", EXTRA)  # before the work, not after it
-    findings = find_models(targets)
+    places = _as_texts(targets)
+    findings = find_models(places)
     if not findings.models:
-        raise UnusableInputError(f"no model in {', '.join(targets)}: {_told(findings.others) or 'nothing is there'}")
+        raise UnusableInputError(f"no model in {', '.join(places)}: {_told(findings.others) or 'nothing is there'}")
     with ExitStack() as held:
         journal = held.enter_context(_journal(output))
         first = _first_ones(findings.models)
@@ -125,6 +130,15 @@ def audit(
             with whole_file(output) as temporary:
                 write_parquet(temporary, _records(findings.models, first, journal))
         return _summary(findings, _records(findings.models, first, journal))
+
+
+def _as_texts(targets: PathLike | Sequence[PathLike]) -> list[str]:
+    """Paths and addresses as text; raises `ParameterError` for what is neither."""
+    given = [targets] if isinstance(targets, str | os.PathLike) else targets
+    try:
+        return [os.fsdecode(target) for target in given]
+    except TypeError:
+        raise ParameterError(f"an audit takes paths and addresses, not {shown(targets)}") from None
 
 
 def _engine(jobs: int | None, seconds: float, scheduler: str | None) -> Engine:

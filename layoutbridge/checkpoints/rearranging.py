@@ -34,6 +34,10 @@ class RearrangedCheckpoint:
     size: int  # bytes of all tensors
     written: bool
 
+    def __str__(self) -> str:
+        told = f"{len(self.changes)} of {self.tensors} tensors of {self.source}"
+        return f"{told} rearranged, in {self.output}" if self.written else f"{told} would change"
+
 
 def rearrange_checkpoint(
     source: PathLike,

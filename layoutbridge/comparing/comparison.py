@@ -63,6 +63,13 @@ class Comparison:
     tolerance: float
     notes: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        if self.equal:
+            return f"{self.candidate} is equal to {self.reference}, within {self.tolerance:g}"
+        causes = "; ".join(f"{cause.cause} at {cause.at}" for cause in self.causes)
+        parts = f" from {self.first.reference} on" if self.first else ""
+        return f"{self.candidate} differs from {self.reference}{parts}: {causes or 'no cause was found'}"
+
     def as_json(self) -> dict[str, Any]:
         """The comparison as it stands in `layoutbridge compare --json`."""
         return {

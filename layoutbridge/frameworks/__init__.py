@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from layoutbridge.algebra.rearrangement import Rearrangement
+    from layoutbridge.frameworks.options import CodeOptions, EmitOptions, ExportOptions
 
 
-def emit(op: Rearrangement, framework: str, *, batch: bool | None = None, **options: Any) -> Any:
+def emit(op: Rearrangement, framework: str, *, batch: bool | None = None, **options: Unpack[EmitOptions]) -> Any:
     """`op` in `framework`: a function, an `nn.Module`, a Keras layer or an `onnx.ModelProto`.
 
     With `batch` on it takes a batch axis in front of the pattern's, with `batch` off the pattern's axes alone. Without
@@ -50,7 +51,7 @@ def export(
     *,
     shape: Sequence[int | None] | None = None,
     batch: bool | None = None,
-    **options: Any,
+    **options: Unpack[ExportOptions],
 ) -> None:
     """Write `op` to `path` as `framework` stores models, whole or not at all.
 
@@ -78,7 +79,7 @@ def export(
     record.save(op, path, shape=shape, batch=batch, **options)
 
 
-def code(op: Rearrangement, framework: str, *, batch: bool | None = None, **options: Any) -> str:
+def code(op: Rearrangement, framework: str, *, batch: bool | None = None, **options: Unpack[CodeOptions]) -> str:
     """The source text of a function that is `op` and needs nothing but `framework`, which may also be "einops".
 
     It is for tensors with a batch axis in front, unless `batch` is False; None is as `op.has_batch` says, which for

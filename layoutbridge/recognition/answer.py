@@ -56,6 +56,10 @@ class Identification:
     digits: Digits | None = field(default=None, repr=False, compare=False)
     also: tuple[Match, ...] = ()
 
+    def __str__(self) -> str:
+        told = ", ".join(map(str, self.matches)) or self.pattern or self.kind
+        return f"{told}, at {list(self.in_shape)}{' in NHWC' * (self.layout == 'NHWC')}"
+
     @property
     def names(self) -> tuple[str, ...]:
         """The catalogue names that fit, each once, the best-known first."""

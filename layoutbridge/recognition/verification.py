@@ -61,6 +61,12 @@ class Verification:
     def __bool__(self) -> bool:
         return self.ok
 
+    def __str__(self) -> str:
+        count, findings = len(self.rows), len(self.findings)
+        frameworks = len({row.framework for row in self.rows})
+        verdict = f"{findings:,} of them findings" if findings else "all hold"
+        return f"{count:,} {'run' if count == 1 else 'runs'} in {frameworks} frameworks: {verdict}"
+
     def to_json(self) -> str:
         """A JSON object: `ok`, `counts` by status, `matrix` (native ops against names) and all `rows`."""
         counts = {status: sum(row.status == status for row in self.rows) for status in get_args(Status)}

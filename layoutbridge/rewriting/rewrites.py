@@ -45,6 +45,15 @@ class Rewrite:
     whole: Callable[[], Any] = field(repr=False, compare=False)
     write: Callable[[PathLike], None] = field(repr=False, compare=False)
 
+    def __str__(self) -> str:
+        if not self.passes:
+            return "nothing to rewrite"
+        passes = ", ".join(dict.fromkeys(each.name for each in self.passes))
+        return (
+            f"{passes}: {self.nodes_before} -> {self.nodes_after} nodes, "
+            f"{self.bytes_moved_before:,} -> {self.bytes_moved_after:,} bytes moved"
+        )
+
     @cached_property
     def model(self) -> Any:
         """The model: an `onnx.ModelProto`, with all its weights but those in other files, a program or a module."""

@@ -38,6 +38,7 @@ _LIVE: tuple[tuple[str, str, str, str], ...] = (
     ("keras", "Layer", "tensorflow.reading", "read_keras"),
     ("layoutbridge.darknet.networks.network", "DarknetNetwork", "darknet", "read"),
 )
+_TOLD = 5  # places in the text of a scan
 _REWRITABLE = (("onnx", ".onnx"), ("PyTorch", ".pt2"))
 
 
@@ -56,6 +57,12 @@ class Scan:
     notes: tuple[str, ...] = ()
     in_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
     out_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        first = "".join(f"\n{number}: {place.title}" for number, place in enumerate(self.places[:_TOLD]))
+        more = f"\nand {len(self.places) - _TOLD} more" if len(self.places) > _TOLD else ""
+        count = f"{len(self.places)} {'place' if len(self.places) == 1 else 'places'}"
+        return f"{self.model} ({self.format}, {self.nodes} nodes): {count}{':' * bool(first)}{first}{more}"
 
     @property
     def whole(self) -> Place | None:

@@ -304,3 +304,12 @@ def test_two_audits_into_one_report(models, tmp_path):
                 lb.audit([str(models)], output, jobs=1)
 
     assert lb.audit([str(models)], output, jobs=1, progress=second).files == {"scanned": 4}
+
+
+def test_targets_may_be_one_or_several_of_any_kind_of_path(tmp_path):
+    lb.export(lb.op("focus"), "onnx", tmp_path / "focus.onnx", shape=(1, 4, 8, 8))
+    for targets in (tmp_path, str(tmp_path), [tmp_path], (str(tmp_path),)):
+        assert lb.audit(targets, jobs=1).files == {"scanned": 1}
+    for wrong in (3, [3], None, [None]):
+        with pytest.raises(ParameterError, match="an audit takes paths and addresses, not"):
+            lb.audit(wrong)

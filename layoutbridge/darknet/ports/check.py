@@ -110,6 +110,10 @@ class Check:
     against: str | None = None
     other: OtherFlavor | None = None
 
+    def __str__(self) -> str:
+        targets = ", ".join(f"{target.name} {target.status}" for target in self.targets)
+        return f"{self.source} ({self.flavor}, {len(self.rows)} layers): {targets}"
+
     @property
     def ok(self) -> bool:
         """Whether every target that ran is within its tolerance at every layer, and all of it finite."""
