@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -50,7 +51,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     if name != "bfloat16":
         return np.dtype(name)
     if find_spec("ml_dtypes") is None:
-        raise MissingFrameworkError("bfloat16 arrays need ml_dtypes: pip install 'layoutbridge[onnx]'")
+        raise MissingFrameworkError(f"bfloat16 arrays need ml_dtypes: {to_install('onnx')}")
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16)
@@ -58,9 +59,9 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def installed_version(*distributions: str) -> str | None:
     """The version of the first of `distributions` that is installed, or None."""
-    for distribution in distributions:
+    for name in distributions:
         try:
-            return version(distribution)
+            return version(name)
         except PackageNotFoundError:
             continue
     return None
@@ -91,4 +92,25 @@ def require(module: str, framework: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
-        raise MissingFrameworkError(f"{framework} is not installed: pip install 'layoutbridge[{extra}]'") from None
+        raise MissingFrameworkError(f"{framework} is not installed: {to_install(extra)}") from None
+
+
+def to_install(extra: str) -> str:
+    """What to type for an extra: from the package index, or from the folder or the file that layoutbridge came from.
+
+    >>> to_install("onnx").startswith("pip install "), to_install("onnx").endswith("[onnx]'")
+    (True, True)
+    """
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # takes 50 ms
+
+    try:
+        record = distribution("layoutbridge").read_text("direct_url.json")
+    except PackageNotFoundError:  # run from its folder, and not installed
+        record = None
+    origin = json.loads(record) if record else {}
+    url = urlsplit(origin.get("url", ""))
+    if url.scheme != "file":
+        return f"pip install 'layoutbridge[{extra}]'"
+    editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
+    return f"pip install {editable}'{url2pathname(url.path)}[{extra}]'"

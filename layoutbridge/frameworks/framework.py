@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError, shown
-from layoutbridge.frameworks.base import Layout, Runnable
+from layoutbridge.frameworks.base import Layout, Runnable, to_install
 
 Function = Callable[..., Any]
 
@@ -70,7 +70,7 @@ class Framework:
     @property
     def remedy(self) -> str:
         """What to type where it is not installed."""
-        return f"pip install 'layoutbridge[{self.extra}]'"
+        return to_install(self.extra)
 
 
 def options_of(function: Function) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.table import REFERENCE, port
 from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, UnsupportedError
-from layoutbridge.frameworks.base import installed_version
+from layoutbridge.frameworks.base import installed_version, to_install
 
 _FASTEST = ("ncnn", "openvino", "onnx", "tflite", "torch", "keras")  # the first, as docs/runtimes.md has them
 
@@ -39,7 +39,7 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -
                 reasons.append(error)
     if not reasons:
         raise MissingFrameworkError(
-            "no runtime is installed that runs a network quickly: pip install 'layoutbridge[onnx]', or take "
+            f"no runtime is installed that runs a network quickly: {to_install('onnx')}, or take "
             "framework='reference', which is slow"
         )
     raise reasons[-1]
