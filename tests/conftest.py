@@ -129,4 +129,6 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
     if rooms == ["darknet", "detectors"]:
         return ("PIL",)
+    if rooms == ["darknet", "benchmarking"]:
+        return ("onnx", "onnxruntime")
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from layoutbridge.darknet.benchmarking.formats import Benchmark, benchmark
     from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.detection.drawing import draw
     from layoutbridge.darknet.detection.objects import Detection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
 
 _HOMES = {
+    "Benchmark": "benchmarking.formats",
     "DarknetNetwork": "networks.network",
     "Detection": "detection.objects",
     "Detections": "detection.detections",
@@ -30,6 +32,7 @@ _HOMES = {
     "Parameter": "structure.model",
     "Section": "structure.model",
     "SummaryRow": "networks.summary",
+    "benchmark": "benchmarking.formats",
     "detect": "detectors.detector",
     "draw": "detection.drawing",
     "load": "networks.network",
@@ -37,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Benchmark",
     "DarknetNetwork",
     "Detection",
     "Detections",
@@ -46,6 +50,7 @@ __all__ = [
     "Parameter",
     "Section",
     "SummaryRow",
+    "benchmark",
     "detect",
     "draw",
     "load",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,18 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
 
 def _of_keras(path: str | os.PathLike[str]) -> Opened:
     source, model = os.fspath(path), load_keras_file(path)
+    import tensorflow as tf
+
     taken, *others = model.inputs
     if others:
         raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
     metadata = read_within(path)
     names = output_names(metadata, len(model.outputs), source)
 
+    graph = tf.function(partial(model, training=False), reduce_retracing=True)  # layer by layer it takes far longer
+
     def run(x: NDArray[np.float32]) -> Any:
-        results = model(x, training=False)
+        results = graph(tf.constant(x))
         tensors = results if isinstance(results, list | tuple) else [results]
         return dict(zip(names, tensors, strict=True))
 

@@ -1,0 +1,322 @@
+"""Every format of a network, or several models, measured side by side: a process each, in turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import IO, Any
+
+import numpy as np
+
+from layoutbridge.darknet.benchmarking.worker import Boxes, Loaded
+from layoutbridge.darknet.detection.boxes import head_layers
+from layoutbridge.darknet.detectors.detector import Detector
+from layoutbridge.darknet.detectors.written import check_written
+from layoutbridge.darknet.networks.network import DarknetNetwork, load
+from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Port
+from layoutbridge.darknet.ports.table import REFERENCE, port, ports
+from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedError, UnusableInputError
+from layoutbridge.files import PathLike
+from layoutbridge.frameworks.base import check_count, installed_version
+from layoutbridge.inputs import is_folder
+
+_TURN = 0.1  # seconds that a turn takes at least
+_PATIENCE = 300.0  # seconds that a process may take to answer
+_ENDED = "its process ended: it crashed, or the system ended it for want of memory"
+_ENVIRONMENT = {  # of the processes, where the caller's does not say it
+    "OMP_WAIT_POLICY": "passive",  # ncnn's threads turn in circles otherwise, and take the time of others
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+_OVERLAP = 0.5  # over which two boxes of a class are the same
+_TOLERANCES = {"half": FLOAT16, "winograd": WINOGRAD}
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FormatRow:
+    """One format: bytes of its files, seconds to load it, median seconds of a picture and the middle half's width.
+
+    `memory` is the peak of its process in bytes, with its runtime. `deviation` is from the float64 reference, as
+    `check_written` measures it. `boxes_differ` counts the boxes over 0.25 that only one of it and the reference has, of
+    `boxes` that the reference has. What could not be measured is None, and `reason` says why.
+    """
+
+    name: str
+    framework: str
+    bytes: int | None = None
+    load_seconds: float | None = None
+    seconds: float | None = None
+    spread: float | None = None
+    memory: int | None = None
+    deviation: float | None = None
+    boxes: int | None = None
+    boxes_differ: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """The rows, the fastest first and what did not run last; `threads` 0 is each runtime's own choice."""
+
+    source: str
+    threads: int
+    rows: tuple[FormatRow, ...]
+
+    def __str__(self) -> str:
+        ran = [row for row in self.rows if row.seconds is not None]
+        told = ", ".join(f"{row.name} {1000 * (row.seconds or 0):.1f} ms" for row in ran)
+        return f"{self.source}: {told or 'nothing ran'}"
+
+    def to_json(self) -> str:
+        """All of it as JSON."""
+        return json.dumps(asdict(self))
+
+
+def benchmark(
+    model: DarknetNetwork | PathLike | Sequence[PathLike],
+    weights: PathLike | None = None,
+    *,
+    flavor: str = "alexey",
+    targets: Sequence[str] | None = None,
+    forms: Sequence[str] = ("winograd",),
+    pictures: Sequence[PathLike] = (),
+    threads: int | None = None,
+    rounds: int = 9,
+    progress: Progress | None = None,
+) -> Benchmark:
+    """Measure a network in every format whose runtime is installed, or the model files in a list.
+
+    A network is a .cfg with its `weights`, or what `load` gives; it is written for `targets`, all by default, plain and
+    in the `forms` "winograd" and "half" that a target has. Each runs in a process of its own, and these take turns, as
+    many as there are `rounds`: what else the machine does is the same for all. With `pictures` the boxes found in them
+    are compared with the reference's, of a list of files with those of the first. `progress` hears what is done.
+
+    Raises as `load` does, `UnknownNameError` for a target, `ParameterError`, `UnusableInputError` where nothing ran.
+
+    >>> nets = "fixtures/nets/alexey/yolo_head"
+    >>> found = benchmark(f"{nets}/net.cfg", f"{nets}/net.weights", targets=["onnx"], forms=(), rounds=2)
+    >>> [(row.name, row.bytes > 1000, row.seconds > 0, row.deviation < 1e-5) for row in found.rows]
+    [('onnx', True, True, True)]
+    """
+    check_count("rounds", rounds)
+    check_count("threads", threads, may_be_open=True)
+    report = progress or (lambda _: None)
+    for form in forms:
+        if form not in _TOLERANCES:
+            raise ParameterError(f"forms are {' and '.join(_TOLERANCES)}, not {form!r}")
+    if isinstance(model, str | os.PathLike) and Path(model).suffix == ".cfg":
+        model = load(model, weights, flavor=flavor)
+    elif weights is not None:
+        raise ParameterError("weights go with a .cfg")
+    with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
+        if isinstance(model, DarknetNetwork):
+            source, network = model.network.source, model
+            rows = list(_written(model, targets, forms, Path(folder), report))
+        else:
+            files = [model] if isinstance(model, str | os.PathLike) else [*model]
+            source, network = ", ".join(os.fspath(file) for file in files), None
+            rows = [(FormatRow(os.fspath(file), "", _size(Path(file))), Path(file)) for file in files]
+        measured = _measured(rows, threads or 0, rounds, [Path(one) for one in pictures], report)
+        rows_measured = _with_boxes(measured, network, pictures, report)
+    if all(row.seconds is None for row in rows_measured):
+        raise UnusableInputError(f"nothing ran of {source}: {rows_measured[0].reason or 'no runtime is installed'}")
+    order = sorted(rows_measured, key=lambda row: (row.seconds is None, row.seconds or 0))
+    return Benchmark(source, threads or 0, tuple(order))
+
+
+# ---------------------------------------------------------------------- the files
+
+
+def _written(
+    net: DarknetNetwork, targets: Sequence[str] | None, forms: Sequence[str], folder: Path, report: Progress
+) -> Iterator[tuple[FormatRow, Path | None]]:
+    """A row for each format, with its file; without one where it cannot be written or run here."""
+    head = "boxes" if _finds_objects(net) else "darknet"
+    for target in ports() if targets is None else map(port, targets):
+        for form in ("", *(form for form in forms if form in target.forms)):
+            name = f"{target.name}-{form}" if form else target.name
+            report(f"writing {name}")
+            yield _one_written(net, target, form, name, folder, head)
+
+
+def _one_written(
+    net: DarknetNetwork, target: Port, form: str, name: str, folder: Path, head: str
+) -> tuple[FormatRow, Path | None]:
+    row = FormatRow(name, target.name)
+    if installed_version(target.runner.package) is None:
+        return replace(row, reason=f"{target.runner.package} is not installed"), None
+    place = folder / name
+    place.mkdir()
+    path = place / f"net{target.endings[0]}"
+    try:
+        target.write(net.network, net.parameters, path, head=head, **({form: True} if form else {}))
+        found = check_written(path, net.network, net.parameters, head, tolerance=_TOLERANCES.get(form, 0.0))
+    except LayoutBridgeError as error:
+        return replace(row, reason=str(error)), None
+    return replace(row, bytes=_size(place), deviation=found.deviation), path
+
+
+def _size(path: Path) -> int | None:
+    files = [one for one in path.rglob("*") if one.is_file()] if is_folder(path) else [path] if path.is_file() else []
+    return sum(one.stat().st_size for one in files) if files else None
+
+
+def _finds_objects(net: DarknetNetwork) -> bool:
+    try:
+        return bool(head_layers(net.network))
+    except UnsupportedError:
+        return False
+
+
+# ---------------------------------------------------------------------- the processes
+
+
+class _Process:
+    """A process with the model at `path`; it ends with the `with` block."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        environment = {**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        program = "from layoutbridge.darknet.benchmarking.worker import main; main()"
+        command = [sys.executable, "-c", program, os.fspath(path), str(threads)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._reader = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> _Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._reader.shutdown()
+
+    def ask(self, what: object) -> Any:
+        """What it answers; text where it cannot."""
+        try:
+            pickle.dump(what, self._input)
+            self._input.flush()
+        except OSError:
+            return _ENDED
+        return self.answer()
+
+    def answer(self) -> Any:
+        """The next thing that it says; text where it says nothing."""
+        assert self._process.stdout is not None
+        try:
+            return self._reader.submit(pickle.load, self._process.stdout).result(_PATIENCE)
+        except TimeoutError:
+            self._process.kill()
+            return f"it took more than {_PATIENCE:g} seconds to answer"
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return _ENDED
+
+    @property
+    def _input(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+
+def _measured(
+    rows: Sequence[tuple[FormatRow, Path | None]],
+    threads: int,
+    rounds: int,
+    pictures: Sequence[Path],
+    report: Progress,
+) -> list[tuple[FormatRow, list[Boxes] | None]]:
+    done: dict[int, FormatRow] = {}
+    times: dict[int, list[float]] = {}
+    found: dict[int, list[Boxes]] = {}
+    with ExitStack() as stack:
+        processes: dict[int, _Process] = {}
+        for number, (row, path) in enumerate(rows):
+            done[number] = row
+            if path is None:
+                continue
+            report(f"loading {row.name}")
+            process = stack.enter_context(_Process(path, threads))
+            loaded = process.answer()
+            if isinstance(loaded, Loaded):
+                processes[number], times[number] = process, []
+                done[number] = replace(row, load_seconds=loaded.seconds)
+            else:
+                done[number] = replace(row, reason=str(loaded))
+        for turn in range(rounds):
+            report(f"round {turn + 1} of {rounds}")
+            for number in list(processes)[:: -1 if turn % 2 else 1]:
+                count = max(1, round(_TURN / times[number][0])) if times[number] else 1
+                answer = processes[number].ask(count)
+                if isinstance(answer, list):
+                    times[number] += answer if turn else [min(answer)]
+                else:
+                    done[number] = replace(done[number], reason=str(answer))
+                    del processes[number], times[number]
+        for number, process in processes.items():
+            if pictures:
+                report(f"looking at pictures with {done[number].name}")
+                answer = process.ask(list(pictures))
+                if isinstance(answer, list):
+                    found[number] = answer
+                else:
+                    done[number] = replace(done[number], reason=str(answer))
+            memory = process.ask(None) if not pictures or number in found else None
+            done[number] = replace(done[number], memory=memory if isinstance(memory, int) else None)
+    for number, measured in times.items():
+        first, _, third = quantiles(measured, n=4) if len(measured) > 1 else (measured[0],) * 3
+        done[number] = replace(done[number], seconds=median(measured), spread=third - first)
+    return [(done[number], found.get(number)) for number in range(len(rows))]
+
+
+# ---------------------------------------------------------------------- the boxes
+
+
+def _with_boxes(
+    measured: Sequence[tuple[FormatRow, list[Boxes] | None]],
+    net: DarknetNetwork | None,
+    pictures: Sequence[PathLike],
+    report: Progress,
+) -> list[FormatRow]:
+    ran = [found for _, found in measured if found is not None]
+    if not ran:
+        return [row for row, _ in measured]
+    wanted = ran[0]
+    if net is not None:
+        report("looking at pictures with the reference")
+        reference = Detector(net, framework=REFERENCE)
+        held = [reference.detect(os.fspath(picture)) for picture in pictures]
+        wanted = [(one.xyxy, one.classes) for one in held]
+    total = sum(len(classes) for _, classes in wanted)
+    return [
+        row if found is None else replace(row, boxes=total, boxes_differ=sum(map(boxes_apart, found, wanted)))
+        for row, found in measured
+    ]
+
+
+def boxes_apart(found: Boxes, wanted: Boxes) -> int:
+    """How many boxes only one of the two has: pairs of a class with an overlap of a half, the nearest first, are one.
+
+    >>> box = np.array([[0, 0, 10, 10]], np.float32)
+    >>> [boxes_apart((box, np.array([1])), (box + 1, np.array([number]))) for number in (1, 2)]
+    [0, 2]
+    """
+    (a, classes), (b, others) = found, wanted
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    overlap = np.where(classes[:, None] == others[None], shared / np.maximum(union, 1e-9), 0)
+    pairs = 0
+    while overlap.size and overlap.max() >= _OVERLAP:
+        row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+        overlap[row], overlap[:, column] = 0, 0
+        pairs += 1
+    return len(a) + len(b) - 2 * pairs

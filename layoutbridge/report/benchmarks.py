@@ -1,0 +1,48 @@
+"""Formats side by side on a terminal: size, load, time, memory, deviation, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from layoutbridge.report.checkpoints import size_told
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.benchmarking.formats import Benchmark, FormatRow
+
+
+def show_benchmark(console: Console, found: Benchmark) -> None:
+    """A line a format, the fastest first; below, why others did not run."""
+    ran = [row for row in found.rows if row.seconds is not None]
+    columns: dict[str, Callable[[FormatRow], str]] = {
+        "size": lambda row: "" if row.bytes is None else size_told(row.bytes),
+        "load": lambda row: "" if row.load_seconds is None else f"{row.load_seconds:.2f} s",
+        "ms": lambda row: f"{1000 * (row.seconds or 0):.2f}",
+        "±": lambda row: "" if row.spread is None else f"{500 * row.spread:.2f}",
+        "memory": lambda row: "" if row.memory is None else size_told(row.memory),
+    }
+    if any(row.deviation is not None for row in ran):
+        columns["deviation"] = lambda row: "" if row.deviation is None else f"{row.deviation:.0e}"
+    if any(row.boxes is not None for row in ran):
+        columns["boxes apart"] = lambda row: "" if row.boxes is None else f"{row.boxes_differ} of {row.boxes}"
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("format", overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in ran:
+        table.add_row(escape(row.name), *(told(row) for told in columns.values()))
+    console.print(table)
+    told = "1 thread each" if found.threads == 1 else f"{found.threads} threads each"
+    threads = told if found.threads else "threads as each runtime chooses"
+    console.print(
+        f"load with the runtime's own start; ms a picture: the median, ± half of the middle half; {threads}",
+        highlight=False,
+        markup=False,
+    )
+    for row in found.rows:
+        if row.seconds is None:
+            console.print(f"{row.name}: {row.reason}", highlight=False, markup=False)

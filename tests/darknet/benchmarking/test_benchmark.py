@@ -1,0 +1,121 @@
+"""A network measured in every format, and model files: real runtimes, each in a process of its own."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import layoutbridge as lb
+from layoutbridge.darknet.benchmarking import formats
+from layoutbridge.darknet.benchmarking.formats import boxes_apart
+from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
+from tests.command_line import refused, run
+
+pytest.importorskip("onnxruntime")
+YOLO = ("fixtures/nets/alexey/yolo_head/net.cfg", "fixtures/nets/alexey/yolo_head/net.weights")
+CLASSIFIER = ("fixtures/nets/alexey/classifier/net.cfg", "fixtures/nets/alexey/classifier/net.weights")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path_factory.mktemp("pictures") / "noise.png"
+    image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(path)
+    return str(path)
+
+
+def test_a_network_is_measured(picture):
+    found = lb.darknet.benchmark(*YOLO, targets=["onnx"], pictures=[picture], rounds=2, threads=1)
+    assert [row.name for row in sorted(found.rows, key=lambda row: row.name)] == ["onnx", "onnx-winograd"]
+    for row in found.rows:
+        assert row.reason == "" and row.framework == "onnx"
+        assert row.seconds > 0 and row.load_seconds > 0 and row.bytes > 1000 and row.deviation < 1e-4
+        assert 10e6 < row.memory < 1e9
+        assert row.boxes_differ == 0
+    assert str(found).startswith("net.cfg: onnx")
+    assert json.loads(found.to_json())["threads"] == 1
+
+
+@pytest.mark.slow
+def test_every_format(picture):
+    for target in TARGETS:
+        pytest.importorskip({"keras": "tensorflow", "tflite": "ai_edge_litert"}.get(target, target))
+    found = lb.darknet.benchmark(*YOLO, forms=("winograd", "half"), pictures=[picture], rounds=1)
+    assert {row.framework for row in found.rows} == set(TARGETS)
+    assert all(row.seconds is not None and row.boxes_differ is not None for row in found.rows), found.rows
+    assert {row.name for row in found.rows} >= {"onnx-half", "onnx-winograd", "tflite-half", "ncnn"}
+
+
+def test_a_classifier_and_models(tmp_path):
+    found = lb.darknet.benchmark(*CLASSIFIER, targets=["onnx"], forms=(), rounds=1)
+    assert found.rows[0].deviation < 1e-5 and found.rows[0].boxes is None
+    net = lb.darknet.load(*YOLO)
+    paths = [tmp_path / name for name in ("a.onnx", "b.onnx")]
+    for path in paths:
+        net.to_onnx(path, head="boxes")
+    (tmp_path / "c.onnx").write_bytes(b"no model")
+    found = lb.darknet.benchmark([*paths, tmp_path / "c.onnx"], rounds=1)
+    assert [row.seconds is None for row in found.rows] == [False, False, True]
+    assert "c.onnx" in found.rows[2].reason
+
+
+def test_a_process_that_ends_costs_its_own_row(tmp_path, monkeypatch):
+    net = lb.darknet.load(*YOLO)
+    net.to_onnx(tmp_path / "a.onnx", head="boxes")
+    net.to_onnx(tmp_path / "b.onnx", head="boxes")
+    asked = formats._Process.ask
+
+    def ask(self, what):
+        if what == 1 and self is not killed[0]:
+            os.kill(self._process.pid, signal.SIGKILL)
+        return asked(self, what)
+
+    killed = []
+    entered = formats._Process.__enter__
+    monkeypatch.setattr(formats._Process, "__enter__", lambda self: killed.append(self) or entered(self))
+    monkeypatch.setattr(formats._Process, "ask", ask)
+    found = lb.darknet.benchmark([tmp_path / "a.onnx", tmp_path / "b.onnx"], rounds=2)
+    assert [row.name.endswith("a.onnx") for row in found.rows] == [True, False]
+    assert found.rows[0].seconds > 0 and "its process ended" in found.rows[1].reason
+
+
+def test_boxes_that_only_one_has():
+    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 10, 10]], np.float32)
+    classes = np.array([1, 1, 2])
+    nothing = (np.zeros((0, 4), np.float32), np.zeros(0, int))
+    assert boxes_apart((boxes, classes), (boxes[::-1], classes[::-1])) == 0
+    assert boxes_apart((boxes, classes), nothing) == boxes_apart(nothing, (boxes, classes)) == 3
+    assert boxes_apart(nothing, nothing) == 0
+    assert boxes_apart((boxes[:1], classes[:1]), (boxes[:1] + 6, classes[:1])) == 2
+    twice = (boxes[[0, 0]], classes[[0, 0]])
+    assert boxes_apart(twice, (boxes[:1], classes[:1])) == 1
+
+
+def test_the_command(capfd, picture):
+    code, out, _ = run(capfd, "benchmark", *YOLO, "--targets", "onnx", "--rounds", "1", "--picture", picture)
+    assert code == 0
+    assert out.split()[:8] == ["format", "size", "load", "ms", "±", "memory", "deviation", "boxes"]
+    assert " 0 of " in out and "onnx-winograd" in out
+    code, out, _ = run(capfd, "benchmark", *YOLO, "--targets", "onnx", "--rounds", "1", "--json")
+    assert code == 0 and {row["name"] for row in json.loads(out)["rows"]} == {"onnx", "onnx-winograd"}
+
+
+def test_what_cannot_be_measured(capfd, tmp_path):
+    assert "NET.weights" in refused(capfd, "benchmark", YOLO[0]) or "FILE.weights" in refused(
+        capfd, "benchmark", YOLO[0]
+    )
+    assert "--half is for a network" in refused(capfd, "benchmark", "a.onnx", "--half")
+    assert "nothing ran of none.onnx: " in refused(capfd, "benchmark", "none.onnx", "--rounds", "1")
+    assert "caffe" in refused(capfd, "benchmark", *YOLO, "--targets", "caffe")
+    assert "--rounds must be between 1 and" in refused(capfd, "benchmark", *YOLO, "--rounds", "0")
+    with pytest.raises(ParameterError, match="forms are half and winograd, not 'int3'"):
+        lb.darknet.benchmark(*YOLO, forms=("int3",))
+    with pytest.raises(ParameterError, match="weights go with a"):
+        lb.darknet.benchmark("a.onnx", "b.weights")
+    with pytest.raises(UnknownNameError):
+        lb.darknet.benchmark(*YOLO, targets=("caffe",))
+    with pytest.raises(UnusableInputError, match="nothing ran"):
+        lb.darknet.benchmark([tmp_path / "none.onnx"], rounds=1)
