@@ -12,7 +12,7 @@ import numpy as np
 
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Links, Region
-from layoutbridge.scanning.tables import table_of
+from layoutbridge.scanning.tables import is_each_once, table_of
 
 
 def join_behind(links: Links, last: int) -> list[int]:
@@ -95,4 +95,4 @@ def _is_shuffled(graph: Graph, region: Region) -> bool:
         beside = np.concatenate([np.arange(*each).reshape(turns, -1) for each in bounds], 1)
         if np.array_equal(beside.reshape(-1), table):
             return False
-    return np.unique(table).size == table.size
+    return is_each_once(table, sum(sizes))

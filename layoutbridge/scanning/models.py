@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ _LIVE: tuple[tuple[str, str, str, str], ...] = (
     ("layoutbridge.darknet.networks.network", "DarknetNetwork", "darknet", "read"),
 )
 _TOLD = 5  # places in the text of a scan
+_MOST_TRIED = 8  # other sizes at which a model is read, where it does not take the first ones
 _REWRITABLE = (("onnx", ".onnx"), ("PyTorch", ".pt2"))
 
 
@@ -206,10 +209,7 @@ def at_other_sizes(at_shapes: AtShapes, graph: Graph) -> Graph | None:
         for name in graph.inputs
         if (tensor := graph.tensors.get(name)) is not None and tensor.open_shape is not None
     }
-    others = other_shapes(shapes)
-    if all(others[name] == filled for name, (_, filled) in shapes.items()):
-        return None
-    try:
-        return at_shapes(others)
-    except LayoutBridgeError:
-        return None
+    for others in islice(other_shapes(shapes), _MOST_TRIED):
+        with suppress(LayoutBridgeError):
+            return at_shapes(others)
+    return None

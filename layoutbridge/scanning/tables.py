@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,15 +84,53 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     return np.ascontiguousarray(held[region.output])
 
 
-def kept_part(table: NDArray[np.int64], shape: tuple[int, ...]) -> str | None:
-    """What a table keeps of a tensor, as one writes it in NumPy; None where it is no slice along each axis.
+def is_each_once(table: NDArray[np.int64], total: int) -> bool:
+    """Whether no element of `total` arrives twice.
 
-    >>> kept_part(np.arange(24).reshape(2, 3, 4)[:, 1, ::2], (2, 3, 4)), kept_part(np.array([0, 3, 4]), (2, 3))
-    ('[:, 1, ::2]', None)
+    >>> is_each_once(np.array([0, 2]), 3), is_each_once(np.array([0, 2, 0]), 3)
+    (True, False)
+    """
+    arrives = np.zeros(total, np.bool_)
+    arrives[table.reshape(-1)] = True
+    return int(np.count_nonzero(arrives)) == table.size
+
+
+class Part(NamedTuple):
+    """A part of a tensor, as one writes it in NumPy, its lengths, and the table from it to what is made of it."""
+
+    text: str
+    shape: tuple[int, ...]
+    table: NDArray[np.int64]
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether the part is what comes out, as it is."""
+        return np.array_equal(self.table, np.arange(self.table.size))
+
+
+def kept_part(table: NDArray[np.int64], shape: tuple[int, ...]) -> Part | None:
+    """What a table keeps of a tensor, each element once; None where that is no slice along each axis.
+
+    >>> x = np.arange(24).reshape(2, 3, 4)
+    >>> kept_part(x[:, 1, ::2], x.shape).text, kept_part(x[:, 1, ::2].T, x.shape).table.tolist()
+    ('[:, 1, ::2]', [0, 2, 1, 3])
+    >>> kept_part(np.array([0, 3, 4]), (2, 3)) is None
+    True
     """
     flat = table.reshape(-1)
     if not flat.size:
         return None
+    text = _slices_told(flat, shape)
+    if text is not None:
+        return Part(text[0], text[1], np.arange(flat.size))
+    arrives = np.zeros(prod(shape), np.bool_)
+    arrives[flat] = True
+    text = _slices_told(np.flatnonzero(arrives), shape)
+    return None if text is None else Part(*text, (np.cumsum(arrives) - 1)[flat])
+
+
+def _slices_told(flat: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]] | None:
+    """The slices that keep these positions in this order, and the lengths that they leave."""
     places: list[list[int]] = []
     for axis, length in enumerate(shape):
         own = flat // prod(shape[axis + 1 :]) % length
@@ -105,7 +143,9 @@ def kept_part(table: NDArray[np.int64], shape: tuple[int, ...]) -> str | None:
     told = [_slice_told(own, length) for own, length in zip(places, shape, strict=True)]
     while len(told) > 1 and told[-1] == ":":
         told.pop()
-    return None if None in told else f"[{', '.join(filter(None, told))}]"
+    if None in told:
+        return None
+    return f"[{', '.join(filter(None, told))}]", tuple(map(len, places))
 
 
 def _slice_told(places: Sequence[int], length: int) -> str | None:
