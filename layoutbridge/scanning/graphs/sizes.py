@@ -93,9 +93,7 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
     sizes: dict[str, int] = {}
     for name, shape in given.items():
         if name not in open_shapes:
-            raise ShapeError(
-                f"the model has no input called {shown(name)}; it has {', '.join(map(named, open_shapes))}"
-            )
+            raise ShapeError(no_such_input(name, tuple(open_shapes)))
         declared = open_shapes[name]
         if len(declared) != len(shape):
             raise ShapeError(
@@ -119,6 +117,15 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
         name: tuple(sizes.get(length, length) if isinstance(length, str) else length for length in shape)
         for name, shape in known.items()
     }
+
+
+def no_such_input(name: str, inputs: Sequence[str]) -> str:
+    """The error's text where a shape is given for an input that a model does not have.
+
+    >>> no_such_input("image", ("images", "scale"))
+    "the model has no input called 'image'; it has images, scale"
+    """
+    return f"the model has no input called {shown(name)}; it has {', '.join(map(named, inputs)) or 'none'}"
 
 
 def _filled(known: Mapping[str, OpenShape], batch: int, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
