@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,16 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.table import gather_table
 from layoutbridge.recognition.answer import Identification
-from layoutbridge.recognition.identification import identify_digits, identify_table
 from layoutbridge.scanning.copies import is_copy, without_idle_expansions
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.links import Region
-from layoutbridge.scanning.names import worth_telling
 from layoutbridge.scanning.regions import find_regions
-from layoutbridge.scanning.tables import digits_through, is_each_once, table_of
-from layoutbridge.scanning.telling import PlaceKind, told_of, told_of_both
+from layoutbridge.scanning.seeing import Sight, Sights, is_of_constants
+from layoutbridge.scanning.telling import PlaceKind, Told, told_of, told_of_both
 
 Lengths = tuple[int | str | None, ...]
 _MULTIPLIES = {"Conv", "Gemm", "MatMul", "ConvTranspose", "Convolution", "InnerProduct", "FULLY_CONNECTED", "CONV_2D"}
-_SHOWN = 6  # sources whose parts are told
 _COMPARED = 1 << 22  # elements of a table that is compared with another
 
 
@@ -79,6 +76,10 @@ class Place:
 
 def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
     """The places of a graph and of those within it; `second` is the same model at other sizes, where some are open."""
+    return _places_in(graph, second, Sights())
+
+
+def _places_in(graph: Graph, second: Graph | None, sights: Sights) -> list[Place]:
     regions = [
         without_idle_expansions(graph, region)
         for region in find_regions(graph)
@@ -86,15 +87,18 @@ def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
     ]
     again = () if second is None else (without_idle_expansions(second, region) for region in find_regions(second))
     others = {region.output: region for region in again}
-    found = [_seen(graph, region) for region in regions]
-    places = [
-        _place(graph, region, seen, second, others.get(region.output))
-        for region, seen in zip(regions, found, strict=True)
-    ]
+    places = []
+    for region in regions:
+        sight, lengths, other = sights.of(graph, region), _lengths(graph, region), others.get(region.output)
+        told = told_of(region, sight)
+        if second is not None and other is not None and (other.names, other.sources) == (region.names, region.sources):
+            lengths = _open_lengths(graph, second, region)
+            told = told_of_both(region, sight, other, sights.of(second, other))
+        places.append(_place(graph, region, sight, told, lengths))
     places = _with_advice(graph, regions, places)
     within = {} if second is None else {inner.name: inner for inner in second.inner}
     for inner in graph.inner:
-        places += places_in(inner, within.get(inner.name))
+        places += _places_in(inner, within.get(inner.name), sights)
     return places
 
 
@@ -115,49 +119,8 @@ def _is_copy_again(second: Graph, node: Node) -> bool:
     return not all(name in second.tensors for name in names) or is_copy(second, node)
 
 
-def _is_of_constants(graph: Graph, region: Region) -> bool:
-    return all(graph.tensors[name].is_constant for name in region.sources)
-
-
-def _seen(graph: Graph, region: Region) -> Identification:
-    """What a region is at the sizes of the graph; a table is made where its digits are not seen in its nodes."""
-    shapes = [graph.tensors[name].shape for name in region.sources]
-    out_shape = graph.tensors[region.output].shape
-    if len(set(shapes)) > 1:
-        return _seen_join(region, shapes, table_of(graph, region))
-    shape = shapes[0] if len(shapes) == 1 else (len(shapes), *shapes[0])
-    digits = digits_through(graph, region)
-    if digits is not None:
-        seen = identify_digits(digits, shape, out_shape)
-    else:
-        seen = identify_table(table_of(graph, region), shape, out_shape)
-    if len(shapes) > 1:
-        seen = replace(seen, reason=f"its sources stacked along a new first axis: {seen.reason}")
-    return worth_telling(seen, is_of_weights=_is_of_constants(graph, region))
-
-
-def _seen_join(region: Region, shapes: Sequence[tuple[int, ...]], table: NDArray[np.int64]) -> Identification:
-    """Of sources that have different shapes, and so no pattern in common."""
-    reason = "its sources have different shapes, so there is no pattern over them"
-    if region.turns:
-        sizes = [prod(shape) // region.turns for shape in shapes]
-        parts = [f"{size} of {name}" for size, name in zip(sizes, region.sources, strict=True)]
-        told = ", ".join([*parts[:_SHOWN], *(["…"] if len(parts) > _SHOWN else [])])
-        reason = f"{reason}: {region.turns} times over come the next {told}"
-    total = sum(map(prod, shapes))
-    is_permutation = table.size == total and is_each_once(table, total)
-    kind: Literal["permutation", "drops or repeats"] = "permutation" if is_permutation else "drops or repeats"
-    return Identification(kind, (total,), table.shape, (), None, "NCHW", reason, table)
-
-
-def _place(graph: Graph, region: Region, seen: Identification, second: Graph | None, other: Region | None) -> Place:
-    *shapes, out_shape = (graph.tensors[name].shape for name in (*region.sources, region.output))
-    lengths: list[Lengths] = [*shapes, out_shape]
-    if second is not None and other is not None and other.names == region.names and other.sources == region.sources:
-        lengths = _open_lengths(graph, second, region)
-        told = told_of_both(region, seen, other, _seen(second, other))
-    else:
-        told = told_of(region, seen)
+def _place(graph: Graph, region: Region, sight: Sight, told: Told, lengths: Sequence[Lengths]) -> Place:
+    seen = sight.seen
     is_not = seen.is_not if told.kind in ("moves", "view") and (told.names or not seen.matches) else ()
     wrapping = f"the result seen as {shape_text(lengths[-1])}" if seen.wrapping.is_view else seen.wrapping.words
     return Place(
@@ -167,8 +130,13 @@ def _place(graph: Graph, region: Region, seen: Identification, second: Graph | N
     )  # fmt: skip
 
 
-def _open_lengths(graph: Graph, second: Graph, region: Region) -> list[Lengths]:
-    """The shapes with the names of sizes that are open, and shares of them: of the sources, then of the output."""
+def _lengths(graph: Graph, region: Region) -> Sequence[Lengths]:
+    """The shapes of the sources, then of the output."""
+    return [graph.tensors[name].shape for name in (*region.sources, region.output)]
+
+
+def _open_lengths(graph: Graph, second: Graph, region: Region) -> Sequence[Lengths]:
+    """The same with the names of sizes that are open, and shares of them."""
     sizes: dict[str, tuple[int, int]] = {}
     for name in graph.inputs:
         tensor = graph.tensors.get(name)
@@ -220,7 +188,7 @@ def _with_advice(graph: Graph, regions: Sequence[Region], places: Sequence[Place
 def _advice(
     graph: Graph, region: Region, place: Place, before: Place | None, maker: Node | None, users: Iterable[Node]
 ) -> Iterable[str]:
-    if _is_of_constants(graph, region):
+    if is_of_constants(graph, region):
         yield "of a constant: it can be done once, before the model runs"
     if place.kind == "view":
         if place.in_shapes[0] == place.out_shape:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Literal
 
-from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.naming import Match
 from layoutbridge.recognition.structure import Seen, pattern_of
 from layoutbridge.scanning.links import Region
-from layoutbridge.scanning.tables import is_each_once, kept_part
+from layoutbridge.scanning.seeing import Sight
 
 PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
-_COMPARED = 1 << 24  # elements of a tensor whose parts are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +27,11 @@ class Told:
     reason: str
 
 
-def told_of(region: Region, seen: Identification) -> Told:
+def told_of(region: Region, sight: Sight) -> Told:
     """What is told of a region that is this at the only choice of sizes that there is."""
-    kind = kind_of(region, seen)
+    kind, seen = _kind_of(region, sight), sight.seen
     if not seen.is_permutation:
-        return Told(kind, (), {}, None, _part_told(seen) or seen.reason)
+        return Told(kind, (), {}, None, seen.reason)
     digits = _as_seen(seen)
     if kind == "view" and digits is not None:
         return Told(kind, ("identity",), {}, pattern_of(digits) or seen.pattern, seen.reason)
@@ -44,9 +41,9 @@ def told_of(region: Region, seen: Identification) -> Told:
     return Told(kind, seen.names, seen.parameters, pattern, seen.reason)
 
 
-def told_of_both(region: Region, seen: Identification, other: Region, again: Identification) -> Told:
-    """The same of a region that is `seen` at one choice of sizes, and as `other` what is seen `again` at another."""
-    one, two = told_of(region, seen), told_of(other, again)
+def told_of_both(region: Region, sight: Sight, other: Region, second: Sight) -> Told:
+    """The same of a region that is this at one choice of sizes, and as `other` what is seen at the `second`."""
+    one, two, seen, again = told_of(region, sight), told_of(other, second), sight.seen, second.seen
     if not seen.is_permutation:
         return one
     if not again.is_permutation:
@@ -71,36 +68,20 @@ def told_of_both(region: Region, seen: Identification, other: Region, again: Ide
     return Told(kind, (), {}, None, reason)
 
 
-def kind_of(region: Region, seen: Identification) -> PlaceKind:
+def _kind_of(region: Region, sight: Sight) -> PlaceKind:
     """What kind of a place it is at these sizes."""
     if len(region.sources) > 1:
         return "joins"
-    if seen.is_permutation:
-        is_view = seen.digits is not None and len(seen.digits) <= 1 and not any(len(d) > 2 for d in seen.digits)
+    digits = sight.seen.digits
+    if sight.seen.is_permutation:
+        is_view = digits is not None and len(digits) <= 1 and not any(len(digit) > 2 for digit in digits)
         return "view" if is_view else "moves"
-    assert seen.table is not None
-    return "drops" if is_each_once(seen.table, prod(seen.in_shape)) else "repeats"
+    return "drops" if sight.is_each_once else "repeats"
 
 
 def _as_seen(found: Identification) -> Seen | None:
     """The map by its digits, where it has some."""
     return None if found.digits is None else Seen(found.digits, found.in_shape, found.out_shape or ())
-
-
-def _part_told(seen: Identification) -> str | None:
-    """Which part is kept, and in which order, where that is a slice along each axis and then a permutation."""
-    total = prod(seen.in_shape)
-    if seen.table is None or total > _COMPARED or not is_each_once(seen.table, total):
-        return None
-    part = kept_part(seen.table, seen.in_shape)
-    if part is None:
-        return None
-    told = f"the part {part.text}: {seen.table.size} of {total} elements"
-    if part.is_as_it_was:
-        return told
-    digits = factorize(part.table).digits
-    pattern = None if digits is None else pattern_of(Seen(digits, part.shape, seen.out_shape or ()))
-    return f"{told}, in another order" if pattern is None else f"{told}, then {pattern.partition(',')[0]}"
 
 
 def _names(matches: Sequence[Match]) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def _ranks_given(graph: GraphProto, known: Mapping[str, OpenShape], given: Shape
     """The tensors that go in and are of no rank in the file, of which the user says the shape: all of it is open."""
     unknown = [name for name in _unranked(graph) if name not in known]
     if given is None or not isinstance(given, Mapping):
-        given = {} if given is None or len(unknown) + len(known) != 1 else {name: given for name in unknown}
+        given = {} if given is None or len(unknown) + len(known) != 1 else dict.fromkeys(unknown, given)
     if unknown and (strange := next((name for name in given if name not in (*known, *unknown)), None)) is not None:
         raise ShapeError(no_such_input(strange, (*known, *unknown)))
     return {name: (None,) * len(given[name]) for name in unknown if name in given}
