@@ -17,6 +17,7 @@ from typing import Any
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
+from layoutbridge.scanning.passed_over import passed_over
 from layoutbridge.scanning.places import Place, places_in
 from layoutbridge.scanning.remedies import likely_remedy, rewrite_command
 
@@ -112,8 +113,10 @@ def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan
     [('moves', ('focus',), 'c (h p:s) (w q:s) -> (q p c) h w, s=2')]
     """
     graph, second = graphs_of(model, shape, flavor=flavor)
+    places = tuple(places_in(graph, second))
+    notes = passed_over(graph, {name for place in places for name in place.nodes})
     return Scan(
-        graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes,
+        graph.name, graph.format, graph.node_count, places, (*graph.notes, *notes),
         _shapes(graph, graph.inputs), _shapes(graph, graph.outputs),
     )  # fmt: skip
 
