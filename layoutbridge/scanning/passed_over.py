@@ -26,7 +26,8 @@ def passed_over(graph: Graph, in_places: Set[str]) -> Iterator[str]:
 
     >>> from layoutbridge.scanning.graphs.graph import Tensor
     >>> tensors = {name: Tensor(name, (4,)) for name in ("x", "at", "y")}
-    >>> list(passed_over(Graph("m", "onnx", (Node("n", "Gather", ("x", "at"), "y"),), tensors, ("x",), ("y",), 1), set()))
+    >>> graph = Graph("m", "onnx", (Node("n", "Gather", ("x", "at"), "y"),), tensors, ("x",), ("y",), 1)
+    >>> list(passed_over(graph, set()))
     ['what moves elements as values decide is passed over: Gather (1)']
     """
     by_values: Counter[str] = Counter()

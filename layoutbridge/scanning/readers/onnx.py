@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, named
 from layoutbridge.frameworks.onnx.reading import read_sparing
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes, no_such_input
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed, ends_inference
@@ -56,6 +57,7 @@ def read_proto(model: ModelProto, name: str, shapes: Shapes = None) -> Graph:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
+    refuse_more_nodes(name, _node_count(model.graph))
     _refuse_names(model.graph, name)
     open_shapes = _open_shapes(model.graph)
     open_shapes |= _ranks_given(model.graph, open_shapes, shapes)
@@ -72,6 +74,11 @@ def _refuse_names(graph: GraphProto, name: str) -> None:
     """Raise `UnusableInputError` where a name is no text, as in a file that is damaged."""
     if not all(isinstance(text, str) for text in _names(graph)):
         raise UnusableInputError(f"'{name}' is damaged: a name in it is no text")
+
+
+def _node_count(graph: GraphProto) -> int:
+    inner = (body for node in graph.node for each in node.attribute for body in (each.g, *each.graphs))
+    return len(graph.node) + sum(map(_node_count, inner))
 
 
 def _names(graph: GraphProto) -> Iterator[str]:
