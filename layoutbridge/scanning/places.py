@@ -108,9 +108,17 @@ def is_of_interest(graph: Graph, region: Region, second: Graph | None = None) ->
         return True
     if prod(graph.tensors[region.sources[0]].shape) < 2:
         return False
+    if is_of_constants(graph, region) and _cancels(graph, region):
+        return False
     return not all(is_copy(graph, node) for node in region.nodes) or (
         second is not None and not all(_is_copy_again(second, node) for node in region.nodes)
     )
+
+
+def _cancels(graph: Graph, region: Region) -> bool:
+    """Whether views give the shape that there was: of a constant nobody does anything then, nor need know of it."""
+    same = graph.tensors[region.sources[0]].shape == graph.tensors[region.output].shape
+    return same and all(node.kind == "view" for node in region.nodes)
 
 
 def _is_copy_again(second: Graph, node: Node) -> bool:
