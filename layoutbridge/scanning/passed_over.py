@@ -16,6 +16,7 @@ _MOVING = frozenset(
         *("reshape", "view", "squeeze", "unsqueeze", "flatten", "transpose", "permute", "expanddims"),
         *("slice", "stridedslice", "slicetensor", "split", "splitv", "splitwithsizes", "unpack", "crop"),
         *("gather", "gatherv", "gathernd", "gatherelements", "index", "indextensor", "indexselect", "embedding"),
+        *("compress", "centercroppad"),
         *("tile", "repeat", "reverse", "reversev", "reversesequence", "roll"),
     ]
 )

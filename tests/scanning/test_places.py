@@ -421,9 +421,7 @@ def test_an_input_of_no_rank_needs_a_shape(shape):
     made = model([node("Relu", ["x"], ["a"]), node("Transpose", ["a"], ["y"], perm=[0, 2, 3, 1])], (1,))
     made.graph.input[0].type.tensor_type.ClearField("shape")
     if shape is None:
-        with pytest.raises(
-            lb.LayoutBridgeError, match="input 'x' has, and node 'y' moves what"
-        ):
+        with pytest.raises(lb.LayoutBridgeError, match="input 'x' has, and node 'y' moves what"):
             lb.scan(made)
         with pytest.raises(lb.LayoutBridgeError, match="no input called 'z'; it has x"):
             lb.scan(made, {"z": (1, 2, 3, 4)})
