@@ -147,12 +147,11 @@ def kept_part(table: NDArray[np.int64], shape: tuple[int, ...]) -> Part | None:
 
 def _block_told(flat: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]] | None:
     """`_slices_told` of what lies between two corners, as nearly all parts do, in a fraction of the time."""
-    corners = zip(*np.unravel_index([flat[0], flat[-1]], shape), strict=False) if shape else ()
-    low, high = corners if shape else ((), ())
-    lengths = tuple(int(last - first) + 1 for first, last in zip(low, high, strict=True))
+    corners = [(int(first), int(last)) for first, last in np.unravel_index([flat[0], flat[-1]], shape)] if shape else []
+    lengths = tuple(last - first + 1 for first, last in corners)
     if min(lengths, default=0) < 1 or prod(lengths) != flat.size:
         return None
-    places = tuple(slice(int(first), int(last) + 1) for first, last in zip(low, high, strict=True))
+    places = tuple(slice(first, last + 1) for first, last in corners)
     if not np.array_equal(positions(prod(shape)).reshape(shape)[places], flat.reshape(lengths)):
         return None
     return _written([list(range(place.start, place.stop)) for place in places], shape)

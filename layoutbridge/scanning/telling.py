@@ -48,8 +48,8 @@ def told_of_both(region: Region, sight: Sight, other: Region, second: Sight) -> 
         return one
     if not again.is_permutation:
         return replace(two, reason=f"at other sizes, such as {list(again.in_shape)}: {two.reason}")
-    first, second = _as_seen(seen), _as_seen(again)
-    common = pattern_of(first, second) if first is not None and second is not None else None
+    here, there = _as_seen(seen), _as_seen(again)
+    common = pattern_of(here, there) if here is not None and there is not None else None
     if one.kind == two.kind == "view":
         return replace(one, pattern=common or one.pattern)
     kind = two.kind if one.kind == "view" else one.kind
