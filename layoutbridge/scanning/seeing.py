@@ -22,7 +22,7 @@ from layoutbridge.recognition.structure import Seen, pattern_of
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.links import Region
 from layoutbridge.scanning.names import worth_telling
-from layoutbridge.scanning.tables import digits_through, is_each_once, kept_part, table_of
+from layoutbridge.scanning.tables import MOST_ELEMENTS, digits_through, is_each_once, kept_part, table_of
 
 _SHOWN = 6  # sources whose parts are told
 _LARGEST_PART = 1 << 24  # elements of a tensor whose parts are looked for
@@ -89,11 +89,20 @@ def _looked_at(graph: Graph, region: Region) -> Sight:
     digits = digits_through(graph, region)
     if digits is not None:
         found = Sight(identify_digits(digits, shape, out_shape, of_weights))
+    elif prod(shape) > MOST_ELEMENTS and prod(out_shape) != prod(shape):
+        return _seen_by_size(shape, out_shape)
     else:
         found = _seen_table(table_of(graph, region), shape, out_shape, of_weights)
     if len(shapes) > 1:
         found = replace(found, seen=replace(found.seen, reason=_stacked(found.seen.reason)))
     return replace(found, seen=worth_telling(found.seen, is_of_weights=of_weights))
+
+
+def _seen_by_size(shape: tuple[int, ...], out_shape: tuple[int, ...]) -> Sight:
+    """What sizes alone tell of a tensor that is too large to look at each element: a part of it, or more than that."""
+    total, size = prod(shape), prod(out_shape)
+    reason = f"{size:,} of {total:,} elements: too many to look at each of them"
+    return Sight(Identification("drops or repeats", shape, out_shape, (), None, "NCHW", reason), size < total)
 
 
 def _stacked(reason: str) -> str:

@@ -15,7 +15,7 @@ from layoutbridge.recognition.structure import Seen, follow_transpose
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Region
 
-_MOST_ELEMENTS = 1 << 26  # of a tensor whose positions are worked with
+MOST_ELEMENTS = 1 << 26  # of a tensor whose positions are worked with
 _MOST_HELD = 1 << 22  # positions that are kept for the next table
 _held_positions = [np.arange(0, dtype=np.int64)]
 _MOST_IN_DIGITS = 1 << 40  # of one whose digits are: what divides their number is looked for
@@ -62,7 +62,7 @@ def table_of(graph: Graph, region: Region) -> NDArray[np.int64]:
     whose result is not what the reader said.
     """
     for name in (*region.sources, *(node.output for node in region.nodes)):
-        _refuse_more(name, prod(graph.tensors[name].shape), _MOST_ELEMENTS)
+        _refuse_more(name, prod(graph.tensors[name].shape), MOST_ELEMENTS)
     held: dict[str, NDArray[Any]] = {}
     start, flat = 0, positions(sum(prod(graph.tensors[name].shape) for name in region.sources))
     for name in region.sources:

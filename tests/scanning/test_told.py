@@ -151,3 +151,25 @@ def test_open_sizes_have_names_where_one_of_them_is_fixed_inside():
     (place,) = scanned(nodes, ("N", 8, "H", "W"), constants)
     assert (place.in_shapes, place.out_shape) == ((("N", 8, 1, "W/8"),), ("N", "W/8", 8))
     assert place.pattern == "c 1 w -> w c"
+
+
+def test_a_part_of_a_tensor_too_large_to_look_at_is_told_by_its_size():
+    """Of a model whose shapes are fixed nobody can give smaller ones."""
+    constants = {}
+    place, turned = scanned(
+        [sliced("x", "y", 8, 120, 2, constants), node("Transpose", ["x"], "z", perm=[0, 2, 3, 4, 1])],
+        (1, 32, 128, 160, 128), constants, ("y", "z"),
+    )  # fmt: skip
+    assert (place.kind, place.out_shape) == ("drops", (1, 32, 112, 160, 128))
+    assert place.reason == "73,400,320 of 83,886,080 elements: too many to look at each of them"
+    assert turned.names == ("nchw_to_nhwc",)
+
+
+def test_large_tensors_that_are_cut_and_joined_are_no_reason_to_refuse_a_model():
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], name="cut", axis=1),
+        node("Relu", ["x"], "r"),
+        helper.make_node("Split", ["r"], ["c", "d"], name="cut again", axis=1),
+        node("Concat", ["a", "c", "b", "d"], "y", axis=1),
+    ]
+    assert {place.kind for place in scanned(nodes, (1, 32, 128, 160, 128))} == {"drops"}
