@@ -27,7 +27,7 @@ def suspicion_of(place: Place) -> str:
     if place.kind != "moves":
         return ""
     if not place.names:
-        if place.seen.matches:
+        if place.seen.matches and place.pattern is None:
             return f"it is {place.seen.matches[0]} at some sizes, and another map at others"
         if meant := list(dict.fromkeys(_of_such_shapes(place))):
             return f"the shapes of {', '.join(meant[:_SHOWN])}, and none of them"

@@ -12,6 +12,7 @@ from layoutbridge.errors import ParameterError, shown
 from layoutbridge.operations.parameters import Form, Parameter, checked
 
 _NATIVE = ("space and depth", "Darknet", "layouts", "channels")
+_ATTENTION = "attention"  # of its operations those that name every axis are of the rows of weights
 _WEIGHTS = ("convolution weights", "dense weights", "recurrent weights")
 DescribeRefusal = Callable[[int, tuple[int, ...]], str | None]
 
@@ -54,7 +55,7 @@ class CatalogEntry:
     @property
     def is_of_weights(self) -> bool:
         """Whether it is done to weights, and is no name for what a network does to its pictures or features."""
-        return self.family in _WEIGHTS
+        return self.family in _WEIGHTS or (self.family == _ATTENTION and not self.has_batch)
 
     @cached_property
     def usual_forms(self) -> tuple[Form, ...]:

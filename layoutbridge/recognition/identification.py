@@ -109,9 +109,11 @@ def _from_padding(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[
 
 
 def identify_table(
-    table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[int, ...] | None = None
+    table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[int, ...] | None = None, of_weights: bool = True
 ) -> Identification:
     """What a gather table is over an input of `shape`, checked already; `out_shape` is the result's, where known.
+
+    Names of what is only done to weights are looked up where these are asked for.
 
     >>> identify_table(np.arange(12).reshape(3, 4).T, (3, 4), (4, 3)).names
     ('transpose', 'nchw_to_nhwc', 'nhwc_to_nchw')
@@ -124,7 +126,7 @@ def identify_table(
     if not found.is_permutation:
         return _no_permutation(table, shape, out_shape, found)
     if found.digits is not None:
-        return replace(identify_digits(found.digits, shape, out_shape), table=flat)
+        return replace(identify_digits(found.digits, shape, out_shape, of_weights), table=flat)
     wrapped = named_by_table(flat, shape, out_shape)
     if wrapped is None:
         fitting, wrapping, pattern = in_another_order(flat, shape, out_shape)
@@ -137,9 +139,11 @@ def identify_table(
     return Identification("permutation", shape, out_shape, wrapped.matches, pattern, layout, reason, flat, wrapping)
 
 
-def identify_digits(digits: Digits, shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Identification:
+def identify_digits(
+    digits: Digits, shape: tuple[int, ...], out_shape: tuple[int, ...] | None, of_weights: bool = True
+) -> Identification:
     """The same of digits, without a table: of an input that is too large to look at each element."""
-    wrapped = named(digits, shape, out_shape)
+    wrapped = named(digits, shape, out_shape, of_weights)
     reason = digits_sentence(digits)
     if wrapped.wrapping.is_channels_last:
         reason = f"channels first it is {digits_sentence(wrapped.digits)}"

@@ -76,13 +76,18 @@ def usual_others(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int
     return tuple(name for name in names if name not in fitting)
 
 
-def late_matches(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> tuple[Match, ...]:
-    """The same of patches, weights, pictures and the like, the usual forms first.
+def late_matches(
+    digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, of_weights: bool = True
+) -> tuple[Match, ...]:
+    """The same of patches, weights, pictures and the like, the usual forms first; of weights where they are asked for.
 
     The numbers are those that the digits have, for most of these operations have several.
     """
     sizes = sizes_within(digits, in_shape, out_shape)
-    each = (_maps_at(revision(), in_shape, out_shape, False, usual, sizes).get(digits, ()) for usual in (True, False))
+    each = (
+        _maps_at(revision(), in_shape, out_shape, False, usual, sizes, of_weights).get(digits, ())
+        for usual in (True, False)
+    )
     return next(filter(None, each), ())
 
 
@@ -94,6 +99,7 @@ def _maps_at(
     native: bool,
     usual: bool,
     sizes: frozenset[int] | None,
+    of_weights: bool = True,
 ) -> Mapping[Digits, tuple[Match, ...]]:
     """The names by the digits that they have between these shapes: of one kind of family, usual forms or the others.
 
@@ -102,7 +108,7 @@ def _maps_at(
     """
     found: dict[Digits, tuple[Match, ...]] = {}
     given = None if out_shape is None else len(out_shape)
-    for entry, form in _forms_that_take(revision(), len(in_shape), given, native, usual):
+    for entry, form in _forms_that_take(revision(), len(in_shape), given, native, usual, of_weights):
         if sizes is not None and out_shape is None and len(form.numbers) > _MOST_FREE:
             continue
         for parameters in fitting_parameters(form, in_shape, out_shape, sizes):
@@ -115,13 +121,13 @@ def _maps_at(
 
 @lru_cache(maxsize=256)
 def _forms_that_take(
-    _: int, taken: int, given: int | None, native: bool, usual: bool
+    _: int, taken: int, given: int | None, native: bool, usual: bool, of_weights: bool
 ) -> tuple[tuple[CatalogEntry, Form], ...]:
     """The forms, usual or not, of the families with native ops or of the others, between arrays of so many axes."""
     return tuple(
         (entry, form)
         for entry in catalog().values()
-        if entry.is_native == native
+        if entry.is_native == native and (of_weights or not entry.is_of_weights)
         for form in entry.forms
         if (form in entry.usual_forms) == usual and _is_between(ranks_of(form), taken, given, entry.has_batch)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -139,10 +139,13 @@ LookUp = Callable[[Digits, tuple[int, ...], tuple[int, ...] | None], tuple[Match
 Bare = tuple[Wrapping, Digits, tuple[int, ...], tuple[int, ...]]  # what is inside of a wrapping
 
 
-def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Wrapped:
+def named(
+    digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, of_weights: bool = True
+) -> Wrapped:
     """The names that fit and what is done around them: as it is first, then in each wrapping.
 
-    Around an operation without parameters, such as a transpose, no other transpose is told.
+    Around an operation without parameters, such as a transpose, no other transpose is told. What is only done to
+    weights is looked up where it is asked for.
 
     >>> from layoutbridge.algebra.rearrangement import Rearrangement
     >>> bound = Rearrangement("h w (c p:2 q:2) -> (h p) (w q) c").bind((1, 4, 6, 12))
@@ -150,16 +153,19 @@ def named(digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] 
     >>> found.matches[0].name, found.wrapping.words
     ('pixel_shuffle', 'the tensor read as channels last')
     """
-    return _named(revision(), digits, in_shape, out_shape)
+    return _named(revision(), digits, in_shape, out_shape, of_weights)
 
 
 @lru_cache(maxsize=1024)
-def _named(_: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None) -> Wrapped:
+def _named(
+    _: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[int, ...] | None, of_weights: bool
+) -> Wrapped:
     """The same at a revision of the catalogue."""
+    look_up_late = partial(late_matches, of_weights=of_weights)
     usual = usual_matches(digits, in_shape, out_shape)
     found = usual or matches(digits, in_shape, out_shape)
     if found and not usual and not _with_sizes(found):  # a transpose of rows or volumes may be better known as another
-        late = late_matches(digits, in_shape, out_shape)
+        late = look_up_late(digits, in_shape, out_shape)
         aliases = (match for match in late if not set(match.parameters) - _HOW_MANY)
         found = tuple(sorted((*found, *aliases), key=lambda match: len(match.parameters)))
     if found or out_shape is None or max(len(in_shape), len(out_shape)) > _MOST_AXES:
@@ -169,15 +175,16 @@ def _named(_: int, digits: Digits, in_shape: tuple[int, ...], out_shape: tuple[i
     one_picture = len(in_shape) == 3 and in_shape[0] == out_shape[0] == 1  # two axes behind a batch of one, likelier
     likely = [each for each in bare if not (one_picture and each[0].takes_first_axis)]
     view = Wrapping(f"the result seen as {list(out_shape)}", is_view=True)
-    late = late_matches(digits, in_shape, out_shape)
+    late = look_up_late(digits, in_shape, out_shape)
     if wrapped := _first_wrapped((usual_matches, matches), likely):
         return replace(wrapped, also=late)
     if late:
         return Wrapped(late, PLAIN, digits)
     if len(digits) < 2:
-        found = tuple(match for match in late_matches(digits, in_shape, None) if match.op.is_identity)
+        found = tuple(match for match in look_up_late(digits, in_shape, None) if match.op.is_identity)
         return Wrapped(found, view if found else PLAIN, digits)
-    wrapped = _first_wrapped((late_matches,), likely) or _first_wrapped((usual_matches, matches, late_matches), bare)
+    wrapped = _first_wrapped((look_up_late,), likely)
+    wrapped = wrapped or _first_wrapped((usual_matches, matches, look_up_late), bare)
     if wrapped:
         return wrapped
     found = usual_matches(digits, in_shape, None)

@@ -12,7 +12,7 @@ import numpy as np
 
 from layoutbridge.scanning.graphs.graph import Graph, Node
 from layoutbridge.scanning.links import Links, Region
-from layoutbridge.scanning.tables import table_of
+from layoutbridge.scanning.tables import MOST_ELEMENTS, is_each_once, table_of
 
 
 def join_behind(links: Links, last: int) -> list[int]:
@@ -85,7 +85,7 @@ def _size(graph: Graph, name: str) -> int:
 def _is_shuffled(graph: Graph, region: Region) -> bool:
     """Whether each element of each source arrives once, the sources not one beside the other."""
     sizes, shape = [_size(graph, name) for name in region.sources], graph.tensors[region.output].shape
-    if sum(sizes) != prod(shape):
+    if sum(sizes) != prod(shape) or prod(shape) > MOST_ELEMENTS:
         return False
     table = table_of(graph, region).reshape(-1)
     for turns in accumulate(shape, mul, initial=1):
@@ -95,4 +95,4 @@ def _is_shuffled(graph: Graph, region: Region) -> bool:
         beside = np.concatenate([np.arange(*each).reshape(turns, -1) for each in bounds], 1)
         if np.array_equal(beside.reshape(-1), table):
             return False
-    return np.unique(table).size == table.size
+    return is_each_once(table, sum(sizes))

@@ -6,15 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
+from layoutbridge.scanning.passed_over import passed_over
 from layoutbridge.scanning.places import Place, places_in
 from layoutbridge.scanning.remedies import likely_remedy, rewrite_command
 
@@ -39,6 +42,7 @@ _LIVE: tuple[tuple[str, str, str, str], ...] = (
     ("layoutbridge.darknet.networks.network", "DarknetNetwork", "darknet", "read"),
 )
 _TOLD = 5  # places in the text of a scan
+_MOST_TRIED = 8  # other sizes at which a model is read, where it does not take the first ones
 _REWRITABLE = (("onnx", ".onnx"), ("PyTorch", ".pt2"))
 
 
@@ -109,8 +113,10 @@ def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan
     [('moves', ('focus',), 'c (h p:s) (w q:s) -> (q p c) h w, s=2')]
     """
     graph, second = graphs_of(model, shape, flavor=flavor)
+    places = tuple(places_in(graph, second))
+    notes = passed_over(graph, {name for place in places for name in place.nodes})
     return Scan(
-        graph.name, graph.format, graph.node_count, tuple(places_in(graph, second)), graph.notes,
+        graph.name, graph.format, graph.node_count, places, (*graph.notes, *notes),
         _shapes(graph, graph.inputs), _shapes(graph, graph.outputs),
     )  # fmt: skip
 
@@ -206,10 +212,7 @@ def at_other_sizes(at_shapes: AtShapes, graph: Graph) -> Graph | None:
         for name in graph.inputs
         if (tensor := graph.tensors.get(name)) is not None and tensor.open_shape is not None
     }
-    others = other_shapes(shapes)
-    if all(others[name] == filled for name, (_, filled) in shapes.items()):
-        return None
-    try:
-        return at_shapes(others)
-    except LayoutBridgeError:
-        return None
+    for others in islice(other_shapes(shapes), _MOST_TRIED):
+        with suppress(LayoutBridgeError):
+            return at_shapes(others)
+    return None

@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.table import gather_table
-from layoutbridge.operations.catalog import catalog
 from layoutbridge.recognition.answer import Identification
-from layoutbridge.recognition.identification import identify_digits, identify_table
-from layoutbridge.recognition.structure import Seen, pattern_of
+from layoutbridge.scanning.copies import is_copy, without_idle_expansions
 from layoutbridge.scanning.graphs.graph import Graph, Node
+from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.links import Region
 from layoutbridge.scanning.regions import find_regions
-from layoutbridge.scanning.tables import digits_through, kept_part, table_of
+from layoutbridge.scanning.seeing import Sight, Sights, is_of_constants
+from layoutbridge.scanning.telling import PlaceKind, Told, told_of, told_of_both
 
-PlaceKind = Literal["moves", "view", "joins", "drops", "repeats"]
 Lengths = tuple[int | str | None, ...]
 _MULTIPLIES = {"Conv", "Gemm", "MatMul", "ConvTranspose", "Convolution", "InnerProduct", "FULLY_CONNECTED", "CONV_2D"}
-_SHOWN = 6  # sources whose parts are told
 _COMPARED = 1 << 22  # elements of a table that is compared with another
 
 
@@ -78,129 +76,75 @@ class Place:
 
 def places_in(graph: Graph, second: Graph | None = None) -> list[Place]:
     """The places of a graph and of those within it; `second` is the same model at other sizes, where some are open."""
-    regions = [region for region in find_regions(graph) if is_of_interest(graph, region)]
-    others = {} if second is None else {region.output: region for region in find_regions(second)}
-    found = [_seen(graph, region) for region in regions]
-    places = [
-        _place(graph, region, seen, second, others.get(region.output))
-        for region, seen in zip(regions, found, strict=True)
+    return _places_in(graph, second, Sights())
+
+
+def _places_in(graph: Graph, second: Graph | None, sights: Sights) -> list[Place]:
+    regions = [
+        without_idle_expansions(graph, region)
+        for region in find_regions(graph)
+        if is_of_interest(graph, region, second)
     ]
+    again = () if second is None else (without_idle_expansions(second, region) for region in find_regions(second))
+    others = {region.output: region for region in again}
+    places = []
+    for region in regions:
+        sight, lengths, other = sights.of(graph, region), _lengths(graph, region), others.get(region.output)
+        told = told_of(region, sight)
+        if second is not None and other is not None and (other.names, other.sources) == (region.names, region.sources):
+            lengths = _open_lengths(graph, second, region)
+            told = told_of_both(region, sight, other, sights.of(second, other))
+        places.append(_place(graph, region, sight, told, lengths))
     places = _with_advice(graph, regions, places)
     within = {} if second is None else {inner.name: inner for inner in second.inner}
     for inner in graph.inner:
-        places += places_in(inner, within.get(inner.name))
+        places += _places_in(inner, within.get(inner.name), sights)
     return places
 
 
-def is_of_interest(graph: Graph, region: Region) -> bool:
-    """Whether it is more than a tensor under another name, and more than one number."""
+def is_of_interest(graph: Graph, region: Region, second: Graph | None = None) -> bool:
+    """Whether it is more than a tensor under another name, be it at other sizes alone, and more than one number."""
     if len(region.sources) > 1:
         return True
-    source, output = graph.tensors[region.sources[0]], graph.tensors[region.output]
-    is_copy = source.shape == output.shape and all(node.kind == "view" for node in region.nodes)
-    return not is_copy and prod(source.shape) > 1
+    if prod(graph.tensors[region.sources[0]].shape) < 2:
+        return False
+    if is_of_constants(graph, region) and _cancels(graph, region):
+        return False
+    return not all(is_copy(graph, node) for node in region.nodes) or (
+        second is not None and not all(_is_copy_again(second, node) for node in region.nodes)
+    )
 
 
-def _is_of_constants(graph: Graph, region: Region) -> bool:
-    return all(graph.tensors[name].is_constant for name in region.sources)
+def _cancels(graph: Graph, region: Region) -> bool:
+    """Whether views give the shape that there was: of a constant nobody does anything then, nor need know of it."""
+    same = graph.tensors[region.sources[0]].shape == graph.tensors[region.output].shape
+    return same and all(node.kind == "view" for node in region.nodes)
 
 
-def _seen(graph: Graph, region: Region) -> Identification:
-    """What a region is at the sizes of the graph; a table is made where its digits are not seen in its nodes."""
-    shapes = [graph.tensors[name].shape for name in region.sources]
-    out_shape = graph.tensors[region.output].shape
-    if len(set(shapes)) > 1:
-        return _seen_join(region, shapes, table_of(graph, region))
-    shape = shapes[0] if len(shapes) == 1 else (len(shapes), *shapes[0])
-    digits = digits_through(graph, region)
-    if digits is not None:
-        seen = identify_digits(digits, shape, out_shape)
-    else:
-        seen = identify_table(table_of(graph, region), shape, out_shape)
-    if len(shapes) > 1:
-        seen = replace(seen, reason=f"its sources stacked along a new first axis: {seen.reason}")
-    return seen if _is_of_constants(graph, region) else _without_weights(seen)
+def _is_copy_again(second: Graph, node: Node) -> bool:
+    """Whether a node is a copy at other sizes, too, as far as it is known there."""
+    names = (*node.inputs, node.output)
+    return not all(name in second.tensors for name in names) or is_copy(second, node)
 
 
-def _seen_join(region: Region, shapes: Sequence[tuple[int, ...]], table: NDArray[np.int64]) -> Identification:
-    """Of sources that have different shapes, and so no pattern in common."""
-    reason = "its sources have different shapes, so there is no pattern over them"
-    if region.turns:
-        sizes = [prod(shape) // region.turns for shape in shapes]
-        parts = [f"{size} of {name}" for size, name in zip(sizes, region.sources, strict=True)]
-        told = ", ".join([*parts[:_SHOWN], *(["…"] if len(parts) > _SHOWN else [])])
-        reason = f"{reason}: {region.turns} times over come the next {told}"
-    total = sum(map(prod, shapes))
-    is_permutation = np.unique(table).size == table.size == total
-    kind: Literal["permutation", "drops or repeats"] = "permutation" if is_permutation else "drops or repeats"
-    return Identification(kind, (total,), table.shape, (), None, "NCHW", reason, table)
-
-
-def _without_weights(seen: Identification) -> Identification:
-    """Without the names of what is done to weights, where no weights are moved."""
-    kept = tuple(match for match in seen.matches if not catalog()[match.name].is_of_weights)
-    also = tuple(match for match in seen.also if not catalog()[match.name].is_of_weights)
-    if len(kept) == len(seen.matches) or seen.digits is None:
-        return replace(seen, also=also)
-    if kept:
-        pattern: str | None = seen.wrapping.pattern(kept[0].op, len(seen.in_shape))
-    else:
-        pattern = pattern_of(Seen(seen.digits, seen.in_shape, seen.out_shape or ()))
-    return replace(seen, matches=kept, also=also, pattern=pattern)
-
-
-def _place(graph: Graph, region: Region, seen: Identification, second: Graph | None, other: Region | None) -> Place:
-    kind = _kind(region, seen)
-    pattern, names, parameters, reason = seen.pattern, seen.names, seen.parameters, seen.reason
-    *shapes, out_shape = (graph.tensors[name].shape for name in (*region.sources, region.output))
-    lengths: list[Lengths] = [*shapes, out_shape]
-    if kind == "drops" and seen.table is not None and prod(shapes[0]) <= _COMPARED:
-        kept = kept_part(seen.table, shapes[0])
-        reason = reason if kept is None else f"the part {kept}: {seen.table.size} of {prod(shapes[0])} elements"
-    both: tuple[Seen | None, Seen | None] = _as_seen(seen), None
-    if second is not None and other is not None and other.names == region.names and other.sources == region.sources:
-        again = _seen(second, other)
-        lengths = _open_lengths(graph, second, region)
-        kind = _kind(other, again) if kind == "view" else kind
-        both = _as_seen(seen), _as_seen(again)
-        is_kept = any(match in again.matches for match in seen.matches)
-        if seen.matches and not is_kept and seen.names != again.names and seen.is_permutation and again.is_permutation:
-            names, parameters, pattern = (), {}, None
-            reason = f"another map at other sizes: {seen.pattern}, and {again.pattern}"
-            both = None, None
-    is_named = bool(names) and not seen.wrapping.is_view and kind != "view"
-    if both[0] is not None and not is_named:
-        pattern = (pattern_of(*both) if both[1] is not None else None) or pattern
-    if kind == "view" and both[0] is not None:
-        names, parameters = ("identity",), {}
-        pattern = pattern_of(*both) or pattern_of(both[0]) or pattern
+def _place(graph: Graph, region: Region, sight: Sight, told: Told, lengths: Sequence[Lengths]) -> Place:
+    seen = sight.seen
+    is_not = seen.is_not if told.kind in ("moves", "view") and (told.names or not seen.matches) else ()
+    wrapping = f"the result seen as {shape_text(lengths[-1])}" if seen.wrapping.is_view else seen.wrapping.words
     return Place(
-        region.names, region.sources, region.output, tuple(lengths[:-1]), lengths[-1], kind,
-        names if seen.is_permutation else (), pattern if seen.is_permutation else None, seen.layout,
-        graph.tensors[region.output].bytes, "", parameters, seen.wrapping.words, reason,
-        seen.is_not if kind in ("moves", "view") and (names or not seen.matches) else (), seen,
+        region.names, region.sources, region.output, tuple(lengths[:-1]), lengths[-1], told.kind, told.names,
+        told.pattern, seen.layout, graph.tensors[region.output].bytes, "", told.parameters, wrapping, told.reason,
+        is_not, seen,
     )  # fmt: skip
 
 
-def _as_seen(found: Identification) -> Seen | None:
-    """The map by its digits, where it has some."""
-    if not found.is_permutation or found.digits is None:
-        return None
-    return Seen(found.digits, found.in_shape, found.out_shape or ())
+def _lengths(graph: Graph, region: Region) -> Sequence[Lengths]:
+    """The shapes of the sources, then of the output."""
+    return [graph.tensors[name].shape for name in (*region.sources, region.output)]
 
 
-def _kind(region: Region, seen: Identification) -> PlaceKind:
-    if len(region.sources) > 1:
-        return "joins"
-    if seen.is_permutation:
-        is_view = seen.digits is not None and len(seen.digits) <= 1 and not any(len(d) > 2 for d in seen.digits)
-        return "view" if is_view else "moves"
-    assert seen.table is not None
-    return "drops" if np.unique(seen.table).size == seen.table.size else "repeats"
-
-
-def _open_lengths(graph: Graph, second: Graph, region: Region) -> list[Lengths]:
-    """The shapes with the names of sizes that are open, and shares of them: of the sources, then of the output."""
+def _open_lengths(graph: Graph, second: Graph, region: Region) -> Sequence[Lengths]:
+    """The same with the names of sizes that are open, and shares of them."""
     sizes: dict[str, tuple[int, int]] = {}
     for name in graph.inputs:
         tensor = graph.tensors.get(name)
@@ -252,13 +196,12 @@ def _with_advice(graph: Graph, regions: Sequence[Region], places: Sequence[Place
 def _advice(
     graph: Graph, region: Region, place: Place, before: Place | None, maker: Node | None, users: Iterable[Node]
 ) -> Iterable[str]:
-    if _is_of_constants(graph, region):
+    if is_of_constants(graph, region):
         yield "of a constant: it can be done once, before the model runs"
     if place.kind == "view":
-        cancels = any(node.kind != "view" for node in region.nodes)
-        if cancels and place.in_shapes[0] == place.out_shape:
+        if place.in_shapes[0] == place.out_shape:
             yield "its nodes cancel: all of them can be left out"
-        elif cancels:
+        elif any(node.kind != "view" for node in region.nodes):
             yield "nothing moves at these sizes: one reshape does it"
         else:
             yield "a view: nothing is moved"

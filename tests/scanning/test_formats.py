@@ -86,6 +86,77 @@ def test_openvino(net, tmp_path):
     assert moving(lb.scan(tmp_path / "n.xml")) == [(("darknet_reorg",), "")]
 
 
+def told(found):
+    """What is told of places without the names of nodes and tensors, and the lengths where the batch is open."""
+    return [
+        (each.kind, each.names, dict(each.parameters), each.wrapping, each.in_shapes[0][1:]) for each in found.places
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_module_is_the_same_in_each_of_its_files(tmp_path):
+    """Blocks to channels and back, a shuffle, slices of a join and a flatten, between convolutions."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("onnx", reason="ONNX is not installed")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            sizes = ((4, 8), (32, 16), (16, 8), (2, 8))
+            self.convolutions = torch.nn.ModuleList(torch.nn.Conv2d(*each, 1) for each in sizes)
+            self.dense = torch.nn.Linear(512, 3)
+
+        def forward(self, x):
+            first, second, third, fourth = self.convolutions
+            x = second(torch.nn.functional.pixel_unshuffle(first(x), 2))
+            n, c, h, w = x.shape
+            x = third(x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w))
+            x = fourth(torch.nn.functional.pixel_shuffle(x, 2))
+            parts = [x[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
+            return self.dense(torch.relu(torch.cat(parts, 1)[:, :8]).flatten(1))
+
+    net, x = Net().eval(), torch.zeros(1, 4, 16, 16)
+    torch.onnx.export(net, (x,), tmp_path / "n.onnx", dynamo=False)
+    torch.export.save(torch.export.export(net, (x,)), tmp_path / "n.pt2")
+    files = ["n.onnx", "n.pt2"]
+    if find_spec("openvino"):
+        import openvino
+
+        openvino.save_model(openvino.convert_model(tmp_path / "n.onnx"), tmp_path / "n.xml")
+        files.append("n.xml")
+    wanted = told(lb.scan(net, tuple(x.shape)))
+    assert [(kind, names[:1]) for kind, names, *_ in wanted] == [
+        ("moves", ("pixel_unshuffle",)), ("moves", ("channel_shuffle",)), ("moves", ("pixel_shuffle",)),
+        ("drops", ()), ("view", ("identity",)),
+    ]  # fmt: skip
+    for name in files:
+        assert told(lb.scan(tmp_path / name)) == wanted, name
+
+
+@pytest.mark.slow
+def test_a_keras_model_is_the_same_in_each_of_its_files(tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    keras = pytest.importorskip("keras", reason="Keras is not installed")
+    layers = keras.layers
+    steps = [
+        layers.Conv2D(8, 1, activation="relu"),
+        *(layers.Reshape((8, 2, 8, 2, 8)), layers.Permute((1, 3, 2, 4, 5)), layers.Reshape((8, 8, 32))),
+        layers.Conv2D(16, 1, activation="relu"),
+        *(layers.Reshape((8, 8, 2, 8)), layers.Permute((1, 2, 4, 3)), layers.Reshape((8, 8, 16))),
+        layers.Conv2D(8, 1, activation="relu"),
+        *(layers.Permute((3, 1, 2)), layers.Flatten(), layers.Dense(5)),
+    ]
+    model = keras.Sequential([keras.Input((16, 16, 8), batch_size=1), *steps])
+    model.save(tmp_path / "n.keras")
+    tf.saved_model.save(model, tmp_path / "saved")
+    (tmp_path / "n.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    wanted = told(lb.scan(model))
+    assert [names[0] for _, names, *_ in wanted] == ["space_to_depth", "channel_shuffle", "nhwc_to_nchw"]
+    for name in ("n.keras", "saved", "n.tflite"):
+        assert [each[1:3] for each in told(lb.scan(tmp_path / name))] == [each[1:3] for each in wanted], name
+
+
 def test_a_model_in_memory_stays_as_it_is():
     onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT

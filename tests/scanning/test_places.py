@@ -407,3 +407,47 @@ def test_nodes_out_of_order_are_the_same_model():
 def test_nodes_that_go_in_circles_and_names_given_twice_are_refused(nodes, told):
     with pytest.raises(lb.LayoutBridgeError, match=told):
         lb.scan(model(nodes, (1, 4, 4, 4)))
+
+
+def test_a_million_nodes_are_refused():
+    made = model([node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["y"])], (1, 2), 2)
+    made.graph.node.extend([made.graph.node[0]] * 1_000_000)
+    with pytest.raises(lb.LayoutBridgeError, match="has more than 100,000 nodes"):
+        lb.scan(made)
+
+
+@pytest.mark.parametrize("shape", [None, (1, 4, 6, 8)])
+def test_an_input_of_no_rank_needs_a_shape(shape):
+    made = model([node("Relu", ["x"], ["a"]), node("Transpose", ["a"], ["y"], perm=[0, 2, 3, 1])], (1,))
+    made.graph.input[0].type.tensor_type.ClearField("shape")
+    if shape is None:
+        with pytest.raises(lb.LayoutBridgeError, match="input 'x' has, and node 'y' moves what"):
+            lb.scan(made)
+        with pytest.raises(lb.LayoutBridgeError, match="no input called 'z'; it has x"):
+            lb.scan(made, {"z": (1, 2, 3, 4)})
+    else:
+        for given in (shape, {"x": shape}):
+            (place,) = lb.scan(made, given).places
+            assert (place.names, place.in_shapes) == (("nchw_to_nhwc",), (shape,))
+
+
+def test_sizes_that_no_reshape_has_are_not_passed_over():
+    """Of a model that was exported at one size, and says that its sizes are open: it is read at those that fit."""
+    cut = {"to": np.array([1, 4, 2, 7, 2, 11])}
+    nodes = [node("Reshape", ["x", "to"], ["a"]), node("Transpose", ["a"], ["y"], perm=[0, 1, 3, 5, 2, 4])]
+    made = model(nodes, ("N", 4, "H", "W"), 6, cut)
+    with pytest.raises(lb.LayoutBridgeError, match=r"'a' cannot make \[1, 4, 2, 7, 2, 11\] .* give the sizes"):
+        lb.scan(made)
+    assert [place.nodes for place in lb.scan(made, (1, 4, 14, 22)).places] == [("a", "y")]
+
+
+def test_what_values_decide_and_joins_side_by_side_are_told():
+    nodes = [node("Gather", ["x", "at"], ["a"], axis=1), node("Concat", ["a", "x"], ["y"], axis=1)]
+    made = model(nodes, (1, 4, 2, 3))
+    made.graph.input.append(helper.make_tensor_value_info("at", TensorProto.INT64, [5]))
+    found = lb.scan(made)
+    assert found.places == ()
+    assert found.notes == (
+        "what moves elements as values decide is passed over: Gather (1)",
+        "joins that lay tensors side by side are no places: Concat (1)",
+    )

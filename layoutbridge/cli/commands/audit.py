@@ -44,6 +44,10 @@ def audit(
     A file that crashes or takes too long costs itself alone. Interrupted, the same command goes on where it was. Exit
     code 1 where a place is suspicious, 2 where no file could be scanned.
     """
+    from layoutbridge.auditing.processes import prepared
+
+    if scheduler is None:
+        prepared()  # beside what is imported here
     from layoutbridge.auditing.audits import audit as audit_all
     from layoutbridge.files import refuse_overwriting, whole_file
     from layoutbridge.report.audit_page import audit_page

@@ -121,7 +121,7 @@ class Scene:
             (region, each, again, inside)
             for inside, (each, again) in enumerate(_graphs(self.graph, self.second))
             for region in find_regions(each)
-            if is_of_interest(each, region)
+            if is_of_interest(each, region, again)
         )
 
     @cached_property

@@ -46,19 +46,39 @@ def filled_shapes(open_shapes: Mapping[str, OpenShape], given: Shapes) -> Iterat
             yield filled
 
 
-def other_shapes(shapes: Mapping[str, tuple[OpenShape, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+def other_shapes(shapes: Mapping[str, tuple[OpenShape, tuple[int, ...]]]) -> Iterator[dict[str, tuple[int, ...]]]:
     """Other numbers for the sizes that are open, which have been filled in once: a map is then seen at two sizes.
 
-    >>> other_shapes({"images": (("N", 3, "H", "W"), (2, 3, 64, 96))})
-    {'images': (3, 3, 160, 192)}
+    All of them first; then with one left as it was, each in turn, for a model may take no other; then one alone.
+
+    >>> sizes = list(other_shapes({"images": (("N", 3, "H", "W"), (2, 3, 64, 96))}))
+    >>> sizes[0], sizes[1], len(sizes)
+    ({'images': (3, 3, 160, 192)}, {'images': (2, 3, 160, 192)}, 7)
     """
-    return {
-        name: tuple(
-            length if isinstance(told, int) else _OTHERS.get(length, length + 1)
-            for told, length in zip(open_shape, filled, strict=True)
-        )
-        for name, (open_shape, filled) in shapes.items()
+    keys = {
+        _key(name, axis, told): None
+        for name, (open_shape, _) in shapes.items()
+        for axis, told in enumerate(open_shape)
+        if not isinstance(told, int)
     }
+    choices = [set(keys), *(set(keys) - {key} for key in keys), *({key} for key in keys)]
+    tried: list[set[object]] = []
+    for changed in choices:
+        if not changed or changed in tried:
+            continue
+        tried.append(changed)
+        yield {
+            name: tuple(
+                _OTHERS.get(length, length + 1) if _key(name, axis, told) in changed else length
+                for axis, (told, length) in enumerate(zip(open_shape, filled, strict=True))
+            )
+            for name, (open_shape, filled) in shapes.items()
+        }
+
+
+def _key(name: str, axis: int, told: int | str | None) -> object:
+    """What stands for an open size: its name, which is the same size wherever it stands, or its place."""
+    return told if isinstance(told, str) else (name, axis)
 
 
 def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str, OpenShape]:
@@ -73,9 +93,7 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
     sizes: dict[str, int] = {}
     for name, shape in given.items():
         if name not in open_shapes:
-            raise ShapeError(
-                f"the model has no input called {shown(name)}; it has {', '.join(map(named, open_shapes))}"
-            )
+            raise ShapeError(no_such_input(name, tuple(open_shapes)))
         declared = open_shapes[name]
         if len(declared) != len(shape):
             raise ShapeError(
@@ -101,12 +119,21 @@ def _with_given(open_shapes: Mapping[str, OpenShape], given: Shapes) -> dict[str
     }
 
 
+def no_such_input(name: str, inputs: Sequence[str]) -> str:
+    """The error's text where a shape is given for an input that a model does not have.
+
+    >>> no_such_input("image", ("images", "scale"))
+    "the model has no input called 'image'; it has images, scale"
+    """
+    return f"the model has no input called {shown(name)}; it has {', '.join(map(named, inputs)) or 'none'}"
+
+
 def _filled(known: Mapping[str, OpenShape], batch: int, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
     chosen: dict[object, int] = {}
     count = 0
     for name, shape in known.items():
         for axis, length in enumerate(shape):
-            key = length if isinstance(length, str) else (name, axis)
+            key = _key(name, axis, length)
             if isinstance(length, int) or key in chosen:
                 continue
             if axis == 0 and len(shape) > 1:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from layoutbridge.errors import UnusableInputError, shown
 from layoutbridge.inputs import PathLike, read_bytes
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 
 Value = int | float | str | tuple[int | float, ...]
 ABSENT = -233  # what ncnn takes for a number that is not given
@@ -91,6 +92,7 @@ def read_layers(path: PathLike) -> tuple[tuple[Layer, ...], int]:
     count = _layer_count(path, *lines[1])
     if not 0 <= count <= len(lines) - 2:
         raise _fault(path, lines[1][0], f"it says {count} layers, and the file has {len(lines) - 2}")
+    refuse_more_nodes(path, count)
     layers = tuple(_layer(path, number, line) for number, line in lines[2 : count + 2])
     _check_blobs(path, layers)
     return layers, len(lines) - 2 - count

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line, named
 from layoutbridge.frameworks.onnx.reading import read_sparing
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 from layoutbridge.scanning.graphs.shape_readers import GIVEN_BACK, ShapeReaders
-from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
+from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes, no_such_input
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed, ends_inference
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
-from layoutbridge.scanning.readers.onnx_movements import Case, moved
+from layoutbridge.scanning.readers.onnx_movements import Case, is_movement, moved
 from layoutbridge.scanning.readers.onnx_order import in_order
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def read_proto(model: ModelProto, name: str, shapes: Shapes = None) -> Graph:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
+    refuse_more_nodes(name, _node_count(model.graph))
     _refuse_names(model.graph, name)
     open_shapes = _open_shapes(model.graph)
+    open_shapes |= _ranks_given(model.graph, open_shapes, shapes)
     reasons: list[str] = []
     for filled in filled_shapes(open_shapes, shapes):
         try:
@@ -71,6 +74,11 @@ def _refuse_names(graph: GraphProto, name: str) -> None:
     """Raise `UnusableInputError` where a name is no text, as in a file that is damaged."""
     if not all(isinstance(text, str) for text in _names(graph)):
         raise UnusableInputError(f"'{name}' is damaged: a name in it is no text")
+
+
+def _node_count(graph: GraphProto) -> int:
+    inner = (body for node in graph.node for each in node.attribute for body in (each.g, *each.graphs))
+    return len(graph.node) + sum(map(_node_count, inner))
 
 
 def _names(graph: GraphProto) -> Iterator[str]:
@@ -95,6 +103,28 @@ def _open_shapes(graph: GraphProto) -> dict[str, OpenShape]:
         for value in graph.input
         if value.name not in constants and (shape := _declared(value)) is not None
     }
+
+
+def _ranks_given(graph: GraphProto, known: Mapping[str, OpenShape], given: Shapes) -> dict[str, OpenShape]:
+    """The tensors that go in and are of no rank in the file, of which the user says the shape: all of it is open."""
+    unknown = [name for name in _unranked(graph) if name not in known]
+    if given is None or not isinstance(given, Mapping):
+        given = {} if given is None or len(unknown) + len(known) != 1 else dict.fromkeys(unknown, given)
+    if unknown and (strange := next((name for name in given if name not in (*known, *unknown)), None)) is not None:
+        raise ShapeError(no_such_input(strange, (*known, *unknown)))
+    return {name: (None,) * len(given[name]) for name in unknown if name in given}
+
+
+def _unranked(graph: GraphProto) -> list[str]:
+    """The tensors that go in of which the file does not even say how many axes they have."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [
+        value.name
+        for value in graph.input
+        if value.name not in constants
+        and value.type.WhichOneof("value") == "tensor_type"
+        and not value.type.tensor_type.HasField("shape")
+    ]
 
 
 def _declared(value: ValueInfoProto) -> OpenShape | None:
@@ -140,8 +170,10 @@ class _Reader:
         self.newest = defs.onnx_opset_version()
         self.custom: dict[str, int] = {}
         self.unknown: dict[str, int] = {}
+        self.unranked: dict[str, str] = {}  # tensors of no known shape, by the input that theirs depends on
 
     def read(self, filled: Mapping[str, tuple[int, ...]], open_shapes: Mapping[str, OpenShape]) -> Graph:
+        self.unranked = {name: name for name in _unranked(self.graph) if name not in filled}
         made = self._graph(self.graph, _Scope(), filled, open_shapes, self.name)
         notes = []
         if made_up := [name for name, shape in open_shapes.items() if any(not isinstance(n, int) for n in shape)]:
@@ -201,6 +233,7 @@ class _Reader:
         if node.op_type in _CONTROL and node.domain in _STANDARD:
             inner += self._inside(node, name, scope)
         self._infer(node, scope, declared)
+        self._refuse_sizes(node, name, scope)
         values = self._computed(node, scope)
         if values is not None:
             for output, value in zip(node.output, values, strict=False):
@@ -226,6 +259,26 @@ class _Reader:
                 inputs, movement, kind, order = found
                 made.append(Node(name, node.op_type, inputs, output, movement, kind, order))
         return made
+
+    def _refuse_sizes(self, node: NodeProto, name: str, scope: _Scope) -> None:
+        """Raise `ShapeError` for elements that do not fill a shape, and where one is missing that nobody gives."""
+        if node.domain not in _STANDARD:
+            return
+        origin = next((self.unranked[entry] for entry in node.input if entry in self.unranked), None)
+        if origin is not None:
+            self.unranked.update((output, origin) for output in node.output if output not in scope.tensors)
+            if is_movement(node) and any(output in self.unranked for output in node.output):
+                raise ShapeError(
+                    f"'{self.name}' does not say which shape its input '{named(origin)}' has, and node '{named(name)}' "
+                    f"moves what comes of it: give the shape, {named(origin)}=…"
+                )
+        if node.op_type == "Reshape" and (len(node.input) < 2 or node.input[1] in scope.known):
+            before, after = (scope.tensors.get(each[0]) for each in (node.input, node.output))
+            if before is not None and after is not None and prod(before.shape) != prod(after.shape):
+                raise ShapeError(
+                    f"'{self.name}': node '{named(name)}' cannot make {list(after.shape)} of a tensor of shape "
+                    f"{list(before.shape)}: give the sizes that the model takes"
+                )
 
     def _constant(self, node: NodeProto, scope: _Scope) -> None:
         from onnx import numpy_helper

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Found = tuple[tuple[str, ...], Movement, Kind, tuple[int, ...]]
 _VIEWS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
+_SELDOM = {"Cast", "Conv", "Dropout", "Expand", "Identity", "Pad"}  # what moves elements as an exception
 _MOST_POSITIONS = 1 << 22  # of a table by which elements are gathered
 _MOST_WEIGHTS = 1 << 20  # of a convolution that is looked at: whether each output is one of the inputs
 
@@ -99,6 +100,11 @@ def moved(case: Case) -> Found | None:
     except (KeyError, IndexError, TypeError, ValueError):  # an operand that is not known, or does not fit
         return None
     return found if found is not None and all(entry in case.tensors for entry in found[0]) else None
+
+
+def is_movement(node: NodeProto) -> bool:
+    """Whether an operator is there to move elements, whatever its operands are."""
+    return node.domain in ("", "ai.onnx") and node.op_type in _BINDERS.keys() - _SELDOM
 
 
 def _alone(case: Case, movement: Movement, kind: Kind = "moves", order: tuple[int, ...] = ()) -> Found:

@@ -14,6 +14,7 @@ from layoutbridge.errors import ShapeError, UnusableInputError, first_line, visi
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike, file_size, refuse_costly
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.openvino_moves import MOVES, Move, Operation, UnknownOperandError
 
@@ -28,6 +29,7 @@ _DTYPES = {
         f"{letter}{bits}": f"{name}{bits}" for letter, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
     },
 }
+_LAYER, _PIECE = b"<layer ", 1 << 22  # what a layer begins with, and bytes that are read at once
 _NOT_STEPS = ("Parameter", "Constant", "Result")
 
 
@@ -47,6 +49,7 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
     """
     openvino = require("openvino", "OpenVINO", "openvino")
     size = file_size(path, "OpenVINO model")
+    refuse_more_nodes(path, _layers_in(path))
     weights = os.path.splitext(os.fspath(path))[0] + ".bin"
     size += os.path.getsize(weights) if os.path.isfile(weights) else 0
     with _refusals_of(path):
@@ -57,6 +60,16 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
         refuse_costly(_constant_bytes(sized), size, f"'{os.fspath(path)}'", doing="to fold its constants")
         _fold(sized)
         return _Reading(os.path.basename(os.fspath(path)), open_shapes).graph(sized, count)
+
+
+def _layers_in(path: PathLike) -> int:
+    """How many layers an .xml file has, which takes OpenVINO minutes where they are a million."""
+    count, end = 0, b""
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            count += (end + piece).count(_LAYER)
+            end = piece[1 - len(_LAYER) :]
+    return count
 
 
 def _loaded(path: PathLike) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from layoutbridge.errors import UnusableInputError
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 from layoutbridge.scanning.readers.tensorflow.bounds import BARRIER, Bounds
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_MOST_NODES = 1_000_000
 _DEEPEST = 64  # calls within calls
 # TensorFlow works out constants while it infers shapes: none of these may be among them.
 _REFUSED = frozenset(
@@ -104,10 +104,7 @@ class Flat:
 
         if held.op in _REFUSED:
             raise UnusableInputError(f"'{self._source}' reads or writes files as it runs ({held.op}), and is not read")
-        if len(self.graph.node) >= _MOST_NODES:
-            raise UnusableInputError(
-                f"'{self._source}' has more than {_MOST_NODES:,} nodes once its calls are expanded"
-            )
+        refuse_more_nodes(self._source, len(self.graph.node) + 1)
         new = NodeDef()
         new.CopyFrom(held)
         new.name = self._free(held.name, prefix)

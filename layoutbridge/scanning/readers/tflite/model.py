@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike, read_bytes, refuse_costly
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 
 Array = NDArray[Any]
 LARGEST = 2 << 30
@@ -86,6 +87,7 @@ class Model:
             raise UnusableInputError(
                 f"'{self.path}' is no whole .tflite file ({class_and_first_line(error)}): convert it again"
             ) from None
+        refuse_more_nodes(path, sum(len(graph.operators) for graph in self.subgraphs))
         if not self.subgraphs:
             raise UnusableInputError(f"'{self.path}' holds no graph: convert it again")
         self._content = content

@@ -19,6 +19,7 @@ from layoutbridge.errors import ShapeError, UnusableInputError, class_and_first_
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 from layoutbridge.scanning.graphs.sizes import Shapes, filled_shapes
 from layoutbridge.scanning.readers.torch.archive import Archive, read_archive
 from layoutbridge.scanning.readers.torch.building import Builder
@@ -180,6 +181,7 @@ def _placeholder(held: torch.Tensor) -> torch.Tensor:
 
 def _graph(archive: Archive, shapes: Shapes) -> Graph:
     program = archive.content["graph_module"]
+    refuse_more_nodes(archive.path, len(program["graph"]["nodes"]))
     labels, constant, values, taken = _placeholders(program["signature"], archive)
     told = program["graph"]["tensor_values"]
     lengths = {labels[raw]: [_length(each) for each in told[raw]["sizes"]] for raw in taken}
