@@ -46,7 +46,7 @@ SURROUNDINGS = {
     "errors to a full disk": (FEW, f"{SHELL} 2>/dev/full"),
     "no folder for temporary files": (FEW | {"TMPDIR": "/nonexistent"}, SHELL),
 }
-HARDEST = {"ASCII alone", "no stream at all", "no folder for temporary files"}
+HARDEST = {"no stream at all"}
 
 
 def called(arguments, folder, environment, script=SHELL, before=()):
