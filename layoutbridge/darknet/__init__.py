@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detection.drawing import draw
     from layoutbridge.darknet.detection.objects import Detection
     from layoutbridge.darknet.detectors.detector import Detector, detect, read_names
+    from layoutbridge.darknet.evaluation.evaluations import Evaluation, evaluate
     from layoutbridge.darknet.networks.network import DarknetNetwork, load
     from layoutbridge.darknet.networks.summary import SummaryRow
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
@@ -27,6 +28,7 @@ _HOMES = {
     "Detection": "detection.objects",
     "Detections": "detection.detections",
     "Detector": "detectors.detector",
+    "Evaluation": "evaluation.evaluations",
     "Layer": "structure.model",
     "Network": "structure.model",
     "Parameter": "structure.model",
@@ -35,6 +37,7 @@ _HOMES = {
     "benchmark": "benchmarking.formats",
     "detect": "detectors.detector",
     "draw": "detection.drawing",
+    "evaluate": "evaluation.evaluations",
     "load": "networks.network",
     "read_names": "detectors.detector",
 }
@@ -45,6 +48,7 @@ __all__ = [
     "Detection",
     "Detections",
     "Detector",
+    "Evaluation",
     "Layer",
     "Network",
     "Parameter",
@@ -53,6 +57,7 @@ __all__ = [
     "benchmark",
     "detect",
     "draw",
+    "evaluate",
     "load",
     "read_names",
 ]

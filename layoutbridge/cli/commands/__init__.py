@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "networks": ("summary", "check"),
     "export": ("export",),
     "detect": ("detect",),
+    "evaluate": ("map",),
     "benchmark": ("benchmark",),
     "compare": ("compare",),
     "scan": ("scan",),

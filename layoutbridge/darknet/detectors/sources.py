@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +26,7 @@ ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".j2k", ".avif",
     ".ppm", ".pgm", ".pbm", ".pnm", ".tga",
 )  # fmt: skip
+T = TypeVar("T")
 _LIST = ".txt"
 _LARGEST_LIST = 64 << 20  # bytes
 
@@ -82,6 +85,16 @@ def how_many(source: Any) -> int | None:
     return len(source) if hasattr(source, "__len__") else None
 
 
+def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The items in order, `count` of them made in another thread while one is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[Any]] = deque(pool.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item
+
+
 def _frame(picture: Any) -> Frame:
     return Frame(picture, os.fspath(picture) if isinstance(picture, str | os.PathLike) else None)
 
@@ -108,7 +121,7 @@ def files_of(path: str) -> list[str]:
         found = sorted(entry.path for entry in os.scandir(path) if entry.name.lower().endswith(ENDINGS))
         told = f"the folder '{path}' has no pictures ({', '.join(ENDINGS[:5])}, ...)"
     elif path.endswith(_LIST):
-        found = _listed(path)
+        found = listed_files(path)
         told = f"'{path}' names no pictures"
     else:
         found = sorted(one for one in glob.glob(path, recursive=True) if not is_folder(one))
@@ -118,7 +131,7 @@ def files_of(path: str) -> list[str]:
     return found
 
 
-def _listed(path: str) -> list[str]:
+def listed_files(path: str | os.PathLike[str]) -> list[str]:
     """A picture's path a line, seen from here or from the list's own folder."""
     try:
         text = read_bytes(path, "list of pictures", most=_LARGEST_LIST, pipe=True).decode("utf-8-sig")
