@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +157,17 @@ def _parts(read: Any, source: str) -> tuple[dict[int, dict[str, Any]], list[dict
             if not isinstance(one, dict) or not all(isinstance(one.get(name), kind) for name, kind in entries.items()):
                 raise UnusableInputError(f"'{source}': {part}[{number}] has not {', '.join(entries)}")
     for number, one in enumerate(read["annotations"]):
-        if len(one["bbox"]) != 4 or not all(isinstance(each, int | float) for each in one["bbox"]):
+        if len(one["bbox"]) != 4 or not all(map(_is_number, one["bbox"])):
             raise UnusableInputError(f"'{source}': the bbox of annotations[{number}] is not left, top, width, height")
     if not all(one["width"] > 0 and one["height"] > 0 for one in read["images"]):
         raise UnusableInputError(f"'{source}' has a picture without width or height")
     if not read["images"]:
         raise UnusableInputError(f"'{source}' names no pictures")
     return {one["id"]: one for one in read["images"]}, read["annotations"], read["categories"]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
 
 
 def _classes(
