@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.benchmarking.formats import Benchmark, benchmark
+    from layoutbridge.darknet.classification.classifier import Classifier, classify
+    from layoutbridge.darknet.classification.results import Classification
     from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.detection.drawing import draw
     from layoutbridge.darknet.detection.objects import Detection
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Benchmark": "benchmarking.formats",
+    "Classification": "classification.results",
+    "Classifier": "classification.classifier",
     "DarknetNetwork": "networks.network",
     "Detection": "detection.objects",
     "Detections": "detection.detections",
@@ -35,6 +39,7 @@ _HOMES = {
     "Section": "structure.model",
     "SummaryRow": "networks.summary",
     "benchmark": "benchmarking.formats",
+    "classify": "classification.classifier",
     "detect": "detectors.detector",
     "draw": "detection.drawing",
     "evaluate": "evaluation.evaluations",
@@ -44,6 +49,8 @@ _HOMES = {
 
 __all__ = [
     "Benchmark",
+    "Classification",
+    "Classifier",
     "DarknetNetwork",
     "Detection",
     "Detections",
@@ -55,6 +62,7 @@ __all__ = [
     "Section",
     "SummaryRow",
     "benchmark",
+    "classify",
     "detect",
     "draw",
     "evaluate",

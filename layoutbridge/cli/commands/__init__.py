@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "networks": ("summary", "check"),
     "export": ("export",),
     "detect": ("detect",),
+    "classify": ("classify",),
     "evaluate": ("map",),
     "benchmark": ("benchmark",),
     "compare": ("compare",),

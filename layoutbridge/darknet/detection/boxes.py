@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.pictures import letterbox_size
 from layoutbridge.darknet.structure.heads import NMS_KINDS, DetectionHead, GaussianYolo, Head, Region, YoloHead
-from layoutbridge.darknet.structure.kinds import KINDS
+from layoutbridge.darknet.structure.kinds import KINDS, Softmax
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree
+from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree, check_tree, is_whole
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, shown
 from layoutbridge.inputs import read_json, too_slow
 
@@ -90,33 +90,17 @@ def _check_rules(rules: HeadRules) -> None:
     """Raise `ValueError` for what no cfg makes: each field's type, its range, and the tree as a whole."""
     if rules.flavor not in FLAVORS or rules.nms_kind not in NMS_KINDS:
         raise ValueError("its flavor or its nms_kind is unknown")
-    if not _is_whole(rules.classes, 1, MOST_CLASSES):
+    if not is_whole(rules.classes, 1, MOST_CLASSES):
         raise ValueError(f"classes must be a number from 1 to {MOST_CLASSES:,}")
     if not isinstance(rules.gated, bool) or not isinstance(rules.letterbox, bool):
         raise ValueError("gated and letterbox must be true or false")
     beta = rules.beta_nms
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta <= _LARGEST_BETA:
         raise ValueError(f"beta_nms must be a number from 0 to {_LARGEST_BETA:,}")
+    check_tree(rules.tree_parents, rules.tree_sizes)
     parents, sizes = rules.tree_parents, rules.tree_sizes
-    if not isinstance(parents, tuple) or not isinstance(sizes, tuple):
-        raise ValueError("a tree is two lists")
-    if not parents and not sizes:
-        return
-    if not all(_is_whole(parent, -1, index - 1) for index, parent in enumerate(parents)):
-        raise ValueError("a parent in its tree is not above its class")
-    if not all(_is_whole(size, 1, rules.classes) for size in sizes):
-        raise ValueError(f"a group in its tree has not from 1 to {rules.classes:,} classes")
-    if not len(parents) == sum(sizes) == rules.classes:
+    if (parents or sizes) and not len(parents) == sum(sizes) == rules.classes:
         raise ValueError(f"its tree has {len(parents):,} classes in groups of {sum(sizes):,}, not {rules.classes:,}")
-    start = 0
-    for size in sizes:
-        if len(set(parents[start : start + size])) > 1:
-            raise ValueError("a group in its tree has several parents")
-        start += size
-
-
-def _is_whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def head_layers(network: Network) -> tuple[Layer, ...]:
@@ -153,7 +137,7 @@ def _heads(network: Network) -> tuple[tuple[Layer, Head], ...]:
         kinds = [kind for kind, settings in KINDS.items() if issubclass(settings, Head)]
         raise UnsupportedError(
             f"{network.source} has no detection layer ([{'], ['.join(kinds)}]), so it gives no boxes: it ends "
-            f"in [{last}]"
+            f"in [{last}]{', as classifiers do, which classify takes' if last == Softmax.kind else ''}"
         )
     if len({head.classes for _, head in heads}) > 1:
         lines = ", ".join(f"line {layer.line}: {head.classes}" for layer, head in heads)

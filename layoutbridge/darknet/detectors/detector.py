@@ -11,9 +11,8 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,13 @@ from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_sh
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.objects import Detection
-from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
-from layoutbridge.darknet.detectors.sources import Frame, ahead, frames, is_single
+from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, through
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, shown
+from layoutbridge.errors import ParameterError, UnusableInputError, shown
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.inputs import read_bytes, seconds_allowed
 
@@ -40,12 +38,10 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.25
 OVERLAP = 0.45
-ColorOrder = Literal["RGB", "BGR"]
 _BOX = 5  # numbers of a row before its scores
 _LARGEST_NAMES = 4 << 20  # bytes; a list of names takes ten times that in memory
 _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
-_AHEAD = 4  # pictures that are read while others are looked at
 
 
 class Unreadable(UserWarning):
@@ -194,28 +190,17 @@ class Detector:
 
     # ------------------------------------------------------------------ the steps
 
-    def _through(self, source: Any, how: _How, unreadable: Callable[[str], None]) -> Iterator[Detections]:
-        prepared = ahead((self._prepared_or_fault(frame, how) for frame in frames(source)), _AHEAD * how.batch)
-        while together := list(islice(prepared, how.batch)):
-            for fault in (one for one in together if isinstance(one, str)):
-                unreadable(fault)
-            readable = [one for one in together if not isinstance(one, str)]
-            if readable:
-                yield from self._looked_at(readable, how)
-
-    def _prepared_or_fault(self, frame: Frame, how: _How) -> _Prepared | str:
-        if frame.fault is not None:
-            return f"'{frame.name}', frame {frame.number}: {frame.fault}"
-        try:
+    def _through(self, source: Any, how: _How, unreadable: Callable[[str], object]) -> Iterator[Detections]:
+        def prepare(frame: Frame) -> _Prepared:
             return self._prepared(frame, how)
-        except (UnusableInputError, UnsupportedError, ShapeError) as error:
-            return str(error)
+
+        def look(pictures: list[_Prepared]) -> list[Detections]:
+            return self._looked_at(pictures, how)
+
+        yield from through(source, prepare, look, batch=how.batch, unreadable=unreadable)
 
     def _prepared(self, frame: Frame, how: _How) -> _Prepared:
-        picture: Any = frame.picture
-        if isinstance(picture, np.ndarray) and how.color_order == "BGR" and picture.ndim == 3:
-            picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
-        image = open_picture(picture, upright=how.upright)
+        image = open_frame(frame, upright=how.upright, color_order=how.color_order)
         return _Prepared(frame, image, self.fitted(image, letterbox=how.letterbox))
 
     def _fit(self, letterbox: bool | None) -> Fit:

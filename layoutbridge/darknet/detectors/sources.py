@@ -5,19 +5,23 @@ from __future__ import annotations
 import glob
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.films import frame_count, frames_of, is_film
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
 from layoutbridge.inputs import is_folder, is_regular_file, read_bytes
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from layoutbridge.darknet.detection.pictures import Picture
 
     Source = Picture | Sequence[Picture]
@@ -26,8 +30,11 @@ ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".j2k", ".avif",
     ".ppm", ".pgm", ".pbm", ".pnm", ".tga",
 )  # fmt: skip
+ColorOrder = Literal["RGB", "BGR"]
 T = TypeVar("T")
+R = TypeVar("R")
 _LIST = ".txt"
+_AHEAD = 4  # batches of pictures that are read while others are looked at
 _LARGEST_LIST = 64 << 20  # bytes
 
 
@@ -83,6 +90,43 @@ def how_many(source: Any) -> int | None:
             return frame_count(path) if is_regular_file(path) else None
         return len(files_of(path))
     return len(source) if hasattr(source, "__len__") else None
+
+
+def open_frame(frame: Frame, *, upright: bool = True, color_order: ColorOrder = "RGB") -> Image:
+    """Its picture, as `open_picture` gives it; an array may have its channels as OpenCV has them, "BGR"."""
+    picture: Any = frame.picture
+    if isinstance(picture, np.ndarray) and color_order == "BGR" and picture.ndim == 3:
+        picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
+    return open_picture(picture, upright=upright)
+
+
+def through(
+    source: Any,
+    prepare: Callable[[Frame], T],
+    look: Callable[[list[T]], list[R]],
+    *,
+    batch: int,
+    unreadable: Callable[[str], object],
+) -> Iterator[R]:
+    """What `look` makes of `batch` pictures of `source` at a time, which `prepare` has read meanwhile.
+
+    Of those that cannot be read a line goes to `unreadable`.
+    """
+
+    def prepared() -> Iterator[T | str]:
+        for frame in frames(source):
+            try:
+                yield prepare(frame) if frame.fault is None else f"'{frame.name}', frame {frame.number}: {frame.fault}"
+            except (UnusableInputError, UnsupportedError, ShapeError) as error:
+                yield str(error)
+
+    waiting = ahead(prepared(), _AHEAD * batch)
+    while together := list(islice(waiting, batch)):
+        for fault in (one for one in together if isinstance(one, str)):
+            unreadable(fault)
+        readable = [one for one in together if not isinstance(one, str)]
+        if readable:
+            yield from look(readable)
 
 
 def ahead(items: Iterator[T], count: int) -> Iterator[T]:
