@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.classification.results import Classification
     from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.detection.drawing import draw
+    from layoutbridge.darknet.detection.names import read_names
     from layoutbridge.darknet.detection.objects import Detection
-    from layoutbridge.darknet.detectors.detector import Detector, detect, read_names
+    from layoutbridge.darknet.detectors.detector import Detector, detect
     from layoutbridge.darknet.evaluation.evaluations import Evaluation, evaluate
     from layoutbridge.darknet.networks.network import DarknetNetwork, load
     from layoutbridge.darknet.networks.summary import SummaryRow
@@ -44,7 +45,7 @@ _HOMES = {
     "draw": "detection.drawing",
     "evaluate": "evaluation.evaluations",
     "load": "networks.network",
-    "read_names": "detectors.detector",
+    "read_names": "detection.names",
 }
 
 __all__ = [

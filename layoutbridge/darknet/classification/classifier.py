@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.classification.fitting import Preparation, prepare
 from layoutbridge.darknet.classification.results import Classification, Classified, ClassScore
+from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detectors.answers import names_in
-from layoutbridge.darknet.detectors.detector import Unreadable, read_names
+from layoutbridge.darknet.detectors.detector import Unreadable
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
 from layoutbridge.darknet.detectors.opened import Opened

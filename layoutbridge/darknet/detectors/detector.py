@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, distance_exponent, suppress
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
+from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
@@ -29,7 +30,7 @@ from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnusableInputError, shown
 from layoutbridge.frameworks.base import check_count
-from layoutbridge.inputs import read_bytes, seconds_allowed
+from layoutbridge.inputs import seconds_allowed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.25
 OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
-_LARGEST_NAMES = 4 << 20  # bytes; a list of names takes ten times that in memory
 _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
 
@@ -330,17 +330,6 @@ def detect(
         source, confidence=threshold, nms=nms, nms_kind=nms_kind, letterbox=letterbox, upright=upright
     )
     return found
-
-
-def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
-    try:
-        text = read_bytes(path, "file of names", most=_LARGEST_NAMES, pipe=True).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text in UTF-8") from None
-    if "\0" in text:
-        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text")
-    return [line.strip() for line in text.rstrip().splitlines()]
 
 
 # ---------------------------------------------------------------------- small parts
