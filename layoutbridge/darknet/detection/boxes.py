@@ -52,7 +52,7 @@ class HeadRules:
 
     `gated`: only a box with an objectness over the threshold counts (all heads but [detection]). `nms_kind` and
     `beta_nms` are the last head's. `letterbox`: whether Darknet letterboxes the picture by itself. `tree_parents` and
-    `tree_sizes` are those of the tree of classes, empty without one.
+    `tree_sizes` are those of the tree of classes, empty without one. Boxes under `least_objectness` do not count.
     """
 
     flavor: str
@@ -63,6 +63,7 @@ class HeadRules:
     letterbox: bool = False
     tree_parents: tuple[int, ...] = ()
     tree_sizes: tuple[int, ...] = ()
+    least_objectness: float = 0.0
 
     def to_json(self) -> str:
         """The rules as one line of JSON."""
@@ -97,6 +98,9 @@ def _check_rules(rules: HeadRules) -> None:
     beta = rules.beta_nms
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta <= _LARGEST_BETA:
         raise ValueError(f"beta_nms must be a number from 0 to {_LARGEST_BETA:,}")
+    least = rules.least_objectness
+    if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+        raise ValueError("least_objectness must be a number from 0 to 1")
     check_tree(rules.tree_parents, rules.tree_sizes)
     parents, sizes = rules.tree_parents, rules.tree_sizes
     if (parents or sizes) and not len(parents) == sum(sizes) == rules.classes:
@@ -126,6 +130,7 @@ def head_rules(network: Network) -> HeadRules:
         letterbox=gated if network.flavor == "pjreddie" else network.letterbox,
         tree_parents=() if tree is None else tree.parents,
         tree_sizes=() if tree is None else tree.sizes,
+        least_objectness=max(head.least_objectness if isinstance(head, Region) else 0.0 for head in heads),
     )
 
 
@@ -223,7 +228,7 @@ def _region_rows(layer: Layer, settings: Region, flat: Values) -> Values:
     tree = settings.tree
     if tree is not None:
         classes = _down_the_tree(classes, tree)
-    told = np.ones_like(x) if fork and tree is None else objectness
+    told = np.ones_like(x) if fork and tree is None and not settings.least_objectness else objectness
     return _joined(x, y, w, h, told, objectness[..., None] * classes)
 
 
@@ -275,7 +280,7 @@ def apply_threshold(rows: Rows, rules: HeadRules, threshold: float, tree_thresho
     """
     kept = rows.copy()
     limit = np.float32(threshold)
-    passed = kept[:, 4] > limit
+    passed = (kept[:, 4] > limit) & ~(kept[:, 4] < np.float32(rules.least_objectness))
     if rules.tree_parents:
         kept[:, _BOX:] = _one_class_a_box(kept, passed, rules, tree_threshold)
     else:

@@ -20,6 +20,7 @@ from tests.conftest import FIXTURES
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 PLAIN = {fork: FIXTURES / "nets" / fork / "classifier" for fork in ("alexey", "pjreddie")}
+PREDICTED = json.loads((FIXTURES / "classifier_predict.json").read_text())
 TREES = {fork: FIXTURES / "more" / fork / "softmax_tree" for fork in ("alexey", "pjreddie")}
 INSTALLED = [name for name in TARGETS if find_spec(port(name).runner.package.replace("-", "_"))]
 
@@ -52,6 +53,19 @@ def test_preparation(size, side):
     image = Image.fromarray(array)
     assert np.array_equal(prepare(image, 3, side, "crop"), cut(array, *side))
     assert np.array_equal(prepare(image, 3, side, "letterbox"), letterbox(array.transpose(2, 0, 1), *side))
+
+
+@pytest.mark.parametrize("case", PREDICTED, ids=lambda case: case["net"])
+def test_classes_are_those_that_darknet_prints(case):
+    folder = FIXTURES / case["net"]
+    classifier = classifier_of(folder, framework="reference")
+    places = 6 if folder.parent.name == "alexey" else 4  # printed: the original prints hundredths of a percent
+    for told in case["pictures"]:
+        width, height = told["size"]
+        array = np.random.default_rng(told["seed"]).integers(0, 255, (height, width, 3), dtype=np.uint8)
+        shown = classifier.classify(array, top=len(told["classes"]))
+        assert shown.classes.tolist() == told["classes"]
+        assert shown.scores == pytest.approx(told["scores"], abs=0.51 * 10**-places)
 
 
 def test_a_picture_too_long_to_prepare():

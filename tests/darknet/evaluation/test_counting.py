@@ -64,7 +64,7 @@ def test_average_precision_against_its_definition(points):
             best = [max(precision[k:]) for k in range(len(right))]
             wanted = sum(best[k] / truths for k in range(len(right)) if right[k])
         else:
-            asked = [k * 1.0 / (points - 1) for k in range(points)]
+            asked = [k * (1.0 / (points - 1)) for k in range(points)]
             wanted = np.mean(
                 [max((p for p, r in zip(precision, recall, strict=True) if r >= one), default=0) for one in asked]
             )
