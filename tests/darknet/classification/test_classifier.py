@@ -65,7 +65,7 @@ def test_classes_are_those_that_darknet_prints(case):
         array = np.random.default_rng(told["seed"]).integers(0, 255, (height, width, 3), dtype=np.uint8)
         shown = classifier.classify(array, top=len(told["classes"]))
         assert shown.classes.tolist() == told["classes"]
-        assert shown.scores == pytest.approx(told["scores"], abs=0.51 * 10**-places)
+        assert shown.scores == pytest.approx(told["scores"], abs=0.6 * 10**-places)
 
 
 def test_a_picture_too_long_to_prepare():
