@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, ...]] = {
     "networks": ("summary", "check"),
     "export": ("export",),
-    "detect": ("detect",),
+    "detect": ("detect", "predict"),
     "classify": ("classify",),
     "evaluate": ("map",),
     "benchmark": ("benchmark",),

@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import (
-    AsJson,
-    Flavor,
-    Size,
-    complete_targets,
-    loaded_network,
-    weights_and_pictures,
-    whole,
-)
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, loaded_network, weights_and_pictures
+from layoutbridge.cli.shared.kinds import one_of, whole_number
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, remark
+from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError, UnusableInputError
 
 if TYPE_CHECKING:
@@ -34,14 +28,14 @@ def classify(
             metavar="[WEIGHTS] PICTURES...",
         ),
     ],
-    top: Annotated[str, typer.Option(help="How many of the surest classes.")] = "5",
+    top: Annotated[int, typer.Option(help="How many of the surest classes.", **whole_number("--top"))] = 5,
     names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
     framework: Annotated[
         str | None,
         typer.Option(
-            help="Where a .cfg runs. (default: the fastest that is installed)",
-            autocompletion=complete_targets,
+            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
             show_default=False,
+            **one_of(TARGETS, shown="<target>"),
         ),
     ] = None,
     cfg: Annotated[
@@ -50,7 +44,7 @@ def classify(
     ] = None,
     flavor: Flavor = "alexey",
     size: Size = None,
-    batch: Annotated[str, typer.Option(help="Pictures that are computed at once.")] = "1",
+    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Say what pictures show: the surest classes of a classifier, as Darknet's `classifier predict` does.
@@ -63,7 +57,6 @@ def classify(
     from layoutbridge.darknet.detectors.sources import is_single
 
     weights, pictures = weights_and_pictures("classify", model, sources)
-    count, together = whole(top, "--top"), whole(batch, "--batch")
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
@@ -73,13 +66,13 @@ def classify(
     if len(pictures) == 1 and is_single(pictures[0]):
         from layoutbridge.report.networks import show_classification
 
-        shown: Classification = classifier.classify(pictures[0], top=count)
+        shown: Classification = classifier.classify(pictures[0], top=top)
         if as_json:
             print_json_text(shown.to_json(indent=2))
         else:
             show_classification(console(), shown)
         return
-    several = _several(classifier, pictures, count, together, quiet=as_json)
+    several = _several(classifier, pictures, top, batch, quiet=as_json)
     if as_json:
         print_json([one.to_dict() for one in several])
 

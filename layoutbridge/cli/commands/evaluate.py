@@ -7,11 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, complete_targets, loaded_network, share, whole
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, loaded_network
+from layoutbridge.cli.shared.kinds import one_of, share, whole_number
 from layoutbridge.cli.shared.printing import console, errors_console, print_json_text, remark
+from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 
-_POINTS = (0, 11, 101)
+_COUNTS = ("darknet", "coco", "both")
+_POINTS = ("0", "11", "101")
 _TOLD = 5  # lines of a kind
 
 
@@ -31,14 +34,24 @@ def evaluate(
     ] = None,
     count: Annotated[
         str | None,
-        typer.Option(help="darknet, coco or both. (default: darknet for --data, both for --coco)", show_default=False),
+        typer.Option(
+            help="Whose count. (default: darknet for --data, both for --coco)", show_default=False, **one_of(_COUNTS)
+        ),
     ] = None,
-    iou: Annotated[str, typer.Option(help="Overlap over which a box is found.")] = "0.5",
-    points: Annotated[str, typer.Option(help="Of the curve: 0 all of it, 11 as Pascal VOC 2007, 101 as COCO.")] = "0",
-    threshold: Annotated[str, typer.Option(help="Least score in the table of classes.")] = "0.25",
+    iou: Annotated[float, typer.Option(help="Overlap over which a box is found.", **share("--iou"))] = 0.5,
+    points: Annotated[
+        str, typer.Option(help="Of the curve: 0 all of it, 11 as Pascal VOC 2007, 101 as COCO.", **one_of(_POINTS))
+    ] = "0",
+    threshold: Annotated[
+        float, typer.Option(help="Least score in the table of classes.", **share("--threshold"))
+    ] = 0.25,
     nms: Annotated[
-        str | None,
-        typer.Option(help="Overlap of the suppression. (default: 0.45, for COCO's count 0.6)", show_default=False),
+        float | None,
+        typer.Option(
+            help="Overlap of the suppression. (default: 0.45, for COCO's count 0.6)",
+            show_default=False,
+            **share("--nms"),
+        ),
     ] = None,
     letterbox: Annotated[
         bool | None,
@@ -50,9 +63,9 @@ def evaluate(
     framework: Annotated[
         str | None,
         typer.Option(
-            help="Where a .cfg runs. (default: the fastest that is installed)",
-            autocompletion=complete_targets,
+            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
             show_default=False,
+            **one_of(TARGETS, shown="<target>"),
         ),
     ] = None,
     cfg: Annotated[
@@ -61,7 +74,7 @@ def evaluate(
     ] = None,
     flavor: Flavor = "alexey",
     size: Size = None,
-    batch: Annotated[str, typer.Option(help="Pictures that are computed at once.")] = "1",
+    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Count what a model finds in labelled pictures, as Darknet's `detector map` and COCO's program count it.
@@ -92,12 +105,12 @@ def evaluate(
             labelled,
             pictures=pictures,
             count=chosen,
-            iou=share(iou, "--iou"),
+            iou=iou,
             points=_points(points),
-            threshold=share(threshold, "--threshold"),
-            nms=None if nms is None else share(nms, "--nms"),
+            threshold=threshold,
+            nms=nms,
             letterbox=letterbox,
-            batch=whole(batch, "--batch"),
+            batch=batch,
             progress=advance,
         )
     for note in result.notes:
@@ -121,8 +134,8 @@ def _one_of(data: str | None, coco: str | None) -> str:
 
 
 def _points(text: str) -> int:
-    if text not in map(str, _POINTS):
-        raise ParameterError(f"--points must be one of {', '.join(map(str, _POINTS))}, not '{text[:80]}'")
+    if text not in _POINTS:
+        raise ParameterError(f"--points must be one of {', '.join(_POINTS)}, not '{text[:80]}'")
     return int(text)
 
 
