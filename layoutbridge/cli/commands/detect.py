@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detectors.detector import DetectOptions, Detector
 
 
-@app.command(name="predict", hidden=True)
+@app.command(name="predict")
 @app.command()
 def detect(
     model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],

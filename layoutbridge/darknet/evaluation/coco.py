@@ -85,8 +85,15 @@ class Collector:
 
     def count(self) -> CocoCount:
         """All of it."""
-        truth = self._program.COCO(self._annotations())
-        counted = self._program.COCOeval_faster(truth, truth.loadRes(self._found), "bbox", print_function=_silent)
+        annotations = self._annotations()
+        found = [
+            {**one, "id": number, "area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0}
+            for number, one in enumerate(self._found, 1)
+        ]
+        truth, results = (
+            self._program.COCO({**annotations, "annotations": boxes}) for boxes in (annotations["annotations"], found)
+        )
+        counted = self._program.COCOeval_faster(truth, results, "bbox", print_function=_silent)
         counted.evaluate()
         counted.accumulate()
         counted.summarize()

@@ -79,6 +79,7 @@ def test_annotations_give_pycocotools_numbers(seed, tmp_path, capsys):
         for k, (index, x, y, w, h) in enumerate(each)
     ]
     annotations = {
+        "info": {},
         "images": [{"id": each, "file_name": "a.png", "width": w, "height": h} for each, (w, h) in SIZES.items()],
         "annotations": [{"id": k + 1, **box} for k, box in enumerate(boxes)],
         "categories": [{"id": 3, "name": "b"}, {"id": 17, "name": "d"}, {"id": 90, "name": "a"}],
