@@ -35,6 +35,7 @@ _OF_MANY_SCRIPTS = (  # parts of names, the first first
 )  # fmt: skip
 _MOST_FONTS = 300  # that are looked through
 _MOST_KEPT = 4096
+_PLAIN = frozenset("ab")  # what symbol fonts lack
 _ABSENT = "\uffff"  # no letter: drawn as what a font draws for those that it has not
 
 
@@ -46,25 +47,24 @@ def font_and_text(text: str, size: int) -> tuple[Any, str]:
     letters = visible(text)
     if letters.isascii():
         return usual_font(size), letters
-    return _font_and_text(letters, size)
+    font, lacking = _best_font(frozenset(letter for letter in letters if not letter.isascii()), size)
+    return font, "".join(_spelled(letter) if letter in lacking else letter for letter in letters)
 
 
 @lru_cache(_MOST_KEPT)
-def _font_and_text(letters: str, size: int) -> tuple[Any, str]:
-    wanted = {letter for letter in letters if not letter.isascii()}
-    usual = usual_font(size)
-    lacking = _lacking(usual, wanted)
-    if not lacking:
-        return usual, letters
-    best, least = usual, lacking
-    for path in _other_files():
+def _best_font(letters: frozenset[str], size: int) -> tuple[Any, frozenset[str]]:
+    """The first font with all these letters, else that which lacks the fewest; and those that it lacks."""
+    best = usual_font(size)
+    least = _lacking(best, letters)
+    for path in _other_files() if least else ():
         font = _opened(path, size)
-        missing = wanted if font is None else _lacking(font, wanted | {"a"})
-        if len(missing) < len(least):
-            best, least = font, missing
+        if font is not None and not _lacking(font, _PLAIN):
+            missing = _lacking(font, letters)
+            if len(missing) < len(least):
+                best, least = font, missing
         if not least:
             break
-    return best, "".join(_spelled(letter) if letter in least else letter for letter in letters)
+    return best, least
 
 
 @cache
@@ -87,12 +87,13 @@ def _opened(path: str, size: int) -> Any:
     return None
 
 
-def _lacking(font: Any, letters: set[str]) -> set[str]:
+def _lacking(font: Any, letters: frozenset[str]) -> frozenset[str]:
     """Those that the font draws as it draws what is no letter."""
     absent = _drawn(font, _ABSENT)
-    return {letter for letter in letters if _drawn(font, letter) == absent}
+    return frozenset(letter for letter in letters if _drawn(font, letter) == absent)
 
 
+@lru_cache(_MOST_KEPT)
 def _drawn(font: Any, letter: str) -> tuple[tuple[int, int], bytes]:
     mask = font.getmask(letter)
     return mask.size, bytes(mask)
