@@ -90,8 +90,8 @@ def evaluate(
     from layoutbridge.report.progress import count_progress
 
     labelled = _one_of(data, coco)
-    if data is not None and names is None and (told := data_options(data).get("names")):
-        names = data_path(data, told)
+    if data is not None and names is None and "names" in (options := data_options(data)):
+        names = data_path(data, options, "names")
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)

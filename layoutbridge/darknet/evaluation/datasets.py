@@ -11,16 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from layoutbridge.darknet.detectors.sources import listed_files
 from layoutbridge.darknet.evaluation.labels import NOTHING, Truth, find_labels, label_path, read_labels
-from layoutbridge.errors import UnusableInputError, shown
+from layoutbridge.errors import UnusableInputError, named, shown
 from layoutbridge.inputs import exists, is_folder, read_bytes, read_json
 
 _LARGEST_DATA, _LARGEST_ANNOTATIONS = 1 << 20, 2 << 30  # bytes
+_LARGEST_NUMBER = 1e9  # pixels
 _TOLD = 5  # names in a message
 
 
@@ -66,11 +66,14 @@ def data_options(path: str | os.PathLike[str]) -> dict[str, str]:
     return options
 
 
-def data_path(path: str | os.PathLike[str], value: str) -> str:
-    """A path in a .data file, as one from here."""
-    folder = Path(path).absolute().parent
+def data_path(path: str | os.PathLike[str], options: Mapping[str, str], name: str) -> str:
+    """The path that the option `name` of a .data file has, as one from here; raises `UnusableInputError` without it."""
+    folder, value = Path(path).absolute().parent, options[name]
     places = (value, str(folder / value), str(folder.parent / value))
-    return next((place for place in places if exists(place)), value)
+    found = next((place for place in places if exists(place)), None)
+    if found is None:
+        raise UnusableInputError(f"'{os.fspath(path)}' says {name} = '{named(value)}', and nothing is there")
+    return found
 
 
 def read_data(path: str | os.PathLike[str], options: Mapping[str, str], classes: int) -> Dataset:
@@ -82,22 +85,22 @@ def read_data(path: str | os.PathLike[str], options: Mapping[str, str], classes:
     told = options.get("classes")
     if told is not None and told != str(classes):
         raise UnusableInputError(f"'{os.fspath(path)}' says classes={shown(told)}, and the model has {classes}")
-    pictures = listed_files(data_path(path, options["valid"]))
+    pictures = listed_files(data_path(path, options, "valid"))
     difficult: list[str] | None = None
     if "difficult" in options:
-        difficult = listed_files(data_path(path, options["difficult"]))
+        difficult = listed_files(data_path(path, options, "difficult"))
         if len(difficult) != len(pictures):
             raise UnusableInputError(
-                f"'{options['difficult']}' lists {len(difficult)} pictures, and '{options['valid']}' {len(pictures)}: "
-                "each line is the same picture"
+                f"'{named(options['difficult'])}' lists {len(difficult)} pictures, and '{named(options['valid'])}' "
+                f"{len(pictures)}: each line is the same picture"
             )
     if not pictures:
-        raise UnusableInputError(f"'{options['valid']}' names no pictures")
+        raise UnusableInputError(f"'{named(options['valid'])}' names no pictures")
     files = [find_labels(picture) for picture in pictures]
     if not any(files):
         raise UnusableInputError(
-            f"none of the {len(pictures)} pictures of '{options['valid']}' has a file of labels: that of "
-            f"'{pictures[0]}' would be '{label_path(pictures[0])}'"
+            f"none of the {len(pictures)} pictures of '{named(options['valid'])}' has a file of labels: that of "
+            f"'{named(pictures[0])}' would be '{named(label_path(pictures[0]))}'"
         )
     others = [None] * len(pictures) if difficult is None else [find_labels(one) for one in difficult]
     labelled = tuple(
@@ -159,7 +162,7 @@ def _parts(read: Any, source: str) -> tuple[dict[int, dict[str, Any]], list[dict
     for number, one in enumerate(read["annotations"]):
         if len(one["bbox"]) != 4 or not all(map(_is_number, one["bbox"])):
             raise UnusableInputError(f"'{source}': the bbox of annotations[{number}] is not left, top, width, height")
-    if not all(one["width"] > 0 and one["height"] > 0 for one in read["images"]):
+    if not all(0 < one[side] < _LARGEST_NUMBER for one in read["images"] for side in ("width", "height")):
         raise UnusableInputError(f"'{source}' has a picture without width or height")
     if not read["images"]:
         raise UnusableInputError(f"'{source}' names no pictures")
@@ -167,7 +170,7 @@ def _parts(read: Any, source: str) -> tuple[dict[int, dict[str, Any]], list[dict
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _LARGEST_NUMBER
 
 
 def _classes(

@@ -131,7 +131,7 @@ def evaluate(
         coco.require_program()
     options = {} if of_coco else data_options(data)
     if names is None and not isinstance(model, Detector) and "names" in options:
-        names = data_path(data, options["names"])
+        names = data_path(data, options, "names")
     detector = model if isinstance(model, Detector) else Detector(model, names=names)
     if names is not None and isinstance(model, Detector):
         raise ParameterError("a Detector has its names already: give them when it is made")

@@ -28,6 +28,7 @@ _FOLDERS = (  # in its order, the first place of each
 _OTHER_FOLDERS = ("/images/", "/labels/")
 _LARGEST_LABELS = 16 << 20  # bytes
 _NUMBERS = 5  # of a line
+_LARGEST = 1e6  # that a share of a picture may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Truth:
         (1, 0)
         """
         classes = np.array([row[0] for row in rows], np.int64)
-        return cls(classes, np.array([row[1:] for row in rows], np.float32).reshape(-1, 4))
+        return cls(classes, np.array([row[1:] for row in rows], np.float64).astype(np.float32).reshape(-1, 4))
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -94,7 +95,7 @@ def _row(words: list[str], where: str, classes: int) -> tuple[int, float, float,
     except ValueError:
         told = "a polygon, or a score?" if len(words) > _NUMBERS else f"{shown(' '.join(words))}"
         raise UnusableInputError(f"{where}: a label is five numbers, class x y w h, not {len(words)}: {told}") from None
-    if not all(map(np.isfinite, (x, y, w, h))):
+    if not all(abs(number) < _LARGEST for number in (x, y, w, h)):  # NaN is not
         raise UnusableInputError(f"{where}: a box of {' '.join(words[1:])[:80]} is none")
     if not 0 <= index < classes:
         raise UnusableInputError(f"{where}: class {shown(index)} is none of the model's {classes}, 0 to {classes - 1}")

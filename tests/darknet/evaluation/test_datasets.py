@@ -53,6 +53,7 @@ def test_labels(tmp_path):
         ("-1 1 1 1 1", "class -1 is none"),
         ("0 1 nan 1 1", "line 1: a box of 1 nan 1 1 is none"),
         ("0 1 1 1 inf", "is none"),
+        ("0 1 1 1 1e300", "is none"),
         ("\0", "five numbers"),
     ):
         path.write_text(text)
@@ -92,13 +93,18 @@ def test_paths_of_a_data_file(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     path = tmp_path / "cfg/coco.data"
     (tmp_path / "data/coco.names").touch()
-    assert data_path(path, "data/coco.names") == str(tmp_path / "data/coco.names")
+    assert found(path, "data/coco.names") == str(tmp_path / "data/coco.names")
     (tmp_path / "cfg/own.names").touch()
-    assert data_path(path, "own.names") == str(tmp_path / "cfg/own.names")
+    assert found(path, "own.names") == str(tmp_path / "cfg/own.names")
     monkeypatch.chdir(tmp_path)
-    assert data_path(path, "data/coco.names") == "data/coco.names"
-    assert data_path("cfg/coco.data", "own.names") == os.path.join(tmp_path, "cfg", "own.names")
-    assert data_path(path, "nowhere") == "nowhere"
+    assert found(path, "data/coco.names") == "data/coco.names"
+    assert found("cfg/coco.data", "own.names") == os.path.join(tmp_path, "cfg", "own.names")
+    with pytest.raises(UnusableInputError, match=r"coco\.data' says names = 'nowhere', and nothing is there"):
+        found(path, "nowhere")
+
+
+def found(path, value):
+    return data_path(path, {"names": value}, "names")
 
 
 def test_data_that_are_unusable(tmp_path):
@@ -106,7 +112,8 @@ def test_data_that_are_unusable(tmp_path):
     options = data_options(path)
     for wrong, told in (
         ({"classes": "80"}, "says classes='80', and the model has 2"),
-        ({"valid": "none.txt"}, "there is no"),
+        ({"valid": "none.txt"}, r"my\.data' says valid = 'none\.txt', and nothing is there"),
+        ({"valid": "9" * 999}, "says valid = '9+\\.\\.\\.', and nothing"),
         ({"difficult": "one.txt"}, "'one.txt' lists 1 pictures, and 'valid.list' 2"),
         ({"valid": "empty.txt"}, "'empty.txt' names no pictures"),
         ({"valid": "one.txt"}, "none of the 1 pictures of 'one.txt' has a file of labels: that of '.*7.png' would be"),
