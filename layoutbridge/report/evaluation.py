@@ -56,7 +56,7 @@ def _show_coco(console: Console, count: CocoCount) -> None:
     console.print(table)
     recalls_told = ", ".join(map(_share, (count.ar1, count.ar10, count.ar100)))
     _line(console, f"recall with 1, 10 and 100 detections: {recalls_told}")
-    console.print(f"[bold]mAP@[.5:.95\\] = {count.ap:.6f}[/]", highlight=False)
+    console.print(f"[bold]mAP@[.5:.95] = {count.ap:.6f}[/]", highlight=False)
 
 
 def _share(number: float) -> str:

@@ -132,6 +132,15 @@ def test_options_that_are_wrong(detector, folder, annotations, monkeypatch):
         evaluate(detector, annotations, pictures=folder)
 
 
+def test_the_command_with_cocos_numbers(folder, capfd):
+    pytest.importorskip("faster_coco_eval", reason="faster-coco-eval is not installed")
+    called = ("map", str(CFG), str(WEIGHTS), "--framework", "reference", "--data", str(folder / "my.data"))
+    code, out, err = run(capfd, *called, "--count", "both")
+    coco = evaluate(Detector(CFG, WEIGHTS, framework="reference"), folder / "my.data", count="coco").coco
+    assert (code, err) == (0, "") and f"mAP@[.5:.95] = {coco.ap:.6f}\n" in out
+    assert f"{coco.class_aps[2]:.3f}" in next(line for line in out.splitlines() if line.startswith("bird"))
+
+
 def test_the_command(folder, capfd, annotations):
     called = ("map", str(CFG), str(WEIGHTS), "--framework", "reference")
     code, out, err = run(capfd, *called, "--data", str(folder / "my.data"), "--points", "11")
