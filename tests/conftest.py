@@ -42,6 +42,7 @@ PAGES_NEED = {
     "runtimes.md": ("onnx",),
     "networks.md": ("torch", "tensorflow"),
     "detect.md": ("PIL",),
+    "evaluate.md": ("PIL",),
 }
 
 
@@ -127,7 +128,7 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
-    if rooms == ["darknet", "detectors"]:
+    if rooms[:1] == ["darknet"] and rooms[1:] in (["detectors"], ["classification"], ["evaluation"]):
         return ("PIL",)
     if rooms == ["darknet", "benchmarking"]:
         return ("onnx", "onnxruntime")

@@ -126,6 +126,8 @@ CALLS = {
     "run, framework": (TEXTS, lambda v, net: net.run(np.zeros((1, 3, 16, 16), np.float32), v)),
     "run_sequence": (ARRAYS, lambda v, net: net.run_sequence(v)),
     "read_names": (PATHS, lambda v, _: darknet.read_names(v)),
+    "evaluate": (PATHS, lambda v, _: darknet.evaluate(darknet.load(CFG, WEIGHTS), v)),
+    "Classifier": (PATHS, lambda v, _: darknet.Classifier(v)),
     "Detector": (PATHS, lambda v, _: darknet.Detector(v)),
     "to_ncnn": (OUTPUTS, lambda v, net: net.to_ncnn(v)),
     "to_ncnn, head": (TEXTS, lambda v, net: net.to_ncnn("x.param", head=v)),

@@ -13,46 +13,60 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.benchmarking.formats import Benchmark, benchmark
+    from layoutbridge.darknet.classification.classifier import Classifier, classify
+    from layoutbridge.darknet.classification.results import Classification
     from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.detection.drawing import draw
+    from layoutbridge.darknet.detection.names import read_names
     from layoutbridge.darknet.detection.objects import Detection
-    from layoutbridge.darknet.detectors.detector import Detector, detect, read_names
+    from layoutbridge.darknet.detectors.detector import Detector, detect
+    from layoutbridge.darknet.evaluation.evaluations import Evaluation, evaluate
     from layoutbridge.darknet.networks.network import DarknetNetwork, load
     from layoutbridge.darknet.networks.summary import SummaryRow
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
 
 _HOMES = {
     "Benchmark": "benchmarking.formats",
+    "Classification": "classification.results",
+    "Classifier": "classification.classifier",
     "DarknetNetwork": "networks.network",
     "Detection": "detection.objects",
     "Detections": "detection.detections",
     "Detector": "detectors.detector",
+    "Evaluation": "evaluation.evaluations",
     "Layer": "structure.model",
     "Network": "structure.model",
     "Parameter": "structure.model",
     "Section": "structure.model",
     "SummaryRow": "networks.summary",
     "benchmark": "benchmarking.formats",
+    "classify": "classification.classifier",
     "detect": "detectors.detector",
     "draw": "detection.drawing",
+    "evaluate": "evaluation.evaluations",
     "load": "networks.network",
-    "read_names": "detectors.detector",
+    "read_names": "detection.names",
 }
 
 __all__ = [
     "Benchmark",
+    "Classification",
+    "Classifier",
     "DarknetNetwork",
     "Detection",
     "Detections",
     "Detector",
+    "Evaluation",
     "Layer",
     "Network",
     "Parameter",
     "Section",
     "SummaryRow",
     "benchmark",
+    "classify",
     "detect",
     "draw",
+    "evaluate",
     "load",
     "read_names",
 ]

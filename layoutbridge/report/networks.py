@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from layoutbridge.darknet.classification.results import Classification
     from layoutbridge.darknet.detection.detections import Detections
     from layoutbridge.darknet.networks.flavors import FlavorDifference
     from layoutbridge.darknet.networks.network import DarknetNetwork
@@ -226,6 +227,20 @@ def _short(number: float, form: str = ".1e") -> str:
     """`number` without its exponent's zeros, as in 5.3e-7."""
     mantissa, mark, exponent = f"{number:{form}}".partition("e")
     return f"{mantissa}e{int(exponent)}" if mark and number else mantissa.removesuffix(".0")
+
+
+def show_classification(console: Console, shown: Classification) -> None:
+    """One line a class, the surest first; with a tree the class above it, too."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what")
+    table.add_column("score", justify="right")
+    parents = any(item.parent is not None for item in shown)
+    if parents:
+        table.add_column("of")
+    for item in shown:
+        above = (escape(item.parent or ""),) if parents else ()
+        table.add_row(f"[cyan]{escape(item.label)}[/]", f"{item.score:.6f}", *above)
+    console.print(table)
 
 
 def show_detections(console: Console, found: Detections) -> None:

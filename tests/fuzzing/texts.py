@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 import layoutbridge as lb
 from layoutbridge.cli.shared.arguments import listed, open_shape, picture_size, whole_shape
 from layoutbridge.cli.shared.kinds import UnfitValue, share
-from layoutbridge.darknet import read_names
+from layoutbridge.darknet.detection.names import GuessedEncoding, read_names
+from layoutbridge.darknet.evaluation.datasets import data_options, read_coco, read_data
+from layoutbridge.darknet.evaluation.labels import read_labels
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.frameworks.table import WRITTEN
 from layoutbridge.recognition.targets.table_files import read_table
@@ -127,7 +130,66 @@ def drawn_names(random: Random) -> bytes:
 @surface(".names", drawn_names, share=0.5)
 def names(data: bytes, folder: Path) -> None:
     """A file of the classes' names."""
-    read_names(written(folder, "x.names", data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GuessedEncoding)
+        read_names(written(folder, "x.names", data))
+
+
+def drawn_labels(random: Random) -> bytes:
+    """Boxes, a line each: class, x, y, w, h, or nearly so."""
+    lines = []
+    for _ in range(random.randint(0, 9)):
+        words = [str(random.randint(0, 3)), *(f"{random.random():.3f}" for _ in range(4))]
+        if random.random() < 0.3:
+            words[random.randrange(5)] = number(random)
+        lines.append(" ".join(words[: random.choice((5, 5, 5, 4)) or None]))
+    return encoded("\n".join(lines))
+
+
+@surface(".txt", drawn_labels, share=0.5)
+def labels(data: bytes, folder: Path) -> None:
+    """A file of a picture's labels."""
+    read_labels(written(folder, "x.txt", data), 4)
+
+
+def drawn_data(random: Random) -> bytes:
+    """Options, a line each."""
+    names = ("valid", "names", "classes", "difficult", "train", word(random))
+    values = ("a.txt", "4", "x.data", ".", number(random), word(random))
+    lines = [f"{random.choice(names)} = {random.choice(values)}" for _ in range(random.randint(0, 5))]
+    return encoded("\n".join(["valid = a.txt", *lines] if random.random() < 0.7 else lines))
+
+
+@surface(".data", drawn_data, share=0.5)
+def data_files(data: bytes, folder: Path) -> None:
+    """Darknet's .data, which names lists beside it."""
+    path = written(folder, "x.data", data)
+    written(folder, "a.txt", b"x.png\n")
+    written(folder, "x.txt", b"0 .5 .5 .1 .1\n")
+    read_data(path, data_options(path), 4)
+
+
+def drawn_annotations(random: Random) -> bytes:
+    """COCO's annotations, or nearly so."""
+    made = {
+        "images": [{"id": random.randint(0, 3), "file_name": word(random), "width": 9, "height": 7} for _ in range(2)],
+        "annotations": [
+            {"image_id": random.randint(0, 3), "category_id": random.randint(0, 2), "bbox": [1, 2, 3, 4], "iscrowd": k}
+            for k in range(2)
+        ],
+        "categories": [{"id": k, "name": name} for k, name in enumerate(("dog", "cat"))],
+    }
+    if random.random() < 0.5:
+        part = random.choice([*made])
+        made[part] = random.choice((made[part][:1], [*made[part], hostile_value(random)], hostile_value(random)))
+    text = json.dumps(made, default=str)
+    return encoded(mutated_json(random, text) if random.random() < 0.5 else text)
+
+
+@surface(".json", drawn_annotations, share=0.5)
+def coco_annotations(data: bytes, folder: Path) -> None:
+    """COCO's annotations."""
+    read_coco(written(folder, "x.json", data), folder, ["dog", "cat"])
 
 
 # ---------------------------------------------------------------------- tables

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, ...]] = {
     "networks": ("summary", "check"),
     "export": ("export",),
-    "detect": ("detect",),
+    "detect": ("detect", "predict"),
+    "classify": ("classify",),
+    "evaluate": ("map",),
     "benchmark": ("benchmark",),
     "compare": ("compare",),
     "scan": ("scan",),

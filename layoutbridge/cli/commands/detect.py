@@ -15,6 +15,7 @@ from layoutbridge.cli.shared.arguments import (
     Flavor,
     Size,
     loaded_network,
+    weights_and_pictures,
     whole,
 )
 from layoutbridge.cli.shared.kinds import one_of, share, whole_number
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detectors.detector import DetectOptions, Detector
 
 
+@app.command(name="predict")
 @app.command()
 def detect(
     model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
@@ -98,7 +100,7 @@ def detect(
     from layoutbridge.darknet.detectors.detector import Detector
     from layoutbridge.darknet.detectors.sources import is_single
 
-    weights, pictures = _divided(model, sources)
+    weights, pictures = weights_and_pictures("detect", model, sources)
     options: DetectOptions = {
         "confidence": confidence,
         "nms": nms,
@@ -132,15 +134,6 @@ def detect(
         from layoutbridge.report.networks import show_detections
 
         show_detections(console(), found[0])
-
-
-def _divided(model: str, sources: list[str]) -> tuple[str | None, list[str]]:
-    """The weights of a .cfg, and the pictures."""
-    if not model.endswith(".cfg"):
-        return None, sources
-    if len(sources) < 2:
-        raise ParameterError(f"'{model}' needs its weights and a picture: detect {model} net.weights picture.jpg")
-    return sources[0], sources[1:]
 
 
 def _refuse_overwriting(targets: list[str], read: list[str | None]) -> None:

@@ -40,7 +40,7 @@ def export_network(
     as `output` does. `read` are the options of reading, `options` those of the target's writer: of either those that
     were given. With `force` nobody is asked about files that exist; without `check` what was written is not run.
     """
-    from layoutbridge.darknet.detectors.detector import read_names
+    from layoutbridge.darknet.detection.names import read_names
     from layoutbridge.darknet.detectors.written import WrittenCheck
     from layoutbridge.darknet.networks.flavors import told_differences
     from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead

@@ -169,6 +169,15 @@ def loaded_network(
     return net
 
 
+def weights_and_pictures(command: str, model: str, sources: list[str]) -> tuple[str | None, list[str]]:
+    """The weights of a .cfg, and the pictures, of what follows the model on the command line."""
+    if not model.endswith(".cfg"):
+        return None, sources
+    if len(sources) < 2:
+        raise ParameterError(f"'{model}' needs its weights and a picture: {command} {model} net.weights picture.jpg")
+    return sources[0], sources[1:]
+
+
 def _pairs(texts: list[str] | None, what: str) -> dict[str, str]:
     """`silu=swish` and the like as a mapping."""
     pairs = [text.partition("=") for text in texts or ()]

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.pictures import letterbox_size
 from layoutbridge.darknet.structure.heads import NMS_KINDS, DetectionHead, GaussianYolo, Head, Region, YoloHead
-from layoutbridge.darknet.structure.kinds import KINDS
+from layoutbridge.darknet.structure.kinds import KINDS, Softmax
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree
+from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree, check_tree, is_whole
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, shown
 from layoutbridge.inputs import read_json, too_slow
 
@@ -52,7 +52,7 @@ class HeadRules:
 
     `gated`: only a box with an objectness over the threshold counts (all heads but [detection]). `nms_kind` and
     `beta_nms` are the last head's. `letterbox`: whether Darknet letterboxes the picture by itself. `tree_parents` and
-    `tree_sizes` are those of the tree of classes, empty without one.
+    `tree_sizes` are those of the tree of classes, empty without one. Boxes under `least_objectness` do not count.
     """
 
     flavor: str
@@ -63,6 +63,7 @@ class HeadRules:
     letterbox: bool = False
     tree_parents: tuple[int, ...] = ()
     tree_sizes: tuple[int, ...] = ()
+    least_objectness: float = 0.0
 
     def to_json(self) -> str:
         """The rules as one line of JSON."""
@@ -90,33 +91,20 @@ def _check_rules(rules: HeadRules) -> None:
     """Raise `ValueError` for what no cfg makes: each field's type, its range, and the tree as a whole."""
     if rules.flavor not in FLAVORS or rules.nms_kind not in NMS_KINDS:
         raise ValueError("its flavor or its nms_kind is unknown")
-    if not _is_whole(rules.classes, 1, MOST_CLASSES):
+    if not is_whole(rules.classes, 1, MOST_CLASSES):
         raise ValueError(f"classes must be a number from 1 to {MOST_CLASSES:,}")
     if not isinstance(rules.gated, bool) or not isinstance(rules.letterbox, bool):
         raise ValueError("gated and letterbox must be true or false")
     beta = rules.beta_nms
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta <= _LARGEST_BETA:
         raise ValueError(f"beta_nms must be a number from 0 to {_LARGEST_BETA:,}")
+    least = rules.least_objectness
+    if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+        raise ValueError("least_objectness must be a number from 0 to 1")
+    check_tree(rules.tree_parents, rules.tree_sizes)
     parents, sizes = rules.tree_parents, rules.tree_sizes
-    if not isinstance(parents, tuple) or not isinstance(sizes, tuple):
-        raise ValueError("a tree is two lists")
-    if not parents and not sizes:
-        return
-    if not all(_is_whole(parent, -1, index - 1) for index, parent in enumerate(parents)):
-        raise ValueError("a parent in its tree is not above its class")
-    if not all(_is_whole(size, 1, rules.classes) for size in sizes):
-        raise ValueError(f"a group in its tree has not from 1 to {rules.classes:,} classes")
-    if not len(parents) == sum(sizes) == rules.classes:
+    if (parents or sizes) and not len(parents) == sum(sizes) == rules.classes:
         raise ValueError(f"its tree has {len(parents):,} classes in groups of {sum(sizes):,}, not {rules.classes:,}")
-    start = 0
-    for size in sizes:
-        if len(set(parents[start : start + size])) > 1:
-            raise ValueError("a group in its tree has several parents")
-        start += size
-
-
-def _is_whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def head_layers(network: Network) -> tuple[Layer, ...]:
@@ -142,6 +130,7 @@ def head_rules(network: Network) -> HeadRules:
         letterbox=gated if network.flavor == "pjreddie" else network.letterbox,
         tree_parents=() if tree is None else tree.parents,
         tree_sizes=() if tree is None else tree.sizes,
+        least_objectness=max(head.least_objectness if isinstance(head, Region) else 0.0 for head in heads),
     )
 
 
@@ -153,7 +142,7 @@ def _heads(network: Network) -> tuple[tuple[Layer, Head], ...]:
         kinds = [kind for kind, settings in KINDS.items() if issubclass(settings, Head)]
         raise UnsupportedError(
             f"{network.source} has no detection layer ([{'], ['.join(kinds)}]), so it gives no boxes: it ends "
-            f"in [{last}]"
+            f"in [{last}]{', as classifiers do, which classify takes' if last == Softmax.kind else ''}"
         )
     if len({head.classes for _, head in heads}) > 1:
         lines = ", ".join(f"line {layer.line}: {head.classes}" for layer, head in heads)
@@ -239,7 +228,7 @@ def _region_rows(layer: Layer, settings: Region, flat: Values) -> Values:
     tree = settings.tree
     if tree is not None:
         classes = _down_the_tree(classes, tree)
-    told = np.ones_like(x) if fork and tree is None else objectness
+    told = np.ones_like(x) if fork and tree is None and not settings.least_objectness else objectness
     return _joined(x, y, w, h, told, objectness[..., None] * classes)
 
 
@@ -291,7 +280,7 @@ def apply_threshold(rows: Rows, rules: HeadRules, threshold: float, tree_thresho
     """
     kept = rows.copy()
     limit = np.float32(threshold)
-    passed = kept[:, 4] > limit
+    passed = (kept[:, 4] > limit) & ~(kept[:, 4] < np.float32(rules.least_objectness))
     if rules.tree_parents:
         kept[:, _BOX:] = _one_class_a_box(kept, passed, rules, tree_threshold)
     else:

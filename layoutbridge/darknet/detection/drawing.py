@@ -6,14 +6,12 @@ import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layoutbridge.darknet.detection.fonts import font_and_text
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.pictures import Size, open_picture
 from layoutbridge.errors import UnusableInputError, visible
@@ -34,17 +32,6 @@ _HIDDEN_FROM = 0.25  # of a box's area
 _CROWD = 200
 _GOLDEN = 0.6180339887498949  # of a turn of hue from class to class: neighbours differ, and none repeats soon
 _MOST_LETTERS = 2000  # of a label that are looked at
-_FONT = "DejaVuSans.ttf"
-_FONT_FOLDERS = (
-    "/usr/share/fonts",
-    "/usr/local/share/fonts",
-    "$HOME/.local/share/fonts",
-    "$HOME/.fonts",
-    "/Library/Fonts",
-    "/System/Library/Fonts",
-    "$HOME/Library/Fonts",
-    "$WINDIR\\fonts",
-)
 _DARK, _LIGHT = (16, 16, 16), (255, 255, 255)
 
 
@@ -127,7 +114,6 @@ def draw_marks(image: Image, marks: Sequence[Mark]) -> Image:
     pen = ImageDraw.Draw(drawn)
     scale = (drawn.width * drawn.height) ** 0.5
     font_size = max(round(scale * 0.022), _SMALLEST_FONT)
-    font = _font(font_size)
     line = max(round(scale * 0.004), 2)
     ordered = sorted(marks, key=lambda mark: -mark.width * mark.height)
     corners = [_corners(mark, factor, drawn.size, line) for mark in ordered]
@@ -136,7 +122,7 @@ def draw_marks(image: Image, marks: Sequence[Mark]) -> Image:
     taken: list[Rectangle] = []
     others = corners if len(corners) <= _CROWD else []  # in a crowd no place is free, and looking for one takes long
     for mark, box in zip(ordered, corners, strict=True):
-        place = _label(pen, mark, box, font, line, drawn.size, taken[-_CROWD:], others)
+        place = _label(pen, mark, box, font_size, line, drawn.size, taken[-_CROWD:], others)
         taken += [place] if place else []
     return drawn
 
@@ -166,13 +152,14 @@ def _label(
     pen: Any,
     mark: Mark,
     box: Rectangle,
-    font: Any,
+    font_size: int,
     line: int,
     size: Size,
     taken: Sequence[Rectangle],
     boxes: Sequence[Rectangle],
 ) -> Rectangle | None:
-    text = _shortened(mark.label, font, size[0] - 4 * line)
+    font, label = font_and_text(" ".join(mark.label[: _MOST_LETTERS + 1].split()), font_size)
+    text = _shortened(label, font, size[0] - 4 * line)
     if not text:
         return None
     margin = max(line, 3)
@@ -206,32 +193,6 @@ def _share(one: Rectangle, other: Rectangle) -> float:
 def _hidden(place: Rectangle, boxes: Sequence[Rectangle]) -> float:
     """How many boxes a label would hide, small parts of large ones not counted."""
     return sum(share for share in (_share(place, box) for box in boxes) if share > _HIDDEN_FROM)
-
-
-def _font(size: int) -> Any:
-    """DejaVu Sans where the system or matplotlib has it: it knows most alphabets, and Pillow's own ASCII alone.
-
-    Pillow would open a file of that name in the current folder first, whoever put it there.
-    """
-    from PIL import ImageFont
-
-    for path in _font_files():
-        with suppress(OSError):
-            return ImageFont.truetype(path, size)
-    return ImageFont.load_default(size)
-
-
-@cache
-def _font_files() -> tuple[str, ...]:
-    """Where the font lies: in the folders that Pillow looks through, and in matplotlib's."""
-    found: list[str] = []
-    for folder in map(os.path.expandvars, _FONT_FOLDERS):
-        if os.path.isabs(folder):
-            found += (os.path.join(inside, _FONT) for inside, _, files in os.walk(folder) if _FONT in files)
-    matplotlib = find_spec("matplotlib")
-    if matplotlib is not None and matplotlib.origin is not None:
-        found.append(os.path.join(os.path.dirname(matplotlib.origin), "mpl-data", "fonts", "ttf", _FONT))
-    return tuple(found)
 
 
 def _shortened(text: str, font: Any, most: float) -> str:

@@ -71,7 +71,7 @@ def answer_of(model: Opened, network: Network | None, classes: int | None = None
                 f"'{model.source}' takes {list(model.in_shape)}, and {network.source} {list(network.in_shape)}: give "
                 "the cfg that it comes from"
             )
-        return Answer(_reader(model, network, told.get("head")), head_rules(network), _names_in(model))
+        return Answer(_reader(model, network, told.get("head")), head_rules(network), names_in(model))
     if "head" in told:
         return _ours(model)
     return _others(model, classes)
@@ -84,7 +84,10 @@ def _ours(model: Opened) -> Answer:
     told, source = model.metadata, model.source
     head = told["head"]
     if "head_rules" not in told:
-        raise UnsupportedError(f"'{source}' comes from a network without detection layers, so it finds no objects")
+        raise UnsupportedError(
+            f"'{source}' comes from a network without detection layers, so it finds no objects: classify "
+            "says what pictures show, where it is a classifier"
+        )
     if told.get("input_range", "0..1") != "0..1" or told.get("input_color_order", "RGB") != "RGB":
         raise UnsupportedError(f"'{source}' does not take RGB in 0..1, as Darknet's pictures are")
     try:
@@ -96,7 +99,7 @@ def _ours(model: Opened) -> Answer:
             f"'{source}' was exported with the head '{visible(head[:40])}', whose anchors are in the cfg: give that, "
             "too, or export it with the head boxes"
         )
-    return Answer(_joined(model, head, rules.classes), rules, _names_in(model))
+    return Answer(_joined(model, head, rules.classes), rules, names_in(model))
 
 
 def _reader(model: Opened, network: Network, head: str | None) -> Read:
@@ -178,7 +181,7 @@ def _from_yolov8(values: NDArray[np.float32], sides: NDArray[np.float32]) -> NDA
 def _others(model: Opened, classes: int | None) -> Answer:
     """YOLOv5's, YOLOv8's and those after them, by what they say or by the number of their places."""
     shape = _shape_of_output(model)
-    names = _names_in(model)
+    names = names_in(model)
     if len(shape) == 3 and shape[2] == 6 and _is_suppressed(model):
         classes = classes or len(names or ())
         if not classes:
@@ -246,7 +249,7 @@ def _is_suppressed(model: Opened) -> bool:
 # ---------------------------------------------------------------------- the classes' names
 
 
-def _names_in(model: Opened) -> tuple[str, ...] | None:
+def names_in(model: Opened) -> tuple[str, ...] | None:
     """Those in the metadata: a JSON list of ours, or Python's text of a dict or list, as Ultralytics writes it."""
     text = model.metadata.get("names")
     if text is None:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +20,17 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, distance_exponent, suppress
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
+from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detection.objects import Detection
-from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
-from layoutbridge.darknet.detectors.sources import Frame, frames, is_single
+from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, through
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, shown
+from layoutbridge.errors import ParameterError, UnusableInputError, shown
 from layoutbridge.frameworks.base import check_count
-from layoutbridge.inputs import read_bytes, seconds_allowed
+from layoutbridge.inputs import seconds_allowed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,12 +39,9 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.25
 OVERLAP = 0.45
-ColorOrder = Literal["RGB", "BGR"]
 _BOX = 5  # numbers of a row before its scores
-_LARGEST_NAMES = 4 << 20  # bytes; a list of names takes ten times that in memory
 _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
-_AHEAD = 4  # pictures that are read while others are looked at
 
 
 class Unreadable(UserWarning):
@@ -72,7 +66,8 @@ class Detector:
     `names` are the classes' names or a file of them; without it those that the file has, then numbers. `threads` None
     leaves their number to the runtime.
 
-    `size` is (width, height) of the network's input, `channels` their number, `rules` what else Darknet needs.
+    `size` is (width, height) of the network's input, `channels` their number, `rules` what else Darknet needs, `source`
+    the model's file.
 
     Raises `UnusableInputError` for a file that is no such model and for names that do not fit, `ParameterError` for
     options that do not go with the model, `UnsupportedError` for a network without detection layers, and
@@ -120,11 +115,12 @@ class Detector:
         self.channels, height, width = opened.in_shape
         self.size = (width, height)
         self.framework = opened.framework
+        self.source = opened.source
         self.names = _checked_names(listed if listed is not None else self._answer.names, self.rules.classes)
 
     def __repr__(self) -> str:
         width, height = self.size
-        return f"<Detector {self._model.source} in {self.framework}: {width}x{height}, {len(self.names)} classes>"
+        return f"<Detector {self.source} in {self.framework}: {width}x{height}, {len(self.names)} classes>"
 
     def rows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """All boxes before any threshold, as `boxes.decode`: [N, boxes, 5 + classes] for x [N, C, H, W] in 0..1."""
@@ -180,51 +176,56 @@ class Detector:
         """
         yield from self._through(source, _How.of(options), lambda told: warnings.warn(told, Unreadable, stacklevel=3))
 
+    def fitted(self, image: Image, *, letterbox: bool | None = None) -> NDArray[np.float32]:
+        """An image of `open_picture` as the network takes it: float32 [C, H, W]."""
+        return fit(image, self.channels, self.size, self._fit(letterbox))
+
+    def kept(self, rows: Rows, picture: tuple[int, int], **options: Unpack[DetectOptions]) -> Rows:
+        """What is left of a picture's `rows` [boxes, 5 + classes]: over the confidence, on it, after the suppression.
+
+        `picture` is its (width, height); the boxes come in shares of it, a score that does not count is 0, in the order
+        that Darknet's suppression leaves. `options` are those of `detect`.
+        """
+        return self._kept(rows, picture, _How.of(options))
+
     # ------------------------------------------------------------------ the steps
 
-    def _through(self, source: Any, how: _How, unreadable: Callable[[str], None]) -> Iterator[Detections]:
-        prepared = _ahead((self._prepared_or_fault(frame, how) for frame in frames(source)), _AHEAD * how.batch)
-        while together := list(islice(prepared, how.batch)):
-            for fault in (one for one in together if isinstance(one, str)):
-                unreadable(fault)
-            readable = [one for one in together if not isinstance(one, str)]
-            if readable:
-                yield from self._looked_at(readable, how)
-
-    def _prepared_or_fault(self, frame: Frame, how: _How) -> _Prepared | str:
-        if frame.fault is not None:
-            return f"'{frame.name}', frame {frame.number}: {frame.fault}"
-        try:
+    def _through(self, source: Any, how: _How, unreadable: Callable[[str], object]) -> Iterator[Detections]:
+        def prepare(frame: Frame) -> _Prepared:
             return self._prepared(frame, how)
-        except (UnusableInputError, UnsupportedError, ShapeError) as error:
-            return str(error)
+
+        def look(pictures: list[_Prepared]) -> list[Detections]:
+            return self._looked_at(pictures, how)
+
+        yield from through(source, prepare, look, batch=how.batch, unreadable=unreadable)
 
     def _prepared(self, frame: Frame, how: _How) -> _Prepared:
-        picture: Any = frame.picture
-        if isinstance(picture, np.ndarray) and how.color_order == "BGR" and picture.ndim == 3:
-            picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
-        image = open_picture(picture, upright=how.upright)
-        return _Prepared(frame, image, fit(image, self.channels, self.size, self._fit(how)))
+        image = open_frame(frame, upright=how.upright, color_order=how.color_order)
+        return _Prepared(frame, image, self.fitted(image, letterbox=how.letterbox))
 
-    def _fit(self, how: _How) -> Fit:
-        if how.letterbox is not False and self._answer.fits is not None:
+    def _fit(self, letterbox: bool | None) -> Fit:
+        if letterbox is not False and self._answer.fits is not None:
             return self._answer.fits
-        boxed = self.rules.letterbox if how.letterbox is None else how.letterbox
+        boxed = self.rules.letterbox if letterbox is None else letterbox
         return "letterbox" if boxed else "stretch"
 
     def _looked_at(self, pictures: Sequence[_Prepared], how: _How) -> list[Detections]:
         together = self.rows(np.stack([one.x for one in pictures]))
         return [self._detections(one, rows, how) for one, rows in zip(pictures, together, strict=True)]
 
-    def _detections(self, one: _Prepared, rows: Rows, how: _How) -> Detections:
+    def _kept(self, rows: Rows, picture: tuple[int, int], how: _How) -> Rows:
         if self._answer.best_only:
             rows = best_class_only(rows)
         rows = apply_threshold(rows, self.rules, how.confidence)
         rows = rows[(rows[:, _BOX:] != 0).any(axis=1) & np.isfinite(rows).all(axis=1)]
-        rows = unfit(rows, one.image.size, self.size, self._fit(how))
+        rows = unfit(rows, picture, self.size, self._fit(how.letterbox))
         if how.nms and not self._answer.suppressed:
             kind = how.nms_kind or self.rules.nms_kind
             rows = suppress(rows, how.nms, kind, self.rules.beta_nms, seconds_allowed(_SECONDS))
+        return rows
+
+    def _detections(self, one: _Prepared, rows: Rows, how: _How) -> Detections:
+        rows = self._kept(rows, one.image.size, how)
         name, number = one.frame.name, one.frame.number
         objects = self._named(rows, one.image.size)
         kept = objects if how.most is None else objects[: how.most]
@@ -331,30 +332,7 @@ def detect(
     return found
 
 
-def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """The classes' names, one a line; empty lines at the end do not count. Raises `UnusableInputError`."""
-    try:
-        text = read_bytes(path, "file of names", most=_LARGEST_NAMES, pipe=True).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text in UTF-8") from None
-    if "\0" in text:
-        raise UnusableInputError(f"'{path}' holds no names of classes: it is no text")
-    return [line.strip() for line in text.rstrip().splitlines()]
-
-
 # ---------------------------------------------------------------------- small parts
-
-T = TypeVar("T")
-
-
-def _ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """The items in order, `count` of them made in another thread while one is used."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Any]] = deque(pool.submit(next, items, end) for _ in range(count))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, items, end))
-            yield item
 
 
 def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:

@@ -19,8 +19,8 @@ from layoutbridge.frameworks.base import installed_version, to_install
 _FASTEST = ("ncnn", "openvino", "onnx", "tflite", "torch", "keras")  # the first, as docs/runtimes.md has them
 
 
-def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -> Opened:
-    """The network as a model that gives `boxes`, run in `framework`, a target of `ports.table` or "reference".
+def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0, *, head: str = "boxes") -> Opened:
+    """The network as a model with the `head`, run in `framework`, a target of `ports.table` or "reference".
 
     Where that is None, in the first target that is installed and has all that the network needs, the fastest first.
     Raises `UnknownNameError` for another framework, `MissingFrameworkError` where none is installed, `WeightsError`
@@ -29,12 +29,12 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -
     if framework == REFERENCE:
         return _in_reference(net)
     if framework is not None:
-        return _exported(net, port(framework).name, threads)
+        return _exported(net, port(framework).name, threads, head)
     reasons: list[LayoutBridgeError] = []
     for name in _FASTEST:
         if installed_version(port(name).runner.package) is not None:
             try:
-                return _exported(net, name, threads)
+                return _exported(net, name, threads, head)
             except (UnsupportedError, MissingFrameworkError) as error:  # what writes the file may not be there
                 reasons.append(error)
     if not reasons:
@@ -45,11 +45,11 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0) -
     raise reasons[-1]
 
 
-def _exported(net: DarknetNetwork, name: str, threads: int) -> Opened:
+def _exported(net: DarknetNetwork, name: str, threads: int, head: str) -> Opened:
     folder = tempfile.TemporaryDirectory(prefix="layoutbridge-")
     target = port(name)
     path = Path(folder.name) / f"net{target.endings[0]}"
-    target.write(net.network, net.parameters, path, head="boxes")
+    target.write(net.network, net.parameters, path, head=head)
     # runtimes may read from the file for as long as they run it
     return replace(open_file(path, threads), source=net.network.source, keeps=folder)
 

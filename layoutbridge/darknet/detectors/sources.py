@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.films import frame_count, frames_of, is_film
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
 from layoutbridge.inputs import is_folder, is_regular_file, read_bytes
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from layoutbridge.darknet.detection.pictures import Picture
 
     Source = Picture | Sequence[Picture]
@@ -24,7 +30,11 @@ ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".j2k", ".avif",
     ".ppm", ".pgm", ".pbm", ".pnm", ".tga",
 )  # fmt: skip
+ColorOrder = Literal["RGB", "BGR"]
+T = TypeVar("T")
+R = TypeVar("R")
 _LIST = ".txt"
+_AHEAD = 4  # batches of pictures that are read while others are looked at
 _LARGEST_LIST = 64 << 20  # bytes
 
 
@@ -82,6 +92,53 @@ def how_many(source: Any) -> int | None:
     return len(source) if hasattr(source, "__len__") else None
 
 
+def open_frame(frame: Frame, *, upright: bool = True, color_order: ColorOrder = "RGB") -> Image:
+    """Its picture, as `open_picture` gives it; an array may have its channels as OpenCV has them, "BGR"."""
+    picture: Any = frame.picture
+    if isinstance(picture, np.ndarray) and color_order == "BGR" and picture.ndim == 3:
+        picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
+    return open_picture(picture, upright=upright)
+
+
+def through(
+    source: Any,
+    prepare: Callable[[Frame], T],
+    look: Callable[[list[T]], list[R]],
+    *,
+    batch: int,
+    unreadable: Callable[[str], object],
+) -> Iterator[R]:
+    """What `look` makes of `batch` pictures of `source` at a time, which `prepare` has read meanwhile.
+
+    Of those that cannot be read a line goes to `unreadable`.
+    """
+
+    def prepared() -> Iterator[T | str]:
+        for frame in frames(source):
+            try:
+                yield prepare(frame) if frame.fault is None else f"'{frame.name}', frame {frame.number}: {frame.fault}"
+            except (UnusableInputError, UnsupportedError, ShapeError) as error:
+                yield str(error)
+
+    waiting = ahead(prepared(), _AHEAD * batch)
+    while together := list(islice(waiting, batch)):
+        for fault in (one for one in together if isinstance(one, str)):
+            unreadable(fault)
+        readable = [one for one in together if not isinstance(one, str)]
+        if readable:
+            yield from look(readable)
+
+
+def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The items in order, `count` of them made in another thread while one is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[Any]] = deque(pool.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item
+
+
 def _frame(picture: Any) -> Frame:
     return Frame(picture, os.fspath(picture) if isinstance(picture, str | os.PathLike) else None)
 
@@ -108,7 +165,7 @@ def files_of(path: str) -> list[str]:
         found = sorted(entry.path for entry in os.scandir(path) if entry.name.lower().endswith(ENDINGS))
         told = f"the folder '{path}' has no pictures ({', '.join(ENDINGS[:5])}, ...)"
     elif path.endswith(_LIST):
-        found = _listed(path)
+        found = listed_files(path)
         told = f"'{path}' names no pictures"
     else:
         found = sorted(one for one in glob.glob(path, recursive=True) if not is_folder(one))
@@ -118,7 +175,7 @@ def files_of(path: str) -> list[str]:
     return found
 
 
-def _listed(path: str) -> list[str]:
+def listed_files(path: str | os.PathLike[str]) -> list[str]:
     """A picture's path a line, seen from here or from the list's own folder."""
     try:
         text = read_bytes(path, "list of pictures", most=_LARGEST_LIST, pipe=True).decode("utf-8-sig")

@@ -72,6 +72,11 @@ def append_head(
     if layout not in HEAD_LAYOUTS:
         raise UnknownNameError(f"no layout of boxes is called {shown(layout)}; there is {', '.join(HEAD_LAYOUTS)}")
     heads = head_layers(network)
+    if (layout == "yolov8" or nms is not None) and head_rules(network).least_objectness:
+        raise UnsupportedError(
+            f"{network.source}: with classfix=-1 boxes of a lower objectness than 0.5 are none, which is lost in "
+            "yolov8's places and in suppressions: take the head boxes without nms"
+        )
     scale = (1.0, 1.0) if layout == "boxes" else (float(network.width), float(network.height))
     boxes, told, sure, scores, probabilities = [], [], [], [], []
     for layer in heads:
@@ -180,7 +185,7 @@ def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, sca
     tree = settings.tree
     if tree is not None:
         chances = _down_the_tree(target, chances, tree)
-    told = ones if fork and tree is None else factor
+    told = ones if fork and tree is None and not settings.least_objectness else factor
     if fork:
         centre = target.activation(centre, "sigmoid")
     anchors = np.array(settings.anchors).reshape(-1, 2)[:num] / cells * scale

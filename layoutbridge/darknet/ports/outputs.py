@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Generic
 
 from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.meaning.boxes import Suppression, append_head
 from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, HEADS, Head
+from layoutbridge.darknet.structure.kinds import Softmax
 from layoutbridge.darknet.structure.model import Network
+from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnknownNameError, shown
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.primitives import Target, V
@@ -46,6 +49,20 @@ def output_layers(network: Network, head: str = "darknet") -> tuple[int, ...]:
     if head == "raw":
         chosen = [_before(network, index) for index in chosen]
     return tuple(dict.fromkeys(chosen))
+
+
+def is_classifier(network: Network) -> bool:
+    """Whether the network takes a picture and gives a number a class: it has no detection layer, and ends flat."""
+    if len(network.in_shape) != 3 or not network.layers:
+        return False
+    shape = network.layers[-1].out_shape
+    return prod(shape) == shape[0] and not any(isinstance(layer.settings, Head) for layer in network.layers)
+
+
+def class_tree(network: Network) -> SoftmaxTree | None:
+    """The tree of its classes, that of the last softmax, as in Darknet; None without one."""
+    last = next((layer.settings for layer in reversed(network.layers) if isinstance(layer.settings, Softmax)), None)
+    return None if last is None else last.tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
 from layoutbridge.darknet.detection.boxes import head_rules
+from layoutbridge.darknet.ports.outputs import class_tree, is_classifier
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
@@ -51,7 +52,8 @@ def about(
         with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
             rules = head_rules(network)
             told["head_rules"] = replace(rules, nms_kind=nms_kind or rules.nms_kind).to_json()
-    return told
+    tree = class_tree(network) if is_classifier(network) else None
+    return told if tree is None else told | {"class_tree": tree.to_json()}
 
 
 def add_about(path: Path, told: Mapping[str, str]) -> None:

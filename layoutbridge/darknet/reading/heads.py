@@ -16,6 +16,7 @@ from layoutbridge.darknet.structure.model import Layer, Shape
 from layoutbridge.darknet.structure.settings import Range
 
 _MOST_CLASSES = 1 << 24
+_LEAST_OBJECTNESS = 0.5  # a constant in get_region_boxes
 _MOST_BOXES = 10_000  # of one place; each has its anchors in memory
 
 
@@ -31,6 +32,7 @@ def region(place: Place) -> Layer:
     anchors = _anchors(place, num, num)
     options.integer("absolute", 0)  # these two are of training alone, and must be numbers
     options.number("thresh", 0.5)
+    classfix = options.integer("classfix", 0)
     tree = read_tree(place)
     if tree is not None and sum(tree.sizes) != classes:
         raise place.error(f"its tree has {sum(tree.sizes)} classes, the layer classes={classes}", "tree")
@@ -61,6 +63,7 @@ def region(place: Place) -> Layer:
         softmax_entries=softmax_entries,
         channels_last=not place.original,
         entries=entries,
+        least_objectness=_LEAST_OBJECTNESS if classfix == -1 and not place.original else 0.0,
     )
     return place.layer(shape, settings)
 

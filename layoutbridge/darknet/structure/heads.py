@@ -46,7 +46,8 @@ class Region(Head):
 
     `anchors` are widths and heights in turns, in places of the grid. The logistic goes over the entries of each box
     that `logistic` names, the softmax over `softmax_entries`, group by group where there is a tree. `channels_last`
-    is the main fork's order: [H, W, num, entries] under a [C, H, W] label.
+    is the main fork's order: [H, W, num, entries] under a [C, H, W] label. Boxes under `least_objectness` are none, in
+    the main fork with classfix=-1.
     """
 
     kind = "region"
@@ -58,6 +59,7 @@ class Region(Head):
     softmax_entries: Range | None
     channels_last: bool
     entries: int  # numbers of one box
+    least_objectness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,18 @@ other module lists kinds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import asdict, dataclass, fields
 from typing import ClassVar, Literal, TypeVar
+
+from layoutbridge.inputs import read_json
 
 Flavor = Literal["alexey", "pjreddie"]
 FLAVORS: tuple[Flavor, ...] = ("alexey", "pjreddie")
 Range = tuple[int, int]  # first, last + 1
 
+_TREE = ("parents", "sizes", "names")
+_LONGEST_TREE = 8 << 20  # characters
 _DIVIDED_BY_CHANNELS = "normalize_channels"  # how activations begin that divide by a sum over the channels
 
 
@@ -175,3 +180,48 @@ class SoftmaxTree:
     parents: tuple[int, ...]
     sizes: tuple[int, ...]
     names: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """The tree as one line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> SoftmaxTree:
+        """The tree that `to_json` wrote; raises `ValueError` for any other text.
+
+        >>> tree = SoftmaxTree((-1, -1, 0), (2, 1), ("animal", "car", "dog"))
+        >>> SoftmaxTree.from_json(tree.to_json()) == tree
+        True
+        """
+        read = read_json(text, longest=_LONGEST_TREE)
+        if not isinstance(read, dict) or read.keys() != {*_TREE}:
+            raise ValueError("this is no tree of classes")
+        parents, sizes, names = (tuple(one) if isinstance(one := read[name], list) else one for name in _TREE)
+        check_tree(parents, sizes)
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError("the names of its classes are no texts")
+        if not len(parents) == sum(sizes) == len(names):
+            raise ValueError(
+                f"its tree has {len(parents):,} classes in groups of {sum(sizes):,}, and {len(names):,} names"
+            )
+        return cls(parents, sizes, names)
+
+
+def check_tree(parents: object, sizes: object) -> None:
+    """Raise `ValueError` for what no file of a tree makes: parents of classes, and sizes of their groups in order."""
+    if not isinstance(parents, tuple) or not isinstance(sizes, tuple):
+        raise ValueError("a tree is two lists")
+    if not all(is_whole(parent, -1, index - 1) for index, parent in enumerate(parents)):
+        raise ValueError("a parent in its tree is not above its class")
+    if not all(is_whole(size, 1, len(parents)) for size in sizes):
+        raise ValueError(f"a group in its tree has not from 1 to {len(parents):,} classes")
+    start = 0
+    for size in sizes:
+        if len(set(parents[start : start + size])) > 1:
+            raise ValueError("a group in its tree has several parents")
+        start += size
+
+
+def is_whole(value: object, least: int, most: int) -> bool:
+    """Whether `value` is a whole number, no truth value, from `least` to `most`."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

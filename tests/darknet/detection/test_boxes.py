@@ -365,3 +365,15 @@ def test_what_has_no_boxes_is_refused_in_a_line() -> None:
         graph_of(whole, outputs_of(folder), "yolov9")
     with pytest.raises(ShapeError, match=r"layer 8_region holds \[N, 27, 4, 6\], not \[1, 27, 4, 5\]"):
         boxes.decode(whole, {8: np.zeros((1, 27, 4, 5))})
+
+
+def test_least_objectness_of_the_main_forks_classfix(tmp_path: Path) -> None:
+    folder = FIXTURES / "more/alexey/region_classfix"
+    net = load(folder / "net.cfg", folder / "net.weights")
+    rules = boxes.head_rules(net.network)
+    assert rules.least_objectness == 0.5 and boxes.HeadRules.from_json(rules.to_json()) == rules
+    rows = floats([[0.5, 0.5, 1, 1, 0.49, 0.4, 0.3, 0], [0.5, 0.5, 1, 1, 0.5, 0.4, 0.3, 0]])
+    assert boxes.apply_threshold(rows, rules, 0.1)[:, 5:].any(axis=1).tolist() == [False, True]
+    for options in ({"head": "yolov8"}, {"head": "boxes", "nms": heads.Suppression()}):
+        with pytest.raises(UnsupportedError, match="with classfix=-1 boxes of a lower objectness"):
+            net.to_onnx(tmp_path / "never.onnx", **options)

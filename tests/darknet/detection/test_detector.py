@@ -14,8 +14,9 @@ from layoutbridge.darknet import load
 from layoutbridge.darknet.detection import boxes
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.drawing import draw
+from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detection.objects import Detection
-from layoutbridge.darknet.detectors.detector import Detector, detect, read_names
+from layoutbridge.darknet.detectors.detector import Detector, detect
 from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError, UnusableInputError
 from tests.conftest import FIXTURES
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layoutbridge.darknet.detection import drawing
+from layoutbridge.darknet.detection import drawing, fonts
+from layoutbridge.darknet.detection.fonts import usual_font
 from layoutbridge.darknet.detection.objects import Detection
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -70,6 +71,11 @@ def test_a_crowd_is_drawn_in_no_time() -> None:
     assert drawn((400, 300), *marks).shape == (300, 400, 3)
 
 
+def forget_fonts() -> None:
+    for known in (fonts._all_files, fonts._usual_files, fonts._other_files, fonts.usual_font, fonts._best_font):
+        known.cache_clear()
+
+
 def test_a_font_in_the_current_folder_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (tmp_path, tmp_path / "fonts", tmp_path / ".fonts"):
         place.mkdir(exist_ok=True)
@@ -77,7 +83,7 @@ def test_a_font_in_the_current_folder_is_not_opened(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     for name, value in (("XDG_DATA_DIRS", ":."), ("XDG_DATA_HOME", "."), ("HOME", ".")):
         monkeypatch.setenv(name, value)
-    drawing._font_files.cache_clear()
+    forget_fonts()
     opened: list[object] = []
     font_of = pytest.importorskip("PIL.ImageFont").FreeTypeFont
 
@@ -88,9 +94,63 @@ def test_a_font_in_the_current_folder_is_not_opened(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("PIL.ImageFont.FreeTypeFont", Watched)
     drawn((300, 300), mark(10, 50, 100, 100))
-    drawing._font_files.cache_clear()
+    forget_fonts()
     assert opened and not any(isinstance(path, str) and not Path(path).is_absolute() for path in opened)
     assert not any(str(path).startswith(str(tmp_path)) for path in opened)
+
+
+def made_font(path: Path, letters: str) -> None:
+    """A font with a square for each letter, but for those that it lacks."""
+    builder = pytest.importorskip("fontTools.fontBuilder", reason="fontTools is not installed").FontBuilder(1000)
+    pen = pytest.importorskip("fontTools.pens.ttGlyphPen").TTGlyphPen(None)
+    for corners in (((100, 0), (100, 700), (800, 700), (800, 0)),):
+        pen.moveTo(corners[0])
+        for corner in corners[1:]:
+            pen.lineTo(corner)
+        pen.closePath()
+    square, empty = pen.glyph(), pytest.importorskip("fontTools.pens.ttGlyphPen").TTGlyphPen(None).glyph()
+    names = [".notdef", *(f"g{number}" for number in range(len(letters)))]
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(letter): name for letter, name in zip(letters, names[1:], strict=True)})
+    builder.setupGlyf({name: square if number else empty for number, name in enumerate(names)})
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (900, 100)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Squares", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+
+
+def test_letters_of_any_script_are_drawn_or_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".fonts").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    known = "собака σκύλος naïve"
+    try:
+        forget_fonts()
+        usual = usual_font(14)
+        has_alphabets = not fonts._lacking(usual, frozenset("соσκ"))
+        if has_alphabets:
+            assert fonts.font_and_text(known, 14) == (usual, known)
+        if fonts.font_and_text("人", 14)[1] != "人":
+            assert fonts.font_and_text("dog 人 80%", 14) == (usual, "dog \\u4eba 80%")
+            made_font(tmp_path / ".fonts/Squares-Regular.ttf", "ab人狗")
+            forget_fonts()
+            font, text = fonts.font_and_text("人", 14)
+            assert text == "人" and font.getname() == ("Squares", "Regular")
+            font, text = fonts.font_and_text("人狗猫", 14)
+            assert text == "人狗\\u732b" and font.getname() == ("Squares", "Regular")
+            made_font(tmp_path / ".fonts/NotoSansCJK-Regular.ttf", "ab人狗猫")
+            forget_fonts()
+            assert fonts.font_and_text("人狗猫", 14)[1] == "人狗猫"
+        (tmp_path / ".fonts/broken.otf").write_bytes(b"no font")
+        forget_fonts()
+        assert fonts.font_and_text("\U0001f9ff", 14)[1] in ("\U0001f9ff", "\\U0001f9ff")
+        assert fonts.font_and_text("a\x1b\udc80", 14)[1] == "a\\x1b\\udc80"
+        image = drawing.draw(Image.new("RGB", (300, 300)), [Detection("人 и 猫", 0, 0.8, 20, 90, 200, 100)])
+        assert image.size == (300, 300)
+    finally:
+        monkeypatch.undo()
+        forget_fonts()
 
 
 def test_a_label_of_a_megabyte_takes_no_time() -> None:
@@ -99,15 +159,15 @@ def test_a_label_of_a_megabyte_takes_no_time() -> None:
     start = perf_counter()
     picture = drawing.draw(Image.new("RGB", (640, 480)), found)
     assert perf_counter() - start < 1
-    label = drawing._shortened(long, drawing._font(12), 600)
-    assert label.endswith("…") and drawing._font(12).getlength(label) <= 600
-    assert drawing._font(12).getlength(f"{label[:-1]}a d…") > 600
+    label = drawing._shortened(long, usual_font(12), 600)
+    assert label.endswith("…") and usual_font(12).getlength(label) <= 600
+    assert usual_font(12).getlength(f"{label[:-1]}a d…") > 600
     assert picture.size == (640, 480)
 
 
 @pytest.mark.parametrize("most", [0, 3, 11, 40, 300])
 def test_a_label_is_cut_where_it_no_longer_fits(most: int) -> None:
-    font = drawing._font(12)
+    font = usual_font(12)
     for text in ("", "i", "a dog and a cat", "猫\n\0é" * 9):
         made = drawing._shortened(text, font, most)
         whole = "猫 \\x00é" * 9 if "猫" in text else text

@@ -1,0 +1,96 @@
+"""`classify`: what pictures show, by a network or an exported model that classifies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, loaded_network, weights_and_pictures
+from layoutbridge.cli.shared.kinds import one_of, whole_number
+from layoutbridge.cli.shared.printing import console, print_json, print_json_text, remark
+from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.errors import ParameterError, UnusableInputError
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.classification.classifier import Classifier
+    from layoutbridge.darknet.classification.results import Classification
+
+
+@app.command()
+def classify(
+    model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Of a .cfg its .weights first. Then pictures, folders, patterns, films, addresses, camera:0.",
+            metavar="[WEIGHTS] PICTURES...",
+        ),
+    ],
+    top: Annotated[int, typer.Option(help="How many of the surest classes.", **whole_number("--top"))] = 5,
+    names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
+            show_default=False,
+            **one_of(TARGETS, shown="<target>"),
+        ),
+    ] = None,
+    cfg: Annotated[
+        str | None,
+        typer.Option(help="The network's .cfg, for models that do not tell what they are.", show_default=False),
+    ] = None,
+    flavor: Flavor = "alexey",
+    size: Size = None,
+    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say what pictures show: the surest classes of a classifier, as Darknet's `classifier predict` does.
+
+    layoutbridge classify darknet19.cfg darknet19.weights dog.jpg --names imagenet.shortnames.list
+
+    layoutbridge classify darknet19.onnx pictures/ --top 1
+    """
+    from layoutbridge.darknet.classification.classifier import Classifier
+    from layoutbridge.darknet.detectors.sources import is_single
+
+    weights, pictures = weights_and_pictures("classify", model, sources)
+    net: Any = model
+    if weights is not None:
+        net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
+    elif size is not None:
+        raise ParameterError("--size is for a .cfg: a model file has its own size")
+    classifier = Classifier(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
+    if len(pictures) == 1 and is_single(pictures[0]):
+        from layoutbridge.report.networks import show_classification
+
+        shown: Classification = classifier.classify(pictures[0], top=top)
+        if as_json:
+            print_json_text(shown.to_json(indent=2))
+        else:
+            show_classification(console(), shown)
+        return
+    several = _several(classifier, pictures, top, batch, quiet=as_json)
+    if as_json:
+        print_json([one.to_dict() for one in several])
+
+
+def _several(classifier: Classifier, pictures: list[str], top: int, batch: int, *, quiet: bool) -> list[Classification]:
+    """A line each as they come; what cannot be read is told at the end."""
+    import warnings
+
+    found: list[Classification] = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for source in pictures:
+            for one in classifier.stream(source, top=top, batch=batch):
+                found.append(one)
+                if not quiet:
+                    console().print(str(one), highlight=False, markup=False)
+    if not found:
+        raise UnusableInputError(f"none of {len(told)} pictures can be read: {told[0].message}")
+    for each in told:
+        remark(f"left out: {each.message}")
+    return found

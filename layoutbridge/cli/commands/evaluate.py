@@ -1,0 +1,146 @@
+"""`map`: how much of what is in labelled pictures a model finds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from layoutbridge.cli.shared.application import app
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, loaded_network
+from layoutbridge.cli.shared.kinds import one_of, share, whole_number
+from layoutbridge.cli.shared.printing import console, errors_console, print_json_text, remark
+from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.errors import ParameterError
+
+_COUNTS = ("darknet", "coco", "both")
+_POINTS = ("0", "11", "101")
+_TOLD = 5  # lines of a kind
+
+
+@app.command(name="map")
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
+    weights: Annotated[str | None, typer.Argument(help="Of a .cfg its .weights.", show_default=False)] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Darknet's .data file: valid=, names=, classes=, difficult=.", show_default=False),
+    ] = None,
+    coco: Annotated[
+        str | None, typer.Option(help="COCO's annotations, a .json, in place of --data.", show_default=False)
+    ] = None,
+    pictures: Annotated[
+        str | None, typer.Option(help="The folder of their pictures. (default: beside them)", show_default=False)
+    ] = None,
+    count: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose count. (default: darknet for --data, both for --coco)", show_default=False, **one_of(_COUNTS)
+        ),
+    ] = None,
+    iou: Annotated[float, typer.Option(help="Overlap over which a box is found.", **share("--iou"))] = 0.5,
+    points: Annotated[
+        str, typer.Option(help="Of the curve: 0 all of it, 11 as Pascal VOC 2007, 101 as COCO.", **one_of(_POINTS))
+    ] = "0",
+    threshold: Annotated[
+        float, typer.Option(help="Least score in the table of classes.", **share("--threshold"))
+    ] = 0.25,
+    nms: Annotated[
+        float | None,
+        typer.Option(
+            help="Overlap of the suppression. (default: 0.45, for COCO's count 0.6)",
+            show_default=False,
+            **share("--nms"),
+        ),
+    ] = None,
+    letterbox: Annotated[
+        bool | None,
+        typer.Option("--letterbox/--stretch", help="How pictures are fitted. (default: as the network says)"),
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="The classes' names. (default: those in --data)", show_default=False)
+    ] = None,
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
+            show_default=False,
+            **one_of(TARGETS, shown="<target>"),
+        ),
+    ] = None,
+    cfg: Annotated[
+        str | None,
+        typer.Option(help="The network's .cfg, for models of the head darknet or raw.", show_default=False),
+    ] = None,
+    flavor: Flavor = "alexey",
+    size: Size = None,
+    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Count what a model finds in labelled pictures, as Darknet's `detector map` and COCO's program count it.
+
+    layoutbridge map yolov4.cfg yolov4.weights --data coco.data
+
+    layoutbridge map yolov4.tflite --coco instances_val2017.json --pictures val2017/
+    """
+    from layoutbridge.darknet.detectors.detector import Detector
+    from layoutbridge.darknet.evaluation.datasets import data_options, data_path
+    from layoutbridge.darknet.evaluation.evaluations import evaluate as evaluated
+    from layoutbridge.report.evaluation import show_evaluation
+    from layoutbridge.report.progress import count_progress
+
+    labelled = _one_of(data, coco)
+    if data is not None and names is None and "names" in (options := data_options(data)):
+        names = data_path(data, options, "names")
+    net: Any = model
+    if weights is not None:
+        net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
+    elif size is not None:
+        raise ParameterError("--size is for a .cfg: a model file has its own size")
+    detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
+    chosen: Any = count
+    with count_progress(errors_console(), "looking") as advance:
+        result = evaluated(
+            detector,
+            labelled,
+            pictures=pictures,
+            count=chosen,
+            iou=iou,
+            points=_points(points),
+            threshold=threshold,
+            nms=nms,
+            letterbox=letterbox,
+            batch=batch,
+            progress=advance,
+        )
+    for note in result.notes:
+        remark(note)
+    _tell(result.unreadable, "counted as a black picture: ")
+    _tell(result.without_labels, "has no file of labels, and counts as empty: ")
+    if as_json:
+        print_json_text(result.to_json(indent=2))
+    else:
+        show_evaluation(console(), result)
+
+
+def _one_of(data: str | None, coco: str | None) -> str:
+    if (data is None) == (coco is None):
+        raise ParameterError("give either --data, Darknet's .data file, or --coco, a .json of annotations")
+    if data is not None and data.lower().endswith(".json"):
+        raise ParameterError(f"'{data}' looks like COCO's annotations: give it as --coco")
+    if coco is not None and not coco.lower().endswith(".json"):
+        raise ParameterError(f"--coco takes a .json of annotations, not '{coco}'")
+    return data or coco or ""
+
+
+def _points(text: str) -> int:
+    if text not in _POINTS:
+        raise ParameterError(f"--points must be one of {', '.join(_POINTS)}, not '{text[:80]}'")
+    return int(text)
+
+
+def _tell(lines: tuple[str, ...], start: str) -> None:
+    for line in lines[:_TOLD]:
+        remark(f"{start}{line}")
+    if len(lines) > _TOLD:
+        remark(f"{start}{len(lines) - _TOLD:,} more")

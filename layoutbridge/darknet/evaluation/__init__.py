@@ -1,0 +1,1 @@
+"""How right a model is: what it finds in labelled pictures, counted as Darknet counts it, and as COCO does."""
