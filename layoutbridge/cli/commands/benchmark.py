@@ -57,7 +57,7 @@ def benchmark(
     layoutbridge benchmark yolov4-tiny.cfg yolov4-tiny.weights --picture dog.jpg --threads 2
     """
     from layoutbridge.darknet.benchmarking.formats import benchmark as measure
-    from layoutbridge.report.benchmarks import show_benchmark
+    from layoutbridge.report.darknet.benchmarks import show_benchmark
     from layoutbridge.report.progress import step_progress
 
     named = listed(targets, "--targets")

@@ -64,7 +64,7 @@ def classify(
         raise ParameterError("--size is for a .cfg: a model file has its own size")
     classifier = Classifier(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
     if len(pictures) == 1 and is_single(pictures[0]):
-        from layoutbridge.report.networks import show_classification
+        from layoutbridge.report.darknet.networks import show_classification
 
         shown: Classification = classifier.classify(pictures[0], top=top)
         if as_json:

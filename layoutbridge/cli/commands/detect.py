@@ -131,7 +131,7 @@ def detect(
     elif as_json:
         print_json([one.to_dict() for one in found])
     elif single:
-        from layoutbridge.report.networks import show_detections
+        from layoutbridge.report.darknet.networks import show_detections
 
         show_detections(console(), found[0])
 

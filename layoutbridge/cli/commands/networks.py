@@ -38,7 +38,7 @@ def summary(
     """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs."""
     from dataclasses import asdict
 
-    from layoutbridge.report.networks import show_flavors, show_summary
+    from layoutbridge.report.darknet.networks import show_flavors, show_summary
 
     net = loaded_network(cfg, None, flavor=flavor, size=size, upto=upto, activations=activation, allow_paths=allow_path)
     if as_json:
@@ -97,7 +97,7 @@ def check(
 
     from layoutbridge.darknet.ports.check import check_network
     from layoutbridge.darknet.ports.recorded import read_recorded
-    from layoutbridge.report.networks import show_check, show_flavors
+    from layoutbridge.report.darknet.networks import show_check, show_flavors
     from layoutbridge.report.progress import step_progress
 
     named = listed(targets, "--targets")

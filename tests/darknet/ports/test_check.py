@@ -30,7 +30,7 @@ from layoutbridge.errors import (
     UnsupportedError,
     UnusableInputError,
 )
-from layoutbridge.report.networks import show_check
+from layoutbridge.report.darknet.networks import show_check
 from tests.command_line import refused, run
 from tests.darknet_files import NETS, made
 from tests.targets import EVERY_FORM, EVERY_TARGET, FORMS, KINDS

@@ -1,0 +1,1 @@
+"""What is told of Darknet networks: their layers, checks, detections, evaluations and benchmarks."""
