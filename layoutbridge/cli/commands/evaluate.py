@@ -86,7 +86,7 @@ def evaluate(
     from layoutbridge.darknet.detectors.detector import Detector
     from layoutbridge.darknet.evaluation.datasets import data_options, data_path
     from layoutbridge.darknet.evaluation.evaluations import evaluate as evaluated
-    from layoutbridge.report.evaluation import show_evaluation
+    from layoutbridge.report.networks import show_evaluation
     from layoutbridge.report.progress import count_progress
 
     labelled = _one_of(data, coco)
