@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from colorsys import hsv_to_rgb
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.pictures import Size, open_picture
@@ -25,13 +28,16 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detection.pictures import Picture
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom
+Rectangles = NDArray[np.int64]  # [n, 4]
 Color = tuple[int, int, int]  # RGB
 
+MOST_DRAWN = 2000  # more on a picture tell nobody anything
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _SMALLEST_SIDE = 240  # pixels of the longer side under which a drawing is enlarged
 _SMALLEST_FONT = 12
 _HIDDEN_FROM = 0.25  # of a box's area
 _CROWD = 200
+_TEXTS_KEPT = 4096
 _GOLDEN = 0.6180339887498949  # of a turn of hue from class to class: neighbours differ, and none repeats soon
 _MOST_LETTERS = 2000  # of a label that are looked at
 _FONT = "DejaVuSans.ttf"
@@ -57,14 +63,19 @@ def draw(
 ) -> Image:
     """The picture with the detections drawn on it, in a colour for each class; saved to `path` where given.
 
-    `picture` and `upright` as they were for `detect`. The classes of one and the same box share a label. The ending of
+    `picture` and `upright` as they were for `detect`. The classes of one and the same box share a label. Of more than
+    `MOST_DRAWN` detections the surest are drawn, and a line at the bottom says how many more there are. The ending of
     `path` says the format (.png, .jpg, ...); it is written whole or not at all. A picture under 240 pixels
     is drawn enlarged by a whole factor. Raises as `open_picture` does, and `UnusableInputError` for a path that cannot
     be written or has another ending.
     """
     if path is not None and Path(path).suffix.lower() not in _ENDINGS:
         raise UnusableInputError(f"cannot save the drawing as '{path}': its name must end in {', '.join(_ENDINGS)}")
-    image = draw_marks(open_picture(picture, upright=upright).convert("RGB"), _marks(detections))
+    shown = detections
+    if len(detections) > MOST_DRAWN:
+        shown = sorted(detections, key=lambda one: -one.score)[:MOST_DRAWN]
+    told = f"and {len(detections) - len(shown):,} more" if len(shown) < len(detections) else ""
+    image = draw_marks(open_picture(picture, upright=upright).convert("RGB"), _marks(shown), told)
     if path is not None:
         with whole_file(path) as temporary:
             try:
@@ -114,10 +125,11 @@ def class_color(number: int) -> Color:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw_marks(image: Image, marks: Sequence[Mark]) -> Image:
+def draw_marks(image: Image, marks: Sequence[Mark], told: str = "") -> Image:
     """A copy of `image` (RGB) with the marks: boxes, the large ones first, then labels, apart where there is room.
 
-    An image whose longer side has under 240 pixels is enlarged by a whole factor first.
+    An image whose longer side has under 240 pixels is enlarged by a whole factor first. What is `told` of the whole
+    stands at the bottom.
     """
     from PIL import Image as images
     from PIL import ImageDraw
@@ -133,11 +145,18 @@ def draw_marks(image: Image, marks: Sequence[Mark]) -> Image:
     corners = [_corners(mark, factor, drawn.size, line) for mark in ordered]
     for mark, box in zip(ordered, corners, strict=True):
         _frame(pen, box, class_color(mark.color), line)
-    taken: list[Rectangle] = []
-    others = corners if len(corners) <= _CROWD else []  # in a crowd no place is free, and looking for one takes long
+    sheet = _Sheet(drawn, pen, line, lru_cache(_TEXTS_KEPT)(lambda text: _set(text, font, drawn.width - 4 * line)))
+    taken = np.zeros((len(ordered), 4), np.int64)
+    others = np.array(corners if len(corners) <= _CROWD else [], np.int64).reshape(-1, 4)  # in a crowd no place is free
+    count = 0
     for mark, box in zip(ordered, corners, strict=True):
-        place = _label(pen, mark, box, font, line, drawn.size, taken[-_CROWD:], others)
-        taken += [place] if place else []
+        place = _label(sheet, mark, box, taken[max(count - _CROWD, 0) : count], others)
+        if place is not None:
+            taken[count] = place
+            count += 1
+    if told:
+        bottom = drawn.height - 1
+        _label(sheet, Mark(0, bottom, 0, 0, told, 0), (0, bottom, 0, bottom), taken[:0], others[:0], _DARK)
     return drawn
 
 
@@ -162,28 +181,58 @@ def _frame(pen: Any, box: Rectangle, color: Color, line: int) -> None:
     pen.rectangle(box, outline=color, width=line)
 
 
-def _label(
-    pen: Any,
-    mark: Mark,
-    box: Rectangle,
-    font: Any,
-    line: int,
-    size: Size,
-    taken: Sequence[Rectangle],
-    boxes: Sequence[Rectangle],
-) -> Rectangle | None:
-    text = _shortened(mark.label, font, size[0] - 4 * line)
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A line of text, set: its letters as a picture of one channel, which stands at `start` of where it is written."""
+
+    letters: Image | None
+    start: tuple[int, int]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """What labels are written on: setting a text takes longer than anything else, and most come again."""
+
+    image: Image
+    pen: Any
+    line: int
+    text_of: Callable[[str], _Text | None]
+
+
+def _set(label: str, font: Any, most: float) -> _Text | None:
+    from PIL import Image as images
+    from PIL import ImageDraw
+
+    text = _shortened(label, font, most)
     if not text:
         return None
-    margin = max(line, 3)
     ascent, descent = font.getmetrics()
-    width, height = round(font.getlength(text)) + 2 * margin, ascent + descent + margin
-    places = _places(box, (width, height), size)
-    place = min(places, key=lambda one: 2 * sum(_share(one, other) for other in taken) + _hidden(one, boxes))
-    color = class_color(mark.color)
-    pen.rectangle(place, fill=color)
+    left, top, right, bottom = map(round, font.getbbox(text))
+    letters = None
+    if right > left and bottom > top:
+        letters = images.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(letters).text((-left, -top), text, fill=255, font=font)
+    return _Text(letters, (left, top), round(font.getlength(text)), ascent + descent)
+
+
+def _label(
+    sheet: _Sheet, mark: Mark, box: Rectangle, taken: Rectangles, boxes: Rectangles, color: Color | None = None
+) -> Rectangle | None:
+    """Write the mark's label where it covers the least of the labels that are `taken` and of `boxes`; where that is."""
+    text = sheet.text_of(mark.label)
+    if text is None:
+        return None
+    margin = max(sheet.line, 3)
+    places = _places(box, (text.width + 2 * margin, text.height + margin), sheet.image.size)
+    place = places[0] if len(places) == 1 else places[_least_covering(places, taken, boxes)]
+    color = class_color(mark.color) if color is None else color
+    sheet.pen.rectangle(place, fill=color)
     bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 128
-    pen.text((place[0] + margin, place[1] + margin // 2), text, fill=_DARK if bright else _LIGHT, font=font)
+    if text.letters is not None:
+        at = (place[0] + margin + text.start[0], place[1] + margin // 2 + text.start[1])
+        sheet.image.paste(_DARK if bright else _LIGHT, at, text.letters)
     return place
 
 
@@ -196,16 +245,21 @@ def _places(box: Rectangle, label: Size, size: Size) -> list[Rectangle]:
     return [(left, top, left + width, top + height) for top in tops]
 
 
-def _share(one: Rectangle, other: Rectangle) -> float:
-    """The part of `other` that `one` covers."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    return max(across, 0) * max(down, 0) / max((other[2] - other[0]) * (other[3] - other[1]), 1)
+def _least_covering(places: Sequence[Rectangle], taken: Rectangles, boxes: Rectangles) -> int:
+    """Which of the places covers the least of other labels, and hides the least of boxes: small parts do not count."""
+    hidden = _shares(places, boxes)
+    hidden[hidden <= _HIDDEN_FROM] = 0
+    return int(np.argmin(2 * _shares(places, taken).sum(axis=1) + hidden.sum(axis=1)))
 
 
-def _hidden(place: Rectangle, boxes: Sequence[Rectangle]) -> float:
-    """How many boxes a label would hide, small parts of large ones not counted."""
-    return sum(share for share in (_share(place, box) for box in boxes) if share > _HIDDEN_FROM)
+def _shares(places: Sequence[Rectangle], others: Rectangles) -> NDArray[np.float64]:
+    """The part of each of `others` [n, 4] that each of the places covers: [places, n]."""
+    left, top, right, bottom = np.array(places).T[:, :, None]
+    across = np.minimum(right, others[:, 2]) - np.maximum(left, others[:, 0])
+    down = np.minimum(bottom, others[:, 3]) - np.maximum(top, others[:, 1])
+    whole = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
+    shares: NDArray[np.float64] = np.maximum(across, 0) * np.maximum(down, 0) / np.maximum(whole, 1)
+    return shares
 
 
 def _font(size: int) -> Any:

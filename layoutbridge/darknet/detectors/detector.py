@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, TypeVar, Un
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, distance_exponent, suppress
+from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, sure_rows
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.pictures import open_picture
+from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
@@ -217,6 +218,7 @@ class Detector:
         return [self._detections(one, rows, how) for one, rows in zip(pictures, together, strict=True)]
 
     def _detections(self, one: _Prepared, rows: Rows, how: _How) -> Detections:
+        rows = sure_rows(rows, self.rules, how.confidence)
         if self._answer.best_only:
             rows = best_class_only(rows)
         rows = apply_threshold(rows, self.rules, how.confidence)
@@ -226,22 +228,21 @@ class Detector:
             kind = how.nms_kind or self.rules.nms_kind
             rows = suppress(rows, how.nms, kind, self.rules.beta_nms, seconds_allowed(_SECONDS))
         name, number = one.frame.name, one.frame.number
-        objects = self._named(rows, one.image.size)
-        kept = objects if how.most is None else objects[: how.most]
+        objects, count = self._named(rows, one.image.size, how.most)
         image = None if name is not None and number is None else one.image
-        left_out = len(objects) - len(kept)
-        return Detections(kept, one.image.size, name, frame=number, image=image, left_out=left_out)
+        return Detections(objects, one.image.size, name, frame=number, image=image, left_out=count - len(objects))
 
-    def _named(self, rows: Rows, size: tuple[int, int]) -> list[Detection]:
+    def _named(self, rows: Rows, size: tuple[int, int], most: int | None) -> tuple[list[Detection], int]:
+        """The surest, `most` of them, and how many there are in all."""
         width, height = size
         places, columns = np.nonzero(rows[:, _BOX:] > 0)
         scores = rows[places, _BOX + columns]
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores, kind="stable")[:most]
         x, y, w, h = rows[places[order], :4].astype(np.float64).T
         corners = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
         columns = columns[order]
         numbers = zip(columns.tolist(), scores[order].tolist(), *(each.tolist() for each in corners), strict=True)
-        return [Detection(self.names[column], column, *rest) for column, *rest in numbers]
+        return [Detection(self.names[column], column, *rest) for column, *rest in numbers], len(scores)
 
 
 class DetectOptions(TypedDict, total=False):

@@ -12,6 +12,7 @@ from layoutbridge.darknet.detection import drawing
 from layoutbridge.darknet.detection.objects import Detection
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+ImageDraw = pytest.importorskip("PIL.ImageDraw", reason="Pillow is not installed")
 
 
 def mark(*box: float, label: str = "dog 90%", color: int = 1) -> drawing.Mark:
@@ -68,6 +69,27 @@ def test_a_crowd_is_drawn_in_no_time() -> None:
     generator = np.random.default_rng(0)
     marks = [mark(*generator.uniform(0, 300, 4).tolist(), color=number) for number in range(1500)]
     assert drawn((400, 300), *marks).shape == (300, 400, 3)
+
+
+def test_of_very_many_the_surest_are_drawn_and_the_rest_is_told() -> None:
+    found = [Detection("dog", number, number / 3000, number / 10, 50, 40, 30) for number in range(3000)]
+    picture = drawing.draw(Image.new("RGB", (400, 300)), found)
+    surest = np.asarray(drawing.draw(Image.new("RGB", (400, 300)), found[:999:-1]))  # the surest first
+    line = (np.asarray(picture) != surest).any(axis=2)
+    rows, columns = np.nonzero(line)
+    assert rows.min() > 270 and columns.min() == 0 and 60 < columns.max() < 200
+    assert line.sum() > 1000 and (np.asarray(picture)[line] == 255).any()  # light letters on a dark ground
+
+
+def test_letters_are_pillows_own() -> None:
+    font, texts = drawing._font(14), ["dog 90%", "j,|Wf", "猫 é", "  ", "…"]
+    for text in texts:
+        ours, theirs = (Image.new("RGB", (200, 40), (255, 64, 64)) for _ in range(2))
+        made = drawing._set(text, font, 190)
+        if made is not None and made.letters is not None:
+            ours.paste((16, 16, 16), (5 + made.start[0], 4 + made.start[1]), made.letters)
+        ImageDraw.Draw(theirs).text((5, 4), text, fill=(16, 16, 16), font=font)
+        assert ours == theirs
 
 
 def test_a_font_in_the_current_folder_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
