@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.pictures import letterbox_size
+from layoutbridge.darknet.detection.resizing import letterbox_size
 from layoutbridge.darknet.structure.heads import NMS_KINDS, DetectionHead, GaussianYolo, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer, Network

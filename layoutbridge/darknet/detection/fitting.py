@@ -2,8 +2,8 @@
 
 | name | the picture | around it |
 |---|---|---|
-| stretch | `pictures.resize`, whatever its aspect | nothing |
-| letterbox | `pictures.resize`, its aspect kept, in the middle | 0.5 |
+| stretch | `resizing.resize`, whatever its aspect | nothing |
+| letterbox | `resizing.resize`, its aspect kept, in the middle | 0.5 |
 | ultralytics | linear between the middles of pixels, its aspect kept, in the middle | 114 of 255 |
 
 The last is what YOLOv5, YOLOv8 and those after them are trained and run with. Definition: LetterBox in
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import Rows, undo_letterbox
-from layoutbridge.darknet.detection.pictures import Size, fitted, pixels_of
+from layoutbridge.darknet.detection.pictures import Size, pixels_of
+from layoutbridge.darknet.detection.resizing import fitted
 
 if TYPE_CHECKING:
     from PIL.Image import Image

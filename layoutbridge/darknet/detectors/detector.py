@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.copying.threads import worker_count
 from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, sure_rows
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
+from layoutbridge.darknet.detectors.ahead import made_ahead
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
@@ -184,7 +184,9 @@ class Detector:
     # ------------------------------------------------------------------ the steps
 
     def _through(self, source: Any, how: _How, unreadable: Callable[[str], None]) -> Iterator[Detections]:
-        prepared = _ahead((self._prepared_or_fault(frame, how) for frame in frames(source)), _AHEAD * how.batch)
+        threads = worker_count()
+        count = max(_AHEAD, threads) * how.batch
+        prepared = made_ahead(frames(source), lambda frame: self._prepared_or_fault(frame, how), count, threads)
         while together := list(islice(prepared, how.batch)):
             for fault in (one for one in together if isinstance(one, str)):
                 unreadable(fault)
@@ -214,7 +216,8 @@ class Detector:
         return "letterbox" if boxed else "stretch"
 
     def _looked_at(self, pictures: Sequence[_Prepared], how: _How) -> list[Detections]:
-        together = self.rows(np.stack([one.x for one in pictures]))
+        x = pictures[0].x[None] if len(pictures) == 1 else np.stack([one.x for one in pictures])
+        together = self.rows(x)
         return [self._detections(one, rows, how) for one, rows in zip(pictures, together, strict=True)]
 
     def _detections(self, one: _Prepared, rows: Rows, how: _How) -> Detections:
@@ -344,18 +347,6 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 # ---------------------------------------------------------------------- small parts
-
-T = TypeVar("T")
-
-
-def _ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """The items in order, `count` of them made in another thread while one is used."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Any]] = deque(pool.submit(next, items, end) for _ in range(count))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, items, end))
-            yield item
 
 
 def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
