@@ -51,11 +51,12 @@ def suppress(
     ranked = rows[_to_the_front(~empty)]
     scores = np.ascontiguousarray(ranked[:, _BOX:].T)  # a class after another
     order = np.arange(len(ranked))
-    for own in scores:
-        if not own.any():
-            continue
+    for column in np.flatnonzero(scores.any(axis=1)):
+        own = scores[column]
         order = order[np.argsort(-own[order], kind="stable")]
         candidates = order[own[order] != 0]
+        if len(candidates) == 1:
+            continue
         try:
             own[candidates[_suppressed(ranked[candidates, :4], limit, exponent, until)]] = 0
         except TimeoutError:
