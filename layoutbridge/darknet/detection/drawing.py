@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from colorsys import hsv_to_rgb
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,18 +145,18 @@ def draw_marks(image: Image, marks: Sequence[Mark], told: str = "") -> Image:
     corners = [_corners(mark, factor, drawn.size, line) for mark in ordered]
     for mark, box in zip(ordered, corners, strict=True):
         _frame(pen, box, class_color(mark.color), line)
-    sheet = _Sheet(drawn, pen, line, lru_cache(_TEXTS_KEPT)(lambda text: _set(text, font, drawn.width - 4 * line)))
-    taken = np.zeros((len(ordered), 4), np.int64)
-    others = np.array(corners if len(corners) <= _CROWD else [], np.int64).reshape(-1, 4)  # in a crowd no place is free
-    count = 0
-    for mark, box in zip(ordered, corners, strict=True):
-        place = _label(sheet, mark, box, taken[max(count - _CROWD, 0) : count], others)
-        if place is not None:
-            taken[count] = place
-            count += 1
+    labels = _placed(ordered, corners, font, line, drawn.size)
     if told:
-        bottom = drawn.height - 1
-        _label(sheet, Mark(0, bottom, 0, 0, told, 0), (0, bottom, 0, bottom), taken[:0], others[:0], _DARK)
+        bottom = (0, drawn.height - 1, 0, drawn.height - 1)
+        labels += _placed([Mark(0, 0, 0, 0, told, 0)], [bottom], font, line, drawn.size, _DARK)
+    letters = lru_cache(_TEXTS_KEPT)(lambda text: _letters(text, font))
+    for label in _seen(labels, drawn.size):
+        pen.rectangle(label.place, fill=label.color)
+        bright = 0.299 * label.color[0] + 0.587 * label.color[1] + 0.114 * label.color[2] > 128
+        mask, (left, top) = letters(label.text)
+        if mask is not None:
+            at = (label.place[0] + label.margin + left, label.place[1] + label.margin // 2 + top)
+            drawn.paste(_DARK if bright else _LIGHT, at, mask)
     return drawn
 
 
@@ -182,58 +182,63 @@ def _frame(pen: Any, box: Rectangle, color: Color, line: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
-    """A line of text, set: its letters as a picture of one channel, which stands at `start` of where it is written."""
+class _Label:
+    """A text, where it stands, and the margin around it."""
 
-    letters: Image | None
-    start: tuple[int, int]
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Sheet:
-    """What labels are written on: setting a text takes longer than anything else, and most come again."""
-
-    image: Image
-    pen: Any
-    line: int
-    text_of: Callable[[str], _Text | None]
+    text: str
+    place: Rectangle
+    margin: int
+    color: Color
 
 
-def _set(label: str, font: Any, most: float) -> _Text | None:
+def _placed(
+    marks: Sequence[Mark],
+    corners: Sequence[Rectangle],
+    font: Any,
+    line: int,
+    size: Size,
+    color: Color | None = None,
+) -> list[_Label]:
+    """The marks' labels in order, each where it covers the least of those before it, and of the boxes."""
+    margin, (ascent, descent) = max(line, 3), font.getmetrics()
+    others = np.array(corners if len(corners) <= _CROWD else [], np.int64).reshape(-1, 4)  # in a crowd no place is free
+    taken, labels = np.zeros((len(marks), 4), np.int64), list[_Label]()
+    shortened = lru_cache(_TEXTS_KEPT)(lambda text: _shortened(text, font, size[0] - 4 * line))
+    for mark, box in zip(marks, corners, strict=True):
+        text, length = shortened(mark.label)
+        if not text:
+            continue
+        places = _places(box, (round(length) + 2 * margin, ascent + descent + margin), size)
+        count = len(labels)
+        best = 0 if len(places) == 1 else _least_covering(places, taken[max(count - _CROWD, 0) : count], others)
+        taken[count] = places[best]
+        labels.append(_Label(text, places[best], margin, class_color(mark.color) if color is None else color))
+    return labels
+
+
+def _seen(labels: Sequence[_Label], size: Size) -> list[_Label]:
+    """Those that later ones do not cover wholly: to write a text takes longer than all else."""
+    seen: list[_Label] = []
+    covered = np.zeros(size[::-1], np.bool_)
+    for label in reversed(labels):
+        left, top, right, bottom = label.place
+        under = covered[top : bottom + 1, left : right + 1]
+        if not under.all():
+            under[:] = True
+            seen.append(label)
+    return seen[::-1]
+
+
+def _letters(text: str, font: Any) -> tuple[Image | None, tuple[int, int]]:
+    """A text as a picture of one channel, and where that stands, seen from where it is written."""
     from PIL import Image as images
     from PIL import ImageDraw
 
-    text = _shortened(label, font, most)
-    if not text:
-        return None
-    ascent, descent = font.getmetrics()
-    left, top, right, bottom = map(round, font.getbbox(text))
-    letters = None
-    if right > left and bottom > top:
-        letters = images.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(letters).text((-left, -top), text, fill=255, font=font)
-    return _Text(letters, (left, top), round(font.getlength(text)), ascent + descent)
-
-
-def _label(
-    sheet: _Sheet, mark: Mark, box: Rectangle, taken: Rectangles, boxes: Rectangles, color: Color | None = None
-) -> Rectangle | None:
-    """Write the mark's label where it covers the least of the labels that are `taken` and of `boxes`; where that is."""
-    text = sheet.text_of(mark.label)
-    if text is None:
-        return None
-    margin = max(sheet.line, 3)
-    places = _places(box, (text.width + 2 * margin, text.height + margin), sheet.image.size)
-    place = places[0] if len(places) == 1 else places[_least_covering(places, taken, boxes)]
-    color = class_color(mark.color) if color is None else color
-    sheet.pen.rectangle(place, fill=color)
-    bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 128
-    if text.letters is not None:
-        at = (place[0] + margin + text.start[0], place[1] + margin // 2 + text.start[1])
-        sheet.image.paste(_DARK if bright else _LIGHT, at, text.letters)
-    return place
+    edge = sum(font.getmetrics())  # letters may reach beyond their line
+    sheet = images.new("L", (round(font.getlength(text)) + 2 * edge, 3 * edge))
+    ImageDraw.Draw(sheet).text((edge, edge), text, fill=255, font=font)
+    box = sheet.getbbox()
+    return (None, (0, 0)) if box is None else (sheet.crop(box), (box[0] - edge, box[1] - edge))
 
 
 def _places(box: Rectangle, label: Size, size: Size) -> list[Rectangle]:
@@ -288,13 +293,15 @@ def _font_files() -> tuple[str, ...]:
     return tuple(found)
 
 
-def _shortened(text: str, font: Any, most: float) -> str:
-    """`text` on one line, cut with … where it is longer than `most` pixels; escaped as elsewhere where need be.
+def _shortened(text: str, font: Any, most: float) -> tuple[str, float]:
+    """`text` on one line, cut with … where it is longer than `most` pixels, and how long it is then.
 
-    The longest that fits is looked for by halves, among no more letters than can fit: so it takes no time to speak of.
+    Escaped as elsewhere where need be. The longest that fits is looked for by halves, among no more letters than can
+    fit: so it takes no time to speak of.
     """
     letters = visible(" ".join(text[:_MOST_LETTERS].split()))
-    if len(text) <= _MOST_LETTERS and font.getlength(letters) <= most:
-        return letters
+    if len(text) <= _MOST_LETTERS and (length := font.getlength(letters)) <= most:
+        return letters, length
     fitting = bisect_right(range(1, len(letters) + 1), most, key=lambda length: font.getlength(letters[:length] + "…"))
-    return letters[:fitting] and letters[:fitting] + "…"
+    cut = letters[:fitting] and letters[:fitting] + "…"
+    return cut, font.getlength(cut)

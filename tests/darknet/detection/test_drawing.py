@@ -85,9 +85,9 @@ def test_letters_are_pillows_own() -> None:
     font, texts = drawing._font(14), ["dog 90%", "j,|Wf", "猫 é", "  ", "…"]
     for text in texts:
         ours, theirs = (Image.new("RGB", (200, 40), (255, 64, 64)) for _ in range(2))
-        made = drawing._set(text, font, 190)
-        if made is not None and made.letters is not None:
-            ours.paste((16, 16, 16), (5 + made.start[0], 4 + made.start[1]), made.letters)
+        letters, (left, top) = drawing._letters(text, font)
+        if letters is not None:
+            ours.paste((16, 16, 16), (5 + left, 4 + top), letters)
         ImageDraw.Draw(theirs).text((5, 4), text, fill=(16, 16, 16), font=font)
         assert ours == theirs
 
@@ -121,8 +121,8 @@ def test_a_label_of_a_megabyte_takes_no_time() -> None:
     start = perf_counter()
     picture = drawing.draw(Image.new("RGB", (640, 480)), found)
     assert perf_counter() - start < 1
-    label = drawing._shortened(long, drawing._font(12), 600)
-    assert label.endswith("…") and drawing._font(12).getlength(label) <= 600
+    label, length = drawing._shortened(long, drawing._font(12), 600)
+    assert label.endswith("…") and drawing._font(12).getlength(label) == length <= 600
     assert drawing._font(12).getlength(f"{label[:-1]}a d…") > 600
     assert picture.size == (640, 480)
 
@@ -131,7 +131,8 @@ def test_a_label_of_a_megabyte_takes_no_time() -> None:
 def test_a_label_is_cut_where_it_no_longer_fits(most: int) -> None:
     font = drawing._font(12)
     for text in ("", "i", "a dog and a cat", "猫\n\0é" * 9):
-        made = drawing._shortened(text, font, most)
+        made, length = drawing._shortened(text, font, most)
+        assert length == font.getlength(made)
         whole = "猫 \\x00é" * 9 if "猫" in text else text
         cuts = [whole, *(whole[:length] + "…" for length in range(len(whole) - 1, 0, -1)), ""]
         assert made == next(cut for cut in cuts if font.getlength(cut) <= most)
