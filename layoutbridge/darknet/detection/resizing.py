@@ -10,7 +10,9 @@ Only rows that the result takes from are looked at, each once, and so many at a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +30,8 @@ Places = NDArray[np.intp]
 
 _FILL = 0.5
 _STRIP = 1 << 20  # pixels that are converted at a time
+_MOST_AT_ONCE = 1 << 22  # pixels that are converted at once for the compiled one
+_PAYS_FROM = 300  # pictures: loading numba and the compiled resize takes as long as it saves with so many
 _TOGETHER = 1 << 16  # numbers that are computed at a time: what the caches hold
 _BYTE = np.float32(255)
 
@@ -63,6 +67,9 @@ def fitted(image: Image, channels: int, size: Size, *, letterboxed: bool) -> Flo
     `pixels_of`.
     """
     check_channels(channels)
+    kernel = _kernel() if channels > 1 and image.width * image.height <= _MOST_AT_ONCE else None
+    if kernel is not None:
+        return _compiled(kernel, image, channels, size, letterboxed=letterboxed)
     lines = _lines_of_image(image, channels)
     if letterboxed:
         return _letterboxed(lines, size)
@@ -87,12 +94,16 @@ def letterbox_size(picture: Size, network: Size) -> Size:
 
 
 def _letterboxed(lines: _Lines, size: Size) -> Floats:
-    width, height = size
-    across, down = letterbox_size((lines.width, lines.height), size)
-    boxed = np.full((lines.channels, height, width), _FILL, np.float32)
-    top, left = (height - down) // 2, (width - across) // 2
+    (across, down), (left, top) = _place((lines.width, lines.height), size)
+    boxed = np.full((lines.channels, size[1], size[0]), _FILL, np.float32)
     _resize_into(boxed[:, top : top + down, left : left + across], lines)
     return boxed
+
+
+def _place(picture: Size, size: Size) -> tuple[Size, Size]:
+    """A letterboxed picture's size on the input, and its left upper corner there."""
+    across, down = letterbox_size(picture, size)
+    return (across, down), ((size[0] - across) // 2, (size[1] - down) // 2)
 
 
 # ---------------------------------------------------------------------- where pixels come from
@@ -140,10 +151,8 @@ def _lines_of_image(image: Image, channels: int) -> _Lines:
 def _resize_into(result: Floats, lines: _Lines) -> None:
     """Fill `result` [C, H, W] with the picture at its size, a few rows after another: what is in the caches is fast."""
     channels, height, width = result.shape
-    left, right, near, far = _taps(lines.width, width)
-    near[-1], far[-1], left[-1] = 1, 0, lines.width - 1  # the last column is copied
-    upper, lower, above, below = _taps(lines.height, height)
-    below[-1] = 0  # of the last row only the first part is taken
+    left, right, near, far = _taps_across(lines.width, width)
+    upper, lower, above, below = _taps_down(lines.height, height)
     same = (width, height) == (lines.width, lines.height)
     if same:
         left, upper, lower = np.arange(width), np.arange(height), np.arange(height)
@@ -189,6 +198,18 @@ class _Across:
         return new
 
 
+def _taps_across(old: int, new: int) -> tuple[Places, Places, Floats, Floats]:
+    left, right, near, far = _taps(old, new)
+    near[-1], far[-1], left[-1] = 1, 0, old - 1  # the last column is copied
+    return left, right, near, far
+
+
+def _taps_down(old: int, new: int) -> tuple[Places, Places, Floats, Floats]:
+    upper, lower, above, below = _taps(old, new)
+    below[-1] = 0  # of the last row only the first part is taken
+    return upper, lower, above, below
+
+
 def _taps(old: int, new: int) -> tuple[Places, Places, Floats, Floats]:
     """For each new position the two old ones that it mixes and the weights of both, in float32 as in the source."""
     if old == 1 or new == 1:
@@ -204,3 +225,49 @@ def _as_float(pixels: Pixels) -> Floats:
     if pixels.dtype == np.uint8:
         return np.divide(pixels, _BYTE, dtype=np.float32)
     return pixels.astype(np.float32)
+
+
+# ---------------------------------------------------------------------- the same, compiled
+
+
+class _State:
+    """What this process has done so far."""
+
+    pictures = 0
+    kernel: Callable[..., None] | None = None
+
+    def __init__(self) -> None:
+        self.loading = Lock()  # taken once and for all by who loads it
+
+
+_state = _State()
+
+
+def _kernel() -> Callable[..., None] | None:
+    """The compiled resize, in a process that has resized many pictures, where numba is installed."""
+    _state.pictures += 1
+    if _state.kernel is None and _state.pictures > _PAYS_FROM and _state.loading.acquire(blocking=False):
+        with suppress(Exception):  # numba is absent, or cannot work here: NumPy is always right
+            from layoutbridge.darknet.detection.kernels import resize_into
+
+            _run(resize_into, np.empty((3, 2, 2), np.float32), (0, 0), (2, 2), np.zeros((2, 2, 3), np.uint8))
+            _state.kernel = resize_into
+    return _state.kernel
+
+
+def _compiled(
+    kernel: Callable[..., None], image: Image, channels: int, size: Size, *, letterboxed: bool
+) -> NDArray[np.float32]:
+    inner, corner = _place(image.size, size) if letterboxed else (size, (0, 0))
+    result = np.full((channels, size[1], size[0]), _FILL, np.float32)
+    _run(kernel, result, corner, inner, pixels_of(image, channels).transpose(1, 2, 0))
+    return result
+
+
+def _run(kernel: Callable[..., None], result: Floats, corner: Size, inner: Size, pixels: Pixels) -> None:
+    pixels = np.ascontiguousarray(pixels)
+    pixels.flags.writeable = False  # always the same types, which are compiled once
+    height, width, _ = pixels.shape
+    left, right, near, far = _taps_across(width, inner[0])
+    columns = (left.astype(np.uint32), right.astype(np.uint32))  # without a sign: no place is counted from the end
+    kernel(result, corner[1], corner[0], pixels, *columns, near, far, *_taps_down(height, inner[1]))

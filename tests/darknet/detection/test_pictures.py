@@ -97,6 +97,30 @@ def test_bytes_are_shares_of_255() -> None:
     assert np.array_equal(resizing.resize(levels, 9, 7), resizing.resize((levels / 255).astype(np.float32), 9, 7))
 
 
+def test_the_compiled_resize_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    images, random = [], np.random.default_rng(8)
+    for mode in ("RGB", "RGBA", "L"):
+        for width, height in ((1, 1), (1, 40), (70, 1), (64, 48), (37, 90)):
+            pixels = random.integers(0, 255, (height, width, 4), np.uint8)
+            images.append(Image.fromarray(pixels).convert(mode))
+    asked: list[Any] = [
+        (image, channels, size, boxed)
+        for image in images
+        for channels in (1, 3, 4)
+        for size in ((1, 1), (5, 8), (32, 32), (64, 48), (90, 37))
+        for boxed in (False, True)
+    ]
+    monkeypatch.setattr(resizing, "_state", resizing._State())
+    monkeypatch.setattr(resizing, "_PAYS_FROM", len(asked))
+    by_numpy = [resizing.fitted(image, *rest, letterboxed=boxed) for image, *rest, boxed in asked]
+    assert resizing._state.kernel is None
+    monkeypatch.setattr(resizing, "_PAYS_FROM", 0)
+    for (image, *rest, boxed), expected in zip(asked, by_numpy, strict=True):
+        assert np.array_equal(resizing.fitted(image, *rest, letterboxed=boxed), expected)
+    assert resizing._state.kernel is not None
+
+
 @pytest.mark.parametrize(("shape", "size"), [((3, 4), (2, 2)), ((3, 0, 4), (2, 2)), ((3, 4, 4), (0, 2))])
 def test_what_has_no_pixels_is_refused(shape: Any, size: tuple[int, int]) -> None:
     for function in (resizing.resize, resizing.letterbox):
