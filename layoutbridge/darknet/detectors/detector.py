@@ -26,12 +26,11 @@ from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
-from layoutbridge.darknet.detectors.ahead import made_ahead
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
 from layoutbridge.darknet.detectors.opened import Opened
-from layoutbridge.darknet.detectors.sources import Frame, frames, is_single
+from layoutbridge.darknet.detectors.sources import Frame, frames, is_single, made_ahead
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import (

@@ -1,13 +1,18 @@
-"""Which pictures are meant: one, or those of a list, a folder, a pattern, a list of files, a film, a camera."""
+"""Which pictures are meant: one, or those of a list, a folder, a pattern, a list of files, a film, a camera.
+
+And how they are made ready in other threads, while those before them are looked at.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detection.pictures import Picture
 
     Source = Picture | Sequence[Picture]
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".j2k", ".avif",
@@ -131,3 +139,37 @@ def _listed(path: str) -> list[str]:
 
 def _is_pattern(path: str) -> bool:
     return glob.has_magic(path) and not os.path.lexists(path)
+
+
+# ---------------------------------------------------------------------- ahead
+
+
+def made_ahead(items: Iterator[Item], make: Callable[[Item], Made], count: int, threads: int) -> Iterator[Made]:
+    """`make(item)` of each item in order, `count` of them ahead, by so many threads; items come from one of their own.
+
+    An error of `items` or `make` is raised where its item would have come.
+
+    >>> list(made_ahead(iter("abc"), str.upper, count=2, threads=2))
+    ['A', 'B', 'C']
+    """
+    end: Any = object()
+
+    def made(asked: Future[Any]) -> Any:
+        item = asked.result()
+        return end if item is end else make(item)
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as makers:
+        waiting: deque[Future[Any]] = deque()
+
+        def ask() -> None:
+            waiting.append(makers.submit(made, reader.submit(next, items, end)))
+
+        try:
+            for _ in range(count):
+                ask()
+            while (one := waiting.popleft().result()) is not end:
+                ask()
+                yield one
+        finally:  # where nobody wants more, what has not begun is not begun
+            reader.shutdown(wait=False, cancel_futures=True)
+            makers.shutdown(wait=False, cancel_futures=True)

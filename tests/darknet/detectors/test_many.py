@@ -8,7 +8,7 @@ import pytest
 
 from layoutbridge.darknet import Detector, load
 from layoutbridge.darknet.detectors import detector as detectors
-from layoutbridge.darknet.detectors.ahead import made_ahead
+from layoutbridge.darknet.detectors.sources import made_ahead
 from tests.conftest import FIXTURES
 
 pytest.importorskip("PIL", reason="Pillow is not installed")
