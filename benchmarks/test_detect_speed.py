@@ -9,6 +9,7 @@ ratio is what that leaves of it: told is also which part of the processor's time
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from layoutbridge.darknet import Detector, draw
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.suppression import suppress
 from tests.darknets_suppression import many
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for ncnn, as the command line does: before OpenMP is loaded
 
 THREADS, PICTURES, ROUNDS = 2, 100, 5
 LEAST = {608: 0.8, 320: 0.7}  # of the bare runtime's pictures a second, by the side of the network's input
