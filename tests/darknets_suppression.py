@@ -76,3 +76,14 @@ def crowd(seed: int, classes: int = 3) -> Any:
     rows[:, 5:] = np.where(coarse, np.round(scores * 4) / 4, scores) * (generator.random((count, classes)) > 0.4)
     rows[rows[:, 4] == 0, 5:] = 0
     return rows
+
+
+def many(count: int, classes: int, side: float) -> Any:
+    """Boxes of about that side all over the picture, all of them sure, some scores equal."""
+    generator = np.random.default_rng(4)
+    rows = np.ones((count, 5 + classes), F)
+    rows[:, :2] = generator.uniform(0, 1, (count, 2))
+    rows[:, 2:4] = side * generator.uniform(0.5, 1.5, (count, 2))
+    scores = generator.uniform(0.3, 1, (count, classes))
+    rows[:, 5:] = np.where(generator.random((count, 1)) < 0.5, scores.round(2), scores)
+    return rows

@@ -95,7 +95,8 @@ def named_input(path: str, reference: object) -> NDArray[Any]:
         raise UnusableInputError(
             f"'{path}' is a picture, and how {type(reference).__name__} takes one is not known: give a .npy file"
         )
-    from layoutbridge.darknet.detection.pictures import fitted, open_picture
+    from layoutbridge.darknet.detection.pictures import open_picture
+    from layoutbridge.darknet.detection.resizing import fitted
 
     channels, height, width = reference.network.in_shape
     with open_picture(path) as image:

@@ -96,7 +96,8 @@ def _with_sums(data: bytes) -> bytes:
 @surface(".picture", drawn_picture, mutate=mutated_picture, needs=("PIL",), share=2)
 def picture(data: bytes, folder: Path) -> None:
     """A picture, read and fitted to a network's input."""
-    from layoutbridge.darknet.detection.pictures import letterbox, open_picture, pixels_of, resize
+    from layoutbridge.darknet.detection.pictures import open_picture, pixels_of
+    from layoutbridge.darknet.detection.resizing import letterbox, resize
 
     image = open_picture(written(folder, "a.picture", data))
     for channels in (1, 3):

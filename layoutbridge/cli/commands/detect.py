@@ -162,6 +162,7 @@ def _refuse_losses(output: str | None, labels: str | None, pictures: list[str], 
 
 
 def _one(detector: Detector, picture: str, output: str | None, options: DetectOptions) -> Detections:
+    from layoutbridge.darknet.detection.drawing import MOST_DRAWN
     from layoutbridge.darknet.detection.pictures import open_picture
     from layoutbridge.inputs import is_regular_file
 
@@ -170,7 +171,8 @@ def _one(detector: Detector, picture: str, output: str | None, options: DetectOp
     found: Detections = detector.detect(given, **options)
     if output is not None:
         found.save(output)
-        remark(f"wrote {output}: {len(found)} {'detection' if len(found) == 1 else 'detections'} drawn")
+        drawn = f"the surest {MOST_DRAWN:,} of {len(found):,}" if len(found) > MOST_DRAWN else str(len(found))
+        remark(f"wrote {output}: {drawn} {'detection' if len(found) == 1 else 'detections'} drawn")
     return found
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.pictures import Size, fitted, pixels_of
+from layoutbridge.darknet.detection.pictures import Size, pixels_of
+from layoutbridge.darknet.detection.resizing import fitted
 from layoutbridge.errors import UnusableInputError
 
 if TYPE_CHECKING:

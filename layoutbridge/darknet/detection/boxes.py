@@ -1,4 +1,4 @@
-"""From what a network's last layers hold to Darknet's boxes, in NumPy: decoding, thresholds, letterbox, suppression.
+"""From what a network's last layers hold to Darknet's boxes, in NumPy: decoding, thresholds, letterbox.
 
 A row is x, y (of the centre), w, h as shares of a picture's width and height, objectness, one score a class. `decode`
 gives every box of every detection layer before any threshold, in the order of Darknet's decoder: layer after layer as
@@ -12,7 +12,7 @@ probabilities from the root down to it, and the choice of the one class is left 
 layer's boxes are shares too, where Darknet gives pixels of the picture.
 
 Definitions: get_*_detections, get_*_box and correct_*_boxes in yolo_layer.c, gaussian_yolo_layer.c, region_layer.c,
-detection_layer.c and network.c; do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box.c; tree.c.
+detection_layer.c and network.c; tree.c.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import inf, prod
-from time import monotonic
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.pictures import letterbox_size
+from layoutbridge.darknet.detection.resizing import letterbox_size
 from layoutbridge.darknet.structure.heads import NMS_KINDS, DetectionHead, GaussianYolo, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import KINDS, Softmax
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree, check_tree, is_whole
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, shown
-from layoutbridge.inputs import read_json, too_slow
+from layoutbridge.inputs import read_json
 
 Rows = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -41,7 +40,6 @@ Outputs = Mapping[int, NDArray[Any]] | Sequence[NDArray[Any]]
 
 MOST_CLASSES = 100_000  # of rules that are read from a file
 _LARGEST_BETA = 1000
-_GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says
 TREE_THRESHOLD = 0.5  # -hier's default in the original, a constant in the fork
 _BOX = 5  # numbers of a row before its scores
 
@@ -290,6 +288,19 @@ def apply_threshold(rows: Rows, rules: HeadRules, threshold: float, tree_thresho
     return kept
 
 
+def sure_rows(rows: Rows, rules: HeadRules, threshold: float) -> Rows:
+    """Those rows of which `apply_threshold` may leave a score: it takes the longer, the more rows there are.
+
+    >>> rows = np.float32([[0, 0, 1, 1, 0.9, 0.8], [0, 0, 1, 1, 0.9, 0.1], [0, 0, 1, 1, 0.1, 0.8]])
+    >>> len(sure_rows(rows, HeadRules("alexey", classes=1), 0.5))
+    1
+    """
+    limit = np.float32(threshold)
+    if rules.gated:
+        rows = rows[rows[:, 4] > limit]
+    return rows if rules.tree_parents else rows[(rows[:, _BOX:] > limit).any(axis=1)]
+
+
 def _one_class_a_box(rows: Rows, passed: NDArray[np.bool_], rules: HeadRules, tree_threshold: float) -> Rows:
     scores = np.zeros_like(rows[:, _BOX:])
     starts = np.cumsum((0, *rules.tree_sizes))[:-1]
@@ -334,104 +345,7 @@ def undo_letterbox(rows: Rows, picture: tuple[int, int], network: tuple[int, int
     return result
 
 
-# ---------------------------------------------------------------------- suppression
-
-
-def suppress(
-    rows: Rows, threshold: float = 0.45, kind: str = "default", beta: float = 0.6, seconds: float = inf
-) -> Rows:
-    """Darknet's suppression, class by class: `rows` [boxes, 5 + classes] with suppressed scores set to 0.
-
-    For each class the rows are sorted by its score, and a box whose overlap with a better one that is left is over
-    `threshold` loses that score. The rows come back in the order that the last class's sort left, those without
-    objectness at the end, as Darknet returns them. What the overlap is, `kind` says: see `distance_exponent`. Raises
-    `ParameterError` for another kind, and `UnusableInputError` where it takes more than `seconds`.
-    """
-    exponent = distance_exponent(kind, beta)
-    until = monotonic() + seconds
-    limit = np.float32(threshold)
-    empty = rows[:, 4] == 0
-    ranked = rows[_to_the_front(~empty)]
-    for column in range(_BOX, rows.shape[1]):
-        if not ranked[:, column].any():
-            continue
-        ranked = ranked[np.argsort(-ranked[:, column], kind="stable")]
-        scores = ranked[:, column]
-        candidates = np.flatnonzero(scores)
-        boxes = ranked[candidates, :4]
-        alive = np.ones(len(candidates), np.bool_)
-        for place in range(len(candidates)):
-            if not alive[place]:
-                continue
-            if monotonic() > until:
-                raise too_slow(f"the suppression of {len(ranked):,} boxes", seconds)
-            rest = boxes[place + 1 :]
-            overlap = box_iou(boxes[place], rest)
-            if exponent is not None:
-                overlap = overlap - _distance_term(boxes[place], rest, exponent)
-            alive[place + 1 :] &= ~(overlap > limit)
-        scores[candidates[~alive]] = 0
-    return np.concatenate([ranked, rows[empty]])
-
-
-def distance_exponent(kind: str, beta: float) -> float | None:
-    """To which power the distance is taken that a suppression of this `kind` subtracts; None where it subtracts none.
-
-    The overlap is the intersection over the union, for "greedynms" and "diounms" less (distance of the centres /
-    diagonal of the box around both)² to a power: 0.6 for the first whatever beta_nms says, `beta` for the second.
-    Older copies of the main fork took none from greedynms, either: that is "greedynms-iou". Raises `ParameterError`
-    for another kind.
-
-    >>> distance_exponent("greedynms", 0.9), distance_exponent("diounms", 0.9), distance_exponent("default", 0.9)
-    (0.6, 0.9, None)
-    """
-    if kind not in NMS_KINDS:
-        raise ParameterError(f"no suppression is called {shown(kind)}; there is {', '.join(NMS_KINDS)}")
-    return {"greedynms": _GREEDY_EXPONENT, "diounms": beta}.get(kind)
-
-
 def check_share(what: str, value: float) -> None:
     """Raise `ParameterError` for what is no number from 0 to 1; `what` names it."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
         raise ParameterError(f"{what} must be a number from 0 to 1, not {shown(value)}")
-
-
-def _to_the_front(full: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """The places of the full rows in Darknet's order: empty ones in front give way to the last ones, backwards."""
-    places = np.flatnonzero(full)
-    order = np.arange(len(places))
-    order[~full[: len(places)]] = places[places >= len(places)][::-1]
-    return order
-
-
-def box_iou(box: Rows, others: Rows) -> Rows:
-    """Intersection over union of one box [4] with others [n, 4], all x, y (centre), w, h: float32 [n].
-
-    Boxes that do not overlap, or have no area together, give 0.
-
-    >>> box_iou(np.float32([0.5, 0.5, 1, 1]), np.float32([[0.5, 0.5, 1, 0.5], [3, 3, 1, 1]])).tolist()
-    [0.5, 0.0]
-    """
-    half = np.float32(0.5)
-    reach = [
-        np.minimum(box[k] + box[k + 2] * half, others[:, k] + others[:, k + 2] * half)
-        - np.maximum(box[k] - box[k + 2] * half, others[:, k] - others[:, k + 2] * half)
-        for k in (0, 1)
-    ]
-    shared = np.where((reach[0] < 0) | (reach[1] < 0), np.float32(0), reach[0] * reach[1])
-    union = box[2] * box[3] + others[:, 2] * others[:, 3] - shared
-    overlapping = (shared != 0) & (union != 0)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=overlapping)
-
-
-def _distance_term(box: Rows, others: Rows, exponent: float) -> Rows:
-    half = np.float32(0.5)
-    spans = [
-        np.maximum(box[k] + box[k + 2] * half, others[:, k] + others[:, k + 2] * half)
-        - np.minimum(box[k] - box[k + 2] * half, others[:, k] - others[:, k + 2] * half)
-        for k in (0, 1)
-    ]
-    diagonal = spans[0] * spans[0] + spans[1] * spans[1]
-    distance = (box[0] - others[:, 0]) ** 2 + (box[1] - others[:, 1]) ** 2
-    share = np.divide(distance, diagonal, out=np.zeros_like(diagonal), where=diagonal != 0)
-    return (share.astype(np.float64) ** exponent).astype(np.float32)

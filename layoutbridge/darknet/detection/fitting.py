@@ -2,8 +2,8 @@
 
 | name | the picture | around it |
 |---|---|---|
-| stretch | `pictures.resize`, whatever its aspect | nothing |
-| letterbox | `pictures.resize`, its aspect kept, in the middle | 0.5 |
+| stretch | `resizing.resize`, whatever its aspect | nothing |
+| letterbox | `resizing.resize`, its aspect kept, in the middle | 0.5 |
 | ultralytics | linear between the middles of pixels, its aspect kept, in the middle | 114 of 255 |
 
 The last is what YOLOv5, YOLOv8 and those after them are trained and run with. Definition: LetterBox in
@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import Rows, undo_letterbox
-from layoutbridge.darknet.detection.pictures import Size, fitted, pixels_of
+from layoutbridge.darknet.detection.pictures import Size, pixels_of
+from layoutbridge.darknet.detection.resizing import fitted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Fit = Literal["stretch", "letterbox", "ultralytics"]
 _GREY = np.float32(114 / 255)
+_TOGETHER = 1 << 16  # numbers that are computed at a time: what the caches hold
 
 
 def fit(image: Image, channels: int, size: Size, how: Fit) -> NDArray[np.float32]:
@@ -65,11 +67,25 @@ def _place(picture: Size, size: Size) -> tuple[Size, Size]:
 
 
 def _linear(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
-    """uint8 [C, H, W] at another size, between the middles of pixels and without smoothing, rounded to whole values."""
-    rows, columns = _taps(pixels.shape[1], height), _taps(pixels.shape[2], width)
-    values = pixels.astype(np.float32)
-    below = values[:, rows[0]] * (1 - rows[2])[:, None] + values[:, rows[1]] * rows[2][:, None]
-    return np.rint(below[:, :, columns[0]] * (1 - columns[2]) + below[:, :, columns[1]] * columns[2])
+    """uint8 [C, H, W] at another size, between the middles of pixels and without smoothing, rounded to whole values.
+
+    A few rows after another: what is in the caches is fast.
+    """
+    channels, old_height, old_width = pixels.shape
+    upper, lower, below = _taps(old_height, height)
+    left, right, beside = _taps(old_width, width)
+    lines = pixels.transpose(1, 2, 0).reshape(old_height, old_width * channels)
+    left, right = ((columns * channels + np.arange(channels)[:, None]).ravel() for columns in (left, right))
+    beside = np.tile(beside, channels)
+    result = np.empty((channels, height, width), np.float32)
+    step = max(_TOGETHER // (channels * max(width, old_width)), 1)
+    for start in range(0, height, step):
+        some = slice(start, start + step)
+        share = below[some, None]
+        made = lines.take(upper[some], axis=0) * (1 - share) + lines.take(lower[some], axis=0) * share
+        made = made.take(left, axis=1, mode="clip") * (1 - beside) + made.take(right, axis=1, mode="clip") * beside
+        result[:, some] = np.rint(made, out=made).reshape(-1, channels, width).transpose(1, 0, 2)
+    return result
 
 
 def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:

@@ -1,16 +1,9 @@
-"""Pictures as Darknet takes them: read by Pillow, resized or letterboxed by Darknet's own formula.
-
-Pixels are [C, H, W], uint8 as read or float32 in 0 to 1. Darknet resizes in two passes, columns then rows, at the
-positions k·(old − 1)/(new − 1) in float32, with neither smoothing nor a half-pixel shift; where rounding puts the last
-row just before the last of the old, that row comes out dark, and so it does here. Definitions: resize_image,
-letterbox_image and embed_image in image.c of both forks.
-"""
+"""Pictures read by Pillow: files that nobody vouches for, within limits, in 8 bits and with 1, 3 or 4 channels."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,12 +19,9 @@ if TYPE_CHECKING:
 
     Picture = str | os.PathLike[str] | bytes | BinaryIO | Image | NDArray[np.uint8]
 
-Pixels = NDArray[Any]
-Take = Callable[[NDArray[np.intp], NDArray[np.intp]], Pixels]
 Size = tuple[int, int]  # (width, height)
 
 MOST_PIXELS = 100_000_000
-_FILL = 0.5
 _STRIP = 1 << 20  # pixels that are converted at a time
 _LARGEST_PIPED = 100 << 20  # bytes of a picture that comes through a pipe
 _MOST_SLOW_PIXELS = 1_000_000  # of formats that Pillow reads value by value, in seconds each million
@@ -45,116 +35,6 @@ _COMMON = ("L", "RGB", "RGBA")
 _ORIENTATION, _BITS_PER_SAMPLE = 0x112, 258  # tags of EXIF and of TIFF
 # Those that need nothing but Pillow: its EPS reader, for one, starts another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
-
-
-def resize(pixels: Pixels, width: int, height: int) -> NDArray[np.float32]:
-    """`pixels` [C, H, W] as float32 [C, height, width], by Darknet's resize; uint8 counts as shares of 255.
-
-    Only the places that the result takes from are converted, so a large picture costs no copy of itself. A new
-    width or height of 1, where Darknet divides by zero, takes the last column or row. Raises `ShapeError` for a
-    size below 1.
-
-    >>> resize(np.float32([[[0, 1], [2, 3]]]), 3, 3).tolist()
-    [[[0.0, 0.5, 1.0], [1.0, 1.5, 2.0], [2.0, 2.5, 3.0]]]
-    """
-    if pixels.ndim != 3 or min(pixels.shape) < 1 or min(width, height) < 1:
-        raise ShapeError(f"cannot resize pixels of shape {list(pixels.shape)} to {width}×{height}: [C, H, W] is wanted")
-    return _resized(lambda rows, columns: pixels[:, rows[:, None], columns], pixels.shape, width, height)
-
-
-def _resized(take: Take, shape: Sequence[int], width: int, height: int) -> NDArray[np.float32]:
-    """`take(rows, columns)` gives those places of pixels [C, H, W] of that `shape`."""
-    channels, old_height, old_width = shape
-    if (old_width, old_height) == (width, height):
-        return _as_float(take(np.arange(height), np.arange(width)))
-    left, right, near, far = _taps(old_width, width)
-    near[-1], far[-1], left[-1] = 1, 0, old_width - 1  # the last column is copied
-    upper, lower, above, below = _taps(old_height, height)
-    below[-1] = 0  # of the last row only the first part is taken
-    taken = take(np.concatenate([upper, lower]), np.concatenate([left, right]))
-    result = np.empty((channels, height, width), np.float32)
-    for plane, new in zip(taken, result, strict=True):  # a channel after another, for the memory that it takes
-        part = near * _as_float(plane[:, :width]) + far * _as_float(plane[:, width:])
-        new[:] = above[:, None] * part[:height] + below[:, None] * part[height:]
-    return result
-
-
-def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-    """For each new position the two old ones that it mixes and the weights of both, in float32 as in the source."""
-    if old == 1 or new == 1:
-        last = np.full(new, old - 1)
-        return last, last, np.ones(new, np.float32), np.zeros(new, np.float32)
-    position = np.arange(new, dtype=np.float32) * (np.float32(old - 1) / np.float32(new - 1))
-    first = position.astype(np.intp)
-    far = position - first.astype(np.float32)
-    return first, np.minimum(first + 1, old - 1), 1 - far, far
-
-
-def letterbox_size(picture: Size, network: Size) -> Size:
-    """The size that a picture takes on the network's input when its aspect is kept: whole numbers, rounded down.
-
-    At least 1 either way, where Darknet would make an empty picture of a very long one.
-
-    >>> letterbox_size((640, 480), (416, 416))
-    (416, 312)
-    """
-    width, height = picture
-    across, down = network
-    if np.float32(across) / np.float32(width) < np.float32(down) / np.float32(height):
-        return across, max(height * across // width, 1)
-    return max(width * down // height, 1), down
-
-
-def letterbox(pixels: Pixels, width: int, height: int) -> NDArray[np.float32]:
-    """`pixels` [C, H, W] at their own aspect in the middle of float32 [C, height, width], the rest 0.5."""
-    if pixels.ndim != 3 or min(pixels.shape) < 1 or min(width, height) < 1:
-        raise ShapeError(f"cannot fit pixels of shape {list(pixels.shape)} in {width}×{height}: [C, H, W] is wanted")
-    across, down = letterbox_size((pixels.shape[2], pixels.shape[1]), (width, height))
-    return _boxed(resize(pixels, across, down), width, height)
-
-
-def _boxed(fitted: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    channels, down, across = fitted.shape
-    boxed = np.full((channels, height, width), _FILL, np.float32)
-    top, left = (height - down) // 2, (width - across) // 2
-    boxed[:, top : top + down, left : left + across] = fitted
-    return boxed
-
-
-def fitted(image: Image, channels: int, size: Size, *, letterboxed: bool) -> NDArray[np.float32]:
-    """An image of `open_picture` as `resize` or `letterbox` make it of its `pixels_of`: float32 [channels, H, W].
-
-    `size` is (width, height). The image is gone through in strips, so a large one costs no copy of itself. Raises as
-    `pixels_of`.
-    """
-    across, down = letterbox_size(image.size, size) if letterboxed else size
-    strip = max(_STRIP // image.width, 1)
-
-    def take(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Pixels:
-        taken = np.empty((channels, len(rows), len(columns)), np.uint8)
-        for top in range(0, image.height, strip):
-            inside = (rows >= top) & (rows < top + strip)
-            if inside.any():
-                part = pixels_of(image.crop((0, top, image.width, min(top + strip, image.height))), channels)
-                needed, places = np.unique(rows[inside] - top, return_inverse=True)
-                # whole rows first, then whole pixels: several times as fast as plane by plane
-                pixels = part.transpose(1, 2, 0)[needed].take(columns, axis=1)
-                taken[:, inside] = pixels[places].transpose(2, 0, 1)
-        return taken
-
-    _check_channels(channels)
-    result = _resized(take, (channels, image.height, image.width), across, down)
-    return _boxed(result, *size) if letterboxed else result
-
-
-def _as_float(pixels: Pixels) -> NDArray[np.float32]:
-    if pixels.dtype != np.uint8:
-        return pixels.astype(np.float32)
-    shares = (np.arange(256) / 255).astype(np.float32)
-    return shares[pixels]
-
-
-# ---------------------------------------------------------------------- reading
 
 
 def open_picture(
@@ -278,7 +158,7 @@ def pixels_of(image: Image, channels: int = 3) -> NDArray[np.uint8]:
     As Darknet's reader does: alpha is dropped, grey is repeated, colours become grey by (77·R + 150·G + 29·B)/256.
     Raises `UnsupportedError` for another number of channels.
     """
-    _check_channels(channels)
+    check_channels(channels)
     if channels > 1:
         mode = "RGBA" if channels == 4 else "RGB"
         return np.asarray(image if image.mode == mode else image.convert(mode)).transpose(2, 0, 1)
@@ -288,7 +168,8 @@ def pixels_of(image: Image, channels: int = 3) -> NDArray[np.uint8]:
     return ((colors @ np.array([77, 150, 29], np.uint16)) >> 8).astype(np.uint8)[None]
 
 
-def _check_channels(channels: int) -> None:
+def check_channels(channels: int) -> None:
+    """Raise `UnsupportedError` for a number of channels that no picture has."""
     if channels not in (1, 3, 4):
         raise UnsupportedError(f"a picture has 1, 3 or 4 channels, and the network takes {channels}")
 

@@ -7,28 +7,40 @@ picture, its suppression class by class. The threshold is 0.25 by default, as in
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, distance_exponent, suppress
+from layoutbridge.copying.threads import worker_count
+from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, sure_rows
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detection.objects import Detection
+from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.networks import open_network
-from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, through
+from layoutbridge.darknet.detectors.opened import Opened
+from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, made_ahead, open_frame
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, UnusableInputError, shown
+from layoutbridge.errors import (
+    LayoutBridgeError,
+    ParameterError,
+    ShapeError,
+    UnsupportedError,
+    UnusableInputError,
+    shown,
+)
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.inputs import seconds_allowed
 
@@ -42,6 +54,9 @@ OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
 _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
+_AHEAD = 4  # pictures that are read while others are looked at
+_FEW = 16  # pictures for which a model is not opened once more
+RowsOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Unreadable(UserWarning):
@@ -110,6 +125,8 @@ class Detector:
             opened, network = open_file(model, threads or 0), None if cfg is None else load(cfg, flavor=flavor).network
             if framework not in (None, opened.framework):
                 raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
+        self._threads = threads
+        self._beside: Opened | None = None
         self._model, self._answer = opened, answer_of(opened, network, None if listed is None else len(listed))
         self.rules = self._answer.rules
         self.channels, height, width = opened.in_shape
@@ -159,7 +176,8 @@ class Detector:
         how = _How.of(options)
         if is_single(source):
             (frame,) = frames(source)
-            return self._looked_at([self._prepared(frame, how)], how)[0]
+            prepared = self._prepared(frame, how)
+            return self._detections(prepared, self.rows(prepared.x[None])[0], how)
         found = Found()
         for one in self._through(source, how, found.unreadable.append):
             if one.frame is not None:
@@ -191,13 +209,55 @@ class Detector:
     # ------------------------------------------------------------------ the steps
 
     def _through(self, source: Any, how: _How, unreadable: Callable[[str], object]) -> Iterator[Detections]:
-        def prepare(frame: Frame) -> _Prepared:
+        frames_at_once = frames(source)
+        groups = iter(lambda: list(islice(frames_at_once, how.batch)), [])
+        for looked_at in self._all_looked_at(groups, how):
+            for one in looked_at:
+                if isinstance(one, str):
+                    unreadable(one)
+                else:
+                    yield one
+
+    def _all_looked_at(self, groups: Iterator[list[Frame]], how: _How) -> Iterator[list[Detections | str]]:
+        """By the model on all its threads; of many, after the first, by one on each core, which gets through more."""
+        cores = worker_count()
+        at_once = self._threads or cores
+
+        def prepared(group: list[Frame]) -> list[_Prepared | str]:
+            return [self._prepared_or_fault(frame, how) for frame in group]
+
+        def one_after_another(some: Iterator[list[Frame]]) -> Iterator[list[Detections | str]]:
+            for group in made_ahead(some, prepared, max(_AHEAD, cores), cores):
+                yield self._looked_at(group, how, self.rows)
+
+        several = self._model.beside is not None and at_once > 1
+        first = islice(groups, 0 if self._beside else _FEW) if several else groups
+        yield from one_after_another(first)
+        if (more := next(groups, None)) is None:
+            return
+        groups, rows_of = chain([more], groups), self._rows_beside(at_once)
+        if rows_of is None:
+            yield from one_after_another(groups)
+        else:
+            yield from made_ahead(
+                groups, lambda group: self._looked_at(prepared(group), how, rows_of), 2 * at_once, at_once
+            )
+
+    def _rows_beside(self, count: int) -> RowsOf | None:
+        """As `rows`, for so many threads at once; None where the model cannot be opened once more."""
+        if self._beside is None and self._model.beside is not None:
+            with contextlib.suppress(LayoutBridgeError):
+                self._beside = self._model.beside(count)
+        beside = self._beside
+        return None if beside is None else lambda x: self._answer.read(beside.outputs(x))
+
+    def _prepared_or_fault(self, frame: Frame, how: _How) -> _Prepared | str:
+        if frame.fault is not None:
+            return f"'{frame.name}', frame {frame.number}: {frame.fault}"
+        try:
             return self._prepared(frame, how)
-
-        def look(pictures: list[_Prepared]) -> list[Detections]:
-            return self._looked_at(pictures, how)
-
-        yield from through(source, prepare, look, batch=how.batch, unreadable=unreadable)
+        except (UnusableInputError, UnsupportedError, ShapeError) as error:
+            return str(error)
 
     def _prepared(self, frame: Frame, how: _How) -> _Prepared:
         image = open_frame(frame, upright=how.upright, color_order=how.color_order)
@@ -209,11 +269,15 @@ class Detector:
         boxed = self.rules.letterbox if letterbox is None else letterbox
         return "letterbox" if boxed else "stretch"
 
-    def _looked_at(self, pictures: Sequence[_Prepared], how: _How) -> list[Detections]:
-        together = self.rows(np.stack([one.x for one in pictures]))
-        return [self._detections(one, rows, how) for one, rows in zip(pictures, together, strict=True)]
+    def _looked_at(self, group: Sequence[_Prepared | str], how: _How, rows_of: RowsOf) -> list[Detections | str]:
+        inputs = [one.x for one in group if not isinstance(one, str)]
+        if not inputs:
+            return [one for one in group if isinstance(one, str)]
+        rows = iter(rows_of(inputs[0][None] if len(inputs) == 1 else np.stack(inputs)))
+        return [one if isinstance(one, str) else self._detections(one, next(rows), how) for one in group]
 
     def _kept(self, rows: Rows, picture: tuple[int, int], how: _How) -> Rows:
+        rows = sure_rows(rows, self.rules, how.confidence)
         if self._answer.best_only:
             rows = best_class_only(rows)
         rows = apply_threshold(rows, self.rules, how.confidence)
@@ -227,22 +291,21 @@ class Detector:
     def _detections(self, one: _Prepared, rows: Rows, how: _How) -> Detections:
         rows = self._kept(rows, one.image.size, how)
         name, number = one.frame.name, one.frame.number
-        objects = self._named(rows, one.image.size)
-        kept = objects if how.most is None else objects[: how.most]
+        objects, count = self._named(rows, one.image.size, how.most)
         image = None if name is not None and number is None else one.image
-        left_out = len(objects) - len(kept)
-        return Detections(kept, one.image.size, name, frame=number, image=image, left_out=left_out)
+        return Detections(objects, one.image.size, name, frame=number, image=image, left_out=count - len(objects))
 
-    def _named(self, rows: Rows, size: tuple[int, int]) -> list[Detection]:
+    def _named(self, rows: Rows, size: tuple[int, int], most: int | None) -> tuple[list[Detection], int]:
+        """The surest, `most` of them, and how many there are in all."""
         width, height = size
         places, columns = np.nonzero(rows[:, _BOX:] > 0)
         scores = rows[places, _BOX + columns]
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores, kind="stable")[:most]
         x, y, w, h = rows[places[order], :4].astype(np.float64).T
         corners = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
         columns = columns[order]
         numbers = zip(columns.tolist(), scores[order].tolist(), *(each.tolist() for each in corners), strict=True)
-        return [Detection(self.names[column], column, *rest) for column, *rest in numbers]
+        return [Detection(self.names[column], column, *rest) for column, *rest in numbers], len(scores)
 
 
 class DetectOptions(TypedDict, total=False):

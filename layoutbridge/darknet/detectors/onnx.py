@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +44,17 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     states = sum(4 * (batch or 1) * prod(shape) for shape in state_shapes(session).values())
     refuse_costly(states, declared.size, f"the states of '{source}'", doing="to fill")
 
-    def run(x: NDArray[np.float32]) -> Outputs:
-        return dict(zip(names, run_limited(session, names, fed(session, x), path, most_bytes), strict=True))
+    def running(session: Any, most_bytes: int) -> Callable[[NDArray[np.float32]], Outputs]:
+        def run(x: NDArray[np.float32]) -> Outputs:
+            return dict(zip(names, run_limited(session, names, fed(session, x), path, most_bytes), strict=True))
 
-    return Opened(source, "onnx", run, in_shape, batch, metadata=declared.metadata)
+        return run
+
+    opened = Opened(source, "onnx", running(session, most_bytes), in_shape, batch, metadata=declared.metadata)
+
+    def beside(count: int) -> Opened:
+        with refusals_of(path, "load"):
+            other = open_session(path, threads=1, most_bytes=count * most_bytes)
+        return replace(opened, run=running(other, count * most_bytes))
+
+    return replace(opened, beside=beside)

@@ -21,7 +21,8 @@ class Opened:
 
     `run` takes float32 [N, C, H, W] of RGB in 0..1 (N is `batch`, or any where that is None) and gives the outputs by
     name, in order. `in_shape` is (C, H, W); `metadata` are those that the file carries, by name. `framework` is the
-    target of `ports.table` whose file it is.
+    target of `ports.table` whose file it is. `beside(n)` opens the model once more, so that n threads may run it at
+    once, each on one core: None where the runtime cannot, or holds the interpreter's lock.
     """
 
     source: str
@@ -32,6 +33,7 @@ class Opened:
     channels_last: bool = False  # of outputs that are maps
     metadata: Mapping[str, str] = field(default_factory=dict)
     keeps: object = None  # what has to live as long as the model
+    beside: Callable[[int], Opened] | None = None
 
     def outputs(self, x: NDArray[np.float32]) -> Outputs:
         """The outputs for x [N, C, H, W], whatever the model's own batch is; raises `ShapeError` for another x."""

@@ -1,4 +1,7 @@
-"""Which pictures are meant: one, or those of a list, a folder, a pattern, a list of files, a film, a camera."""
+"""Which pictures are meant: one, or those of a list, a folder, a pattern, a list of files, a film, a camera.
+
+And how they are made ready in other threads, while those before them are looked at.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from layoutbridge.copying.threads import worker_count
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.films import frame_count, frames_of, is_film
 from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detection.pictures import Picture
 
     Source = Picture | Sequence[Picture]
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".j2k", ".avif",
@@ -113,30 +120,20 @@ def through(
     Of those that cannot be read a line goes to `unreadable`.
     """
 
-    def prepared() -> Iterator[T | str]:
-        for frame in frames(source):
-            try:
-                yield prepare(frame) if frame.fault is None else f"'{frame.name}', frame {frame.number}: {frame.fault}"
-            except (UnusableInputError, UnsupportedError, ShapeError) as error:
-                yield str(error)
+    def prepared(frame: Frame) -> T | str:
+        try:
+            return prepare(frame) if frame.fault is None else f"'{frame.name}', frame {frame.number}: {frame.fault}"
+        except (UnusableInputError, UnsupportedError, ShapeError) as error:
+            return str(error)
 
-    waiting = ahead(prepared(), _AHEAD * batch)
+    cores = worker_count()
+    waiting = made_ahead(frames(source), prepared, max(_AHEAD, cores) * batch, cores)
     while together := list(islice(waiting, batch)):
         for fault in (one for one in together if isinstance(one, str)):
             unreadable(fault)
         readable = [one for one in together if not isinstance(one, str)]
         if readable:
             yield from look(readable)
-
-
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """The items in order, `count` of them made in another thread while one is used."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Any]] = deque(pool.submit(next, items, end) for _ in range(count))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, items, end))
-            yield item
 
 
 def _frame(picture: Any) -> Frame:
@@ -188,3 +185,37 @@ def listed_files(path: str | os.PathLike[str]) -> list[str]:
 
 def _is_pattern(path: str) -> bool:
     return glob.has_magic(path) and not os.path.lexists(path)
+
+
+# ---------------------------------------------------------------------- ahead
+
+
+def made_ahead(items: Iterator[Item], make: Callable[[Item], Made], count: int, threads: int) -> Iterator[Made]:
+    """`make(item)` of each item in order, `count` of them ahead, by so many threads; items come from one of their own.
+
+    An error of `items` or `make` is raised where its item would have come.
+
+    >>> list(made_ahead(iter("abc"), str.upper, count=2, threads=2))
+    ['A', 'B', 'C']
+    """
+    end: Any = object()
+
+    def made(asked: Future[Any]) -> Any:
+        item = asked.result()
+        return end if item is end else make(item)
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as makers:
+        waiting: deque[Future[Any]] = deque()
+
+        def ask() -> None:
+            waiting.append(makers.submit(made, reader.submit(next, items, end)))
+
+        try:
+            for _ in range(count):
+                ask()
+            while (one := waiting.popleft().result()) is not end:
+                ask()
+                yield one
+        finally:  # where nobody wants more, what has not begun is not begun
+            reader.shutdown(wait=False, cancel_futures=True)
+            makers.shutdown(wait=False, cancel_futures=True)

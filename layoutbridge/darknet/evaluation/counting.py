@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.boxes import Rows, box_iou
+from layoutbridge.darknet.detection.boxes import Rows
+from layoutbridge.darknet.detection.suppression import box_iou
 from layoutbridge.darknet.evaluation.labels import NOTHING, Truth
 
 SCORES_FROM = 0.005  # that Darknet counts
@@ -84,7 +85,7 @@ class Counter:
         self._overlap = np.zeros(len(names))
 
     def add(self, rows: Rows, truth: Truth, difficult: Truth = NOTHING) -> None:
-        """A picture's boxes that were left, as `boxes.suppress` gives them, [boxes, 5 + classes], in shares of it.
+        """A picture's boxes that were left, as `suppress` gives them, [boxes, 5 + classes], in shares of it.
 
         Detections that take no box of `truth` and are one of `difficult` are left out of the ranks.
         """

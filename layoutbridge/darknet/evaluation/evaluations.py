@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.copying.threads import worker_count
 from layoutbridge.darknet.detection.boxes import check_share
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.detector import OVERLAP, DetectOptions, Detector
-from layoutbridge.darknet.detectors.sources import ahead
+from layoutbridge.darknet.detectors.sources import made_ahead
 from layoutbridge.darknet.evaluation import coco, counting
 from layoutbridge.darknet.evaluation.coco import CocoCount
 from layoutbridge.darknet.evaluation.counting import ClassCount, DarknetCount
@@ -191,12 +192,12 @@ def _looked_at(
 ) -> Iterator[tuple[Labelled, Image, NDArray[np.float32]]]:
     """Each picture with its rows of boxes, the next ones being read meanwhile."""
 
-    def prepared() -> Iterator[tuple[Labelled, Image, NDArray[np.float32], str | None]]:
-        for one in data.pictures:
-            image, fault = _opened(one.picture, upright)
-            yield one, image, detector.fitted(image, letterbox=letterbox), fault
+    def prepared(one: Labelled) -> tuple[Labelled, Image, NDArray[np.float32], str | None]:
+        image, fault = _opened(one.picture, upright)
+        return one, image, detector.fitted(image, letterbox=letterbox), fault
 
-    waiting = ahead(prepared(), _AHEAD * batch)
+    cores = worker_count()
+    waiting = made_ahead(iter(data.pictures), prepared, max(_AHEAD, cores) * batch, cores)
     while together := list(islice(waiting, batch)):
         unreadable.extend(fault for *_, fault in together if fault is not None)
         rows = detector.rows(np.stack([x for _, _, x, _ in together]))

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.darknet.detection.boxes import check_share, distance_exponent, head_layers, head_rules
+from layoutbridge.darknet.detection.boxes import check_share, head_layers, head_rules
+from layoutbridge.darknet.detection.suppression import distance_exponent
 from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, DetectionHead, GaussianYolo, Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
@@ -40,7 +41,7 @@ Columns = tuple[V, V, V, V, V]  # centre, size, objectness told, the scores' fac
 class Suppression:
     """What a graph keeps of its boxes: those with a score over `threshold` that no better one of their class overlaps.
 
-    `overlap` is the most that is let pass, `kind` how it is measured (`boxes.distance_exponent`), None as the cfg says.
+    `overlap` is the most that is let pass, `kind` how it is measured (`heads.NMS_KINDS`), None as the cfg says.
     The numbers are those of Darknet: the fork's -thresh, and its nms. Raises `ParameterError` for others than 0 to 1.
     """
 

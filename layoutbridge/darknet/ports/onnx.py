@@ -18,7 +18,8 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.boxes import distance_exponent, head_rules
+from layoutbridge.darknet.detection.boxes import head_rules
+from layoutbridge.darknet.detection.suppression import distance_exponent
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.meaning.boxes import Suppression
 from layoutbridge.darknet.ports.onnx_model import WinogradUse, build_model

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from layoutbridge.errors import visible
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.classification.results import Classification
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _OVER_SHOWN = 10
 _LEAST_LABEL = 8
+_MOST_IN_TABLE = 1000
 _FIRST = (" <- first", "<")  # what marks the first layer to diverge, and where that is too wide
 
 
@@ -249,13 +253,31 @@ def show_detections(console: Console, found: Detections) -> None:
     if not found:
         console.print(f"nothing found in the picture of {width} x {height}", highlight=False)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("what")
-    for heading in ("score", "left", "top", "width", "height"):
-        table.add_column(heading, justify="right")
-    for item in sorted(found, key=lambda item: -item.score):
-        numbers = (item.left, item.top, item.width, item.height)
-        table.add_row(f"[cyan]{escape(item.label)}[/]", f"{item.score:.3f}", *(f"{number:.1f}" for number in numbers))
-    console.print(table)
+    headings = ("what", "score", "left", "top", "width", "height")
+    rows = [
+        (item.label, f"{item.score:.3f}", *(f"{one:.1f}" for one in (item.left, item.top, item.width, item.height)))
+        for item in sorted(found, key=lambda item: -item.score)
+    ]
+    if len(rows) <= _MOST_IN_TABLE:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number else "left")
+        for label, *numbers in rows:
+            table.add_row(f"[cyan]{escape(label)}[/]", *numbers)
+        console.print(table)
+    else:
+        _show_many(console, headings, rows)
     if found.left_out:
         console.print(f"and {found.left_out:,} more: --max all tells them", highlight=False)
+
+
+def _show_many(console: Console, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """The same columns as plain lines: a table of very many takes a minute."""
+    shown = [headings, *((visible(label), *numbers) for label, *numbers in rows)]
+    longest = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
+    lines = [
+        "  ".join([label + " " * (longest[0] - cell_len(label)), *map(str.rjust, numbers, longest[1:])])
+        for label, *numbers in shown
+    ]
+    for start in range(0, len(lines), _MOST_IN_TABLE):
+        console.out("\n".join(lines[start : start + _MOST_IN_TABLE]), highlight=False)

@@ -10,7 +10,7 @@ from layoutbridge import darknet
 from layoutbridge.darknet import Classifier, Detector, classify
 from layoutbridge.darknet.classification.classifier import down_the_tree
 from layoutbridge.darknet.classification.fitting import prepare, shorter_side_fitted
-from layoutbridge.darknet.detection.pictures import letterbox, resize
+from layoutbridge.darknet.detection.resizing import letterbox, resize
 from layoutbridge.darknet.ports.table import TARGETS, port
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError

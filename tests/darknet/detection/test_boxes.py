@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection import boxes
+from layoutbridge.darknet.detection.suppression import suppress
 from layoutbridge.darknet.meaning import boxes as heads
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, NMS_KINDS, GaussianYolo, Region
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, GaussianYolo, Region
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
 from tests.conftest import FIXTURES
-from tests.darknets_suppression import crowd, darknets_suppression
 
 NETS = sorted(path.parent for path in FIXTURES.glob("nets/*/*/boxes.npz"))
 THRESHOLD = 0.05
@@ -89,14 +87,14 @@ def test_boxes_are_those_of_darknet(folder: Path, picture: str) -> None:
 @pytest.mark.parametrize("picture", PICTURES)
 def test_suppression_is_that_of_darknet(folder: Path, picture: str) -> None:
     theirs = golden_of(folder)[picture]
-    kept = boxes.suppress(theirs, SUPPRESSION)
+    kept = suppress(theirs, SUPPRESSION)
     assert np.array_equal(kept, golden_of(folder)[f"{picture}_nms"])  # the order of the rows too
 
 
 @each_net
 @pytest.mark.parametrize("picture", PICTURES)
 def test_decoding_and_suppression_together(folder: Path, picture: str) -> None:
-    assert_close(boxes.suppress(on_the_picture(folder, picture), SUPPRESSION), golden_of(folder)[f"{picture}_nms"])
+    assert_close(suppress(on_the_picture(folder, picture), SUPPRESSION), golden_of(folder)[f"{picture}_nms"])
 
 
 # ---------------------------------------------------------------------- the graph
@@ -310,38 +308,6 @@ def test_a_box_counts_by_its_objectness_except_in_the_first_yolo() -> None:
 def test_what_is_not_a_number_is_no_detection() -> None:
     rows = floats([[0.5, 0.5, 0.1, 0.1, np.nan, np.nan], [0.5, 0.5, 0.1, 0.1, 0.9, np.nan]])
     assert not boxes.apply_threshold(rows, boxes.HeadRules("alexey", classes=1), 0.25)[:, 5].any()
-
-
-def test_distance_lets_a_neighbour_live() -> None:
-    rows = floats([[0.5, 0.5, 0.4, 0.4, 1, 0.9], [0.62, 0.5, 0.4, 0.4, 1, 0.8]])
-    assert boxes.box_iou(rows[0, :4], rows[1:, :4])[0] == pytest.approx(0.28 / 0.52)
-    assert boxes.suppress(rows, 0.45)[:, 5].tolist() == floats([0.9, 0]).tolist()
-    assert boxes.suppress(rows, 0.45, "greedynms-iou")[:, 5].tolist() == floats([0.9, 0]).tolist()
-    # overlap 0.538 − (0.0144 / (0.52² + 0.4²))^0.6 = 0.538 − 0.130 = 0.408
-    for kind in ("greedynms", "diounms"):
-        assert boxes.suppress(rows, 0.45, kind)[:, 5].tolist() == floats([0.9, 0.8]).tolist()
-        assert boxes.suppress(rows, 0.40, kind)[:, 5].tolist() == floats([0.9, 0]).tolist()
-    # with another exponent 0.538 − 0.0334 = 0.505, which greedynms does not look at
-    assert boxes.suppress(rows, 0.45, "diounms", beta=1.0)[:, 5].tolist() == floats([0.9, 0]).tolist()
-    assert boxes.suppress(rows, 0.45, "greedynms", beta=1.0)[:, 5].tolist() == floats([0.9, 0.8]).tolist()
-    with pytest.raises(ParameterError, match=r"no suppression is called 'soft'"):
-        boxes.suppress(rows, 0.45, "soft")
-
-
-@given(st.integers(0, 2**32 - 1), st.sampled_from(NMS_KINDS), st.sampled_from([0.2, 0.45, 0.7]))
-def test_suppression_is_that_of_darknets_loops(seed: int, kind: str, threshold: float) -> None:
-    rows = crowd(seed)
-    beta = float(np.random.default_rng(seed).choice([0.0, 0.6, 1.5]))
-    assert np.array_equal(
-        boxes.suppress(rows, threshold, kind, beta), darknets_suppression(rows, threshold, kind, beta)
-    )
-
-
-def test_boxes_without_area_overlap_nothing() -> None:
-    rows = floats([[0.5, 0.5, 0, 0, 1, 0.9], [0.5, 0.5, 0, 0, 1, 0.8], [0.5, 0.5, 0, 0, 0, 0]])
-    assert boxes.suppress(rows, 0.45)[:, 5].tolist() == floats([0.9, 0.8, 0]).tolist()
-    assert boxes.suppress(rows, 0.45, "diounms")[:, 5].tolist() == floats([0.9, 0.8, 0]).tolist()
-    assert boxes.suppress(rows[:0], 0.45).shape == (0, 6)
 
 
 def test_rules_come_from_the_last_head_and_survive_a_file() -> None:

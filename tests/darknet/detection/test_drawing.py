@@ -13,6 +13,7 @@ from layoutbridge.darknet.detection.fonts import usual_font
 from layoutbridge.darknet.detection.objects import Detection
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+ImageDraw = pytest.importorskip("PIL.ImageDraw", reason="Pillow is not installed")
 
 
 def mark(*box: float, label: str = "dog 90%", color: int = 1) -> drawing.Mark:
@@ -69,6 +70,27 @@ def test_a_crowd_is_drawn_in_no_time() -> None:
     generator = np.random.default_rng(0)
     marks = [mark(*generator.uniform(0, 300, 4).tolist(), color=number) for number in range(1500)]
     assert drawn((400, 300), *marks).shape == (300, 400, 3)
+
+
+def test_of_very_many_the_surest_are_drawn_and_the_rest_is_told() -> None:
+    found = [Detection("dog", number, number / 3000, number / 10, 50, 40, 30) for number in range(3000)]
+    picture = drawing.draw(Image.new("RGB", (400, 300)), found)
+    surest = np.asarray(drawing.draw(Image.new("RGB", (400, 300)), found[:999:-1]))  # the surest first
+    line = (np.asarray(picture) != surest).any(axis=2)
+    rows, columns = np.nonzero(line)
+    assert rows.min() > 270 and columns.min() == 0 and 60 < columns.max() < 200
+    assert line.sum() > 1000 and (np.asarray(picture)[line] == 255).any()  # light letters on a dark ground
+
+
+def test_letters_are_pillows_own() -> None:
+    font, texts = usual_font(14), ["dog 90%", "j,|Wf", "猫 é", "  ", "…"]
+    for text in texts:
+        ours, theirs = (Image.new("RGB", (200, 40), (255, 64, 64)) for _ in range(2))
+        letters, (left, top) = drawing._letters(text, font)
+        if letters is not None:
+            ours.paste((16, 16, 16), (5 + left, 4 + top), letters)
+        ImageDraw.Draw(theirs).text((5, 4), text, fill=(16, 16, 16), font=font)
+        assert ours == theirs
 
 
 def forget_fonts() -> None:
@@ -159,8 +181,8 @@ def test_a_label_of_a_megabyte_takes_no_time() -> None:
     start = perf_counter()
     picture = drawing.draw(Image.new("RGB", (640, 480)), found)
     assert perf_counter() - start < 1
-    label = drawing._shortened(long, usual_font(12), 600)
-    assert label.endswith("…") and usual_font(12).getlength(label) <= 600
+    label, length = drawing._shortened(long, usual_font(12), 600)
+    assert label.endswith("…") and usual_font(12).getlength(label) == length <= 600
     assert usual_font(12).getlength(f"{label[:-1]}a d…") > 600
     assert picture.size == (640, 480)
 
@@ -169,7 +191,8 @@ def test_a_label_of_a_megabyte_takes_no_time() -> None:
 def test_a_label_is_cut_where_it_no_longer_fits(most: int) -> None:
     font = usual_font(12)
     for text in ("", "i", "a dog and a cat", "猫\n\0é" * 9):
-        made = drawing._shortened(text, font, most)
+        made, length = drawing._shortened(text, font, most)
+        assert length == font.getlength(made)
         whole = "猫 \\x00é" * 9 if "猫" in text else text
         cuts = [whole, *(whole[:length] + "…" for length in range(len(whole) - 1, 0, -1)), ""]
         assert made == next(cut for cut in cuts if font.getlength(cut) <= most)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layoutbridge.darknet.detection import pictures
+from layoutbridge.darknet.detection import pictures, resizing
 from layoutbridge.errors import UnusableInputError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -78,19 +78,20 @@ def test_a_picture_in_strips_is_the_picture(
 ) -> None:
     path = written(kind, tmp_path / "a")
     whole = pictures.open_picture(path)
-    function = pictures.letterbox if letterboxed else pictures.resize
-    monkeypatch.setattr(pictures, "_STRIP", strip)
+    function = resizing.letterbox if letterboxed else resizing.resize
+    for module in (pictures, resizing):
+        monkeypatch.setattr(module, "_STRIP", strip)
     image = pictures.open_picture(path)
     assert np.array_equal(np.asarray(image), np.asarray(whole))
     for channels in (1, 3, 4):
         for size in ((24, 16), (image.width, image.height), (70, 90), (1, 1)):
             expected = function(pictures.pixels_of(whole, channels), *size)
-            assert np.array_equal(pictures.fitted(image, channels, size, letterboxed=letterboxed), expected)
+            assert np.array_equal(resizing.fitted(image, channels, size, letterboxed=letterboxed), expected)
 
 
 MEASURE = """
 import sys
-from layoutbridge.darknet.detection import pictures
+from layoutbridge.darknet.detection import pictures, resizing
 from PIL import Image
 
 def peak():
@@ -98,13 +99,13 @@ def peak():
     return 1024 * int(held["VmHWM"].split()[0])  # of this program alone: ru_maxrss has the starting one's, too
 
 for path in sys.argv[1:]:
-    pictures.fitted(pictures.open_picture(path), 3, (416, 416), letterboxed=False)  # what is loaded once
+    resizing.fitted(pictures.open_picture(path), 3, (416, 416), letterboxed=False)  # what is loaded once
 small = peak()
 path = sys.argv[1].replace("small", "large")
 told = []
 pictures.refuse_costly = lambda needed, *_: told.append(needed)
 image = pictures.open_picture(path)
-pictures.fitted(image, 3, (416, 416), letterboxed=False)
+resizing.fitted(image, 3, (416, 416), letterboxed=False)
 print(peak() - small, told[0])
 """
 

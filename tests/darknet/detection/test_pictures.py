@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layoutbridge.darknet.detection import pictures
+from layoutbridge.darknet.detection import pictures, resizing
 from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
 from tests.conftest import FIXTURES
 
@@ -27,7 +27,7 @@ CASES = sorted(name for name in GOLDEN if "_" in name)
 def test_pictures_are_fitted_as_darknet_fits_them(case: str) -> None:
     _, how, name, size = case.split("_")
     width, height = map(int, size.split("x"))
-    function = {"letterbox": pictures.letterbox, "resize": pictures.resize}[how]
+    function = {"letterbox": resizing.letterbox, "resize": resizing.resize}[how]
     assert np.array_equal(function(GOLDEN[name], width, height), GOLDEN[case])  # to the last bit
 
 
@@ -63,43 +63,67 @@ def test_every_size_follows_the_loops_of_the_source() -> None:
     for number in range(120):
         old = generator.uniform(0.5, 1, (1, *generator.integers(1, 70, 2))).astype(np.float32)
         width, height = (int(length) for length in generator.integers(2, 70, 2))
-        assert np.array_equal(pictures.resize(old, width, height), slow_resize(old, width, height)), number
+        assert np.array_equal(resizing.resize(old, width, height), slow_resize(old, width, height)), number
 
 
 def test_rounding_can_cost_the_last_row_as_in_darknet() -> None:
     old = np.ones((1, 32, 5), np.float32)
-    new = pictures.resize(old, 5, 8)  # 7 · (31 / 7) is just under 31 in float32
+    new = resizing.resize(old, 5, 8)  # 7 · (31 / 7) is just under 31 in float32
     assert np.array_equal(new, slow_resize(old, 5, 8))
     assert new[0, :-1].min() == 1 and new[0, -1].max() < 1e-5
 
 
 def test_single_pixels() -> None:
     pixel = np.full((3, 1, 1), 0.25, np.float32)
-    assert (pictures.resize(pixel, 5, 4) == 0.25).all()
-    assert (pictures.letterbox(pixel, 5, 4)[:, :, 0] == 0.25).all() and pictures.letterbox(pixel, 5, 4)[0, 0, 4] == 0.5
+    assert (resizing.resize(pixel, 5, 4) == 0.25).all()
+    assert (resizing.letterbox(pixel, 5, 4)[:, :, 0] == 0.25).all() and resizing.letterbox(pixel, 5, 4)[0, 0, 4] == 0.5
     ramp = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
-    assert pictures.resize(ramp, 1, 1).tolist() == [[[11.0]]]
-    assert pictures.resize(ramp, 4, 1).tolist() == [[[8.0, 9.0, 10.0, 11.0]]]
-    assert pictures.resize(ramp, 1, 3).tolist() == [[[3.0], [7.0], [11.0]]]
-    assert pictures.resize(ramp, 4, 3) is not ramp
+    assert resizing.resize(ramp, 1, 1).tolist() == [[[11.0]]]
+    assert resizing.resize(ramp, 4, 1).tolist() == [[[8.0, 9.0, 10.0, 11.0]]]
+    assert resizing.resize(ramp, 1, 3).tolist() == [[[3.0], [7.0], [11.0]]]
+    assert resizing.resize(ramp, 4, 3) is not ramp
 
 
 def test_a_very_long_picture_keeps_a_pixel() -> None:
-    assert pictures.letterbox_size((10_000, 1), (416, 416)) == (416, 1)
-    assert pictures.letterbox_size((1, 10_000), (416, 416)) == (1, 416)
-    boxed = pictures.letterbox(np.zeros((1, 10_000, 1), np.uint8), 8, 8)
+    assert resizing.letterbox_size((10_000, 1), (416, 416)) == (416, 1)
+    assert resizing.letterbox_size((1, 10_000), (416, 416)) == (1, 416)
+    boxed = resizing.letterbox(np.zeros((1, 10_000, 1), np.uint8), 8, 8)
     assert (boxed[0] == 0).sum() == 8
 
 
 def test_bytes_are_shares_of_255() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    assert np.array_equal(pictures.resize(levels, 16, 16), (levels / 255).astype(np.float32))
-    assert np.array_equal(pictures.resize(levels, 9, 7), pictures.resize((levels / 255).astype(np.float32), 9, 7))
+    assert np.array_equal(resizing.resize(levels, 16, 16), (levels / 255).astype(np.float32))
+    assert np.array_equal(resizing.resize(levels, 9, 7), resizing.resize((levels / 255).astype(np.float32), 9, 7))
+
+
+def test_the_compiled_resize_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    images, random = [], np.random.default_rng(8)
+    for mode in ("RGB", "RGBA", "L"):
+        for width, height in ((1, 1), (1, 40), (70, 1), (64, 48), (37, 90)):
+            pixels = random.integers(0, 255, (height, width, 4), np.uint8)
+            images.append(Image.fromarray(pixels).convert(mode))
+    asked: list[Any] = [
+        (image, channels, size, boxed)
+        for image in images
+        for channels in (1, 3, 4)
+        for size in ((1, 1), (5, 8), (32, 32), (64, 48), (90, 37))
+        for boxed in (False, True)
+    ]
+    monkeypatch.setattr(resizing, "_state", resizing._State())
+    monkeypatch.setattr(resizing, "_PAYS_FROM", len(asked))
+    by_numpy = [resizing.fitted(image, *rest, letterboxed=boxed) for image, *rest, boxed in asked]
+    assert resizing._state.kernel is None
+    monkeypatch.setattr(resizing, "_PAYS_FROM", 0)
+    for (image, *rest, boxed), expected in zip(asked, by_numpy, strict=True):
+        assert np.array_equal(resizing.fitted(image, *rest, letterboxed=boxed), expected)
+    assert resizing._state.kernel is not None
 
 
 @pytest.mark.parametrize(("shape", "size"), [((3, 4), (2, 2)), ((3, 0, 4), (2, 2)), ((3, 4, 4), (0, 2))])
 def test_what_has_no_pixels_is_refused(shape: Any, size: tuple[int, int]) -> None:
-    for function in (pictures.resize, pictures.letterbox):
+    for function in (resizing.resize, resizing.letterbox):
         with pytest.raises(ShapeError, match=rf"{size[0]}×{size[1]}"):
             function(np.zeros(shape, np.float32), *size)
 

@@ -11,7 +11,8 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection.boxes import decode, undo_letterbox
-from layoutbridge.darknet.detection.pictures import letterbox, letterbox_size, open_picture, pixels_of, resize
+from layoutbridge.darknet.detection.pictures import open_picture, pixels_of
+from layoutbridge.darknet.detection.resizing import letterbox, letterbox_size, resize
 from layoutbridge.darknet.detectors.detector import Detector
 from layoutbridge.darknet.ports.table import TARGETS
 from tests.darknet_files import SHARED

@@ -1,14 +1,17 @@
 """What was found, in the forms that other programs take."""
 
+import io
 import json
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.errors import MissingFrameworkError, UnusableInputError
+from layoutbridge.report.darknet import networks
 
 FOUND = [Detection("dog", 1, 0.9, 10, 20, 30, 40), Detection("cat", 0, 0.5, -5, 0, 20, 10.5)]
 
@@ -76,3 +79,15 @@ def test_drawings(tmp_path):
     with pytest.raises(UnusableInputError, match="the picture is not kept"):
         Detections(FOUND, (400, 300)).plot()
     assert Detections(FOUND, (400, 300)).plot(picture).size == (400, 300)
+
+
+def test_very_many_are_told_in_the_same_columns(monkeypatch):
+    names = ["dog", "猫", "a traffic light", "[bold]"]
+    many = [Detection(names[k % 4], k % 4, 1 - k / 60, 9 - 3 * k, k * k, k, k / 3) for k in range(50)]
+    found, told = Detections(many, (100, 80), left_out=7), []
+    for most in (1000, 10):
+        monkeypatch.setattr(networks, "_MOST_IN_TABLE", most)
+        file = io.StringIO()
+        networks.show_detections(Console(file=file, width=100), found)
+        told.append([line.rstrip() for line in file.getvalue().splitlines()])
+    assert told[0] == told[1] and len(told[0]) == 52 and told[0][-1].startswith("and 7 more")

@@ -192,7 +192,7 @@ def test_what_is_refused(tmp_path, monkeypatch):
     assert "\n" not in str(raised.value)
     assert "Exception from" not in str(raised.value)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingFrameworkError, match=r"layoutbridge\[openvino\]"):
+    with pytest.raises(MissingFrameworkError, match=r"\[openvino\]'"):
         run_openvino(net.network, net.parameters, x[None])
 
 

@@ -64,5 +64,5 @@ def test_a_refusal_at_the_run_is_told_too_and_our_own_errors_stay():
 
 def test_without_onnxruntime_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingFrameworkError, match=r"^onnxruntime is not installed: .*layoutbridge\[onnx\]"):
+    with pytest.raises(MissingFrameworkError, match=r"^onnxruntime is not installed: .*\[onnx\]'"):
         open_session(b"")

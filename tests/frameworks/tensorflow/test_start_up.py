@@ -86,7 +86,7 @@ def test_what_is_missing_is_told(module, name, monkeypatch):
     if module == "keras":
         pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     monkeypatch.setitem(sys.modules, module, None)  # as Python marks what cannot be imported
-    with pytest.raises(MissingFrameworkError, match=rf"^{name} is not installed: .*layoutbridge\[tensorflow\]"):
+    with pytest.raises(MissingFrameworkError, match=rf"^{name} is not installed: .*\[tensorflow\]'"):
         load_keras()
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingFrameworkError, match=r"^h5py is not installed"):

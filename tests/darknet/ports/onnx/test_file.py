@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import load
-from layoutbridge.darknet.detection.boxes import suppress
+from layoutbridge.darknet.detection.suppression import suppress
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import (

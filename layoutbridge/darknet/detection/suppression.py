@@ -1,0 +1,188 @@
+"""Darknet's suppression of boxes, class by class: the same rows, scores and order as its loops give, in NumPy.
+
+Darknet compares every box with every better one. Here the better ones come in blocks, and only boxes that overlap are
+compared at all: an overlap is at most the intersection over the union, so that boxes apart never suppress each other.
+Which are apart is told by edges that are rounded to a byte, most of them at least.
+
+Definitions: do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box.c of the forks.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layoutbridge.darknet.structure.heads import NMS_KINDS
+from layoutbridge.errors import ParameterError, shown
+from layoutbridge.inputs import too_slow
+
+Rows = NDArray[np.float32]
+Places = NDArray[np.intp]
+Columns = tuple[Rows, ...]
+
+_GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says
+_BOX = 5  # numbers of a row before its scores
+_HALF = np.float32(0.5)
+_BLOCK = 128  # boxes that are compared with all behind them at once
+_PAIRS = 1 << 20  # of a block that are looked at together: what fits into the caches
+_LEVELS = 255
+
+
+def suppress(
+    rows: Rows, threshold: float = 0.45, kind: str = "default", beta: float = 0.6, seconds: float = inf
+) -> Rows:
+    """Darknet's suppression, class by class: `rows` [boxes, 5 + classes] with suppressed scores set to 0.
+
+    For each class the rows are sorted by its score, and a box whose overlap with a better one that is left is over
+    `threshold` loses that score. The rows come back in the order that the last class's sort left, those without
+    objectness at the end, as Darknet returns them. What the overlap is, `kind` says: see `distance_exponent`. Raises
+    `ParameterError` for another kind and a `threshold` below 0, and `UnusableInputError` where it takes more than
+    `seconds`.
+    """
+    exponent = distance_exponent(kind, beta)
+    if not threshold >= 0:
+        raise ParameterError(f"an overlap is 0 at least: the threshold cannot be {shown(threshold)}")
+    limit, until = np.float32(threshold), monotonic() + seconds
+    empty = rows[:, 4] == 0
+    ranked = rows[_to_the_front(~empty)]
+    scores = np.ascontiguousarray(ranked[:, _BOX:].T)  # a class after another
+    order = np.arange(len(ranked))
+    for column in np.flatnonzero(scores.any(axis=1)):
+        own = scores[column]
+        order = order[np.argsort(-own[order], kind="stable")]
+        candidates = order[own[order] != 0]
+        if len(candidates) == 1:
+            continue
+        try:
+            own[candidates[_suppressed(ranked[candidates, :4], limit, exponent, until)]] = 0
+        except TimeoutError:
+            raise too_slow(f"the suppression of {len(ranked):,} boxes", seconds) from None
+    ranked[:, _BOX:] = scores.T
+    return np.concatenate([ranked[order], rows[empty]])
+
+
+def distance_exponent(kind: str, beta: float) -> float | None:
+    """To which power the distance is taken that a suppression of this `kind` subtracts; None where it subtracts none.
+
+    The overlap is the intersection over the union, for "greedynms" and "diounms" less (distance of the centres /
+    diagonal of the box around both)² to a power: 0.6 for the first whatever beta_nms says, `beta` for the second.
+    Older copies of the main fork took none from greedynms, either: that is "greedynms-iou". Raises `ParameterError`
+    for another kind.
+
+    >>> distance_exponent("greedynms", 0.9), distance_exponent("diounms", 0.9), distance_exponent("default", 0.9)
+    (0.6, 0.9, None)
+    """
+    if kind not in NMS_KINDS:
+        raise ParameterError(f"no suppression is called {shown(kind)}; there is {', '.join(NMS_KINDS)}")
+    return {"greedynms": _GREEDY_EXPONENT, "diounms": beta}.get(kind)
+
+
+def box_iou(box: Rows, others: Rows) -> Rows:
+    """Intersection over union of one box [4] with others [n, 4], all x, y (centre), w, h: float32 [n].
+
+    Boxes that do not overlap, or have no area together, give 0.
+
+    >>> box_iou(np.float32([0.5, 0.5, 1, 1]), np.float32([[0.5, 0.5, 1, 0.5], [3, 3, 1, 1]])).tolist()
+    [0.5, 0.0]
+    """
+    return _iou(tuple(box), tuple(others.T))
+
+
+def _to_the_front(full: NDArray[np.bool_]) -> Places:
+    """The places of the full rows in Darknet's order: empty ones in front give way to the last ones, backwards."""
+    places = np.flatnonzero(full)
+    order = np.arange(len(places))
+    order[~full[: len(places)]] = places[places >= len(places)][::-1]
+    return order
+
+
+# ---------------------------------------------------------------------- one class
+
+
+def _suppressed(boxes: Rows, limit: np.float32, exponent: float | None, until: float) -> NDArray[np.bool_]:
+    """Which of `boxes` [n, 4], the best first, a better one that is left suppresses. `TimeoutError` after `until`."""
+    lost = np.zeros(len(boxes), np.bool_)
+    left = np.arange(len(boxes))
+    columns = _with_edges(boxes)
+    while len(left):
+        if monotonic() > until:
+            raise TimeoutError
+        count = min(_BLOCK, len(left))
+        first = tuple(column[:count] for column in columns)
+        alive = np.ones(len(left), np.bool_)
+        better, worse = _over(first, first, limit, exponent)
+        behind = better < worse
+        for one, other in zip(better[behind].tolist(), worse[behind].tolist(), strict=True):  # the best first
+            if alive[one]:
+                alive[other] = False
+        first = tuple(column[alive[:count]] for column in first)
+        step = max(_PAIRS // _BLOCK, 1)
+        for start in range(count, len(left), step):
+            part = tuple(column[start : start + step] for column in columns)
+            alive[start + _over(first, part, limit, exponent)[1]] = False
+        lost[left[~alive]] = True
+        alive[:count] = False  # they are through
+        left, columns = left[alive], tuple(column[alive] for column in columns)
+    return lost
+
+
+def _with_edges(boxes: Rows) -> tuple[NDArray[Any], ...]:
+    """x, y, w, h, then left, right, top and bottom: float32 [n], the edges in uint8, their order kept."""
+    x, y, w, h = np.ascontiguousarray(boxes.T)
+    return x, y, w, h, *_coarse(x - w * _HALF, x + w * _HALF), *_coarse(y - h * _HALF, y + h * _HALF)
+
+
+def _coarse(low: Rows, high: Rows) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both by how many of 255 places, taken from among themselves, they lie behind: much faster to compare."""
+    edges = np.sort(np.concatenate([low, high]))
+    places = edges[:: -(-len(edges) // _LEVELS)]
+    first, second = (np.searchsorted(places, each, "right").astype(np.uint8) for each in (low, high))
+    return first, second
+
+
+def _over(
+    some: tuple[NDArray[Any], ...], others: tuple[NDArray[Any], ...], limit: np.float32, exponent: float | None
+) -> tuple[Places, Places]:
+    """The pairs of `some` and `others` that overlap by more than `limit`: their places, in the order of `some`."""
+    left, right, top, bottom = (edge[:, None] for edge in some[4:])
+    meet = others[4] <= right
+    meet &= others[5] >= left
+    meet &= others[6] <= bottom
+    meet &= others[7] >= top
+    first, second = np.divmod(np.flatnonzero(meet), len(others[0]))
+    one = tuple(column[first] for column in some[:4])
+    other = tuple(column[second] for column in others[:4])
+    overlap = _iou(one, other)
+    if exponent is not None:
+        overlap = overlap - _distance_term(one, other, exponent)
+    over = overlap > limit
+    return first[over], second[over]
+
+
+def _iou(box: Columns, other: Columns) -> Rows:
+    """Of boxes as columns x, y, w, h."""
+    reach = [
+        np.minimum(box[k] + box[k + 2] * _HALF, other[k] + other[k + 2] * _HALF)
+        - np.maximum(box[k] - box[k + 2] * _HALF, other[k] - other[k + 2] * _HALF)
+        for k in (0, 1)
+    ]
+    shared = np.where((reach[0] < 0) | (reach[1] < 0), np.float32(0), reach[0] * reach[1])
+    union = box[2] * box[3] + other[2] * other[3] - shared
+    overlapping = (shared != 0) & (union != 0)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=overlapping)
+
+
+def _distance_term(box: Columns, other: Columns, exponent: float) -> Rows:
+    spans = [
+        np.maximum(box[k] + box[k + 2] * _HALF, other[k] + other[k + 2] * _HALF)
+        - np.minimum(box[k] - box[k + 2] * _HALF, other[k] - other[k + 2] * _HALF)
+        for k in (0, 1)
+    ]
+    diagonal = spans[0] * spans[0] + spans[1] * spans[1]
+    distance = (box[0] - other[0]) ** 2 + (box[1] - other[1]) ** 2
+    share = np.divide(distance, diagonal, out=np.zeros_like(diagonal), where=diagonal != 0)
+    return (share.astype(np.float64) ** exponent).astype(np.float32)

@@ -1,0 +1,90 @@
+"""Suppression against Darknet's own loops, and of very many boxes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layoutbridge.darknet.detection import suppression
+from layoutbridge.darknet.detection.suppression import box_iou, suppress
+from layoutbridge.darknet.structure.heads import NMS_KINDS
+from layoutbridge.errors import ParameterError, UnusableInputError
+from tests.darknets_suppression import crowd, darknets_suppression, many
+
+
+def floats(values: Any) -> Any:
+    return np.array(values, np.float32)
+
+
+def test_distance_lets_a_neighbour_live() -> None:
+    rows = floats([[0.5, 0.5, 0.4, 0.4, 1, 0.9], [0.62, 0.5, 0.4, 0.4, 1, 0.8]])
+    assert box_iou(rows[0, :4], rows[1:, :4])[0] == pytest.approx(0.28 / 0.52)
+    assert suppress(rows, 0.45)[:, 5].tolist() == floats([0.9, 0]).tolist()
+    assert suppress(rows, 0.45, "greedynms-iou")[:, 5].tolist() == floats([0.9, 0]).tolist()
+    # overlap 0.538 − (0.0144 / (0.52² + 0.4²))^0.6 = 0.538 − 0.130 = 0.408
+    for kind in ("greedynms", "diounms"):
+        assert suppress(rows, 0.45, kind)[:, 5].tolist() == floats([0.9, 0.8]).tolist()
+        assert suppress(rows, 0.40, kind)[:, 5].tolist() == floats([0.9, 0]).tolist()
+    # with another exponent 0.538 − 0.0334 = 0.505, which greedynms does not look at
+    assert suppress(rows, 0.45, "diounms", beta=1.0)[:, 5].tolist() == floats([0.9, 0]).tolist()
+    assert suppress(rows, 0.45, "greedynms", beta=1.0)[:, 5].tolist() == floats([0.9, 0.8]).tolist()
+    with pytest.raises(ParameterError, match=r"no suppression is called 'soft'"):
+        suppress(rows, 0.45, "soft")
+    for wrong in (-0.1, float("nan")):
+        with pytest.raises(ParameterError, match="the threshold cannot be"):
+            suppress(rows, wrong)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(NMS_KINDS),
+    st.sampled_from([0.0, 0.2, 0.45, 0.7]),
+    st.sampled_from([1, 2, 5, 64]),
+)
+def test_suppression_is_that_of_darknets_loops(seed: int, kind: str, threshold: float, block: int) -> None:
+    rows = crowd(seed)
+    beta = float(np.random.default_rng(seed).choice([0.0, 0.6, 1.5]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suppression, "_BLOCK", block)  # few boxes are many blocks then
+        patch.setattr(suppression, "_PAIRS", 4 * block)
+        ours = suppress(rows, threshold, kind, beta)
+    assert np.array_equal(ours, darknets_suppression(rows, threshold, kind, beta))
+
+
+def test_boxes_without_area_overlap_nothing() -> None:
+    rows = floats([[0.5, 0.5, 0, 0, 1, 0.9], [0.5, 0.5, 0, 0, 1, 0.8], [0.5, 0.5, 0, 0, 0, 0]])
+    assert suppress(rows, 0.45)[:, 5].tolist() == floats([0.9, 0.8, 0]).tolist()
+    assert suppress(rows, 0.45, "diounms")[:, 5].tolist() == floats([0.9, 0.8, 0]).tolist()
+    assert suppress(rows[:0], 0.45).shape == (0, 6)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_numbers_that_are_none_suppress_nothing_and_are_not_suppressed() -> None:
+    nan, inf = np.nan, np.inf
+    boxes = [[nan, 0.5, 0.4, 0.4], [0.5, 0.5, inf, 0.4], [0.5, 0.5, 0.4, 0.4], [0.5, 0.5, -0.4, 0.4], [inf] * 4]
+    rows = floats([[*box, 1, 0.9 - place / 10] for place, box in enumerate(boxes)])
+    assert np.array_equal(suppress(rows, 0.0), rows, equal_nan=True)
+
+
+# ---------------------------------------------------------------------- very many
+
+
+@pytest.mark.parametrize("side", [0.001, 0.03, 0.5])
+def test_who_is_left_of_many_is_who_no_better_one_left_overlaps(side: float) -> None:
+    rows = many(3000, 1, side)
+    found = suppress(rows, 0.45)
+    order = np.argsort(-rows[:, 5], kind="stable")
+    assert np.array_equal(found[:, :5], rows[order, :5])
+    left = np.ones(len(rows), np.bool_)
+    for place, number in enumerate(order):
+        if left[place]:
+            left[place + 1 :] &= ~(box_iou(rows[number, :4], rows[order[place + 1 :], :4]) > 0.45)
+    assert np.array_equal(found[:, 5], np.where(left, rows[order, 5], 0))
+    assert 0 < np.count_nonzero(left) < len(rows) or side < 0.01
+
+
+def test_suppression_that_takes_too_long_is_told() -> None:
+    with pytest.raises(UnusableInputError, match="the suppression of 500 boxes"):
+        suppress(many(500, 1, 0.01), seconds=0)
