@@ -69,5 +69,6 @@ def in_another_order(
         ordered = [f"{name}[{' '.join(map(str, back))}]" if k == axis else name for k, name in enumerate(names)]
         first = pattern_of(Seen(digits, in_shape, out_shape), drop_batch=False)
         pattern = None if first is None else f"{first} then {' '.join(names)} -> {' '.join(ordered)}"
-        return found.matches, replace(wrapping, words=words, is_view=True), pattern
+        fitting = tuple(match for match in found.matches if not match.op.is_identity)  # then the order is all there is
+        return fitting, replace(wrapping, words=words, is_view=True), pattern
     return (), PLAIN, None

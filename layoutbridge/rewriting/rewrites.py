@@ -154,12 +154,12 @@ def rewrite(
     from layoutbridge.rewriting.shortening import shortened
 
     stages: list[Stage] = [shortened] if native else []
-    if layout is not None:
-        stages.append(partial(in_layout, name=checked_layout(layout)))
-    elif cancel:
-        stages.append(cancelled)
-    if native and len(stages) > 1:
-        stages.append(partial(_in_turns, one=shortened, two=cancelled))
+    if layout is not None or cancel:
+        laid_out = cancelled if layout is None else partial(in_layout, name=checked_layout(layout))
+        turns = partial(_in_turns, one=shortened, two=cancelled)
+        stages = (
+            [partial(_the_cheaper, ways=((shortened, laid_out, turns), (laid_out, turns)))] if native else [laid_out]
+        )
     if limits:
         stages.append(within_limits)
     before, deviation = fixed(begin, fix or {}, fix_weights or {}, check=check)
@@ -177,6 +177,11 @@ def rewrite(
 
 def _through(stages: Sequence[Stage], draft: Draft) -> Draft:
     return reduce(lambda made, stage: stage(made), stages, draft)
+
+
+def _the_cheaper(draft: Draft, ways: Sequence[Sequence[Stage]]) -> Draft:
+    """What moves the fewest bytes of what several ways make: what is done first may be in the way of what follows."""
+    return min((_through(way, draft) for way in ways), key=lambda made: bytes_moved_in(made.scene.graph))
 
 
 def _in_turns(draft: Draft, one: Stage, two: Stage) -> Draft:

@@ -110,6 +110,8 @@ def test_all_passes_together(seed):
             largest = float(np.abs(value).max(initial=0)) or 1.0
             np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * largest)
     assert not lb.rewrite(done.model, native=True, cancel=True).changed
+    alone = [lb.rewrite(port, native=each, cancel=not each, check=False) for each in (True, False)]
+    assert done.bytes_moved_after <= min(each.bytes_moved_after for each in alone)
 
 
 def test_layouts_that_there_are_not(tmp_path, capfd):
@@ -194,3 +196,34 @@ def test_the_solver_says_nothing_on_standard_output(capfd):
     lb.rewrite(port, cancel=True, check=False)
     ctypes.CDLL(None).fflush(None)  # what C++ code has written and not yet given on
     assert capfd.readouterr().out == ""
+
+
+def shuffled_branches(units=3, channels=8):
+    """Units of a ShuffleNet: a half of the channels passes by a convolution, and both are shuffled."""
+    half = channels // 2
+    weights = {f"w{k}": RNG.standard_normal((half, half, 1, 1)).astype(np.float32) for k in range(units)}
+    weights |= {"first": RNG.standard_normal((channels, 3, 1, 1)).astype(np.float32)}
+    weights |= {"last": RNG.standard_normal((5, channels, 1, 1)).astype(np.float32)}
+    weights |= {"cut": np.array([0, 2, half, 6, 6]), "join": np.array([0, channels, 6, 6])}
+    nodes, name = [node("Conv", ["x", "first"], ["y0"])], "y0"
+    for k in range(units):
+        nodes += [
+            node("Split", [name], [f"a{k}", f"b{k}"], name=f"halves{k}", axis=1),
+            node("Conv", [f"b{k}", f"w{k}"], [f"c{k}"]),
+            node("Relu", [f"c{k}"], [f"r{k}"]),
+            node("Concat", [f"a{k}", f"r{k}"], [f"j{k}"], axis=1),
+            node("Reshape", [f"j{k}", "cut"], [f"five{k}"]),
+            node("Transpose", [f"five{k}"], [f"turned{k}"], perm=(0, 2, 1, 3, 4)),
+            node("Reshape", [f"turned{k}", "join"], [f"s{k}"]),
+        ]
+        name = f"s{k}"
+    return model([*nodes, node("Conv", [name, "last"], ["y"])], (1, 3, 6, 6), weights)
+
+
+def test_native_is_never_in_the_way_of_cancel():
+    port = shuffled_branches()
+    alone = lb.rewrite(port, cancel=True)
+    both = lb.rewrite(port, native=True, cancel=True)
+    assert alone.bytes_moved_after < alone.bytes_moved_before
+    assert both.bytes_moved_after <= alone.bytes_moved_after
+    assert not lb.rewrite(both.model, native=True, cancel=True).changed

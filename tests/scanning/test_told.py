@@ -173,3 +173,11 @@ def test_large_tensors_that_are_cut_and_joined_are_no_reason_to_refuse_a_model()
         node("Concat", ["a", "c", "b", "d"], "y", axis=1),
     ]
     assert {place.kind for place in scanned(nodes, (1, 32, 128, 160, 128))} == {"drops"}
+
+
+def test_an_order_alone_is_no_identity():
+    constants = {"parts": np.array([1, 3])}
+    cut = helper.make_node("Split", ["x", "parts"], ["a", "b"], name="cut", axis=0)
+    (place,) = scanned([cut, node("Concat", ["b", "a"], "y", axis=0)], (4,), constants)
+    assert (place.kind, place.names) == ("moves", ())
+    np.testing.assert_array_equal(lb.Rearrangement(place.pattern)(np.arange(4)), [1, 2, 3, 0])
