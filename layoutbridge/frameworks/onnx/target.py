@@ -1,4 +1,4 @@
-"""The primitives in ONNX: standard operators from opset 13 on, the batch in front of every value.
+"""The primitives in ONNX: standard operators from opset 11 on, the batch in front of every value.
 
 The batch may be left open, and so may height and width: then what needs their numbers is refused, with the layer's
 name. Rearrangements are written by `frameworks.onnx.moves`, in the form that onnxruntime runs fastest.
@@ -19,12 +19,14 @@ from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.limited import nodes_within
 from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, known_opset
 from layoutbridge.frameworks.onnx.moves import Written
+from layoutbridge.frameworks.onnx.network import operators
 from layoutbridge.frameworks.onnx.network.activations import activation
 from layoutbridge.frameworks.onnx.network.cuts import part_between, parts_along
 from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of, with_steps, without_steps
 from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
 from layoutbridge.frameworks.onnx.network.winograd import extra_bytes, pays, winograd_conv2d
+from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
@@ -39,8 +41,6 @@ from layoutbridge.frameworks.primitives import (
     windows,
 )
 
-LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
-_REDUCE_INPUT_OPSET = 18  # from here on ReduceMax takes its axes as an input
 _END = (1 << 63) - 1  # "to the end" of a Slice
 
 
@@ -230,10 +230,7 @@ class OnnxTarget:
 
     def upsample(self, x: OnnxValue, factor: int) -> OnnxValue:
         """Resize to the nearest, by a whole factor."""
-        scales = LazyArray.of(f"constants/scales_{factor}", [1.0, 1.0, factor, factor])
-        inputs = [self._with_batch(x).name, "", self.graph.parameter(scales)]
-        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        name = self.graph.add("Resize", inputs, **how)
+        name = operators.upsample(self.graph, self._with_batch(x).name, factor)
         return OnnxValue(name, (x.shape[0], x.shape[1] * factor, x.shape[2] * factor), x.open)
 
     # ------------------------------------------------------------------ moving and joining
@@ -351,20 +348,15 @@ class OnnxTarget:
 
     def softmax(self, x: OnnxValue, axis: int) -> OnnxValue:
         """Softmax over one axis."""
-        return replace(x, name=self.graph.add("Softmax", [x.name], axis=axis + 1))
+        return replace(x, name=operators.softmax(self.graph, x.name, axis + 1, len(x.shape) + 1))
 
     def reduce_sum(self, x: OnnxValue, axis: int) -> OnnxValue:
         """ReduceSum."""
-        name = self.graph.add("ReduceSum", [x.name, self.graph.integers([axis + 1])], keepdims=1)
-        return self._reduced(x, axis, name)
+        return self._reduced(x, axis, operators.reduce_sum(self.graph, x.name, axis + 1))
 
     def reduce_max(self, x: OnnxValue, axis: int) -> OnnxValue:
         """ReduceMax."""
-        if self.graph.opset < _REDUCE_INPUT_OPSET:
-            name = self.graph.add("ReduceMax", [x.name], axes=[axis + 1], keepdims=1)
-        else:
-            name = self.graph.add("ReduceMax", [x.name, self.graph.integers([axis + 1])], keepdims=1)
-        return self._reduced(x, axis, name)
+        return self._reduced(x, axis, operators.reduce_max(self.graph, x.name, axis + 1))
 
     # ------------------------------------------------------------------ sequences
 

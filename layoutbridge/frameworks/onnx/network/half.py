@@ -17,7 +17,7 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _SUFFIXES: dict[int, str] = {FLOAT: "float32", HALF: "float16"}
 _ROUNDED_TO_INFINITY = 65520.0  # the least that float16, whose largest number is 65504, has no number for
 _SMALLEST_NORMAL = 2.0**-14  # below it float16 has fewer and fewer digits
-_RESIZE_SCALES = 2  # the place of this input
+_RESIZE_NUMBERS = (1, 2)  # the places of its region and its scales
 _INTEGER_RESULTS = ("Shape", "NonMaxSuppression")
 
 
@@ -121,7 +121,7 @@ class _Conversion:
 
 def _float32_always(node: NodeProto, place: int) -> bool:
     """Whether the operator takes this input in float32 alone."""
-    return node.op_type == "Resize" and place == _RESIZE_SCALES
+    return node.op_type == "Resize" and place in _RESIZE_NUMBERS
 
 
 def _unfit(nodes: Iterable[NodeProto], held: Mapping[str, Initializer]) -> dict[str, tuple[str, float]]:
