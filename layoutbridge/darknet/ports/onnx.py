@@ -41,9 +41,9 @@ from layoutbridge.darknet.ports.provenance import about, file_sha256
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.onnx.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.limits import read_limits
-from layoutbridge.frameworks.onnx.profiles import PROFILES
+from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
+from layoutbridge.frameworks.onnx.programs.table import PROFILES, profile_of
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
 
 
@@ -153,11 +153,11 @@ def write_onnx(
     `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
-    `frameworks.onnx.forms`), or that keep its limits ("qnn" and others: `frameworks.onnx.profiles`). With `max_rank` no
-    tensor has more axes, with `without` none of these ONNX operators stands anywhere. Of a recurrent network the model
-    is one step: beside `input` it takes its states, as `state_0_lstm_cell`, and gives those behind the step, as
-    `state_0_lstm_cell_next`. With `steps` T it takes a whole sequence [T, N, ...] instead, from states of zeros, and
-    gives [T, N, ...]; not with `dynamic_size`.
+    `frameworks.onnx.programs.forms`), or that keep its limits ("opencv45", "rknn" and others:
+    `frameworks.onnx.programs.table`). With `max_rank` no tensor has more axes, with `without` none of these ONNX
+    operators stands anywhere. Of a recurrent network the model is one step: beside `input` it takes its states, as
+    `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. With `steps` T it takes a whole
+    sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...]; not with `dynamic_size`.
     `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
     whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
@@ -166,6 +166,7 @@ def write_onnx(
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
     `MissingFrameworkError` without onnx.
     """
+    profile_of(runtime).refuse({"external_data": external_data})
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
     told = about(network, head, names, nms_kind=nms_kind)
     built = build_model(
@@ -207,7 +208,7 @@ def write_onnx(
     return OnnxExport(
         path=Path(path),
         outputs=built.outputs,
-        batch=batch,
+        batch=built.batch,
         warnings=built.warnings,
         unbatched=built.unbatched,
         states=built.states,

@@ -18,15 +18,17 @@ from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.limits import Limits, refuse_beyond
-from layoutbridge.frameworks.onnx.profiles import written_for
+from layoutbridge.frameworks.onnx.limits import refuse_beyond
+from layoutbridge.frameworks.onnx.programs.limits import Limits
+from layoutbridge.frameworks.onnx.programs.table import profile_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
     from layoutbridge.frameworks.onnx.network.graph import Initializer
-    from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue
+    from layoutbridge.frameworks.onnx.network.values import OnnxValue
+    from layoutbridge.frameworks.onnx.target import OnnxTarget
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
 
@@ -52,11 +54,12 @@ class WinogradUse:
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """A model, with its weights still unread; `outputs`, `unbatched`, `states` and `warnings` as of `Export`."""
+    """A model, with its weights still unread; the rest as of `Export`."""
 
     model: ModelProto
     initializers: list[Initializer]
     outputs: Mapping[str, tuple[int | None, ...]]
+    batch: int | None
     unbatched: frozenset[str]
     states: Mapping[str, tuple[int | None, ...]]
     warnings: tuple[str, ...]
@@ -82,8 +85,11 @@ def build_model(
 ) -> BuiltModel:
     """The model; the options are those of `onnx.write_onnx`, `nms` what is to be suppressed. Raises as that does."""
     check_head(head)
-    forms, own = written_for(runtime)
-    limits |= own
+    profile = profile_of(runtime)
+    flat_steps = steps is not None and len(network.in_shape) == 1
+    profile.refuse({"half": half, "dynamic_size": dynamic_size, "steps": flat_steps})
+    limits |= profile.network_limits
+    batch = profile.batch if batch is None else batch
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
     if nms is not None and head not in HEAD_LAYOUTS:
@@ -97,7 +103,7 @@ def build_model(
         opset=opset,
         batch=batch,
         open_size=dynamic_size,
-        forms=forms,
+        forms=profile.forms,
         winograd=winograd,
         steps=steps,
         limits=limits,
@@ -196,7 +202,9 @@ def _assemble(
     if target.limits:
         refuse_beyond(target.limits, model, initializers, lambda scope: _told_scope(network, scope))
     used = _winograd_use(target, network) if target.winograd else None
-    return BuiltModel(model, initializers, shapes, unbatched, states, warnings, used)
+    return BuiltModel(
+        model, initializers, shapes, None if isinstance(batch, str) else batch, unbatched, states, warnings, used
+    )
 
 
 def _told_scope(network: Network, scope: str) -> str:

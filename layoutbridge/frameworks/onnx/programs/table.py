@@ -6,47 +6,16 @@ operators that a program lacks those are named that we write. `--max-rank` and `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import reduce
-from operator import or_
 
 from layoutbridge.errors import UnknownNameError, shown
-from layoutbridge.frameworks.onnx.forms import PLAIN, RUNTIMES, Forms
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
+from layoutbridge.frameworks.onnx.programs.limits import Limits
+from layoutbridge.frameworks.onnx.programs.opencv import opencvs
+from layoutbridge.frameworks.onnx.programs.profile import Documented, Profile, without
 
-_OPENCV, _ONNXRUNTIME = "https://github.com/opencv/opencv", "https://github.com/microsoft/onnxruntime"
+_ONNXRUNTIME = "https://github.com/microsoft/onnxruntime"
 _ROCKCHIP = "https://github.com/airockchip/rknn-toolkit2/blob/master/doc"
-
-
-@dataclass(frozen=True, slots=True)
-class Documented:
-    """Limits, where they are documented, and in a few words what stands there."""
-
-    limits: Limits
-    where: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A program that reads ONNX models: what people call it, and what is documented of its limits."""
-
-    title: str
-    documented: tuple[Documented, ...]
-
-    @property
-    def limits(self) -> Limits:
-        """All of them.
-
-        >>> PROFILES["opencv45"].limits.told
-        'without DepthToSpace, Einsum, Gather and SpaceToDepth'
-        """
-        return reduce(or_, (each.limits for each in self.documented), UNLIMITED)
-
-
-def _without(*operators: str) -> Limits:
-    return Limits(without=frozenset(operators))
 
 
 PROFILES = {
@@ -68,7 +37,7 @@ PROFILES = {
         "Rockchip RKNN Toolkit2",
         (
             Documented(
-                _without(
+                without(
                     *("Ceil", "CumSum", "Einsum", "GatherND", "Loop", "NonMaxSuppression", "NonZero", "Not", "Or"),
                     *("Selu", "TopK"),
                 ),
@@ -104,22 +73,7 @@ PROFILES = {
             ),
         ),
     ),
-    "opencv45": Profile(
-        "OpenCV 4.5",
-        (
-            Documented(
-                _without("DepthToSpace", "SpaceToDepth"),
-                f"{_OPENCV}/pull/21608",
-                "added behind 4.5.5, in February 2022",
-            ),
-            Documented(_without("Einsum"), f"{_OPENCV}/pull/24037", "added in 2023"),
-            Documented(
-                _without("Gather"),
-                f"{_OPENCV}/blob/4.5.5/modules/dnn/src/onnx/onnx_importer.cpp",
-                "parseGather takes a single index",
-            ),
-        ),
-    ),
+    **opencvs(),
     "opset11": Profile(
         "what reads opset 11 at most",
         (Documented(Limits(max_opset=11), "https://onnx.ai/onnx/repo-docs/Versioning.html", "opset 11 is ONNX 1.6"),),
@@ -127,22 +81,22 @@ PROFILES = {
 }
 
 
-def written_for(runtime: str | None) -> tuple[Forms, Limits]:
-    """The forms that run fastest in the program called so, and its limits; plain and none without a name.
+def profile_of(runtime: str | None) -> Profile:
+    """The program called so, with the forms that run fastest there and its limits; plain and none without a name.
 
     Raises `UnknownNameError` with the nearest names.
 
-    >>> written_for("onnxruntime")[1] == written_for(None)[1] == UNLIMITED
-    True
-    >>> written_for("tensorrt")
-    (Forms(mish_by_exp=False), Limits(max_rank=8, without=frozenset(), max_opset=None))
+    >>> profile_of("onnxruntime").limits.told, profile_of(None).title
+    ('no limits', 'any')
+    >>> profile_of("tensorrt").limits
+    Limits(max_rank=8, without=frozenset(), max_opset=None)
     """
     if runtime is None:
-        return PLAIN, UNLIMITED
+        return Profile("any")
     if isinstance(runtime, str) and runtime in RUNTIMES:
-        return RUNTIMES[runtime], UNLIMITED
+        return Profile(runtime, forms=RUNTIMES[runtime])
     if isinstance(runtime, str) and runtime in PROFILES:
-        return PLAIN, PROFILES[runtime].limits
+        return PROFILES[runtime]
     names = (*RUNTIMES, *PROFILES)
     near = get_close_matches(runtime[:80], names, n=1, cutoff=0.6) if isinstance(runtime, str) else ()
     meant = f"; did you mean {near[0]}?" if near else f"; there is {', '.join(names)}"
