@@ -111,6 +111,22 @@ def append_head(
         return output, _suppressed(target, network, placed, ranks, objectness, nms)
 
 
+def boxes_and_scores(target: Target[V], network: Network, values: Mapping[int, V] | Sequence[V]) -> tuple[V, V]:
+    """All boxes (boxes, 4) in pixels of the input, centre and size, and their scores (boxes, classes).
+
+    `values` holds each detection layer's output under its index.
+    Raises as `head_layers` does.
+    """
+    boxes, scores = [], []
+    for layer in head_layers(network):
+        with target.scope(f"{layer.name}_boxes"):
+            scale = (float(network.width), float(network.height))
+            centre, size, _, factor, classes = _columns(target, network, layer, values[layer.index], scale)
+            boxes.append(target.concat([centre, size], 1))
+            scores.append(classes if factor is None else target.multiply(factor, classes))
+    return target.concat(boxes, 0), target.concat(scores, 0)
+
+
 def _suppressed(target: Target[V], network: Network, boxes: V, scores: V, objectness: V, nms: Suppression) -> Any:
     suppress = getattr(target, "non_max_suppression", None)
     if suppress is None:

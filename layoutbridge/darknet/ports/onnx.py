@@ -78,7 +78,7 @@ class OnnxExport(Export):
 class OnnxOptions(TypedDict, total=False):
     """What may be chosen of a model: see `write_onnx`."""
 
-    head: str
+    head: str | None
     opset: int | None
     batch: int | None
     dynamic_size: bool
@@ -117,7 +117,7 @@ def write_onnx(
     parameters: Arrays,
     path: str | os.PathLike[str],
     *,
-    head: str = "darknet",
+    head: str | None = None,
     opset: int | None = None,
     batch: int | None = None,
     dynamic_size: bool = False,
@@ -141,10 +141,11 @@ def write_onnx(
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `head`: "darknet" gives what each detection layer (else the last layer) outputs, "raw" its input, "boxes", "yolov5"
-    and "yolov8" one tensor of boxes (`meaning.boxes`). To that `nms` adds which boxes Darknet's suppression keeps,
-    int64 [kept, 3] of picture, class and box: of scores over `threshold` (0.25), no two of a class with an overlap over
-    `overlap` (0.45), which `nms_kind` measures (as the cfg says, else `boxes.NMS_KINDS`). Where that counts distances,
-    the input `picture_share` tells of letterboxed pictures (`OnnxTarget.non_max_suppression`). `opset` goes from 11 on.
+    and "yolov8" one tensor of boxes (`meaning.boxes`); None is what the `runtime` expects, else "darknet". To boxes
+    `nms` adds which of them Darknet's suppression keeps, int64 [kept, 3] of picture, class and box: of scores over
+    `threshold` (0.25), no two of a class with an overlap over `overlap` (0.45), which `nms_kind` measures (as the cfg
+    says, else `boxes.NMS_KINDS`). Where that counts distances, the input `picture_share` tells of letterboxed pictures
+    (`OnnxTarget.non_max_suppression`). `opset` goes from 11 on.
     `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
     `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
     (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
@@ -166,7 +167,9 @@ def write_onnx(
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
     `MissingFrameworkError` without onnx.
     """
-    profile_of(runtime).refuse({"external_data": external_data})
+    profile = profile_of(runtime)
+    profile.refuse({"external_data": external_data})
+    head = profile.head_of(head, nms=nms)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
     told = about(network, head, names, nms_kind=nms_kind)
     built = build_model(

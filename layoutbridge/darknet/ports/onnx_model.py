@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from layoutbridge.frameworks.onnx.network.values import OnnxValue
     from layoutbridge.frameworks.onnx.target import OnnxTarget
 
+ENDINGS = ("deepstream", "efficient_nms")  # heads of programs: `ports.onnx_endings`
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
 
 
@@ -84,15 +85,25 @@ def build_model(
     steps: int | None,
 ) -> BuiltModel:
     """The model; the options are those of `onnx.write_onnx`, `nms` what is to be suppressed. Raises as that does."""
-    check_head(head)
     profile = profile_of(runtime)
+    if head not in ENDINGS:
+        check_head(head)
+    of_boxes = head in (*HEAD_LAYOUTS, *ENDINGS)
     flat_steps = steps is not None and len(network.in_shape) == 1
-    profile.refuse({"half": half, "dynamic_size": dynamic_size, "steps": flat_steps})
+    profile.refuse(
+        {
+            "half": half,
+            "dynamic_size": dynamic_size,
+            "steps": flat_steps,
+            "nms": nms is not None,
+            "head of boxes": of_boxes,
+        }
+    )
     limits |= profile.network_limits
     batch = profile.batch if batch is None else batch
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
-    if nms is not None and head not in HEAD_LAYOUTS:
+    if nms is not None and head not in (*HEAD_LAYOUTS, *ENDINGS):
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
     require("onnx", "onnx", EXTRA)
     from layoutbridge.frameworks.onnx.target import OnnxTarget
@@ -125,9 +136,15 @@ def build_model(
 
     variant = Variant(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
     values = write_layers(target, network, parameters, target.input, variant=variant, finish=finish, memory=memory)
+    if head in ENDINGS:
+        from layoutbridge.darknet.ports.onnx_endings import ending_outputs
+
+        returned = ending_outputs(target, network, values, head, nms)
+    else:
+        returned = head_outputs(target, network, target.input, values, head, nms=nms)
     outputs = {
         output.name: written[output.name] if output.name in written else target.as_output(output.value, output.name)
-        for output in head_outputs(target, network, target.input, values, head, nms=nms)
+        for output in returned
     }
     if every_layer:
         outputs |= written
@@ -167,6 +184,7 @@ def _assemble(
             for axis, length in enumerate(value.shape)
         ]
         kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
+        kind = TensorProto.INT32 if value.counts else kind
         return helper.make_tensor_value_info(name, kind, [*leading, *lengths])
 
     held = {initializer.name for initializer in initializers}
@@ -187,10 +205,11 @@ def _assemble(
         else [],
     )
     opsets = [helper.make_opsetid("", target.graph.opset)]
+    opsets += [helper.make_opsetid(domain, 1) for domain in sorted({node.domain for node in nodes} - {""})]
     model = helper.make_model(
         graph,
         opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
+        ir_version=helper.find_min_ir_version_for(opsets, ignore_unknown=True),
         producer_name="layoutbridge",
         producer_version=__version__,
         doc_string=f"Darknet network {network.source}, flavor {network.flavor}",

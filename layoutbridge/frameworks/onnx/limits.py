@@ -47,7 +47,7 @@ def known_opset(opset: int | None, lowest: int, limits: Limits, of: str = "") ->
 
     None is the usual one, or the highest that is allowed. Raises `ParameterError` for another; `of` says what it is of.
 
-    >>> known_opset(None, 11, Limits(max_opset=11)), known_opset(None, 11, UNLIMITED)
+    >>> known_opset(None, 11, Limits(max_opset=11)), known_opset(None, 11, Limits())
     (11, 17)
     """
     import onnx

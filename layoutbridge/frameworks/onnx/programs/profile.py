@@ -37,7 +37,7 @@ class Profile:
 
     Those `of_networks` are kept by networks that we write, which have other forms; a model of others may hold what they
     exclude, used in another way. `forms` are those that a network is written in, `batch` stands for one left open,
-    `head` is what a network returns that is not told otherwise.
+    `head` is what a network returns that is not told otherwise, `head_with_nms` where it is to suppress its boxes.
     """
 
     title: str
@@ -46,6 +46,7 @@ class Profile:
     forms: Forms = PLAIN
     batch: int | None = None
     head: str = "darknet"
+    head_with_nms: str = ""
 
     @property
     def limits(self) -> Limits:
@@ -56,6 +57,10 @@ class Profile:
     def network_limits(self) -> Limits:
         """All of them, those of networks too."""
         return reduce(or_, (each.limits for each in self.of_networks), self.limits)
+
+    def head_of(self, head: str | None, *, nms: bool) -> str:
+        """What a network returns where `head` was asked for, or nothing was."""
+        return head or (self.head_with_nms if nms else "") or self.head
 
     def refuse(self, given: Mapping[str, bool]) -> None:
         """Raise `UnsupportedError` for the first option that is given and cannot be; `given` says of each if it is."""

@@ -12,9 +12,10 @@ from layoutbridge.errors import UnknownNameError, shown
 from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.programs.limits import Limits
 from layoutbridge.frameworks.onnx.programs.opencv import opencvs
-from layoutbridge.frameworks.onnx.programs.profile import Documented, Profile, without
+from layoutbridge.frameworks.onnx.programs.profile import Documented, Profile, without, without_option
 
 _ONNXRUNTIME = "https://github.com/microsoft/onnxruntime"
+_HAILO = "https://community.hailo.ai/t/parsing-yolo-models-with-the-hailo-dataflow-compiler-tool"
 _ROCKCHIP = "https://github.com/airockchip/rknn-toolkit2/blob/master/doc"
 
 
@@ -32,6 +33,9 @@ PROFILES = {
                 "its checker refuses IR version 10, which begins at opset 21",
             ),
         ),
+        (without_option("head of boxes", f"{_HAILO}/2384", "it takes the convolutions before what decodes boxes"),),
+        batch=1,
+        head="raw",
     ),
     "rknn": Profile(
         "Rockchip RKNN Toolkit2",
@@ -48,6 +52,8 @@ PROFILES = {
                 Limits(max_opset=19), f"{_ROCKCHIP}/RKNNToolKit2_OP_Support-v2.1.0.md", "the opset version is 19"
             ),
         ),
+        batch=1,
+        head="raw",
     ),
     "tensorrt": Profile(
         "NVIDIA TensorRT",
@@ -56,6 +62,42 @@ PROFILES = {
                 Limits(max_rank=8),
                 "https://docs.nvidia.com/deeplearning/tensorrt/api/c_api/classnvinfer1_1_1_dims64.html",
                 "MAX_DIMS is 8",
+            ),
+        ),
+        head_with_nms="efficient_nms",
+    ),
+    "deepstream": Profile(
+        "NVIDIA DeepStream, by DeepStream-Yolo",
+        (
+            Documented(
+                Limits(max_rank=8),
+                "https://docs.nvidia.com/deeplearning/tensorrt/api/c_api/classnvinfer1_1_1_dims64.html",
+                "MAX_DIMS is 8",
+            ),
+        ),
+        (
+            without_option(
+                "nms",
+                "https://github.com/marcoslucianops/DeepStream-Yolo/blob/master/config_infer_primary_yoloV8.txt",
+                "its cluster-mode suppresses boxes",
+            ),
+        ),
+        head="deepstream",
+    ),
+    "barracuda": Profile(
+        "Unity Barracuda",
+        (
+            Documented(
+                without("CumSum", "Einsum", "GatherND", "GRU", "Loop", "LSTM", "Softplus"),
+                "https://docs.unity3d.com/Packages/com.unity.barracuda@2.0/manual/SupportedOperators.html",
+                "not among the supported operators, or for ML-Agents alone",
+            ),
+        ),
+        (
+            Documented(
+                Limits(max_opset=12),
+                "https://github.com/Unity-Technologies/barracuda-release/issues/271",
+                "it reads no sizes of Split of opset 13; 9 is advised, and 11 is the lowest that is written",
             ),
         ),
     ),
