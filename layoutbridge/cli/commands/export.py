@@ -65,7 +65,7 @@ def export(
         str, typer.Option("--output", "-o", metavar="<file>", help="Where to write it, whole or not at all.")
     ],
     force: Force = False,
-    opset: Annotated[str | None, _option("ONNX opset, 11 on. (default: 17)", "For onnx")] = None,
+    opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 9 on. (default: 17)", "For onnx")] = None,
     max_rank: Annotated[str | None, _option("The most axes that any tensor has", "For onnx")] = None,
     without: Annotated[str | None, _option("Operators that must not stand: Gather,Einsum", "For onnx")] = None,
     data_format: Annotated[str | None, _option("channels_last (default) or channels_first", "For keras")] = None,

@@ -101,6 +101,7 @@ def build_model(
     )
     limits |= profile.network_limits
     batch = profile.batch if batch is None else batch
+    opset = profile.opset if opset is None else opset
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
     if nms is not None and head not in (*HEAD_LAYOUTS, *ENDINGS):

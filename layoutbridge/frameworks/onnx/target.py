@@ -1,4 +1,4 @@
-"""The primitives in ONNX: standard operators from opset 11 on, the batch in front of every value.
+"""The primitives in ONNX: standard operators from opset 9 on, the batch in front of every value.
 
 The batch may be left open, and so may height and width: then what needs their numbers is refused, with the layer's
 name. Rearrangements are written by `frameworks.onnx.moves`, in the form that onnxruntime runs fastest.
@@ -13,13 +13,13 @@ from math import prod
 from typing import Any
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnsupportedError
-from layoutbridge.frameworks.base import check_count
+from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.onnx.limited import nodes_within
 from layoutbridge.frameworks.onnx.limits import known_opset
 from layoutbridge.frameworks.onnx.moves import Written
 from layoutbridge.frameworks.onnx.network import operators
 from layoutbridge.frameworks.onnx.network.activations import activation
+from layoutbridge.frameworks.onnx.network.asked import check_asked
 from layoutbridge.frameworks.onnx.network.constants import Constants
 from layoutbridge.frameworks.onnx.network.cuts import part_between, parts_along
 from layoutbridge.frameworks.onnx.network.graph import Graph
@@ -31,7 +31,7 @@ from layoutbridge.frameworks.onnx.network.values import OnnxValue
 from layoutbridge.frameworks.onnx.network.winograd import extra_bytes, pays, winograd_conv2d
 from layoutbridge.frameworks.onnx.programs.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
-from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
+from layoutbridge.frameworks.onnx.versions import LOWEST_NETWORK_OPSET, LOWEST_OPSET
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
@@ -47,6 +47,7 @@ from layoutbridge.frameworks.primitives import (
 )
 
 _END = (1 << 63) - 1  # "to the end" of a Slice
+_NO_SLICES = Limits(without=frozenset({"Slice"}))
 
 
 class OnnxTarget:
@@ -70,15 +71,9 @@ class OnnxTarget:
         steps: int | None = None,
         limits: Limits = UNLIMITED,
     ) -> None:
-        check_count("the batch", batch, may_be_open=True)
-        check_count("steps", steps, may_be_open=True)
-        if open_size and len(in_shape) != 3:
-            raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
-        if winograd and open_size:
-            raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
-        if steps is not None and open_size:  # a Reshape has room for one unknown length, and the batch takes it
-            raise ParameterError(f"steps={steps} and a size left open do not go together: leave out one of them")
-        self.graph = Graph(known_opset(opset, LOWEST_OPSET, limits, "of a network"))
+        number = known_opset(opset, LOWEST_NETWORK_OPSET, limits, "of a network")
+        check_asked(in_shape, number, batch=batch, open_size=open_size, winograd=winograd, steps=steps)
+        self.graph = Graph(number)
         self.batch = batch if batch is None or steps is None else steps * batch
         self.steps = steps
         self.forms = forms
@@ -177,6 +172,8 @@ class OnnxTarget:
     def dense(self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None) -> OnnxValue:
         """Gemm, with the weights as they are."""
         self._closed(x, "multiplies a flat input by a matrix")
+        if bias is None and self.graph.opset < LOWEST_OPSET:  # before that Gemm always adds something
+            bias = LazyArray.of(f"constants/zeros_{weights.shape[0]}", [0.0] * weights.shape[0])
         return OnnxValue(self.graph.add("Gemm", self._weighted(x, weights, bias), transB=1), (weights.shape[0],))
 
     def locally_connected(
@@ -270,7 +267,7 @@ class OnnxTarget:
         else:
             ends = [_END if axis in x.open else stops[axis] for axis in cut]
             numbers = ([starts[axis] for axis in cut], ends, [axis + 1 for axis in cut], [steps[axis] for axis in cut])
-            name = self.graph.add("Slice", [name, *map(self.graph.integers, numbers)])
+            name = operators.slices(self.graph, name, *numbers)
         shape = tuple(len(range(a, min(b, length), step)) for a, b, step, length in every)
         return OnnxValue(name, shape, x.open)
 
@@ -280,9 +277,9 @@ class OnnxTarget:
             return x
         if any(before[axis] or after[axis] for axis in x.open):
             raise self._refusal("adds to an axis of its input")
-        widths = self.graph.integers([0, *before, 0, *after])
         shape = tuple(a + length + b for a, length, b in zip(before, x.shape, after, strict=True))
-        return OnnxValue(self.graph.add("Pad", [self._with_batch(x).name, widths]), shape, x.open)
+        padded = operators.pad(self.graph, self._with_batch(x).name, [0, *before, 0, *after])
+        return OnnxValue(padded, shape, x.open)
 
     def reshape(self, x: OnnxValue, shape: Shape) -> OnnxValue:
         """Reshape; a view of a view is one view."""
@@ -300,9 +297,10 @@ class OnnxTarget:
         """The operators that `frameworks.onnx.moves` chooses for the shape."""
         known = {axis + 1: length for axis, length in enumerate(x.shape) if axis not in x.open}
         known |= {} if self.batch is None else {0: self.batch}
-        written = Written(operation, known, "float32", self.graph.opset)
+        is_old = self.graph.opset < LOWEST_OPSET  # where of all operators Transpose alone is as it is today
+        written = Written(operation, known, "float32", self.graph.opset, native=not is_old)
         try:
-            _, nodes, constants = nodes_within(self.limits, written, "")
+            _, nodes, constants = nodes_within(self.limits | _NO_SLICES if is_old else self.limits, written, "")
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.graph.where or 'the graph'}: {error}") from None
         output = self.graph.add_made(nodes, constants, {"input": self._with_batch(x).name})

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from onnx import TensorProto
 
 from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.operators import clip
 from layoutbridge.frameworks.primitives import Function
 
 _DIRECT: dict[str, tuple[str, dict[str, str]]] = {
@@ -40,9 +41,9 @@ def activation(
             return add("Cast", [add("Greater", [x, graph.number(0.0)])], to=TensorProto.FLOAT)
         return _clip_by_relu(graph, x, numbers)
     if function == "clip":
-        return add("Clip", [x, graph.number(numbers["low"]), graph.number(numbers["high"])])
+        return clip(graph, x, numbers["low"], numbers["high"])
     if function == "step":
-        return add("Ceil", [add("Clip", [x, graph.number(0.0), graph.number(1.0)])])
+        return add("Ceil", [clip(graph, x, 0.0, 1.0)])
     if function == "swish":
         return add("Mul", [x, add("Sigmoid", [x])])
     if function == "selu" and "Selu" in without:

@@ -15,6 +15,7 @@ from onnx import NodeProto, TensorProto, helper
 from layoutbridge.frameworks.primitives import LazyArray, Shape
 from layoutbridge.frameworks.scopes import Scopes
 
+_SLICES_ARE_INPUTS_OPSET = 10
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 
 
@@ -103,6 +104,8 @@ class Graph(Scopes):
         if self.opset >= _SHAPE_RANGE_OPSET:
             return self.add_once("Shape", [tensor], start=start, end=end)
         shape = self.add_once("Shape", [tensor])
+        if self.opset < _SLICES_ARE_INPUTS_OPSET:
+            return self.add_once("Slice", [shape], starts=(start,), ends=(end,))
         return self.add_once("Slice", [shape, self.integers([start]), self.integers([end])])
 
     # ------------------------------------------------------------------ what nodes read

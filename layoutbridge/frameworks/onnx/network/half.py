@@ -124,7 +124,7 @@ class _Conversion:
 
 def _float32_always(node: NodeProto, place: int) -> bool:
     """Whether the operator takes this input in float32 alone."""
-    return node.op_type == "Resize" and place in _RESIZE_NUMBERS
+    return node.op_type in ("Resize", "Upsample") and place in _RESIZE_NUMBERS
 
 
 def _unfit(nodes: Iterable[NodeProto], held: Mapping[str, Initializer]) -> dict[str, tuple[str, float]]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 
+from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.onnx.network.operators import reduce_sum, split, squeeze, unsqueeze
 from layoutbridge.frameworks.primitives import LazyArray, Shape
@@ -36,9 +37,13 @@ def non_max_suppression(
     """The kept boxes as `greedy_suppression`; and the input that tells pictures' shares, where distances count.
 
     `shape` is that of the scores, (classes, K); those of boxes with an objectness [N, 1, K] not over the threshold do
-    not count. Without an `exponent` it is NonMaxSuppression, whose overlap is the plain one.
+    not count. Without an `exponent` it is NonMaxSuppression, whose overlap is the plain one. Raises `UnsupportedError`
+    at opsets that have not the operators.
     """
     add = graph.add
+    needed, since = ("NonMaxSuppression", 10) if exponent is None else ("CumSum", 11)
+    if graph.opset < since:
+        raise UnsupportedError(f"nms needs {needed}, which ONNX has from opset {since} on: opset is {graph.opset}")
     ranks = scores
     if objectness is not None:
         sure = add("Greater", [objectness, graph.number(threshold)])

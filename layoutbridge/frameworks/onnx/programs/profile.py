@@ -36,8 +36,9 @@ class Profile:
     """A program that reads ONNX models: what people call it, and what is documented of its limits.
 
     Those `of_networks` are kept by networks that we write, which have other forms; a model of others may hold what they
-    exclude, used in another way. `forms` are those that a network is written in, `batch` stands for one left open,
-    `head` is what a network returns that is not told otherwise, `head_with_nms` where it is to suppress its boxes.
+    exclude, used in another way. `forms` are those that a network is written in, `batch` and `opset` stand for those
+    left open, `head` is what a network returns that is not told otherwise, `head_with_nms` where it is to suppress its
+    boxes.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Profile:
     of_networks: tuple[Documented, ...] = ()
     forms: Forms = PLAIN
     batch: int | None = None
+    opset: int | None = None
     head: str = "darknet"
     head_with_nms: str = ""
 

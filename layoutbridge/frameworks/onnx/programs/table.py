@@ -97,9 +97,10 @@ PROFILES = {
             Documented(
                 Limits(max_opset=12),
                 "https://github.com/Unity-Technologies/barracuda-release/issues/271",
-                "it reads no sizes of Split of opset 13; 9 is advised, and 11 is the lowest that is written",
+                "it reads no sizes of Split of opset 13, and opset 9 is advised",
             ),
         ),
+        opset=9,
     ),
     "coreml": Profile(
         "Core ML, in onnxruntime",

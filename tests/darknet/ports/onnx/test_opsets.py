@@ -18,7 +18,7 @@ pytest.importorskip("onnxruntime")
 from layoutbridge.darknet.ports.onnx import run_model, run_onnx_sequence, write_onnx  # noqa: E402
 
 TOLERANCE = 1e-5  # of an output's largest value
-OLD = (11, pytest.param(12, marks=pytest.mark.slow))
+OLD = (11, *(pytest.param(number, marks=pytest.mark.slow) for number in (9, 10, 12)))
 
 
 @cache
@@ -38,7 +38,11 @@ def assert_checked(path, opset):
 def test_every_layer_is_darknets(name, opset, tmp_path):
     net, x, recorded = read(name)
     path = tmp_path / "net.onnx"
-    write_onnx(net.network, net.parameters, path, opset=opset, every_layer=True, keep_batch_norm=opset == 12)
+    try:
+        write_onnx(net.network, net.parameters, path, opset=opset, every_layer=True, keep_batch_norm=opset == 12)
+    except UnsupportedError as error:
+        assert opset == 9 and "takes places at steps, which Slice does from opset 10 on: opset is 9" in str(error)
+        return
     assert_checked(path, opset)
     outputs = run_model(path, x[None], [layer.name for layer in net.layers])
     for layer, (output,), wanted in zip(net.layers, outputs, recorded, strict=True):
@@ -53,7 +57,7 @@ def test_every_layer_is_darknets(name, opset, tmp_path):
         {"head": "boxes", "nms": True, "nms_kind": "default"},
         {"head": "boxes", "nms": True, "nms_kind": "diounms"},
         {"head": "yolov5"},
-        {"head": "yolov8", "nms": True, "half": True},
+        {"head": "yolov8", "half": True},
     ],
     ids=str,
 )
@@ -64,11 +68,18 @@ def test_heads_are_those_of_the_usual_opset(options, opset, tmp_path):
         path, batch = tmp_path / "net.onnx", np.stack([x, 1 - x])
         write_onnx(net.network, net.parameters, path, **options, **number)
         wanted = run_model(path, batch)
-        write_onnx(net.network, net.parameters, path, opset=opset, **options, **number)
+        try:
+            write_onnx(net.network, net.parameters, path, opset=opset, **options, **number)
+        except UnsupportedError as error:
+            assert (
+                opset < 11 and f"from opset {opset + 1} on: opset is {opset}" in str(error)
+            ) or "opset 11 on" in str(error)
+            continue
         assert_checked(path, opset)
         for made_, plain in zip(run_model(path, batch), wanted, strict=True):
             assert made_.shape == plain.shape
-            assert np.abs(made_ - plain).max(initial=0) <= 1e-6 * np.abs(plain).max(initial=1e-9), name
+            near = 3e-3 if "half" in options else 1e-6  # of float16 runtimes keep other parts in float32
+            assert np.abs(made_ - plain).max(initial=0) <= near * np.abs(plain).max(initial=1e-9), name
 
 
 @pytest.mark.parametrize("opset", OLD)
@@ -104,8 +115,8 @@ def test_every_activation_and_trees(tmp_path):
 def test_lower_ones_are_refused(tmp_path):
     folder = NETS / "alexey" / "residual"
     net = load(folder / "net.cfg", folder / "net.weights")
-    for opset in (10, 1, 0):
-        with pytest.raises(ParameterError, match=rf"the opset of a network must be from 11 to \d+ .*, not {opset}$"):
+    for opset in (8, 1, 0):
+        with pytest.raises(ParameterError, match=rf"the opset of a network must be from 9 to \d+ .*, not {opset}$"):
             write_onnx(net.network, net.parameters, tmp_path / "net.onnx", opset=opset)
     with pytest.raises(UnsupportedError, match="needs Loop"):
         yolo = load(NETS / "alexey" / "yolo_head" / "net.cfg", NETS / "alexey" / "yolo_head" / "net.weights")
