@@ -8,6 +8,7 @@ from tests.darknet_files import NETS
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+YOLO = [str(NETS / "alexey" / "yolo_head" / name) for name in ("net.cfg", "net.weights")]
 NET = [str(NETS / "alexey" / "activations_0" / name) for name in ("net.cfg", "net.weights")]
 
 
@@ -30,6 +31,23 @@ def test_a_network_within_limits(capfd, tmp_path):
     code, _, told = run(capfd, "export", *NET, "--for", "rknn", "--without", "Softplus", "-o", str(path))
     assert code == 0 and f"wrote {path}" in told
     assert not operators(path) & {"Softplus", "Selu", "Ceil"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--for deepstream", "opset 17, output output [N, 192, 6]"),
+        ("--for tensorrt --nms --nms-kind default", "outputs num_detections [N, 1], detection_boxes [N, 300, 4],"),
+        ("--for rknn", "output 1_convolutional [1, 27, 8, 8]"),
+        ("--for barracuda", "opset 9, output 2_yolo [N, 27, 8, 8]"),
+        ("--for opencv46 --head boxes", "opset 12, output boxes [1, 192, 9]"),
+    ],
+)
+def test_a_network_as_a_program_expects_it(options, told, capfd, tmp_path):
+    path = tmp_path / "net.onnx"
+    code, _, said = run(capfd, "export", *YOLO, *options.split(), "-o", str(path))
+    assert code == 0 and told in said
+    assert "from the float64 reference" in said or "TensorRT's plugin runs in TensorRT alone" in said
 
 
 @pytest.mark.parametrize(

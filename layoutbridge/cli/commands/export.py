@@ -65,11 +65,27 @@ def export(
         str, typer.Option("--output", "-o", metavar="<file>", help="Where to write it, whole or not at all.")
     ],
     force: Force = False,
-    opset: Annotated[str | None, _option("ONNX opset, 11 on; networks 9 on. (default: 17)", "For onnx")] = None,
-    max_rank: Annotated[str | None, _option("The most axes that any tensor has", "For onnx")] = None,
-    without: Annotated[str | None, _option("Operators that must not stand: Gather,Einsum", "For onnx")] = None,
-    data_format: Annotated[str | None, _option("channels_last (default) or channels_first", "For keras")] = None,
-    shape: Annotated[str | None, _option("The input's; a name leaves that axis open: N,64,H,W", _OPERATION)] = None,
+    opset: Annotated[
+        int | None,
+        _option("ONNX opset, 11 on; networks 9 on. (default: 17)", "For onnx", kind=whole_number("--opset")),
+    ] = None,
+    max_rank: Annotated[
+        int | None, _option("The most axes that any tensor has", "For onnx", kind=whole_number("--max-rank"))
+    ] = None,
+    without: Annotated[
+        str | None, _option("Operators that must not stand", "For onnx", kind={"metavar": "Gather,Einsum,..."})
+    ] = None,
+    data_format: Annotated[
+        str | None,
+        _option(
+            "channels_last (default) or channels_first",
+            "For keras",
+            kind=one_of(("channels_last", "channels_first"), shown="<layout>"),
+        ),
+    ] = None,
+    shape: Annotated[
+        str | None, _option("The input's; a name leaves that axis open", _OPERATION, kind={"metavar": "N,64,H,W"})
+    ] = None,
     parameters: Annotated[list[str] | None, parameters_option(_OPERATION)] = None,
     dtype: Annotated[str | None, _option("The input's dtype. (default: float32)", _OPERATION)] = None,
     no_batch: Annotated[bool, _option(_NO_BATCH_TOLD, _OPERATION, "--no-batch")] = False,

@@ -108,6 +108,8 @@ def _ours(model: Opened) -> Answer:
 def _reader(model: Opened, network: Network, head: str | None) -> Read:
     """With the network at hand: one tensor of boxes, or the outputs of layers, found by their names."""
     rules = head_rules(network)
+    if head == "deepstream":
+        return _corners(model, rules.classes)
 
     def read(outputs: Outputs) -> NDArray[np.float32]:
         joined = head if head in _HEADS else next((name for name in _HEADS if name in outputs), None)

@@ -33,9 +33,6 @@ from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, shown
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
-HeadLayout = Literal["boxes", "yolov5", "yolov8"]
-HEAD_LAYOUTS: tuple[HeadLayout, ...] = get_args(HeadLayout)
-
 Columns = tuple[V, V, V, V | None, V]  # centre, size, objectness told, the scores' factor if any, probabilities
 
 

@@ -144,10 +144,9 @@ def write_onnx(
     and "yolov8" one tensor of boxes (`meaning.boxes`); None is what the `runtime` expects, else "darknet". To boxes
     `nms` adds which of them Darknet's suppression keeps, int64 [kept, 3] of picture, class and box: of scores over
     `threshold` (0.25), no two of a class with an overlap over `overlap` (0.45), which `nms_kind` measures (as the cfg
-    says, else `boxes.NMS_KINDS`). Where that counts distances, the input `picture_share` tells of letterboxed pictures
-    (`OnnxTarget.non_max_suppression`). `opset` goes from 9 on.
-    `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
-    `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
+    says, else `heads.NMS_KINDS`). Where that counts distances, the input `picture_share` tells of letterboxed pictures
+    (`OnnxTarget.non_max_suppression`). `opset` goes from 9 on. `batch` None leaves it open, but for some runtimes;
+    `dynamic_size` leaves height and width open, where no layer needs them as numbers. `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
     (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
     normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
     (`Settings.in_float32`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
@@ -220,6 +219,7 @@ def write_onnx(
         opset=built.model.opset_import[0].version,
         ir_version=built.model.ir_version,
         winograd=built.winograd,
+        head=head,
     )
 
 

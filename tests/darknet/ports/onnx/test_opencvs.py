@@ -12,11 +12,10 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection.boxes import decode, head_layers
-from layoutbridge.darknet.meaning.boxes import HEAD_LAYOUTS
-from layoutbridge.darknet.structure.heads import Head
+from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, Head
 from layoutbridge.errors import UnsupportedError
 from tests.constructed_layers import LAYERS, NET
-from tests.darknet_files import GOLDEN, RECURRENT, ROOT, SEQUENCES, made, read
+from tests.darknet_files import GOLDEN, RECURRENT, ROOT, SEQUENCES, SHARED, made, read
 from tests.onnx_runtimes import NEEDS
 
 onnx = pytest.importorskip("onnx")
@@ -118,6 +117,22 @@ def test_every_network_and_head(opencv, tmp_path):
             write_onnx(net.network, net.parameters, path, head=head)
             for output, wanted in zip(outputs, in_onnxruntime(path, {"input": x[None]}), strict=True):
                 assert_near(output, wanted, f"{name} {head}")
+
+
+@pytest.mark.parametrize("head", ["darknet", "boxes"])
+def test_trained_networks(head, opencv, tmp_path):
+    folders = sorted(path.parent for path in (SHARED / "real").glob("*/net.cfg"))
+    if not folders:
+        pytest.skip(f"trained networks are not at {SHARED / 'real'}")
+    path = tmp_path / "net.onnx"
+    for folder in folders:
+        net = load(folder / "net.cfg", folder / "net.weights")
+        x = {"input": np.random.default_rng(0).random((1, *net.network.in_shape), np.float32)}
+        write_onnx(net.network, net.parameters, path, runtime=opencv.runtime, head=head)
+        outputs = opencv(path, x)
+        write_onnx(net.network, net.parameters, path, head=head)
+        for output, wanted in zip(outputs, in_onnxruntime(path, x), strict=True):
+            assert_near(output, wanted, folder.name)
 
 
 def test_layers_that_no_recording_has_and_options(opencv, tmp_path):
