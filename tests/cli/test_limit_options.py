@@ -63,7 +63,9 @@ def test_a_network_as_a_program_expects_it(options, told, capfd, tmp_path):
         (["focus", "--to", "jax", "--for", "qnn"], "--for is for --to onnx, not --to jax"),
         ([*NET, "--max-rank", "3"], "has 4 axes"),
         ([*NET, "--without", "Conv"], "0_convolutional needs Conv"),
-        ([*NET, "--for", "opset11"], "the opset of a network must be at least 13"),
+        ([*NET, "--for", "opset11", "--opset", "12"], "the opset of a network must be from 9 to 11"),
+        ([*YOLO, "--for", "opencv46", "--half"], "OpenCV 4.6 does not take half"),
+        ([*YOLO, "--opset", "10", "--head", "boxes", "--nms", "--nms-kind", "diounms"], "from opset 11 on"),
         ([*NET, "--to", "ncnn", "--max-rank", "4"], "--max-rank is for --to onnx, not --to ncnn"),
     ],
 )

@@ -146,10 +146,11 @@ def write_onnx(
     `threshold` (0.25), no two of a class with an overlap over `overlap` (0.45), which `nms_kind` measures (as the cfg
     says, else `heads.NMS_KINDS`). Where that counts distances, the input `picture_share` tells of letterboxed pictures
     (`OnnxTarget.non_max_suppression`). `opset` goes from 9 on. `batch` None leaves it open, but for some runtimes;
-    `dynamic_size` leaves height and width open, where no layer needs them as numbers. `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
-    (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
-    normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
-    (`Settings.in_float32`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
+    `dynamic_size` leaves height and width open, where no layer needs them as numbers. `keep_batch_norm` keeps it as
+    nodes instead of folding it. `half` computes in float16 with weights rounded once (outputs beyond 65504 become
+    infinite), but for inputs, outputs, detection layers, classifiers' endings, normalisations (lrn, l2norm, batch norm
+    by itself, normalize_channels) and averages, which stay float32 (`Settings.in_float32`), as do layers whose weights
+    float16 cannot hold: the export's `warnings` name these.
     `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":

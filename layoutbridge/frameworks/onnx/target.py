@@ -14,12 +14,12 @@ from typing import Any
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import UnsupportedError
+from layoutbridge.frameworks.onnx.asked import check_asked
 from layoutbridge.frameworks.onnx.limited import nodes_within
 from layoutbridge.frameworks.onnx.limits import known_opset
 from layoutbridge.frameworks.onnx.moves import Written
 from layoutbridge.frameworks.onnx.network import operators
 from layoutbridge.frameworks.onnx.network.activations import activation
-from layoutbridge.frameworks.onnx.network.asked import check_asked
 from layoutbridge.frameworks.onnx.network.constants import Constants
 from layoutbridge.frameworks.onnx.network.cuts import part_between, parts_along
 from layoutbridge.frameworks.onnx.network.graph import Graph
