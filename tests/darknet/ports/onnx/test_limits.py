@@ -67,6 +67,7 @@ def test_networks_for_a_program(name, tmp_path):
     limits = profile.network_limits
     for network in (name for name in GOLDEN if "yolo" in name or "region" in name):
         net, head = golden(network)
+        head = "raw" if name == "hailo" else head  # which takes no head of boxes
         x = np.random.default_rng(0).random((profile.batch or 2, *net.network.in_shape), np.float32)
         net.to_onnx(tmp_path / "plain.onnx", head=head)
         export = net.to_onnx(tmp_path / "limited.onnx", head=head, runtime=name)
