@@ -96,7 +96,7 @@ def _ours(model: Opened) -> Answer:
     except ValueError as error:
         raise UnusableInputError(f"'{source}': its metadata head_rules cannot be read ({error})") from None
     if head == "deepstream":
-        return Answer(_corners(model, rules.classes), rules, _names_in(model))
+        return Answer(_corners(model, rules.classes), rules, names_in(model))
     if head not in _HEADS:
         raise UnusableInputError(
             f"'{source}' was exported with the head '{visible(head[:40])}', whose anchors are in the cfg: give that, "
