@@ -34,6 +34,8 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 LOWEST_STAMP := $(LOWEST)/.set-up$(addprefix -,$(subst $(SPACE),-,$(strip $(EXTRAS))))
 OPENCV4 := $(VENV)/opencv4
+OPENCVS := .opencv
+OLD_OPENCVS := 4.5.5.64 4.6.0.66 4.7.0.72 4.8.1.78 4.10.0.84 4.12.0.88
 PIP    = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 ifeq ($(SLOW),1)
 MARKS := -m "not thorough"
@@ -43,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz fuzz-networks lint ruff mypy format \
-	atlas bench dist clean
+	opencvs atlas bench dist clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +97,15 @@ format: $(STAMP)  ## put all files into the common form, imports in order
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
+opencvs: $(addprefix $(OPENCVS)/,numpy $(OLD_OPENCVS))  ## OpenCV 4.5 to 4.12 in .opencv, for the slow tests that run them
+
+# Each lies beside the environment: its wheels want a NumPy of their time, which stands in a folder of its own.
+$(OPENCVS)/numpy: $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'numpy==1.26.4'
+
+$(OPENCVS)/4.%: $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ opencv-python-headless==4.$*
+
 atlas: $(STAMP)  ## set up all runtimes of the atlas in .atlas, and measure what is new: half an hour at first
 	@$(BIN)/layoutbridge atlas --environments .atlas --install --force -o layoutbridge/atlas/atlas.json \
 		--page docs/atlas.md --badge docs/atlas.svg
@@ -120,7 +131,7 @@ dist: $(RELEASE)/.set-up  ## the wheel, the sdist, and what the wheel brings wit
 	@cd dist && sha256sum *
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) .atlas build dist .fuzz .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) .atlas $(OPENCVS) build dist .fuzz .pytest_cache .mypy_cache .ruff_cache \
 		.hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

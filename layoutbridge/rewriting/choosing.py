@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import LayoutBridgeError
-from layoutbridge.frameworks.onnx.limits import Limits
+from layoutbridge.frameworks.onnx.programs.limits import Limits
 from layoutbridge.operations.catalog import op
 from layoutbridge.recognition.wrapping import PLAIN
 from layoutbridge.rewriting.costs import Cost, cost_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
 from layoutbridge.rewriting.applied import Applied
 from layoutbridge.rewriting.opening import Source
 from layoutbridge.rewriting.places.locating import Scene, scene_of

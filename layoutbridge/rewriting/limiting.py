@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from layoutbridge.errors import LayoutBridgeError, UnsupportedError, named
-from layoutbridge.frameworks.onnx.limits import Limits
+from layoutbridge.frameworks.onnx.programs.limits import Limits
 from layoutbridge.recognition.wrapping import PLAIN
 from layoutbridge.rewriting.choosing import is_movable
 from layoutbridge.rewriting.draft import Draft

@@ -13,7 +13,7 @@ from typing import Any
 from layoutbridge.errors import ParameterError, UnsupportedError
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.limits import read_limits
-from layoutbridge.frameworks.onnx.profiles import written_for
+from layoutbridge.frameworks.onnx.programs.table import profile_of
 from layoutbridge.inputs import PathLike
 from layoutbridge.rewriting.applied import Applied, bytes_moved_in
 from layoutbridge.rewriting.draft import Draft
@@ -144,7 +144,7 @@ def rewrite(
             raise UnsupportedError("layout, --nchw and --nhwc, is for ONNX models")
         return _program(model, fix or {}, bool(fix_weights), native=native, cancel=cancel, shape=shape, check=check)
     proto, source = opened(model)
-    limits = read_limits(max_rank, without) | written_for(runtime)[1]
+    limits = read_limits(max_rank, without) | profile_of(runtime).limits
     begin = Draft(scene_of(proto, source.name, shape), source, shape, limits=limits)
 
     from layoutbridge.rewriting.checking import refuse_unsound

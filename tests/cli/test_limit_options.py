@@ -8,6 +8,7 @@ from tests.darknet_files import NETS
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+YOLO = [str(NETS / "alexey" / "yolo_head" / name) for name in ("net.cfg", "net.weights")]
 NET = [str(NETS / "alexey" / "activations_0" / name) for name in ("net.cfg", "net.weights")]
 
 
@@ -33,6 +34,23 @@ def test_a_network_within_limits(capfd, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--for deepstream", "opset 17, output output [N, 192, 6]"),
+        ("--for tensorrt --nms --nms-kind default", "outputs num_detections [N, 1], detection_boxes [N, 300, 4],"),
+        ("--for rknn", "output 1_convolutional [1, 27, 8, 8]"),
+        ("--for barracuda", "opset 9, output 2_yolo [N, 27, 8, 8]"),
+        ("--for opencv46 --head boxes", "opset 12, output boxes [1, 192, 9]"),
+    ],
+)
+def test_a_network_as_a_program_expects_it(options, told, capfd, tmp_path):
+    path = tmp_path / "net.onnx"
+    code, _, said = run(capfd, "export", *YOLO, *options.split(), "-o", str(path))
+    assert code == 0 and told in said
+    assert "from the float64 reference" in said or "TensorRT's plugin runs in TensorRT alone" in said
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["focus", "--max-rank", "3"], "max_rank is 3, and the input has 4 axes"),
@@ -45,7 +63,9 @@ def test_a_network_within_limits(capfd, tmp_path):
         (["focus", "--to", "jax", "--for", "qnn"], "--for is for --to onnx, not --to jax"),
         ([*NET, "--max-rank", "3"], "has 4 axes"),
         ([*NET, "--without", "Conv"], "0_convolutional needs Conv"),
-        ([*NET, "--for", "opset11"], "the opset of a network must be at least 13"),
+        ([*NET, "--for", "opset11", "--opset", "12"], "the opset of a network must be from 9 to 11"),
+        ([*YOLO, "--for", "opencv46", "--half"], "OpenCV 4.6 does not take half"),
+        ([*YOLO, "--opset", "10", "--head", "boxes", "--nms", "--nms-kind", "diounms"], "from opset 11 on"),
         ([*NET, "--to", "ncnn", "--max-rank", "4"], "--max-rank is for --to onnx, not --to ncnn"),
     ],
 )

@@ -94,7 +94,7 @@ _FITTING: dict[str, tuple[str, ...]] = {
     "--format": ("npy", "c"),
     "--activation": ("leaky=swish",), "--tolerance": ("0.1",), "--against": ("outputs.npz",), "--names": ("x.names",),
     "--to": ("onnx", "ncnn"), "--rules": ("r.toml", "any.toml"),
-    "--threshold": ("0.5", "0"), "--nms": ("0.4",), "--nms-kind": ("greedynms", "diounms"), "--opset": ("13", "17"),
+    "--threshold": ("0.5", "0"), "--nms": ("0.4",), "--nms-kind": ("greedynms", "diounms"), "--opset": ("11", "17"),
     "--head": ("raw", "darknet"),
     "--batch": ("1", "2"), "--for": ("onnxruntime", "opencv"), "--dtype": ("int8", "float16"), "--overlap": ("0.5",),
 }  # fmt: skip

@@ -67,7 +67,7 @@ def export(
     force: Force = False,
     opset: Annotated[
         int | None,
-        _option("ONNX opset, 11 on; networks 13 on. (default: 17)", "For onnx", kind=whole_number("--opset")),
+        _option("ONNX opset, 11 on; networks 9 on. (default: 17)", "For onnx", kind=whole_number("--opset")),
     ] = None,
     max_rank: Annotated[
         int | None, _option("The most axes that any tensor has", "For onnx", kind=whole_number("--max-rank"))

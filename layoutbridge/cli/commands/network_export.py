@@ -86,7 +86,7 @@ def export_network(
     elif found.deviation is not None and any(
         isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
     ):
-        remark(f"next: layoutbridge detect {output} PICTURES -o FOLDER{_needed(cfg, options)}")
+        remark(f"next: layoutbridge detect {output} PICTURES -o FOLDER{_needed(cfg, _head(made, options))}")
     if as_json:
         print_json(_record(made, target.name, size, found))
     return found.ok
@@ -100,11 +100,11 @@ def _checked(made: Export, net: DarknetNetwork, target: Port, options: Mapping[s
 
     if not made.outputs:
         return WrittenCheck(None, 0.0, "it holds parameters alone")
+    if made.head == "efficient_nms":
+        return WrittenCheck(None, 0.0, "TensorRT's plugin runs in TensorRT alone")
     tolerance = FLOAT16 if options.get("half") else WINOGRAD if options.get("winograd") else target.runner.tolerance
     with step_progress(errors_console(), "checking"):
-        return check_written(
-            made.path, net.network, net.parameters, options.get("head", "darknet"), tolerance=tolerance
-        )
+        return check_written(made.path, net.network, net.parameters, _head(made, options), tolerance=tolerance)
 
 
 def _tell_check(found: WrittenCheck, size: int, *, asked: bool) -> None:
@@ -119,9 +119,14 @@ def _tell_check(found: WrittenCheck, size: int, *, asked: bool) -> None:
         remark(f"{told}{f'; not checked: {found.reason}' if asked else ''}")
 
 
-def _needed(cfg: str, options: Mapping[str, Any]) -> str:
+def _head(made: Export, options: Mapping[str, Any]) -> str:
+    """What the file returns: as was asked for, or as the program expects that it is for."""
+    return made.head or options.get("head") or "darknet"
+
+
+def _needed(cfg: str, head: str) -> str:
     """What `detect` needs beside the file: its anchors stand in the cfg."""
-    return f" --cfg {cfg}" if options.get("head", "darknet") in ("darknet", "raw") else ""
+    return f" --cfg {cfg}" if head in ("darknet", "raw") else ""
 
 
 def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[str, Any]:

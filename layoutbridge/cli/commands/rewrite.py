@@ -18,7 +18,7 @@ _PLACE_TOLD = "PLACE is a number of scan's list, or the name of a node or a tens
 
 
 def _profiles() -> Iterable[str]:
-    from layoutbridge.frameworks.onnx.profiles import PROFILES
+    from layoutbridge.frameworks.onnx.programs.table import PROFILES
 
     return PROFILES
 

@@ -5,6 +5,7 @@ What is read, and how it is told apart:
 | outputs | read as |
 |---|---|
 | `boxes`, `yolov5`, `yolov8` of our own files | the heads of `meaning.boxes` |
+| those of our own files for DeepStream | corners, score and class: each box's best one alone |
 | layers, or what goes into them, of our own files | `boxes.decode`, with the network in the cfg |
 | [N, boxes, 5 + classes], [N, 4 + classes, boxes] of the number of places that YOLOv5 and YOLOv8 have | as theirs |
 | [N, boxes, 6] of a model whose metadata say `end2end` or `nms` | corners, score and class: suppressed already |
@@ -94,6 +95,8 @@ def _ours(model: Opened) -> Answer:
         rules = HeadRules.from_json(told["head_rules"])
     except ValueError as error:
         raise UnusableInputError(f"'{source}': its metadata head_rules cannot be read ({error})") from None
+    if head == "deepstream":
+        return Answer(_corners(model, rules.classes), rules, names_in(model))
     if head not in _HEADS:
         raise UnusableInputError(
             f"'{source}' was exported with the head '{visible(head[:40])}', whose anchors are in the cfg: give that, "
@@ -105,6 +108,8 @@ def _ours(model: Opened) -> Answer:
 def _reader(model: Opened, network: Network, head: str | None) -> Read:
     """With the network at hand: one tensor of boxes, or the outputs of layers, found by their names."""
     rules = head_rules(network)
+    if head == "deepstream":
+        return _corners(model, rules.classes)
 
     def read(outputs: Outputs) -> NDArray[np.float32]:
         joined = head if head in _HEADS else next((name for name in _HEADS if name in outputs), None)

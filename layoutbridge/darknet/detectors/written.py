@@ -110,10 +110,13 @@ def _detection_layers(network: Network) -> tuple[Layer, ...]:
 
 
 def _columns(rows: NDArray[np.float32], head: str) -> list[NDArray[np.float64]]:
-    """Places, and scores behind them; only with Darknet's own heads is objectness what `decode` calls so.
+    """Places, and scores behind them; only with Darknet's own heads is objectness what `decode` calls so. Of
+    those for DeepStream the largest score alone.
 
     Values over 1 go by their logarithm: a size is the exponential of what the network computes, and so is its error.
     """
     wide = np.clip(rows.astype(np.float64), -_LARGEST, _LARGEST)
     tamed = np.where(np.abs(wide) > 1, np.sign(wide) * (1 + np.log(np.maximum(np.abs(wide), 1))), wide)
+    if head == "deepstream":
+        return [tamed[..., :_PLACE], tamed[..., _PLACE + 1 :].max(axis=-1, initial=-_LARGEST)]
     return [tamed[..., :_PLACE], tamed[..., _PLACE + (head in ("yolov5", "yolov8")) :]]

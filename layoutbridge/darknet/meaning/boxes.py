@@ -34,7 +34,7 @@ from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, shown
 from layoutbridge.frameworks.primitives import LazyArray, Target, V
 
-Columns = tuple[V, V, V, V, V]  # centre, size, objectness told, the scores' factor, probabilities
+Columns = tuple[V, V, V, V | None, V]  # centre, size, objectness told, the scores' factor if any, probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,15 @@ def append_head(
     for layer in heads:
         with target.scope(f"{layer.name}_boxes"):
             centre, size, objectness, factor, classes = _columns(target, network, layer, values[layer.index], scale)
-            own = factor if layout == "yolov5" and isinstance(layer.settings, Region) else objectness
+            own = factor if factor is not None and layout == "yolov5" else objectness
             boxes.append(target.concat([centre, size], 1))
             told.append(own)
             sure.append(objectness)
             probabilities.append(classes)
-            scores.append(target.multiply(factor, classes) if nms is not None or layout != "yolov5" else classes)
+            if factor is not None and (nms is not None or layout != "yolov5"):
+                scores.append(target.multiply(factor, classes))
+            else:
+                scores.append(classes)
     with target.scope(layout):
         placed = target.concat(boxes, 0)
         wanted = target.concat(probabilities if layout == "yolov5" else scores, 0)
@@ -104,6 +107,22 @@ def append_head(
             placed = target.multiply(placed, target.constant(shares))
         ranks, objectness = (_turned(target, target.concat(parts, 0)) for parts in (scores, sure))
         return output, _suppressed(target, network, placed, ranks, objectness, nms)
+
+
+def boxes_and_scores(target: Target[V], network: Network, values: Mapping[int, V] | Sequence[V]) -> tuple[V, V]:
+    """All boxes (boxes, 4) in pixels of the input, centre and size, and their scores (boxes, classes).
+
+    `values` holds each detection layer's output under its index.
+    Raises as `head_layers` does.
+    """
+    boxes, scores = [], []
+    for layer in head_layers(network):
+        with target.scope(f"{layer.name}_boxes"):
+            scale = (float(network.width), float(network.height))
+            centre, size, _, factor, classes = _columns(target, network, layer, values[layer.index], scale)
+            boxes.append(target.concat([centre, size], 1))
+            scores.append(classes if factor is None else target.multiply(factor, classes))
+    return target.concat(boxes, 0), target.concat(scores, 0)
 
 
 def _suppressed(target: Target[V], network: Network, boxes: V, scores: V, objectness: V, nms: Suppression) -> Any:
@@ -179,14 +198,14 @@ def _region_columns(target: Target[V], layer: Layer, settings: Region, x: V, sca
         rows = target.rearrange(x, Rearrangement("(n e) h w -> (n h w) e", n=num))
     extra = [coords - 4] if coords > 4 else []
     parts = target.split(rows, [2, 2, *extra, 1, classes], 1)
-    centre, size, factor, chances = *parts[:2], *parts[-2:]
-    ones = _constant(target, layer, "ones", np.ones((count, 1)))
-    if settings.background:  # the background's probability stands where the objectness would
-        factor = ones
+    centre, size, objectness, chances = *parts[:2], *parts[-2:]
+    # the background's probability may stand where the objectness would
+    factor = None if settings.background else objectness
     tree = settings.tree
     if tree is not None:
         chances = _down_the_tree(target, chances, tree)
-    told = ones if fork and tree is None and not settings.least_objectness else factor
+    is_sure = factor is None or (fork and tree is None)
+    told = _constant(target, layer, "ones", np.ones((count, 1))) if is_sure else objectness
     if fork:
         centre = target.activation(centre, "sigmoid")
     anchors = np.array(settings.anchors).reshape(-1, 2)[:num] / cells * scale

@@ -42,9 +42,9 @@ from layoutbridge.darknet.ports.provenance import about, file_sha256
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import Progress
-from layoutbridge.frameworks.onnx.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.limits import read_limits
-from layoutbridge.frameworks.onnx.profiles import PROFILES
+from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
+from layoutbridge.frameworks.onnx.programs.table import PROFILES, profile_of
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
 
 
@@ -79,7 +79,7 @@ class OnnxExport(Export):
 class OnnxOptions(TypedDict, total=False):
     """What may be chosen of a model: see `write_onnx`."""
 
-    head: str
+    head: str | None
     opset: int | None
     batch: int | None
     dynamic_size: bool
@@ -118,7 +118,7 @@ def write_onnx(
     parameters: Arrays,
     path: str | os.PathLike[str],
     *,
-    head: str = "darknet",
+    head: str | None = None,
     opset: int | None = None,
     batch: int | None = None,
     dynamic_size: bool = False,
@@ -142,23 +142,24 @@ def write_onnx(
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `head`: "darknet" gives what each detection layer (else the last layer) outputs, "raw" its input, "boxes", "yolov5"
-    and "yolov8" one tensor of boxes (`meaning.boxes`). To that `nms` adds which boxes Darknet's suppression keeps,
-    int64 [kept, 3] of picture, class and box: of scores over `threshold` (0.25), no two of a class with an overlap over
-    `overlap` (0.45), which `nms_kind` measures (as the cfg says, else `heads.NMS_KINDS`). Where that counts distances,
-    the input `picture_share` tells of letterboxed pictures (`OnnxTarget.non_max_suppression`). `opset` goes from 13 on.
-    `batch` None leaves it open; `dynamic_size` leaves height and width open, where no layer needs them as numbers.
-    `keep_batch_norm` keeps it as nodes instead of folding it. `half` computes in float16 with weights rounded once
-    (outputs beyond 65504 become infinite), but for inputs, outputs, detection layers, classifiers' endings,
-    normalisations (lrn, l2norm, batch norm by itself, normalize_channels) and averages, which stay float32
-    (`Settings.in_float32`), as do layers whose weights float16 cannot hold: the export's `warnings` name these.
+    and "yolov8" one tensor of boxes (`meaning.boxes`); None is what the `runtime` expects, else "darknet". To boxes
+    `nms` adds which of them Darknet's suppression keeps, int64 [kept, 3] of picture, class and box: of scores over
+    `threshold` (0.25), no two of a class with an overlap over `overlap` (0.45), which `nms_kind` measures (as the cfg
+    says, else `heads.NMS_KINDS`). Where that counts distances, the input `picture_share` tells of letterboxed pictures
+    (`OnnxTarget.non_max_suppression`). `opset` goes from 9 on. `batch` None leaves it open, but for some runtimes;
+    `dynamic_size` leaves height and width open, where no layer needs them as numbers. `keep_batch_norm` keeps it as
+    nodes instead of folding it. `half` computes in float16 with weights rounded once (outputs beyond 65504 become
+    infinite), but for inputs, outputs, detection layers, classifiers' endings, normalisations (lrn, l2norm, batch norm
+    by itself, normalize_channels) and averages, which stay float32 (`Settings.in_float32`), as do layers whose weights
+    float16 cannot hold: the export's `warnings` name these.
     `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
-    `frameworks.onnx.forms`), or that keep its limits ("qnn" and others: `frameworks.onnx.profiles`). With `max_rank` no
-    tensor has more axes, with `without` none of these ONNX operators stands anywhere. Of a recurrent network the model
-    is one step: beside `input` it takes its states, as `state_0_lstm_cell`, and gives those behind the step, as
-    `state_0_lstm_cell_next`. With `steps` T it takes a whole sequence [T, N, ...] instead, from states of zeros, and
-    gives [T, N, ...]; not with `dynamic_size`.
+    `frameworks.onnx.programs.forms`), or that keep its limits ("opencv45", "rknn" and others:
+    `frameworks.onnx.programs.table`). With `max_rank` no tensor has more axes, with `without` none of these ONNX
+    operators stands anywhere. Of a recurrent network the model is one step: beside `input` it takes its states, as
+    `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. With `steps` T it takes a whole
+    sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...]; not with `dynamic_size`.
     `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
     whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
@@ -167,6 +168,9 @@ def write_onnx(
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
     `MissingFrameworkError` without onnx.
     """
+    profile = profile_of(runtime)
+    profile.refuse({"external_data": external_data})
+    head = profile.head_of(head, nms=nms)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
     told = about(network, head, names, nms_kind=nms_kind)
     built = build_model(
@@ -208,7 +212,7 @@ def write_onnx(
     return OnnxExport(
         path=Path(path),
         outputs=built.outputs,
-        batch=batch,
+        batch=built.batch,
         warnings=built.warnings,
         unbatched=built.unbatched,
         states=built.states,
@@ -217,6 +221,7 @@ def write_onnx(
         opset=built.model.opset_import[0].version,
         ir_version=built.model.ir_version,
         winograd=built.winograd,
+        head=head,
     )
 
 

@@ -18,16 +18,19 @@ from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.base import require
-from layoutbridge.frameworks.onnx.limits import Limits, refuse_beyond
-from layoutbridge.frameworks.onnx.profiles import written_for
+from layoutbridge.frameworks.onnx.limits import refuse_beyond
+from layoutbridge.frameworks.onnx.programs.limits import Limits
+from layoutbridge.frameworks.onnx.programs.table import profile_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
     from layoutbridge.frameworks.onnx.network.graph import Initializer
-    from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue
+    from layoutbridge.frameworks.onnx.network.values import OnnxValue
+    from layoutbridge.frameworks.onnx.target import OnnxTarget
 
+ENDINGS = ("deepstream", "efficient_nms")  # heads of programs: `ports.onnx_endings`
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
 
 
@@ -52,11 +55,12 @@ class WinogradUse:
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """A model, with its weights still unread; `outputs`, `unbatched`, `states` and `warnings` as of `Export`."""
+    """A model, with its weights still unread; the rest as of `Export`."""
 
     model: ModelProto
     initializers: list[Initializer]
     outputs: Mapping[str, tuple[int | None, ...]]
+    batch: int | None
     unbatched: frozenset[str]
     states: Mapping[str, tuple[int | None, ...]]
     warnings: tuple[str, ...]
@@ -81,12 +85,26 @@ def build_model(
     steps: int | None,
 ) -> BuiltModel:
     """The model; the options are those of `onnx.write_onnx`, `nms` what is to be suppressed. Raises as that does."""
-    check_head(head)
-    forms, own = written_for(runtime)
-    limits |= own
+    profile = profile_of(runtime)
+    if head not in ENDINGS:
+        check_head(head)
+    of_boxes = head in (*HEAD_LAYOUTS, *ENDINGS)
+    flat_steps = steps is not None and len(network.in_shape) == 1
+    profile.refuse(
+        {
+            "half": half,
+            "dynamic_size": dynamic_size,
+            "steps": flat_steps,
+            "nms": nms is not None,
+            "head of boxes": of_boxes,
+        }
+    )
+    limits |= profile.network_limits
+    batch = profile.batch if batch is None else batch
+    opset = profile.opset if opset is None else opset
     if winograd and half:
         raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
-    if nms is not None and head not in HEAD_LAYOUTS:
+    if nms is not None and head not in (*HEAD_LAYOUTS, *ENDINGS):
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
     require("onnx", "onnx", EXTRA)
     from layoutbridge.frameworks.onnx.target import OnnxTarget
@@ -97,7 +115,7 @@ def build_model(
         opset=opset,
         batch=batch,
         open_size=dynamic_size,
-        forms=forms,
+        forms=profile.forms,
         winograd=winograd,
         steps=steps,
         limits=limits,
@@ -119,9 +137,15 @@ def build_model(
 
     variant = Variant(keep_batch_norm=keep_batch_norm, open_size=dynamic_size)
     values = write_layers(target, network, parameters, target.input, variant=variant, finish=finish, memory=memory)
+    if head in ENDINGS:
+        from layoutbridge.darknet.ports.onnx_endings import ending_outputs
+
+        returned = ending_outputs(target, network, values, head, nms)
+    else:
+        returned = head_outputs(target, network, target.input, values, head, nms=nms)
     outputs = {
         output.name: written[output.name] if output.name in written else target.as_output(output.value, output.name)
-        for output in head_outputs(target, network, target.input, values, head, nms=nms)
+        for output in returned
     }
     if every_layer:
         outputs |= written
@@ -161,6 +185,7 @@ def _assemble(
             for axis, length in enumerate(value.shape)
         ]
         kind = TensorProto.FLOAT if name in outputs else types.get(name, TensorProto.FLOAT)
+        kind = TensorProto.INT32 if value.counts else kind
         return helper.make_tensor_value_info(name, kind, [*leading, *lengths])
 
     held = {initializer.name for initializer in initializers}
@@ -181,10 +206,11 @@ def _assemble(
         else [],
     )
     opsets = [helper.make_opsetid("", target.graph.opset)]
+    opsets += [helper.make_opsetid(domain, 1) for domain in sorted({node.domain for node in nodes} - {""})]
     model = helper.make_model(
         graph,
         opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
+        ir_version=helper.find_min_ir_version_for(opsets, ignore_unknown=True),
         producer_name="layoutbridge",
         producer_version=__version__,
         doc_string=f"Darknet network {network.source}, flavor {network.flavor}",
@@ -196,7 +222,9 @@ def _assemble(
     if target.limits:
         refuse_beyond(target.limits, model, initializers, lambda scope: _told_scope(network, scope))
     used = _winograd_use(target, network) if target.winograd else None
-    return BuiltModel(model, initializers, shapes, unbatched, states, warnings, used)
+    return BuiltModel(
+        model, initializers, shapes, None if isinstance(batch, str) else batch, unbatched, states, warnings, used
+    )
 
 
 def _told_scope(network: Network, scope: str) -> str:

@@ -52,7 +52,8 @@ class Export:
     one. A file without a program has no outputs. `states` are those of recurrent layers, inputs and outputs beside the
     others (`next_state`), with the shapes of one picture; with `steps` the file takes and gives whole sequences of so
     many, and has none. `warnings` are one line each, and so are `remarks`, which tell what may matter to those who use
-    the file; `contents` says in a few words what is in it beside the outputs.
+    the file; `contents` says in a few words what is in it beside the outputs. `head` is what it returns where that was
+    not asked for.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class Export:
     unbatched: frozenset[str] = frozenset()
     states: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     steps: int | None = None
+    head: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

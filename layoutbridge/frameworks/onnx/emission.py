@@ -19,9 +19,10 @@ from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import Runnable, require
 from layoutbridge.frameworks.batch import has_batch_axis, refuse_misfit
 from layoutbridge.frameworks.onnx.limited import nodes_within
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, known_opset, read_limits
+from layoutbridge.frameworks.onnx.limits import known_opset, read_limits
 from layoutbridge.frameworks.onnx.moves import Written
-from layoutbridge.frameworks.onnx.profiles import written_for
+from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.programs.table import profile_of
 from layoutbridge.frameworks.onnx.versions import (
     BFLOAT16_OPSET,
     ELEM_TYPES,
@@ -82,7 +83,7 @@ def emit(
     from layoutbridge.frameworks.onnx.graph import build_model
     from layoutbridge.version import __version__
 
-    limits |= read_limits(max_rank, without) | written_for(runtime)[1]
+    limits |= read_limits(max_rank, without) | profile_of(runtime).limits
     dtype = _known_dtype(dtype)
     lowest, of = (BFLOAT16_OPSET, f"for {dtype}") if dtype == "bfloat16" else (LOWEST_OPSET, "")
     number = known_opset(opset, lowest, limits, of)

@@ -18,8 +18,8 @@ from onnx import NodeProto, TensorProto, helper
 
 from layoutbridge.algebra.moves import Lowering, Move, Shape
 from layoutbridge.algebra.sizes import Size
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
 from layoutbridge.frameworks.onnx.moves import OPERATORS
+from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
 
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 _SPLIT_COUNT_OPSET = 18  # from here on Split is told how many parts there are

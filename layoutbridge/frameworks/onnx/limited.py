@@ -17,7 +17,7 @@ from layoutbridge.algebra.sequences.steps import BLOCKS, Abilities, Kind
 from layoutbridge.algebra.sequences.written import Moves, sequences
 from layoutbridge.algebra.sizes import Domain, Size, product
 from layoutbridge.errors import UnsupportedError
-from layoutbridge.frameworks.onnx.limits import Limits, refuse_rank
+from layoutbridge.frameworks.onnx.limits import refuse_rank
 from layoutbridge.frameworks.onnx.moves import (
     MOST_GATHERED,
     OPERATORS,
@@ -25,6 +25,7 @@ from layoutbridge.frameworks.onnx.moves import (
     Written,
     fastest_lowering,
 )
+from layoutbridge.frameworks.onnx.programs.limits import Limits
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto

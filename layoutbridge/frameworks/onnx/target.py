@@ -1,4 +1,4 @@
-"""The primitives in ONNX: standard operators from opset 13 on, the batch in front of every value.
+"""The primitives in ONNX: standard operators from opset 9 on, the batch in front of every value.
 
 The batch may be left open, and so may height and width: then what needs their numbers is refused, with the layer's
 name. Rearrangements are written by `frameworks.onnx.moves`, in the form that onnxruntime runs fastest.
@@ -8,23 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.errors import ParameterError, UnsupportedError
-from layoutbridge.frameworks.base import check_count
-from layoutbridge.frameworks.onnx.forms import PLAIN, Forms
+from layoutbridge.errors import UnsupportedError
+from layoutbridge.frameworks.onnx.asked import check_asked
 from layoutbridge.frameworks.onnx.limited import nodes_within
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, known_opset
+from layoutbridge.frameworks.onnx.limits import known_opset
 from layoutbridge.frameworks.onnx.moves import Written
+from layoutbridge.frameworks.onnx.network import operators
 from layoutbridge.frameworks.onnx.network.activations import activation
+from layoutbridge.frameworks.onnx.network.constants import Constants
 from layoutbridge.frameworks.onnx.network.cuts import part_between, parts_along
 from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.places import products_by_place
 from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of, with_steps, without_steps
+from layoutbridge.frameworks.onnx.network.reductions import maximum_by_pool, sum_by_conv
 from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
+from layoutbridge.frameworks.onnx.network.values import OnnxValue
 from layoutbridge.frameworks.onnx.network.winograd import extra_bytes, pays, winograd_conv2d
+from layoutbridge.frameworks.onnx.programs.forms import PLAIN, Forms
+from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.versions import LOWEST_NETWORK_OPSET, LOWEST_OPSET
 from layoutbridge.frameworks.primitives import (
     NO_PADDING,
     Function,
@@ -39,24 +46,8 @@ from layoutbridge.frameworks.primitives import (
     windows,
 )
 
-LOWEST_OPSET = 13  # Softmax over one axis, ReduceSum and Split with their numbers as inputs
-_REDUCE_INPUT_OPSET = 18  # from here on ReduceMax takes its axes as an input
 _END = (1 << 63) - 1  # "to the end" of a Slice
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxValue:
-    """A tensor of the graph: float32 [N, *shape].
-
-    `open` are the axes of `shape` whose lengths may be others when the model runs; `batched` is off for a constant,
-    [1, *shape]. With `integer` it is an int64 tensor of `shape`, without a batch.
-    """
-
-    name: str
-    shape: Shape
-    open: frozenset[int] = frozenset()
-    batched: bool = True
-    integer: bool = False
+_NO_SLICES = Limits(without=frozenset({"Slice"}))
 
 
 class OnnxTarget:
@@ -80,15 +71,9 @@ class OnnxTarget:
         steps: int | None = None,
         limits: Limits = UNLIMITED,
     ) -> None:
-        check_count("the batch", batch, may_be_open=True)
-        check_count("steps", steps, may_be_open=True)
-        if open_size and len(in_shape) != 3:
-            raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
-        if winograd and open_size:
-            raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
-        if steps is not None and open_size:  # a Reshape has room for one unknown length, and the batch takes it
-            raise ParameterError(f"steps={steps} and a size left open do not go together: leave out one of them")
-        self.graph = Graph(known_opset(opset, LOWEST_OPSET, limits, "of a network"))
+        number = known_opset(opset, LOWEST_NETWORK_OPSET, limits, "of a network")
+        check_asked(in_shape, number, batch=batch, open_size=open_size, winograd=winograd, steps=steps)
+        self.graph = Graph(number)
         self.batch = batch if batch is None or steps is None else steps * batch
         self.steps = steps
         self.forms = forms
@@ -104,6 +89,7 @@ class OnnxTarget:
         self.defaults: dict[str, tuple[str | int, ...]] = {}
         self._viewed: dict[str, OnnxValue] = {}  # a view's name: what it is a view of
         self._names: dict[str, str] = {}
+        self._constants = Constants(self.graph)
 
     # ------------------------------------------------------------------ names
 
@@ -114,7 +100,8 @@ class OnnxTarget:
     def named(self, x: OnnxValue, name: str) -> OnnxValue:
         """x as the tensor called `name`, with its batch: itself renamed, or a copy where it has a name already."""
         x = self._with_batch(x)
-        if self.has_name(x):
+        self._refuse_constants([x])
+        if self.has_name(x) or x.name in self.graph.initializers:
             x = replace(x, name=self.graph.add("Identity", [x.name]))
         self.graph.rename(x.name, name)
         self._names[x.name] = name
@@ -143,7 +130,7 @@ class OnnxTarget:
 
     def constant(self, array: LazyArray) -> OnnxValue:
         """An initializer [1, *shape]."""
-        return OnnxValue(self.graph.parameter(array, (1, *array.shape)), array.shape, batched=False)
+        return self._constants.add(array)
 
     def conv2d(
         self,
@@ -167,6 +154,9 @@ class OnnxTarget:
             self.in_winograd[self.graph.where, weights.name] = extra_bytes(weights.shape)
             tensor = self._with_batch(x).name
             return OnnxValue(winograd_conv2d(self.graph, tensor, x.shape, weights, bias, padding), shape)
+        if groups == x.shape[0] and any(padding) and self.forms.pads_before(stride, dilation, padding):
+            x = self.pad(x, (0, *padding[:2]), (0, *padding[2:]))
+            padding = NO_PADDING
         attributes = _window(size, stride, padding) | {"group": groups, "dilations": list(dilation)}
         name = self.graph.add("Conv", self._weighted(x, weights, bias), **attributes)
         return OnnxValue(name, shape, x.open)
@@ -182,22 +172,21 @@ class OnnxTarget:
     def dense(self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None) -> OnnxValue:
         """Gemm, with the weights as they are."""
         self._closed(x, "multiplies a flat input by a matrix")
+        if bias is None and self.graph.opset < LOWEST_OPSET:  # before that Gemm always adds something
+            bias = LazyArray.of(f"constants/zeros_{weights.shape[0]}", [0.0] * weights.shape[0])
         return OnnxValue(self.graph.add("Gemm", self._weighted(x, weights, bias), transB=1), (weights.shape[0],))
 
     def locally_connected(
         self, x: OnnxValue, weights: LazyArray, bias: LazyArray, *, size: Pair, stride: Pair, padding: Padding
     ) -> OnnxValue:
-        """The windows as columns, by a Conv that copies; then one matrix a place, the batch in the columns."""
+        """The windows as columns, by a Conv that copies; then one matrix a place."""
         self._closed(x, "has weights for each place")
-        add, channels, area = self.graph.add, x.shape[0], prod(size)
+        channels, area = x.shape[0], prod(size)
         rows, columns = windows(x.shape, size, stride, padding)
         seen = self.conv2d(x, copying_filters(channels, size), stride=stride, padding=padding, groups=channels)
         flat = self.reshape(seen, (channels * area, rows * columns))
-        turned = add("Transpose", [flat.name], perm=[2, 1, 0])
-        product = add("MatMul", [self.graph.parameter(weights), turned])  # [places, filters, N]
-        back = add("Transpose", [product], perm=[2, 1, 0])
-        result = OnnxValue(back, (bias.shape[0], rows * columns))
-        return self.add(self.reshape(result, bias.shape), self.constant(bias))
+        product = products_by_place(self, self.graph, flat, weights, by_matrices=self.limits.allows("MatMul"))
+        return self.add(self.reshape(product, bias.shape), self.constant(bias))
 
     def batch_norm(
         self,
@@ -210,7 +199,7 @@ class OnnxTarget:
         epsilon: float,
     ) -> OnnxValue:
         """BatchNormalization."""
-        held = [self.graph.parameter(array) for array in (scales, biases, means, variances)]
+        held = map(self.graph.parameter, (scales, biases, means, variances))
         name = self.graph.add("BatchNormalization", [self._with_batch(x).name, *held], epsilon=epsilon)
         return replace(x, name=name, batched=True)
 
@@ -230,10 +219,7 @@ class OnnxTarget:
 
     def upsample(self, x: OnnxValue, factor: int) -> OnnxValue:
         """Resize to the nearest, by a whole factor."""
-        scales = LazyArray.of(f"constants/scales_{factor}", [1.0, 1.0, factor, factor])
-        inputs = [self._with_batch(x).name, "", self.graph.parameter(scales)]
-        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        name = self.graph.add("Resize", inputs, **how)
+        name = operators.upsample(self.graph, self._with_batch(x).name, factor)
         return OnnxValue(name, (x.shape[0], x.shape[1] * factor, x.shape[2] * factor), x.open)
 
     # ------------------------------------------------------------------ moving and joining
@@ -242,6 +228,7 @@ class OnnxTarget:
         """Concat."""
         if len(values) == 1:
             return values[0]
+        self._refuse_constants(values)
         first = values[0]
         for other in values[1:]:
             self._same_open(first, other, except_axis=axis)
@@ -257,8 +244,8 @@ class OnnxTarget:
             return [x]
         if axis in x.open:
             raise self._refusal("cuts an axis into parts")
-        by_split = self.limits.allows("Split")
-        names = parts_along(self.graph, self._with_batch(x).name, sizes, axis + 1, by_split=by_split)
+        name, by_split = self._with_batch(x).name, self.limits.allows("Split")
+        names = parts_along(self.graph, name, sizes, axis + 1, by_split=by_split)
         shapes = [(*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes]
         return [OnnxValue(name, shape, x.open) for name, shape in zip(names, shapes, strict=True)]
 
@@ -280,7 +267,7 @@ class OnnxTarget:
         else:
             ends = [_END if axis in x.open else stops[axis] for axis in cut]
             numbers = ([starts[axis] for axis in cut], ends, [axis + 1 for axis in cut], [steps[axis] for axis in cut])
-            name = self.graph.add("Slice", [name, *map(self.graph.integers, numbers)])
+            name = operators.slices(self.graph, name, *numbers)
         shape = tuple(len(range(a, min(b, length), step)) for a, b, step, length in every)
         return OnnxValue(name, shape, x.open)
 
@@ -290,9 +277,9 @@ class OnnxTarget:
             return x
         if any(before[axis] or after[axis] for axis in x.open):
             raise self._refusal("adds to an axis of its input")
-        widths = self.graph.integers([0, *before, 0, *after])
         shape = tuple(a + length + b for a, length, b in zip(before, x.shape, after, strict=True))
-        return OnnxValue(self.graph.add("Pad", [self._with_batch(x).name, widths]), shape, x.open)
+        padded = operators.pad(self.graph, self._with_batch(x).name, [0, *before, 0, *after])
+        return OnnxValue(padded, shape, x.open)
 
     def reshape(self, x: OnnxValue, shape: Shape) -> OnnxValue:
         """Reshape; a view of a view is one view."""
@@ -309,11 +296,11 @@ class OnnxTarget:
     def rearrange(self, x: OnnxValue, operation: Rearrangement) -> OnnxValue:
         """The operators that `frameworks.onnx.moves` chooses for the shape."""
         known = {axis + 1: length for axis, length in enumerate(x.shape) if axis not in x.open}
-        if self.batch is not None:
-            known[0] = self.batch
-        written = Written(operation, known, "float32", self.graph.opset)
+        known |= {} if self.batch is None else {0: self.batch}
+        is_old = self.graph.opset < LOWEST_OPSET  # where of all operators Transpose alone is as it is today
+        written = Written(operation, known, "float32", self.graph.opset, native=not is_old)
         try:
-            _, nodes, constants = nodes_within(self.limits, written, "")
+            _, nodes, constants = nodes_within(self.limits | _NO_SLICES if is_old else self.limits, written, "")
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.graph.where or 'the graph'}: {error}") from None
         output = self.graph.add_made(nodes, constants, {"input": self._with_batch(x).name})
@@ -325,8 +312,7 @@ class OnnxTarget:
 
     def activation(self, x: OnnxValue, function: Function, **numbers: float) -> OnnxValue:
         """One operator, or the few that runtimes recognise as one."""
-        by_exp, without = self.forms.mish_by_exp, self.limits.without
-        name = activation(self.graph, x.name, function, numbers, mish_by_exp=by_exp, without=without)
+        name = activation(self.graph, x.name, function, numbers, self.forms.mish_by_exp, self.limits.without)
         return replace(x, name=name)
 
     def add(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:
@@ -351,20 +337,19 @@ class OnnxTarget:
 
     def softmax(self, x: OnnxValue, axis: int) -> OnnxValue:
         """Softmax over one axis."""
-        return replace(x, name=self.graph.add("Softmax", [x.name], axis=axis + 1))
+        return replace(x, name=operators.softmax(self.graph, x.name, axis + 1, len(x.shape) + 1))
 
     def reduce_sum(self, x: OnnxValue, axis: int) -> OnnxValue:
-        """ReduceSum."""
-        name = self.graph.add("ReduceSum", [x.name, self.graph.integers([axis + 1])], keepdims=1)
-        return self._reduced(x, axis, name)
+        """ReduceSum, or along the first axis a Conv with ones."""
+        if axis == 0 and not x.open and not self.limits.allows("ReduceSum"):
+            return sum_by_conv(self, x)
+        return self._reduced(x, axis, operators.reduce_sum(self.graph, x.name, axis + 1))
 
     def reduce_max(self, x: OnnxValue, axis: int) -> OnnxValue:
-        """ReduceMax."""
-        if self.graph.opset < _REDUCE_INPUT_OPSET:
-            name = self.graph.add("ReduceMax", [x.name], axes=[axis + 1], keepdims=1)
-        else:
-            name = self.graph.add("ReduceMax", [x.name, self.graph.integers([axis + 1])], keepdims=1)
-        return self._reduced(x, axis, name)
+        """ReduceMax, or along the first axis a MaxPool."""
+        if axis == 0 and not x.open and not self.limits.allows("ReduceMax"):
+            return maximum_by_pool(self, x)
+        return self._reduced(x, axis, operators.reduce_max(self.graph, x.name, axis + 1))
 
     # ------------------------------------------------------------------ sequences
 
@@ -378,8 +363,10 @@ class OnnxTarget:
 
     def own_recurrence(
         self, x: OnnxValue, cell: RecurrentCell, before: Sequence[OnnxValue], steps: int
-    ) -> tuple[OnnxValue, ...]:
-        """LSTM or GRU."""
+    ) -> tuple[OnnxValue, ...] | None:
+        """LSTM or GRU, where that may stand."""
+        if not self.limits.allows(cell.kind.upper()):
+            return None
         names = own_layer(self.graph, self._with_batch(x).name, cell, [state.name for state in before], steps)
         return tuple(OnnxValue(name, (cell.outputs,)) for name in names)
 
@@ -435,14 +422,21 @@ class OnnxTarget:
         if not isinstance(b, OnnxValue):
             return replace(a, name=self.graph.add(operator, [a.name, self.graph.number(b)]))
         self._same_open(a, b)
+        if self.forms.whole_constants:
+            a, b = self._constants.beside(a, b, self.batch), self._constants.beside(b, a, self.batch)
         a, b = self._beside(a, b), self._beside(b, a)
         shape = tuple(max(pair) for pair in zip(a.shape, b.shape, strict=True))
         name = self.graph.add(operator, [a.name, b.name])
         return OnnxValue(name, shape, a.open | b.open, a.batched or b.batched)
 
     def _beside(self, x: OnnxValue, other: OnnxValue) -> OnnxValue:
-        """x, behind an Identity where its one channel meets several: without it OpenCV 5.0 refuses the next Conv."""
+        """x, behind an Identity where its one channel meets several: without it OpenCV 5.0 refuses the next Conv.
+
+        Where the runtime repeats no channel, as several of them.
+        """
         if len(x.shape) == 3 and x.batched and x.shape[0] == 1 < other.shape[0]:
+            if self.forms.whole_constants:
+                return self.concat([x] * other.shape[0])
             return replace(x, name=self.graph.add("Identity", [x.name]))
         return x
 
@@ -453,6 +447,10 @@ class OnnxTarget:
         """x with the input's batch: a constant is repeated."""
         if x.batched:
             return x
+        if self.batch == 1:
+            return replace(x, batched=True)
+        if self.batch is not None and x in self._constants and not self.limits.allows("Expand"):
+            return self._constants.repeated(x, x.shape, self.batch)
         if self.batch is not None:
             target = self.graph.integers([self.batch, *x.shape])
         else:
@@ -477,6 +475,10 @@ class OnnxTarget:
         if shape[-1] == prod(trailing) and prod(shape[:-1]) == fixed:
             return self.graph.integers([0, *shape[:-1], -1]), frozenset({len(shape) - 1})
         raise self._refusal("views its input in another shape")
+
+    def _refuse_constants(self, values: Sequence[OnnxValue]) -> None:
+        if not self.limits.allows("Expand") and all(value in self._constants for value in values):
+            raise UnsupportedError(f"{self.graph.where or 'the graph'} does not depend on the input: leave it out")
 
     def _same_open(self, a: OnnxValue, b: OnnxValue, except_axis: int | None = None) -> None:
         for axis, (one, other) in enumerate(zip(a.shape, b.shape, strict=True)):

@@ -7,6 +7,7 @@ from layoutbridge.frameworks.base import installed_version
 EXTRA = "onnx"
 DEFAULT_OPSET = 17  # loaded by every onnxruntime from 1.12 on, and by what else reads ONNX today
 LOWEST_OPSET = 11  # DepthToSpace has its CRD mode from here on
+LOWEST_NETWORK_OPSET = 9  # Where, and BatchNormalization as it is
 BFLOAT16_OPSET = 13
 ELEM_TYPES = {
     "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9,

@@ -10,7 +10,7 @@ from onnx import GraphProto, ModelProto, numpy_helper
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.onnx.emission import emit
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
 from layoutbridge.rewriting.places.locating import Located
 from layoutbridge.rewriting.places.models import STANDARD, drop_unread, new_constant, opset_of

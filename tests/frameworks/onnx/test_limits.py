@@ -20,8 +20,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, R
 import layoutbridge as lb  # noqa: E402
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError  # noqa: E402
 from layoutbridge.frameworks.base import numpy_dtype  # noqa: E402
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits, read_limits  # noqa: E402
-from layoutbridge.frameworks.onnx.profiles import PROFILES  # noqa: E402
+from layoutbridge.frameworks.onnx.limits import read_limits  # noqa: E402
+from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits  # noqa: E402
+from layoutbridge.frameworks.onnx.programs.table import PROFILES  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import run_in_onnxruntime  # noqa: E402
 from tests.limited_models import most_axes, moved_bytes, operators, run  # noqa: E402
 
@@ -327,14 +328,33 @@ def test_models_for_a_program_keep_its_limits(name):
 def test_the_programs_in_the_documentation_are_those_of_the_table():
     text = (Path(__file__).parents[3] / "docs" / "runtimes.md").read_text(encoding="utf-8")
     rows = [
-        f"| `{name}` | {profile.title} | {each.limits.told} | [{each.what}]({each.where}) |"
+        f"| `{name}` | {profile.title} | {each.told}{more} | [{each.what}]({each.where}) |"
         for name, profile in PROFILES.items()
-        for each in profile.documented
-    ]
-    assert [line for line in text.splitlines() if re.match(r"\| `\w+` \|", line)] == rows
+        if not profile.title.startswith("OpenCV")
+        for each, more in documented(profile)
+    ] + rows_of_opencv()
+    tables = text[text.index("## Limits of a target") : text.index("## OpenCV from")]
+    assert [line for line in tables.splitlines() if re.match(r"\| `\w+` \|", line)] == rows
+
+
+def documented(profile):
+    return [*((each, "") for each in profile.documented), *((each, " (networks)") for each in profile.of_networks)]
+
+
+def rows_of_opencv():
+    """One a limit, with the versions that have it, and where it stands in the first of these."""
+    versions, first = {}, {}
+    for profile in PROFILES.values():
+        if profile.title.startswith("OpenCV"):
+            for each, more in documented(profile):
+                key = f"{each.told}{more}"
+                versions.setdefault(key, []).append(profile.title.partition(" ")[2])
+                first.setdefault(key, f"[{each.what}]({each.where})")
+    return [f"| `opencv` | {', '.join(found)} | {told} | {first[told]} |" for told, found in versions.items()]
 
 
 def test_every_limit_of_a_program_is_documented():
     for profile in PROFILES.values():
-        assert profile.limits and all(each.where.startswith("https://") and each.what for each in profile.documented)
-        read_limits(profile.limits.max_rank, sorted(profile.limits.without))
+        every = (*profile.documented, *profile.of_networks)
+        assert every and all(each.where.startswith("https://") and each.what for each in every)
+        read_limits(profile.limits.max_rank, sorted(profile.network_limits.without))

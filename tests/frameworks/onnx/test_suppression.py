@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from layoutbridge.frameworks.onnx.network.suppression import PICTURE_SHARE  # noqa: E402
-from layoutbridge.frameworks.onnx.target import OnnxTarget, OnnxValue  # noqa: E402
+from layoutbridge.frameworks.onnx.network.values import OnnxValue  # noqa: E402
+from layoutbridge.frameworks.onnx.target import OnnxTarget  # noqa: E402
 from tests.darknets_suppression import crowd, darknets_suppression  # noqa: E402
 
 CLASSES, BOXES = 3, 30

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from onnx import TensorProto
+
 from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.operators import clip
 from layoutbridge.frameworks.primitives import Function
 
 _DIRECT: dict[str, tuple[str, dict[str, str]]] = {
@@ -25,19 +28,22 @@ def activation(
     x: str,
     function: Function,
     numbers: Mapping[str, float],
-    *,
     mish_by_exp: bool,
-    without: Collection[str] = (),
+    without: Collection[str],
 ) -> str:
     """`function` of every element of x, `numbers` as `Function` names them; mish by its exponential alone, or not.
 
-    Where Softplus or Selu are in `without`, others stand for them.
+    Where Clip, Softplus or Selu are in `without`, others stand for them.
     """
     add = graph.add
+    if "Clip" in without and function in ("clip", "step"):
+        if function == "step":
+            return add("Cast", [add("Greater", [x, graph.number(0.0)])], to=TensorProto.FLOAT)
+        return _clip_by_relu(graph, x, numbers)
     if function == "clip":
-        return add("Clip", [x, graph.number(numbers["low"]), graph.number(numbers["high"])])
+        return clip(graph, x, numbers["low"], numbers["high"])
     if function == "step":
-        return add("Ceil", [add("Clip", [x, graph.number(0.0), graph.number(1.0)])])
+        return add("Ceil", [clip(graph, x, 0.0, 1.0)])
     if function == "swish":
         return add("Mul", [x, add("Sigmoid", [x])])
     if function == "selu" and "Selu" in without:
@@ -51,3 +57,16 @@ def activation(
         return add("Mul", [x, add("Tanh", [add("Softplus", [x])])])
     operator, attributes = _DIRECT[function]
     return add(operator, [x], **{attributes[key]: float(value) for key, value in numbers.items()})
+
+
+def _clip_by_relu(graph: Graph, x: str, numbers: Mapping[str, float]) -> str:
+    """high − relu(high − low − relu(x − low)): as near as the largest of both bounds is rounded."""
+    low, high = (float(numbers[key]) for key in ("low", "high"))
+    above = graph.add("Relu", [graph.add("Add", [x, graph.number(-low)]) if low else x])
+    missing = graph.add("Relu", [_less_than(graph, high - low, above)])
+    return _less_than(graph, high, missing)
+
+
+def _less_than(graph: Graph, number: float, x: str) -> str:
+    """number − x."""
+    return graph.add("Add", [graph.add("Mul", [x, graph.number(-1.0)]), graph.number(number)])

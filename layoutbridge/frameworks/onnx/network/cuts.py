@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.operators import slices, split
 
 
 def parts_along(graph: Graph, x: str, sizes: Sequence[int], axis: int, *, by_split: bool) -> list[str]:
     """x in parts of these lengths along an axis: by one Split, or by Slices."""
     if by_split:
-        return graph.add_several("Split", [x, graph.integers(sizes)], len(sizes), axis=axis)
+        return split(graph, x, sizes, axis)
     spans = [(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
-    return [graph.add("Slice", [x, *(graph.integers([number]) for number in (*span, axis))]) for span in spans]
+    return [slices(graph, x, [start], [end], [axis]) for start, end in spans]
 
 
 def part_between(graph: Graph, x: str, start: int, stop: int, length: int, axis: int) -> str:

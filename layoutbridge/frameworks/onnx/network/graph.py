@@ -15,6 +15,7 @@ from onnx import NodeProto, TensorProto, helper
 from layoutbridge.frameworks.primitives import LazyArray, Shape
 from layoutbridge.frameworks.scopes import Scopes
 
+_SLICES_ARE_INPUTS_OPSET = 10
 _SHAPE_RANGE_OPSET = 15  # from here on Shape has start and end
 
 
@@ -44,11 +45,15 @@ class Initializer:
 
 
 class Graph(Scopes):
-    """Nodes and initializers in the order in which they were asked for."""
+    """Nodes and initializers in the order in which they were asked for.
 
-    def __init__(self, opset: int) -> None:
+    In a `body`, the graph of a Loop, constants are nodes: initializers of it would have to bear other names than all of
+    the model's.
+    """
+
+    def __init__(self, opset: int, *, body: bool = False) -> None:
         super().__init__()
-        self.opset = opset
+        self.opset, self.body = opset, body
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, Initializer] = {}
         self._made_once: dict[object, str] = {}
@@ -99,6 +104,8 @@ class Graph(Scopes):
         if self.opset >= _SHAPE_RANGE_OPSET:
             return self.add_once("Shape", [tensor], start=start, end=end)
         shape = self.add_once("Shape", [tensor])
+        if self.opset < _SLICES_ARE_INPUTS_OPSET:
+            return self.add_once("Slice", [shape], starts=(start,), ends=(end,))
         return self.add_once("Slice", [shape, self.integers([start]), self.integers([end])])
 
     # ------------------------------------------------------------------ what nodes read
@@ -119,6 +126,10 @@ class Graph(Scopes):
         values = np.asarray(numbers, "<i8")
         return self._constant(("int64", *values.tolist()), values, TensorProto.INT64)
 
+    def integer(self, number: int) -> str:
+        """The name of an int64 constant without axes; equal ones are stored once."""
+        return self._constant(("int64 without axes", number), np.asarray(number, "<i8"), TensorProto.INT64)
+
     def number(self, value: float) -> str:
         """The name of a float32 constant without axes; equal ones are stored once."""
         return self._constant(("float32", float(value)), np.asarray(value, "<f4"), TensorProto.FLOAT)
@@ -131,7 +142,10 @@ class Graph(Scopes):
         self.initializers[tensor.name] = Initializer(tensor.name, tuple(tensor.dims), tensor.data_type, values)
 
     def _constant(self, key: object, values: Any, elem_type: int) -> str:
-        if key not in self._made_once:
+        if key not in self._made_once and self.body:
+            held = helper.make_tensor("", elem_type, values.shape, values.reshape(-1))
+            self._made_once[key] = self.add("Constant", [], value=held)
+        elif key not in self._made_once:
             name = f"constants/{len(self._made_once) + 1}"
             self._made_once[key] = name
             self.initializers[name] = Initializer(name, values.shape, elem_type, partial(_whole, values))

@@ -17,8 +17,8 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _SUFFIXES: dict[int, str] = {FLOAT: "float32", HALF: "float16"}
 _ROUNDED_TO_INFINITY = 65520.0  # the least that float16, whose largest number is 65504, has no number for
 _SMALLEST_NORMAL = 2.0**-14  # below it float16 has fewer and fewer digits
-_RESIZE_SCALES = 2  # the place of this input
-_INTEGER_RESULTS = ("Shape", "NonMaxSuppression")
+_RESIZE_NUMBERS = (1, 2)  # the places of its region and its scales
+_NO_FLOATS = ("Shape", "NonMaxSuppression", "Greater")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,10 @@ class _Conversion:
             self._as(name, precision if is_float else self.types.get(name, FLOAT))
             for name, is_float in zip(node.input, floats, strict=True)
         ]
-        integer = node.op_type in _INTEGER_RESULTS or not any(floats)
+        to_float = node.op_type == "Cast" and node.attribute[0].i == FLOAT
+        if to_float:
+            made.attribute[0].i = precision
+        integer = node.op_type in _NO_FLOATS or not (any(floats) or to_float)
         kind = TensorProto.INT64 if integer else precision
         self.nodes.append(made)
         for place, name in enumerate(node.output):
@@ -121,7 +124,7 @@ class _Conversion:
 
 def _float32_always(node: NodeProto, place: int) -> bool:
     """Whether the operator takes this input in float32 alone."""
-    return node.op_type == "Resize" and place == _RESIZE_SCALES
+    return node.op_type in ("Resize", "Upsample") and place in _RESIZE_NUMBERS
 
 
 def _unfit(nodes: Iterable[NodeProto], held: Mapping[str, Initializer]) -> dict[str, tuple[str, float]]:

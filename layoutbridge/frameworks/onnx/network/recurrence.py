@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.operators import split, squeeze, unsqueeze
 from layoutbridge.frameworks.primitives import LazyArray, RecurrentCell, Shape
 
 
 def steps_of(graph: Graph, x: str, shape: Shape, steps: int) -> list[str]:
     """The `steps` tensors [N, *shape] of x [T·N, *shape]."""
     apart = with_steps(graph, x, shape, steps)
-    parts = graph.add_several("Split", [apart, graph.integers([1] * steps)], steps, axis=0)
-    return [graph.add("Squeeze", [part, graph.integers([0])]) for part in parts]
+    return [squeeze(graph, part, 0) for part in split(graph, apart, [1] * steps, 0)]
 
 
 def with_steps(graph: Graph, x: str, shape: Shape, steps: int) -> str:
@@ -43,7 +43,7 @@ def own_layer(graph: Graph, x: str, cell: RecurrentCell, before: Sequence[str], 
         held("state_weights", cell.of_state),
         held("gate_biases", (*cell.input_biases, *cell.state_biases)),
     ]
-    states = [graph.add("Unsqueeze", [state, graph.integers([0])]) for state in before]
+    states = [unsqueeze(graph, state, 0) for state in before]
     names = [sequence, *weights, *(["", *states] if states else [])]
     attributes: dict[str, Any] = {"hidden_size": outputs}
     count = 3 if cell.kind == "lstm" else 2
@@ -51,7 +51,7 @@ def own_layer(graph: Graph, x: str, cell: RecurrentCell, before: Sequence[str], 
         functions = ["Sigmoid", "Sigmoid", "Tanh"] if cell.kind == "lstm" else ["Sigmoid", "Sigmoid"]
         attributes["activations"] = functions
     every, *last = graph.add_several(cell.kind.upper(), names, count, **attributes)
-    after = [graph.add("Squeeze", [state, graph.integers([0])]) for state in last]
+    after = [squeeze(graph, state, 0) for state in last]
     if steps == 1:  # the output of the last step is the state: one node less
         return after[0], *after
     return without_steps(graph, every, (outputs,)), *after  # [T, 1, N, outputs], of one direction

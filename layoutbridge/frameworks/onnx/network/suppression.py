@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 
+from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.onnx.network.graph import Graph
+from layoutbridge.frameworks.onnx.network.operators import reduce_sum, split, squeeze, unsqueeze
 from layoutbridge.frameworks.primitives import LazyArray, Shape
 
 PICTURE_SHARE = "picture_share"
@@ -35,9 +37,13 @@ def non_max_suppression(
     """The kept boxes as `greedy_suppression`; and the input that tells pictures' shares, where distances count.
 
     `shape` is that of the scores, (classes, K); those of boxes with an objectness [N, 1, K] not over the threshold do
-    not count. Without an `exponent` it is NonMaxSuppression, whose overlap is the plain one.
+    not count. Without an `exponent` it is NonMaxSuppression, whose overlap is the plain one. Raises `UnsupportedError`
+    at opsets that have not the operators.
     """
     add = graph.add
+    needed, since = ("NonMaxSuppression", 10) if exponent is None else ("CumSum", 11)
+    if graph.opset < since:
+        raise UnsupportedError(f"nms needs {needed}, which ONNX has from opset {since} on: opset is {graph.opset}")
     ranks = scores
     if objectness is not None:
         sure = add("Greater", [objectness, graph.number(threshold)])
@@ -47,7 +53,7 @@ def non_max_suppression(
         limits = [graph.integers([shape[1]]), *map(graph.parameter, kept)]
         return add("NonMaxSuppression", [boxes, ranks, *limits], center_point_box=1), None
     share = graph.parameter(LazyArray.of(PICTURE_SHARE, [[1.0, 1.0]]))
-    spread = add("Unsqueeze", [add("Concat", [share, share], axis=1), graph.integers([1])])
+    spread = unsqueeze(graph, add("Concat", [share, share], axis=1), 1)
     placed = add("Div", [boxes, spread])
     found = greedy_suppression(graph, placed, ranks, shape[0], overlap=overlap, threshold=threshold, exponent=exponent)
     return found, share
@@ -64,20 +70,20 @@ def greedy_suppression(
     goes first.
     """
     add = graph.add
-    over = add("Greater", [scores, _number(graph, threshold)])
+    over = add("Greater", [scores, graph.number(threshold)])
     places = add("Transpose", [add("NonZero", [over])], perm=[1, 0])  # by picture, class, box
     ranks = add("GatherND", [scores, places])
     places = add("Gather", [places, _order(graph, ranks, largest=1)])
-    picture, label = (add("Gather", [places, _integers(graph, column)], axis=1) for column in (0, 1))
-    group = add("Add", [add("Mul", [picture, _integers(graph, classes)]), label])
-    group = add("Squeeze", [group, _integers(graph, 1)])
+    picture, label = (add("Gather", [places, graph.integers([column])], axis=1) for column in (0, 1))
+    group = add("Add", [add("Mul", [picture, graph.integers([classes])]), label])
+    group = squeeze(graph, group, 1)
     count = add("Shape", [group])
-    rank = _running(graph, add("Expand", [_integers(graph, 1), count]))
+    rank = _running(graph, add("Expand", [graph.integers([1]), count]))
     by_group = _order(graph, add("Add", [add("Mul", [group, count]), rank]), largest=0)
     places, group = add("Gather", [places, by_group]), add("Gather", [group, by_group])
     start = _starts(graph, group)
-    placed = add("GatherND", [boxes, add("Gather", [places, _integers(graph, 0, 2)], axis=1)])
-    alive = add("Greater", [add("Add", [group, _integers(graph, 1)]), _integers(graph, 0)])  # all
+    placed = add("GatherND", [boxes, add("Gather", [places, graph.integers([0, 2])], axis=1)])
+    alive = add("Greater", [add("Add", [group, graph.integers([1])]), graph.integers([0])])  # all
     kept = add("Not", [alive])
     going = _any(graph, alive)
     rounds = graph.add_several(
@@ -96,17 +102,17 @@ def _order(graph: Graph, values: str, largest: int) -> str:
 
 def _starts(graph: Graph, group: str) -> str:
     """For each candidate, sorted by its group, where its group begins."""
-    before = graph.add("Concat", [_integers(graph, -1), group], axis=0)
-    before = graph.add("Slice", [before, _integers(graph, 0), _integers(graph, -1)])
+    before = graph.add("Concat", [graph.integers([-1]), group], axis=0)
+    before = graph.add("Slice", [before, graph.integers([0]), graph.integers([-1])])
     first = graph.add("Not", [graph.add("Equal", [group, before])])
-    number = graph.add("Sub", [_running(graph, _whole(graph, first)), _integers(graph, 1)])
+    number = graph.add("Sub", [_running(graph, _whole(graph, first)), graph.integers([1])])
     return graph.add("Gather", [_set(graph, first), number])
 
 
 def _table(graph: Graph, boxes: str) -> str:
     """[M, 7] of boxes [M, 4]: what `_TABLE` says, in Darknet's arithmetic."""
-    centre, size = graph.add_several("Split", [boxes, _integers(graph, 2, 2)], 2, axis=1)
-    half = graph.add("Mul", [size, _number(graph, 0.5)])
+    centre, size = split(graph, boxes, (2, 2), 1)
+    half = graph.add("Mul", [size, graph.number(0.5)])
     corners = [graph.add(operator, [centre, half]) for operator in ("Sub", "Add")]
     return graph.add("Concat", [*corners, centre, _joined(graph, "Mul", size)], axis=1)
 
@@ -116,7 +122,7 @@ def _round(opset: int, scope: str, overlap: float, exponent: float) -> GraphProt
 
     Its tensors are alive and kept, bool [M], the table of the candidates, and where each one's group begins.
     """
-    body = Graph(opset)
+    body = Graph(opset, body=True)
     with body.scope(scope):
         add = body.add
         alive, kept, table, start = (f"{scope}/{name}" for name in ("alive", "kept", "table", "start"))
@@ -124,12 +130,12 @@ def _round(opset: int, scope: str, overlap: float, exponent: float) -> GraphProt
         earlier = add("Sub", [_running(body, ones), ones])
         none_earlier = add("Equal", [earlier, add("Gather", [earlier, start])])
         leads = add("And", [alive, none_earlier])
-        number = add("Sub", [_running(body, _whole(body, leads)), _integers(body, 1)])
+        number = add("Sub", [_running(body, _whole(body, leads)), body.integers([1])])
         leaders = _set(body, leads)
         best = add("Gather", [table, add("Gather", [leaders, number])])
-        low, high, centre, area = body.add_several("Split", [table, _integers(body, *_TABLE)], 4, axis=1)
-        low_, high_, centre_, area_ = body.add_several("Split", [best, _integers(body, *_TABLE)], 4, axis=1)
-        zero = _number(body, 0.0)
+        low, high, centre, area = split(body, table, _TABLE, 1)
+        low_, high_, centre_, area_ = split(body, best, _TABLE, 1)
+        zero = body.number(0.0)
 
         def ratio(above: str, below: str) -> str:
             return add("Where", [add("Equal", [below, zero]), zero, add("Div", [above, below])])
@@ -139,9 +145,9 @@ def _round(opset: int, scope: str, overlap: float, exponent: float) -> GraphProt
         covered = ratio(shared, add("Sub", [add("Add", [area, area_]), shared]))
         spans = [add("Sub", [add("Max", [high, high_]), add("Min", [low, low_])]), add("Sub", [centre, centre_])]
         diagonal, distance = (_joined(body, "Add", add("Mul", [span, span])) for span in spans)
-        apart = add("Pow", [ratio(distance, diagonal), _number(body, exponent)])
-        beaten = add("Greater", [add("Sub", [covered, apart]), _number(body, overlap)])
-        gone = add("Or", [leads, add("Squeeze", [beaten, _integers(body, 1)])])
+        apart = add("Pow", [ratio(distance, diagonal), body.number(exponent)])
+        beaten = add("Greater", [add("Sub", [covered, apart]), body.number(overlap)])
+        gone = add("Or", [leads, squeeze(body, beaten, 1)])
         left = add("And", [alive, add("Not", [gone])])
         outputs = [_any(body, left), left, add("Or", [kept, leads])]
         outputs += [add("Identity", [name]) for name in (table, start)]
@@ -164,7 +170,7 @@ def _described(names: Sequence[str], kinds: Sequence[_Kind]) -> list[ValueInfoPr
 
 def _joined(graph: Graph, operator: str, pairs: str) -> str:
     """[M, 2] to [M, 1]: both columns added or multiplied."""
-    return graph.add(operator, graph.add_several("Split", [pairs, _integers(graph, 1, 1)], 2, axis=1))
+    return graph.add(operator, split(graph, pairs, (1, 1), 1))
 
 
 def _whole(graph: Graph, flags: str) -> str:
@@ -173,28 +179,15 @@ def _whole(graph: Graph, flags: str) -> str:
 
 def _running(graph: Graph, numbers: str) -> str:
     """The sums up to each place."""
-    return graph.add("CumSum", [numbers, graph.add_once("Constant", [], value_int=0)])
+    return graph.add("CumSum", [numbers, graph.integer(0)])
 
 
 def _set(graph: Graph, flags: str) -> str:
     """The places of the flags that are set."""
-    return graph.add("Squeeze", [graph.add("NonZero", [flags]), _integers(graph, 0)])
+    return squeeze(graph, graph.add("NonZero", [flags]), 0)
 
 
 def _any(graph: Graph, flags: str) -> str:
     """bool without axes: whether any of the flags is set; of none, no."""
-    count = graph.add("ReduceSum", [_whole(graph, flags), _integers(graph, 0)], keepdims=0)
+    count = reduce_sum(graph, _whole(graph, flags), 0, keepdims=False)
     return graph.add("Cast", [count], to=TensorProto.BOOL)
-
-
-# Constants are nodes: as initializers of a body they would have to bear other names than all of the model's.
-
-
-def _integers(graph: Graph, *numbers: int) -> str:
-    """int64 [len(numbers)]."""
-    return graph.add_once("Constant", [], value_ints=numbers)
-
-
-def _number(graph: Graph, value: float) -> str:
-    """float32 without axes."""
-    return graph.add_once("Constant", [], value_float=float(value))

@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from layoutbridge.darknet.ports.onnx import run_model, write_onnx  # noqa: E402
-from layoutbridge.frameworks.onnx.forms import RUNTIMES  # noqa: E402
+from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES  # noqa: E402
 
 TOLERANCE = 1e-5  # of a layer's largest value
 MISH = "[net]\nwidth=40\nheight=40\nchannels=1\n[activation]\nactivation=mish\n"

@@ -144,7 +144,7 @@ def test_every_layer_is_near_darknets_in_openvino(name, tmp_path):
     "options",
     [
         {"keep_batch_norm": True},
-        {"opset": 13},
+        {"opset": 11},
         {"opset": 18},
         {"opset": 23},
         {"external_data": True},

@@ -129,7 +129,7 @@ def test_every_layer_of_a_real_network(name, tmp_path, table):
     norm=st.booleans(),
     kept=st.booleans(),
     flavor=st.sampled_from(["alexey", "pjreddie"]),
-    opset=st.sampled_from([13, 17, 21]),
+    opset=st.sampled_from([11, 13, 17, 21]),
 )
 def test_drawn_shapes(
     tmp_path_factory, filters, channels, height, width, padding, batch, opened, norm, kept, flavor, opset

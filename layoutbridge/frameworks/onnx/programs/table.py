@@ -6,47 +6,17 @@ operators that a program lacks those are named that we write. `--max-rank` and `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import reduce
-from operator import or_
 
 from layoutbridge.errors import UnknownNameError, shown
-from layoutbridge.frameworks.onnx.forms import PLAIN, RUNTIMES, Forms
-from layoutbridge.frameworks.onnx.limits import UNLIMITED, Limits
+from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
+from layoutbridge.frameworks.onnx.programs.limits import Limits
+from layoutbridge.frameworks.onnx.programs.opencv import opencvs
+from layoutbridge.frameworks.onnx.programs.profile import Documented, Profile, without, without_option
 
-_OPENCV, _ONNXRUNTIME = "https://github.com/opencv/opencv", "https://github.com/microsoft/onnxruntime"
+_ONNXRUNTIME = "https://github.com/microsoft/onnxruntime"
+_HAILO = "https://community.hailo.ai/t/parsing-yolo-models-with-the-hailo-dataflow-compiler-tool"
 _ROCKCHIP = "https://github.com/airockchip/rknn-toolkit2/blob/master/doc"
-
-
-@dataclass(frozen=True, slots=True)
-class Documented:
-    """Limits, where they are documented, and in a few words what stands there."""
-
-    limits: Limits
-    where: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A program that reads ONNX models: what people call it, and what is documented of its limits."""
-
-    title: str
-    documented: tuple[Documented, ...]
-
-    @property
-    def limits(self) -> Limits:
-        """All of them.
-
-        >>> PROFILES["opencv45"].limits.told
-        'without DepthToSpace, Einsum, Gather and SpaceToDepth'
-        """
-        return reduce(or_, (each.limits for each in self.documented), UNLIMITED)
-
-
-def _without(*operators: str) -> Limits:
-    return Limits(without=frozenset(operators))
 
 
 PROFILES = {
@@ -63,12 +33,15 @@ PROFILES = {
                 "its checker refuses IR version 10, which begins at opset 21",
             ),
         ),
+        (without_option("head of boxes", f"{_HAILO}/2384", "it takes the convolutions before what decodes boxes"),),
+        batch=1,
+        head="raw",
     ),
     "rknn": Profile(
         "Rockchip RKNN Toolkit2",
         (
             Documented(
-                _without(
+                without(
                     *("Ceil", "CumSum", "Einsum", "GatherND", "Loop", "NonMaxSuppression", "NonZero", "Not", "Or"),
                     *("Selu", "TopK"),
                 ),
@@ -79,6 +52,8 @@ PROFILES = {
                 Limits(max_opset=19), f"{_ROCKCHIP}/RKNNToolKit2_OP_Support-v2.1.0.md", "the opset version is 19"
             ),
         ),
+        batch=1,
+        head="raw",
     ),
     "tensorrt": Profile(
         "NVIDIA TensorRT",
@@ -89,6 +64,43 @@ PROFILES = {
                 "MAX_DIMS is 8",
             ),
         ),
+        head_with_nms="efficient_nms",
+    ),
+    "deepstream": Profile(
+        "NVIDIA DeepStream, by DeepStream-Yolo",
+        (
+            Documented(
+                Limits(max_rank=8),
+                "https://docs.nvidia.com/deeplearning/tensorrt/api/c_api/classnvinfer1_1_1_dims64.html",
+                "MAX_DIMS is 8",
+            ),
+        ),
+        (
+            without_option(
+                "nms",
+                "https://github.com/marcoslucianops/DeepStream-Yolo/blob/master/config_infer_primary_yoloV8.txt",
+                "its cluster-mode suppresses boxes",
+            ),
+        ),
+        head="deepstream",
+    ),
+    "barracuda": Profile(
+        "Unity Barracuda",
+        (
+            Documented(
+                without("CumSum", "Einsum", "GatherND", "GRU", "Loop", "LSTM", "Softplus"),
+                "https://docs.unity3d.com/Packages/com.unity.barracuda@2.0/manual/SupportedOperators.html",
+                "not among the supported operators, or for ML-Agents alone",
+            ),
+        ),
+        (
+            Documented(
+                Limits(max_opset=12),
+                "https://github.com/Unity-Technologies/barracuda-release/issues/271",
+                "it reads no sizes of Split of opset 13, and opset 9 is advised",
+            ),
+        ),
+        opset=9,
     ),
     "coreml": Profile(
         "Core ML, in onnxruntime",
@@ -104,22 +116,7 @@ PROFILES = {
             ),
         ),
     ),
-    "opencv45": Profile(
-        "OpenCV 4.5",
-        (
-            Documented(
-                _without("DepthToSpace", "SpaceToDepth"),
-                f"{_OPENCV}/pull/21608",
-                "added behind 4.5.5, in February 2022",
-            ),
-            Documented(_without("Einsum"), f"{_OPENCV}/pull/24037", "added in 2023"),
-            Documented(
-                _without("Gather"),
-                f"{_OPENCV}/blob/4.5.5/modules/dnn/src/onnx/onnx_importer.cpp",
-                "parseGather takes a single index",
-            ),
-        ),
-    ),
+    **opencvs(),
     "opset11": Profile(
         "what reads opset 11 at most",
         (Documented(Limits(max_opset=11), "https://onnx.ai/onnx/repo-docs/Versioning.html", "opset 11 is ONNX 1.6"),),
@@ -127,22 +124,22 @@ PROFILES = {
 }
 
 
-def written_for(runtime: str | None) -> tuple[Forms, Limits]:
-    """The forms that run fastest in the program called so, and its limits; plain and none without a name.
+def profile_of(runtime: str | None) -> Profile:
+    """The program called so, with the forms that run fastest there and its limits; plain and none without a name.
 
     Raises `UnknownNameError` with the nearest names.
 
-    >>> written_for("onnxruntime")[1] == written_for(None)[1] == UNLIMITED
-    True
-    >>> written_for("tensorrt")
-    (Forms(mish_by_exp=False), Limits(max_rank=8, without=frozenset(), max_opset=None))
+    >>> profile_of("onnxruntime").limits.told, profile_of(None).title
+    ('no limits', 'any')
+    >>> profile_of("tensorrt").limits
+    Limits(max_rank=8, without=frozenset(), max_opset=None)
     """
     if runtime is None:
-        return PLAIN, UNLIMITED
+        return Profile("any")
     if isinstance(runtime, str) and runtime in RUNTIMES:
-        return RUNTIMES[runtime], UNLIMITED
+        return Profile(runtime, forms=RUNTIMES[runtime])
     if isinstance(runtime, str) and runtime in PROFILES:
-        return PLAIN, PROFILES[runtime].limits
+        return PROFILES[runtime]
     names = (*RUNTIMES, *PROFILES)
     near = get_close_matches(runtime[:80], names, n=1, cutoff=0.6) if isinstance(runtime, str) else ()
     meant = f"; did you mean {near[0]}?" if near else f"; there is {', '.join(names)}"

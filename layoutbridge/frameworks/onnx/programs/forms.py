@@ -12,12 +12,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from layoutbridge.frameworks.primitives import Padding, Pair
+
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """`mish_by_exp`: Mish as x/(1 + 2/(e·(e + 2))) with e = exp(x), where Softplus is slow and nothing fuses it."""
+    """`mish_by_exp`: Mish as x/(1 + 2/(e·(e + 2))) with e = exp(x), where Softplus is slow and nothing fuses it.
+
+    `whole_constants`: those that are repeated along axes are stored as long as what they meet, and one channel beside
+    several becomes several, where a runtime repeats nothing but numbers and those of channels. `pads_dilated`,
+    `pads_strided`: a Pad stands before depthwise convolutions that reach further than their padding, or of a stride,
+    where a runtime's own kernel for these is wrong.
+    """
 
     mish_by_exp: bool = False
+    whole_constants: bool = False
+    pads_dilated: bool = False
+    pads_strided: bool = False
+
+    def pads_before(self, stride: Pair, dilation: Pair, padding: Padding) -> bool:
+        """Whether the padding of a depthwise convolution is a node of its own."""
+        reaches_further = max(dilation) > 1 and min(padding) < max(dilation)
+        return (self.pads_dilated and reaches_further) or (self.pads_strided and max(stride) > 1)
 
 
 PLAIN = Forms()
