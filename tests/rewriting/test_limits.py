@@ -100,7 +100,7 @@ def test_the_shortest_form_keeps_the_limits():
     ("words", "said"),
     [
         (["--max-rank", "3"], "has 4 axes"),
-        (["--max-rank", "0"], "max_rank"),
+        (["--max-rank", "0"], "--max-rank must be between 1"),
         (["--without", "Relu"], "is a Relu, and has no other form within the limits: without Relu"),
         (["--without", "Reshape,Transpose,Gather,SpaceToDepth,DepthToSpace,Einsum,Slice,Split,Concat"], "without"),
         (["--without", "Reshap"], "did you mean Reshape"),
