@@ -42,6 +42,7 @@ PAGES_NEED = {
     "runtimes.md": ("onnx",),
     "networks.md": ("torch", "tensorflow"),
     "detect.md": ("PIL",),
+    "leaving.md": ("PIL", "ncnn"),
     "evaluate.md": ("PIL",),
 }
 
