@@ -291,7 +291,7 @@ def _region(d: Drawer) -> str:
     before = _section(d, "convolutional", filters=num * (coords + classes + 1), activation="linear")
     options = {
         "softmax": d.one(None, 1), "background": d.rarely(1), "anchors": ",".join("1" for _ in range(2 * num)),
-        "tree": tree, "absolute": d.rarely(1), "thresh": d.rarely(0.5),
+        "tree": tree, "absolute": d.rarely(1), "thresh": d.rarely(0.5), "classfix": d.rarely(-1),
     }  # fmt: skip
     return before + _section(d, "region", classes=classes, num=num, coords=coords, **options)
 

@@ -75,8 +75,8 @@ def share(option: str, *, most: float | None = 1.0) -> dict[str, Any]:
 def words_of(known: Sequence[str], shown: str) -> dict[str, Any]:
     """Some of these words with commas between them, for which `shown` stands: text, which `arguments.listed` divides.
 
-    >>> words_of(("onnx", "torch"), "<target,...>")["autocompletion"]("torch,o")
-    ['torch,onnx']
+    >>> words_of(("cat", "dog"), "<name,...>")["autocompletion"]("dog,c")
+    ['dog,cat']
     """
 
     def complete(incomplete: str) -> list[str]:

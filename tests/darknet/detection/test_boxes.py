@@ -340,6 +340,7 @@ def test_least_objectness_of_the_main_forks_classfix(tmp_path: Path) -> None:
     assert rules.least_objectness == 0.5 and boxes.HeadRules.from_json(rules.to_json()) == rules
     rows = floats([[0.5, 0.5, 1, 1, 0.49, 0.4, 0.3, 0], [0.5, 0.5, 1, 1, 0.5, 0.4, 0.3, 0]])
     assert boxes.apply_threshold(rows, rules, 0.1)[:, 5:].any(axis=1).tolist() == [False, True]
+    pytest.importorskip("onnx")
     for options in ({"head": "yolov8"}, {"head": "boxes", "nms": heads.Suppression()}):
         with pytest.raises(UnsupportedError, match="with classfix=-1 boxes of a lower objectness"):
             net.to_onnx(tmp_path / "never.onnx", **options)
