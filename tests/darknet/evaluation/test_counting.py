@@ -1,12 +1,16 @@
 """The count of constructed detections: what Darknet's own code counts of them, digit by digit."""
 
 import json
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from layoutbridge.darknet.evaluation.counting import Counter, average_precision
+from layoutbridge.darknet.evaluation.evaluations import Evaluation
 from layoutbridge.darknet.evaluation.labels import Truth
+from layoutbridge.report.darknet.evaluation import show_evaluation
 from tests.conftest import FIXTURES
 
 CASES = json.loads((FIXTURES / "detector_map.json").read_text())
@@ -69,3 +73,15 @@ def test_average_precision_against_its_definition(points):
                 [max((p for p, r in zip(precision, recall, strict=True) if r >= one), default=0) for one in asked]
             )
         assert average_precision(right, truths, points) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_classes_without_boxes_are_told():
+    counter = Counter(["dog", "cat"])
+    counter.add(np.float32([[0.5, 0.5, 0.2, 0.2, 0.9, 0.8, 0]]), Truth.of([(0, 0.5, 0.5, 0.2, 0.25)]))
+    written = StringIO()
+    console = Console(file=written, width=200)
+    show_evaluation(console, Evaluation("net.cfg", "my.data", 1, counter.count(points=0), None))
+    told = written.getvalue()
+    assert "mAP@0.50 = 0.500000" in told
+    assert "1 of the 2 classes have no boxes in these pictures and count as 0, as in Darknet: of the others" in told
+    assert told.rstrip().endswith("the mean is 100.00%")
