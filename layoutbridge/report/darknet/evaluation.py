@@ -44,7 +44,7 @@ def _show_darknet(console: Console, count: DarknetCount, coco: CocoCount | None)
     console.print(f"[bold]mAP@{count.iou:.2f} = {mean:.6f}[/], or {mean:.2%} ({how})", highlight=False)
     there = [row for row in count.classes if row.truths]
     if there and len(there) < len(count.classes):
-        own = sum(row.average_precision for row in there) / len(there)
+        others = sum(row.average_precision for row in there) / len(there)
         absent = (
             f"{len(count.classes) - len(there)} of the {len(count.classes)} classes have no boxes in these pictures"
         )
