@@ -48,7 +48,7 @@ def _show_darknet(console: Console, count: DarknetCount, coco: CocoCount | None)
         absent = (
             f"{len(count.classes) - len(there)} of the {len(count.classes)} classes have no boxes in these pictures"
         )
-        _line(console, f"  {absent} and count as 0, as in Darknet: of the others the mean is {own:.2%}")
+        _line(console, f"  {absent} and count as 0, as in Darknet: of the others the mean is {others:.2%}")
 
 
 def _show_coco(console: Console, count: CocoCount) -> None:
