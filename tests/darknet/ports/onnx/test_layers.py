@@ -90,17 +90,17 @@ def test_a_check_finds_another_forks_batch_norm(monkeypatch):
 
 def test_what_counts_as_a_difference():
     """NaN beside NaN, as l2norm gives of zeros, is none; NaN beside a number is the largest."""
-    from layoutbridge.darknet.ports.check import _deviation, _largest
+    from layoutbridge.darknet.ports.check import deviation_of, largest_of
 
     nan, inf = float("nan"), float("inf")
     wanted = np.array([nan, 4.0, inf, -2.0])
-    assert _largest(wanted) == 4
-    assert _deviation(np.float32([nan, 4, inf, -2]), wanted, 4.0) == 0
-    assert _deviation(np.float32([nan, 4, inf, -1]), wanted, 4.0) == 0.25
+    assert largest_of(wanted) == 4
+    assert deviation_of(np.float32([nan, 4, inf, -2]), wanted, 4.0) == 0
+    assert deviation_of(np.float32([nan, 4, inf, -1]), wanted, 4.0) == 0.25
     for other in ([nan, nan, inf, -2], [0, 4, inf, -2], [nan, 4, -inf, -2], [nan, 4, 0, -2]):
-        assert _deviation(np.float32(other), wanted, 4.0) == inf
-    assert _deviation(np.float32([1]), np.zeros(1), 0.0) == 1  # the difference itself where all is 0
-    assert _deviation(np.zeros((1, 2), np.float32), np.zeros((1, 3)), 1.0) == inf
+        assert deviation_of(np.float32(other), wanted, 4.0) == inf
+    assert deviation_of(np.float32([1]), np.zeros(1), 0.0) == 1  # the difference itself where all is 0
+    assert deviation_of(np.zeros((1, 2), np.float32), np.zeros((1, 3)), 1.0) == inf
 
 
 def test_what_a_check_refuses():
