@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, loaded_network, weights_and_pictures
-from layoutbridge.cli.shared.kinds import one_of, whole_number
+from layoutbridge.cli.shared.arguments import (
+    AsJson,
+    AtOnce,
+    ClassNames,
+    Flavor,
+    ModelFile,
+    RunsIn,
+    Size,
+    Sources,
+    loaded_network,
+    weights_and_pictures,
+)
+from layoutbridge.cli.shared.kinds import whole_number
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, remark
-from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError, UnusableInputError
 
 if TYPE_CHECKING:
@@ -20,31 +30,18 @@ if TYPE_CHECKING:
 
 @app.command()
 def classify(
-    model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="Of a .cfg its .weights first. Then pictures, folders, patterns, films, addresses, camera:0.",
-            metavar="[WEIGHTS] PICTURES...",
-        ),
-    ],
+    model: ModelFile,
+    sources: Sources,
     top: Annotated[int, typer.Option(help="How many of the surest classes.", **whole_number("--top"))] = 5,
-    names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
-    framework: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
-            show_default=False,
-            **one_of(TARGETS, shown="<target>"),
-        ),
-    ] = None,
+    names: ClassNames = None,
+    framework: RunsIn = None,
     cfg: Annotated[
         str | None,
         typer.Option(help="The network's .cfg, for models that do not tell what they are.", show_default=False),
     ] = None,
     flavor: Flavor = "alexey",
     size: Size = None,
-    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
+    batch: AtOnce = 1,
     as_json: AsJson = False,
 ) -> None:
     """Say what pictures show: the surest classes of a classifier, as Darknet's `classifier predict` does.

@@ -12,16 +12,21 @@ from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import (
     NMS_KINDS_TOLD,
     AsJson,
+    AtOnce,
+    ClassNames,
     Flavor,
+    HeadCfg,
+    ModelFile,
+    RunsIn,
     Size,
+    Sources,
     loaded_network,
     weights_and_pictures,
     whole,
 )
-from layoutbridge.cli.shared.kinds import one_of, share, whole_number
+from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
-from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.darknet.structure.heads import NMS_KINDS
 from layoutbridge.errors import ParameterError, UnusableInputError
 
@@ -33,15 +38,9 @@ if TYPE_CHECKING:
 @app.command(name="predict")
 @app.command()
 def detect(
-    model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            help="Of a .cfg its .weights first. Then pictures, folders, patterns, films, addresses, camera:0.",
-            metavar="[WEIGHTS] PICTURES...",
-        ),
-    ],
-    names: Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")] = None,
+    model: ModelFile,
+    sources: Sources,
+    names: ClassNames = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Where to save the drawing; of several a folder.")
     ] = None,
@@ -67,21 +66,11 @@ def detect(
     most: Annotated[
         str, typer.Option("--max", help="The surest so many of a picture, or all.", metavar="<int 1..|all>")
     ] = "300",
-    framework: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
-            show_default=False,
-            **one_of(TARGETS, shown="<target>"),
-        ),
-    ] = None,
-    cfg: Annotated[
-        str | None,
-        typer.Option(help="The network's .cfg, for models of the head darknet or raw.", show_default=False),
-    ] = None,
+    framework: RunsIn = None,
+    cfg: HeadCfg = None,
     flavor: Flavor = "alexey",
     size: Size = None,
-    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
+    batch: AtOnce = 1,
     labels: Annotated[
         str | None, typer.Option("--save-txt", help="A folder for YOLO's label files.", show_default=False)
     ] = None,

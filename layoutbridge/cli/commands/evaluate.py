@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, loaded_network
-from layoutbridge.cli.shared.kinds import one_of, share, whole_number
+from layoutbridge.cli.shared.arguments import AsJson, AtOnce, Flavor, HeadCfg, ModelFile, RunsIn, Size, loaded_network
+from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.printing import console, errors_console, print_json_text, remark
-from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 
 _COUNTS = ("darknet", "coco", "both")
@@ -20,7 +19,7 @@ _TOLD = 5  # lines of a kind
 
 @app.command(name="map")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")],
+    model: ModelFile,
     weights: Annotated[str | None, typer.Argument(help="Of a .cfg its .weights.", show_default=False)] = None,
     data: Annotated[
         str | None,
@@ -60,21 +59,11 @@ def evaluate(
     names: Annotated[
         str | None, typer.Option(help="The classes' names. (default: those in --data)", show_default=False)
     ] = None,
-    framework: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
-            show_default=False,
-            **one_of(TARGETS, shown="<target>"),
-        ),
-    ] = None,
-    cfg: Annotated[
-        str | None,
-        typer.Option(help="The network's .cfg, for models of the head darknet or raw.", show_default=False),
-    ] = None,
+    framework: RunsIn = None,
+    cfg: HeadCfg = None,
     flavor: Flavor = "alexey",
     size: Size = None,
-    batch: Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))] = 1,
+    batch: AtOnce = 1,
     as_json: AsJson = False,
 ) -> None:
     """Count what a model finds in labelled pictures, as Darknet's `detector map` and COCO's program count it.

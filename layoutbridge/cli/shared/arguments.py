@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layoutbridge.cli.shared.kinds import one_of, whole_number
+from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError
 
@@ -54,6 +55,28 @@ AllowPath = Annotated[
     list[str] | None,
     typer.Option(help="Another folder where files that the cfg names may lie. Repeatable.", show_default=False),
 ]
+ModelFile = Annotated[str, typer.Argument(help="A .cfg, or a model: .onnx, .xml, .param, .tflite, .keras, .pt2.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        help="Of a .cfg its .weights first. Then pictures, folders, patterns, films, addresses, camera:0.",
+        metavar="[WEIGHTS] PICTURES...",
+    ),
+]
+ClassNames = Annotated[str | None, typer.Option(help="The classes' names, a text file with one a line.")]
+RunsIn = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Where a .cfg runs: {', '.join(TARGETS)}. (default: the fastest that is installed)",
+        show_default=False,
+        **one_of(TARGETS, shown="<target>"),
+    ),
+]
+HeadCfg = Annotated[
+    str | None,
+    typer.Option(help="The network's .cfg, for models of the head darknet or raw.", show_default=False),
+]
+AtOnce = Annotated[int, typer.Option(help="Pictures that are computed at once.", **whole_number("--batch"))]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -17,13 +17,15 @@ from statistics import median, quantiles
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from layoutbridge.darknet.benchmarking.worker import Boxes, Loaded
+from layoutbridge.darknet.benchmarking.worker import MEMORY, Boxes, Loaded
 from layoutbridge.darknet.detection.boxes import head_layers
+from layoutbridge.darknet.detection.suppression import box_iou
 from layoutbridge.darknet.detectors.detector import Detector
-from layoutbridge.darknet.detectors.written import check_written
+from layoutbridge.darknet.detectors.written import deviation_of_file, reference_results
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
-from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Port
+from layoutbridge.darknet.ports.port import Port
 from layoutbridge.darknet.ports.table import REFERENCE, port, ports
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.files import PathLike
@@ -38,7 +40,7 @@ _ENVIRONMENT = {  # of the processes, where the caller's does not say it
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 _OVERLAP = 0.5  # over which two boxes of a class are the same
-_TOLERANCES = {"half": FLOAT16, "winograd": WINOGRAD}
+_FORMS = ("half", "winograd")
 
 Progress = Callable[[str], None]
 
@@ -113,8 +115,8 @@ def benchmark(
     check_count("threads", threads, may_be_open=True)
     report = progress or (lambda _: None)
     for form in forms:
-        if form not in _TOLERANCES:
-            raise ParameterError(f"forms are {' and '.join(_TOLERANCES)}, not {form!r}")
+        if form not in _FORMS:
+            raise ParameterError(f"forms are {' and '.join(_FORMS)}, not {form!r}")
     if isinstance(model, str | os.PathLike) and Path(model).suffix == ".cfg":
         model = load(model, weights, flavor=flavor)
     elif weights is not None:
@@ -143,15 +145,23 @@ def _written(
 ) -> Iterator[tuple[FormatRow, Path | None]]:
     """A row for each format, with its file; without one where it cannot be written or run here."""
     head = "boxes" if _finds_objects(net) else "darknet"
+    report("running the reference")
+    wanted = None if net.network.states else reference_results(net.network, net.parameters, head)
     for target in ports() if targets is None else map(port, targets):
         for form in ("", *(form for form in forms if form in target.forms)):
             name = f"{target.name}-{form}" if form else target.name
             report(f"writing {name}")
-            yield _one_written(net, target, form, name, folder, head)
+            yield _one_written(net, target, form, name, folder, head, wanted)
 
 
 def _one_written(
-    net: DarknetNetwork, target: Port, form: str, name: str, folder: Path, head: str
+    net: DarknetNetwork,
+    target: Port,
+    form: str,
+    name: str,
+    folder: Path,
+    head: str,
+    wanted: list[NDArray[np.float64]] | None,
 ) -> tuple[FormatRow, Path | None]:
     row = FormatRow(name, target.name)
     if installed_version(target.runner.package) is None:
@@ -161,10 +171,10 @@ def _one_written(
     path = place / f"net{target.endings[0]}"
     try:
         target.write(net.network, net.parameters, path, head=head, **({form: True} if form else {}))
-        found = check_written(path, net.network, net.parameters, head, tolerance=_TOLERANCES.get(form, 0.0))
+        deviation = None if wanted is None else deviation_of_file(path, net.network, head, wanted)
     except LayoutBridgeError as error:
         return replace(row, reason=str(error)), None
-    return replace(row, bytes=_size(place), deviation=found.deviation), path
+    return replace(row, bytes=_size(place), deviation=deviation), path
 
 
 def _size(path: Path) -> int | None:
@@ -261,6 +271,8 @@ def _measured(
                     done[number] = replace(done[number], reason=str(answer))
                     del processes[number], times[number]
         for number, process in processes.items():
+            memory = process.ask(MEMORY)
+            done[number] = replace(done[number], memory=memory if isinstance(memory, int) else None)
             if pictures:
                 report(f"looking at pictures with {done[number].name}")
                 answer = process.ask(list(pictures))
@@ -268,8 +280,6 @@ def _measured(
                     found[number] = answer
                 else:
                     done[number] = replace(done[number], reason=str(answer))
-            memory = process.ask(None) if not pictures or number in found else None
-            done[number] = replace(done[number], memory=memory if isinstance(memory, int) else None)
     for number, measured in times.items():
         first, _, third = quantiles(measured, n=4) if len(measured) > 1 else (measured[0],) * 3
         done[number] = replace(done[number], seconds=median(measured), spread=third - first)
@@ -293,7 +303,7 @@ def _with_boxes(
         report("looking at pictures with the reference")
         reference = Detector(net, framework=REFERENCE)
         held = [reference.detect(os.fspath(picture)) for picture in pictures]
-        wanted = [(one.xyxy, one.classes) for one in held]
+        wanted = [(one.xywh, one.classes) for one in held]
     total = sum(len(classes) for _, classes in wanted)
     return [
         row if found is None else replace(row, boxes=total, boxes_differ=sum(map(boxes_apart, found, wanted)))
@@ -304,19 +314,16 @@ def _with_boxes(
 def boxes_apart(found: Boxes, wanted: Boxes) -> int:
     """How many boxes only one of the two has: pairs of a class with an overlap of a half, the nearest first, are one.
 
-    >>> box = np.array([[0, 0, 10, 10]], np.float32)
-    >>> [boxes_apart((box, np.array([1])), (box + 1, np.array([number]))) for number in (1, 2)]
+    >>> box = np.array([[5, 5, 10, 10]], np.float32)
+    >>> [boxes_apart((box, np.array([1])), (box + np.float32([1, 0, 0, 0]), np.array([number]))) for number in (1, 2)]
     [0, 2]
     """
-    (a, classes), (b, others) = found, wanted
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=-1)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    overlap = np.where(classes[:, None] == others[None], shared / np.maximum(union, 1e-9), 0)
+    (boxes, classes), (others, other_classes) = found, wanted
+    overlap = np.array([box_iou(box, others) for box in boxes], np.float32).reshape(len(boxes), len(others))
+    overlap[classes[:, None] != other_classes[None]] = 0
     pairs = 0
     while overlap.size and overlap.max() >= _OVERLAP:
         row, column = np.unravel_index(overlap.argmax(), overlap.shape)
         overlap[row], overlap[:, column] = 0, 0
         pairs += 1
-    return len(a) + len(b) - 2 * pairs
+    return len(boxes) + len(others) - 2 * pairs

@@ -22,7 +22,8 @@ from layoutbridge.errors import LayoutBridgeError, class_and_first_line
 if TYPE_CHECKING:
     from layoutbridge.darknet.detectors.detector import Detector
 
-Boxes = tuple[NDArray[np.float32], NDArray[np.int64]]  # corners in pixels [n, 4], classes [n]
+Boxes = tuple[NDArray[np.float32], NDArray[np.int64]]  # centres, widths and heights in pixels [n, 4], classes [n]
+MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,11 @@ def main() -> None:
 
 
 def work(ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int) -> None:
-    """Load the model at `path`, answer what is asked until None is, and then tell the peak of memory.
+    """Load the model at `path`, and answer what is asked.
 
     Asked for a number, it is run so often on one random picture, and the seconds of each run are the answer; asked for
-    a list of pictures, the boxes found in each are. What goes wrong is an answer, too, as text, and the end.
+    `MEMORY`, the peak of it is; asked for a list of pictures, the boxes found in each are. What goes wrong is told as
+    text, and is the end.
     """
     try:
         _serve(ask, answer, path, threads)
@@ -72,8 +74,11 @@ def _serve(ask: Callable[[], Any], answer: Callable[[object], None], path: str, 
     x = np.random.default_rng(0).random((opened.batch or 1, *opened.in_shape), np.float32)
     opened.run(x)  # the first run allocates, and is no measure
     answer(Loaded(seconds, opened.in_shape))
-    while (asked := ask()) is not None:
-        if isinstance(asked, int):
+    while True:
+        asked = ask()
+        if asked == MEMORY:
+            answer(_peak())
+        elif isinstance(asked, int):
             times = []
             for _ in range(asked):
                 start = time.perf_counter()
@@ -82,12 +87,11 @@ def _serve(ask: Callable[[], Any], answer: Callable[[object], None], path: str, 
             answer(times)
         else:
             answer(_found(Detector(path, threads=threads or None), asked))
-    answer(_peak())
 
 
 def _found(detector: Detector, pictures: Sequence[Path]) -> list[Boxes]:
     found = [detector.detect(picture) for picture in pictures]
-    return [(one.xyxy, one.classes) for one in found]
+    return [(one.xywh, one.classes) for one in found]
 
 
 def _peak() -> int | None:

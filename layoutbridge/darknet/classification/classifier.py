@@ -11,7 +11,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +21,10 @@ from layoutbridge.darknet.classification.results import Classification, Classifi
 from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detectors.answers import names_in
 from layoutbridge.darknet.detectors.detector import Unreadable
-from layoutbridge.darknet.detectors.formats import open_file
-from layoutbridge.darknet.detectors.networks import open_network
+from layoutbridge.darknet.detectors.networks import open_model, read_model
 from layoutbridge.darknet.detectors.opened import Opened
 from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, through
-from layoutbridge.darknet.networks.network import DarknetNetwork, load
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.outputs import class_tree, is_classifier, output_name
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
@@ -75,26 +73,10 @@ class Classifier:
     ) -> None:
         check_count("threads", threads, may_be_open=True)
         listed = read_names(names) if isinstance(names, str | os.PathLike) else names
-        if not isinstance(model, DarknetNetwork) and Path(model).suffix == ".cfg":
-            if weights is None:
-                raise ParameterError(f"'{os.fspath(model)}' needs its weights: Classifier(cfg, weights)")
-            model, weights = load(model, weights, flavor=flavor), None
-        elif weights is not None:
-            raise ParameterError(f"weights go with a .cfg, not with '{model}'")
-        if isinstance(model, DarknetNetwork):
-            if cfg is not None:
-                raise ParameterError("cfg is for model files: this one is a network already")
-            rules = _rules_of(model.network)
-            self._model = open_network(model, framework, threads or 0, head="darknet")
-        else:
-            self._model = open_file(model, threads or 0)
-            if framework not in (None, self._model.framework):
-                raise ParameterError(
-                    f"'{self._model.source}' runs in {self._model.framework}, not in {shown(framework)}"
-                )
-            network = None if cfg is None else load(cfg, flavor=flavor).network
-            rules = _told_rules(self._model) if network is None else _rules_of(network)
-        self._rules = rules
+        given, network = read_model(model, weights, cfg=cfg, flavor=flavor)
+        rules = None if network is None else _rules_of(network)
+        self._model = open_model(given, framework, threads or 0, head="darknet")
+        self._rules = rules = _told_rules(self._model) if rules is None else rules
         self.source, self.framework, self.preparation = self._model.source, self._model.framework, rules.preparation
         self.channels, height, width = self._model.in_shape
         self.size = (width, height)

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack, get_args, overload
 
 import numpy as np
@@ -27,12 +26,10 @@ from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
-from layoutbridge.darknet.detectors.formats import open_file
-from layoutbridge.darknet.detectors.networks import open_network
+from layoutbridge.darknet.detectors.networks import open_model, read_model
 from layoutbridge.darknet.detectors.opened import Opened
 from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, made_ahead, open_frame
-from layoutbridge.darknet.networks.network import DarknetNetwork, load
-from layoutbridge.darknet.structure.model import Network
+from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.errors import (
     LayoutBridgeError,
     ParameterError,
@@ -110,21 +107,8 @@ class Detector:
     ) -> None:
         check_count("threads", threads, may_be_open=True)
         listed = read_names(names) if isinstance(names, str | os.PathLike) else names
-        if not isinstance(model, DarknetNetwork) and Path(model).suffix == ".cfg":
-            if weights is None:
-                raise ParameterError(f"'{os.fspath(model)}' needs its weights: Detector(cfg, weights)")
-            model, weights = load(model, weights, flavor=flavor), None
-        elif weights is not None:
-            raise ParameterError(f"weights go with a .cfg, not with '{model}'")
-        network: Network | None
-        if isinstance(model, DarknetNetwork):
-            if cfg is not None:
-                raise ParameterError("cfg is for model files: this one is a network already")
-            opened, network = open_network(model, framework, threads or 0), model.network
-        else:
-            opened, network = open_file(model, threads or 0), None if cfg is None else load(cfg, flavor=flavor).network
-            if framework not in (None, opened.framework):
-                raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
+        given, network = read_model(model, weights, cfg=cfg, flavor=flavor)
+        opened = open_model(given, framework, threads or 0, head="boxes")
         self._threads = threads
         self._beside: Opened | None = None
         self._model, self._answer = opened, answer_of(opened, network, None if listed is None else len(listed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,54 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
-from layoutbridge.darknet.networks.network import DarknetNetwork
+from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.table import REFERENCE, port
-from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, UnsupportedError
+from layoutbridge.darknet.structure.model import Network
+from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, UnsupportedError, shown
 from layoutbridge.frameworks.base import installed_version, to_install
 
 _FASTEST = ("ncnn", "openvino", "onnx", "tflite", "torch", "keras")  # the first, as docs/runtimes.md has them
 
 
-def open_network(net: DarknetNetwork, framework: str | None, threads: int = 0, *, head: str = "boxes") -> Opened:
+def read_model(
+    model: str | os.PathLike[str] | DarknetNetwork,
+    weights: str | os.PathLike[str] | None,
+    *,
+    cfg: str | os.PathLike[str] | None,
+    flavor: str,
+) -> tuple[str | os.PathLike[str] | DarknetNetwork, Network | None]:
+    """What `Detector` and `Classifier` are given: a network, or the path of a model's file, with the network of `cfg`.
+
+    Raises `ParameterError` for what does not go together, else as `load` does.
+    """
+    if not isinstance(model, DarknetNetwork) and Path(model).suffix == ".cfg":
+        if weights is None:
+            raise ParameterError(
+                f"'{os.fspath(model)}' needs its weights: give both, or what load(cfg, weights) makes of them"
+            )
+        model, weights = load(model, weights, flavor=flavor), None
+    elif weights is not None:
+        raise ParameterError(f"weights go with a .cfg, not with '{model}'")
+    if isinstance(model, DarknetNetwork):
+        if cfg is not None:
+            raise ParameterError("cfg is for model files: this one is a network already")
+        return model, model.network
+    return model, None if cfg is None else load(cfg, flavor=flavor).network
+
+
+def open_model(
+    model: str | os.PathLike[str] | DarknetNetwork, framework: str | None, threads: int, *, head: str
+) -> Opened:
+    """A network as `open_network` opens it, or a file, which runs in one framework alone (`ParameterError`)."""
+    if isinstance(model, DarknetNetwork):
+        return open_network(model, framework, threads, head=head)
+    opened = open_file(model, threads)
+    if framework not in (None, opened.framework):
+        raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
+    return opened
+
+
+def open_network(net: DarknetNetwork, framework: str | None, threads: int, *, head: str) -> Opened:
     """The network as a model with the `head`, run in `framework`, a target of `ports.table` or "reference".
 
     Where that is None, in the first target that is installed and has all that the network needs, the fastest first.

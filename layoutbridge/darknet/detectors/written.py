@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.detection.boxes import decode, head_layers
 from layoutbridge.darknet.detectors.answers import answer_of, output_map
@@ -60,19 +60,40 @@ def check_written(
     if network.states:
         return WrittenCheck(None, tolerance, "it has states: layoutbridge check runs it step by step")
     try:
-        refuse_costly_run(network)
-        opened = open_file(path)
-        x = np.random.default_rng(0).random((1, *network.in_shape), np.float32)
-        outputs = opened.outputs(x)
-        with np.errstate(over="ignore", invalid="ignore"):  # of weights that nobody trained
-            wanted = _of_reference(network, forward(network, parameters, x), head)
-            deviation = _deviation(_of_file(opened, network, outputs, head), wanted)
-            if not deviation <= tolerance:
-                rounded = _of_reference(network, forward(network, parameters, x, dtype=np.float32), head)
-                tolerance = max(tolerance, _ROUNDINGS * _deviation(rounded, wanted))
+        wanted = reference_results(network, parameters, head)
+        deviation = deviation_of_file(path, network, head, wanted)
+        if not deviation <= tolerance:
+            rounded = reference_results(network, parameters, head, np.float32)
+            tolerance = max(tolerance, _ROUNDINGS * _deviation(rounded, wanted))
     except (UnsupportedError, UnusableInputError, MissingFrameworkError) as error:
         return WrittenCheck(None, tolerance, str(error))
     return WrittenCheck(deviation, tolerance)
+
+
+def reference_results(
+    network: Network, parameters: Arrays, head: str, dtype: DTypeLike = np.float64
+) -> list[NDArray[np.float64]]:
+    """What a file with this `head` is compared with: the reference's results for the random picture.
+
+    Raises `UnusableInputError` for a network whose layers take too much memory.
+    """
+    refuse_costly_run(network)
+    with np.errstate(over="ignore", invalid="ignore"):  # of weights that nobody trained
+        return _of_reference(network, forward(network, parameters, _picture(network), dtype=dtype), head)
+
+
+def deviation_of_file(
+    path: str | os.PathLike[str], network: Network, head: str, wanted: Sequence[NDArray[np.float64]]
+) -> float:
+    """How far what the file at `path` gives lies from `reference_results`. Raises as `open_file` and runs do."""
+    opened = open_file(path)
+    outputs = opened.outputs(_picture(network))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _deviation(_of_file(opened, network, outputs, head), wanted)
+
+
+def _picture(network: Network) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((1, *network.in_shape), np.float32)
 
 
 def _deviation(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]) -> float:

@@ -83,13 +83,13 @@ def test_a_process_that_ends_costs_its_own_row(tmp_path, monkeypatch):
 
 
 def test_boxes_that_only_one_has():
-    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 10, 10]], np.float32)
+    boxes = np.array([[5, 5, 10, 10], [25, 25, 10, 10], [5, 5, 10, 10]], np.float32)  # centres and sizes
     classes = np.array([1, 1, 2])
     nothing = (np.zeros((0, 4), np.float32), np.zeros(0, int))
     assert boxes_apart((boxes, classes), (boxes[::-1], classes[::-1])) == 0
     assert boxes_apart((boxes, classes), nothing) == boxes_apart(nothing, (boxes, classes)) == 3
     assert boxes_apart(nothing, nothing) == 0
-    assert boxes_apart((boxes[:1], classes[:1]), (boxes[:1] + 6, classes[:1])) == 2
+    assert boxes_apart((boxes[:1], classes[:1]), (boxes[:1] + np.float32([6, 6, 0, 0]), classes[:1])) == 2
     twice = (boxes[[0, 0]], classes[[0, 0]])
     assert boxes_apart(twice, (boxes[:1], classes[:1])) == 1
 
