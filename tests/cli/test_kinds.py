@@ -27,7 +27,7 @@ def test_a_command_imports_its_own_module_alone():
         "print([name for name in sys.modules if name.startswith('layoutbridge.cli.commands.')], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert done.stderr.strip() == "['layoutbridge.cli.commands.scan']"
+    assert done.stderr.strip() == "['layoutbridge.cli.commands.models', 'layoutbridge.cli.commands.models.scan']"
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from typer.models import CommandInfo
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "networks": ("summary", "check"),
-    "export": ("export",),
-    "detect": ("detect", "predict"),
-    "classify": ("classify",),
-    "evaluate": ("map",),
-    "benchmark": ("benchmark",),
-    "compare": ("compare",),
-    "scan": ("scan",),
-    "rewrite": ("rewrite",),
-    "audit": ("audit",),
-    "operations": ("identify", "prove", "list", "table", "code", "verify"),
-    "checkpoint": ("checkpoint",),
-    "atlas": ("atlas", "port"),
+    "networks.summary": ("summary", "check"),
+    "exports.export": ("export",),
+    "networks.detect": ("detect", "predict"),
+    "networks.classify": ("classify",),
+    "networks.evaluate": ("map",),
+    "networks.benchmark": ("benchmark",),
+    "models.compare": ("compare",),
+    "models.scan": ("scan",),
+    "models.rewrite": ("rewrite",),
+    "models.audit": ("audit",),
+    "operations.questions": ("identify", "prove", "list", "table", "code", "verify"),
+    "models.checkpoint": ("checkpoint",),
+    "operations.atlas": ("atlas", "port"),
 }
 """Each module's commands, in the order in which help lists them."""
 

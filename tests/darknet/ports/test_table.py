@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layoutbridge.cli.commands.export import export
+from layoutbridge.cli.commands.exports.export import export
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.onnx import write_onnx
 from layoutbridge.darknet.ports.port import Export

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from layoutbridge.cli.commands.network_export import export_network, runtimes
-from layoutbridge.cli.commands.operation_export import OPERATION_TARGETS, export_operation, with_batch_told
+from layoutbridge.cli.commands.exports.networks import export_network, runtimes
+from layoutbridge.cli.commands.exports.operations import OPERATION_TARGETS, export_operation, with_batch_told
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import NMS_KINDS_TOLD, complete_name, listed, whole
 from layoutbridge.cli.shared.kinds import one_of, share, whole_number

@@ -1,0 +1,1 @@
+"""The command that writes networks and operations for frameworks."""

@@ -1,0 +1,1 @@
+"""Commands about models of any kind: what they move, where two differ, and other forms of them."""
