@@ -129,7 +129,7 @@ def benchmark(
             files = [model] if isinstance(model, str | os.PathLike) else [*model]
             source, network = ", ".join(os.fspath(file) for file in files), None
             rows = [(FormatRow(os.fspath(file), "", _size(Path(file))), Path(file)) for file in files]
-        measured = _measured(rows, threads or 0, rounds, [Path(one) for one in pictures], report)
+        measured = _measured(rows, threads or 0, rounds, [Path(one) for one in pictures], report, network is not None)
         rows_measured = _with_boxes(measured, network, pictures, report)
     if all(row.seconds is None for row in rows_measured):
         raise UnusableInputError(f"nothing ran of {source}: {rows_measured[0].reason or 'no runtime is installed'}")
@@ -195,10 +195,10 @@ def _finds_objects(net: DarknetNetwork) -> bool:
 class _Process:
     """A process with the model at `path`; it ends with the `with` block."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, vouched: bool) -> None:
         environment = {**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         program = "from layoutbridge.darknet.benchmarking.worker import main; main()"
-        command = [sys.executable, "-c", program, os.fspath(path), str(threads)]
+        command = [sys.executable, "-c", program, os.fspath(path), str(threads), *(["vouched"] if vouched else [])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._reader = ThreadPoolExecutor(1)
 
@@ -242,6 +242,7 @@ def _measured(
     rounds: int,
     pictures: Sequence[Path],
     report: Progress,
+    vouched: bool,
 ) -> list[tuple[FormatRow, list[Boxes] | None]]:
     done: dict[int, FormatRow] = {}
     times: dict[int, list[float]] = {}
@@ -253,7 +254,7 @@ def _measured(
             if path is None:
                 continue
             report(f"loading {row.name}")
-            process = stack.enter_context(_Process(path, threads))
+            process = stack.enter_context(_Process(path, threads, vouched))
             loaded = process.answer()
             if isinstance(loaded, Loaded):
                 processes[number], times[number] = process, []

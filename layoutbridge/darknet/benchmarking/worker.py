@@ -46,30 +46,32 @@ def main() -> None:
         pickle.dump(value, answers)
         answers.flush()
 
-    work(ask, answer, sys.argv[1], int(sys.argv[2]))
+    work(ask, answer, sys.argv[1], int(sys.argv[2]), vouched="vouched" in sys.argv[3:])
 
 
-def work(ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int) -> None:
-    """Load the model at `path`, and answer what is asked.
+def work(
+    ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int, *, vouched: bool = False
+) -> None:
+    """Load the model at `path`, which may be `vouched` for (`open_file`), and answer what is asked.
 
     Asked for a number, it is run so often on one random picture, and the seconds of each run are the answer; asked for
     `MEMORY`, the peak of it is; asked for a list of pictures, the boxes found in each are. What goes wrong is told as
     text, and is the end.
     """
     try:
-        _serve(ask, answer, path, threads)
+        _serve(ask, answer, path, threads, vouched)
     except LayoutBridgeError as error:
         answer(str(error))
     except Exception as error:  # frameworks raise what they like
         answer(class_and_first_line(error))
 
 
-def _serve(ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int) -> None:
+def _serve(ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int, vouched: bool) -> None:
     from layoutbridge.darknet.detectors.detector import Detector
     from layoutbridge.darknet.detectors.formats import open_file
 
     start = time.perf_counter()
-    opened = open_file(path, threads)
+    opened = open_file(path, threads, vouched=vouched)
     seconds = time.perf_counter() - start
     x = np.random.default_rng(0).random((opened.batch or 1, *opened.in_shape), np.float32)
     opened.run(x)  # the first run allocates, and is no measure

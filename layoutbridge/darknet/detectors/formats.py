@@ -18,11 +18,14 @@ _MODULES = {  # of this folder, by the ending
     ".pt2": "torch",
     ".keras": "keras",
 }
+_LIMITED = "onnx"  # in memory and time, where nobody vouches for the file
 _SAVED_MODEL = "saved_model.pb"
 
 
-def open_file(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+def open_file(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False) -> Opened:
     """The model in the file or folder at `path`; `threads` 0 leaves their number to the runtime.
+
+    One that is `vouched` for, such as a file that was just written here, may take what memory and time it likes.
 
     Raises `UnusableInputError` for what is there under no known ending or is not there, else as the module's
     `open_model` does.
@@ -35,5 +38,6 @@ def open_file(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     else:
         told = "is a folder without a SavedModel in it" if is_folder(path) else "is no model file"
         raise UnusableInputError(f"'{os.fspath(path)}' {told}: give a .cfg with its .weights, {', '.join(_MODULES)}")
-    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads)
+    unlimited = {"vouched": True} if vouched and module == _LIMITED else {}
+    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads, **unlimited)
     return opened

@@ -91,7 +91,7 @@ def _exported(net: DarknetNetwork, name: str, threads: int, head: str) -> Opened
     path = Path(folder.name) / f"net{target.endings[0]}"
     target.write(net.network, net.parameters, path, head=head)
     # runtimes may read from the file for as long as they run it
-    return replace(open_file(path, threads), source=net.network.source, keeps=folder)
+    return replace(open_file(path, threads, vouched=True), source=net.network.source, keeps=folder)
 
 
 def _in_reference(net: DarknetNetwork) -> Opened:

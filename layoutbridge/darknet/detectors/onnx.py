@@ -23,11 +23,12 @@ _COPIES = 6  # of an input, that making it of a picture takes
 _ROOM = 32  # times an input, that a network's layers may take beside what its file's size allows
 
 
-def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+def open_model(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False) -> Opened:
     """The ONNX model at `path`; `threads` 0 leaves their number to onnxruntime.
 
-    Raises `UnusableInputError` for what onnxruntime cannot load and for what takes more memory than a file of its size
-    may, `UnsupportedError` where its input is no picture, and `MissingFrameworkError`.
+    A model that is `vouched` for may take what memory it likes. Raises `UnusableInputError` for what onnxruntime cannot
+    load and, of others, for what takes more memory than a file of its size may, `UnsupportedError` where its input is
+    no picture, and `MissingFrameworkError`.
     """
     require("onnxruntime", "onnxruntime", EXTRA)
     source, declared = os.fspath(path), read_declared(path)
@@ -36,8 +37,14 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     given = 4 * (batch or 1) * prod(in_shape)
     refuse_costly(_COPIES * given, declared.size, f"the input {declared.shape} of '{source}'", doing="to fill")
     most_bytes = memory_allowed(declared.size) + _ROOM * given
-    with refusals_of(path, "load"):
-        session = open_session(path, threads=threads, most_bytes=most_bytes)
+    folds = declared.folded is not None and declared.folded <= most_bytes
+
+    def opened_session(threads: int, count: int = 1) -> Any:
+        limit = None if vouched else count * most_bytes
+        with refusals_of(path, "load"):
+            return open_session(path, threads=threads, most_bytes=limit, folds=folds)
+
+    session = opened_session(threads)
     if not session.get_inputs() or not session.get_outputs():
         raise UnusableInputError(f"'{source}' takes nothing, or gives nothing: it finds no objects")
     names = [output.name for output in session.get_outputs()]
@@ -53,8 +60,6 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     opened = Opened(source, "onnx", running(session, most_bytes), in_shape, batch, metadata=declared.metadata)
 
     def beside(count: int) -> Opened:
-        with refusals_of(path, "load"):
-            other = open_session(path, threads=1, most_bytes=count * most_bytes)
-        return replace(opened, run=running(other, count * most_bytes))
+        return replace(opened, run=running(opened_session(1, count), count * most_bytes))
 
     return replace(opened, beside=beside)

@@ -13,6 +13,7 @@ from layoutbridge.errors import UnusableInputError, first_line, named
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.framework import TypedCallable
+from layoutbridge.frameworks.onnx.folding import folded_bytes
 from layoutbridge.frameworks.onnx.sessions import Run, run_in_onnxruntime, run_in_reference
 from layoutbridge.frameworks.onnx.versions import EXTRA
 from layoutbridge.inputs import exists, file_size, is_regular_file, read_bytes
@@ -60,12 +61,14 @@ def load_callable(path: str | os.PathLike[str]) -> TypedCallable:
 class Declared:
     """What an ONNX file says of itself: `size` in bytes, external data with it, and its metadata.
 
-    `shape` is that of its first input, None for a length that is open; () where it takes no tensor.
+    `shape` is that of its first input, None for a length that is open; () where it takes no tensor. `folded` are the
+    bytes of what follows from its constants alone, None where that cannot be told.
     """
 
     size: int
     shape: tuple[int | None, ...]
     metadata: Mapping[str, str]
+    folded: int | None
 
 
 def read_declared(path: str | os.PathLike[str]) -> Declared:
@@ -80,7 +83,8 @@ def read_declared(path: str | os.PathLike[str]) -> Declared:
     inputs = _inputs(model)
     lengths = inputs[0].type.tensor_type.shape.dim if inputs else ()
     shape = tuple(length.dim_value if length.HasField("dim_value") else None for length in lengths)
-    return Declared(size, shape, {entry.key: entry.value for entry in model.metadata_props})
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return Declared(size, shape, metadata, folded_bytes(model))
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[ModelProto, int]:

@@ -36,16 +36,18 @@ def open_session(
     threads: int = 0,
     optimized: bool = True,
     most_bytes: int | None = None,
+    folds: bool = False,
     data_folder: str | os.PathLike[str] | None = None,
     sparing: bool = False,
 ) -> Any:
     """The `onnxruntime.InferenceSession` of a model, given by its path or its bytes, on the CPU; it prints nothing.
 
     `threads` 0 leaves their number to onnxruntime; `optimized` lets it rewrite the graph first. With
-    `most_bytes` the tensors of a run take no more together: for models that nobody vouches for (`run_limited`). Data
-    in other files of a model that is given by its bytes lie in `data_folder`. A `sparing` one holds no memory in store
-    and no second copy of weights: slower, for what runs once. Raises `MissingFrameworkError`, and what onnxruntime
-    raises: see `refusals_of`.
+    `most_bytes` the tensors of a run take no more together: for models that nobody vouches for (`run_limited`). What
+    follows from constants alone is then computed in every run, where it counts, but for a model that `folds` to few
+    enough bytes (`folding.folded_bytes`). Data in other files of a model that is given by its bytes lie in
+    `data_folder`. A `sparing` one holds no memory in store and no second copy of weights: slower, for what runs once.
+    Raises `MissingFrameworkError`, and what onnxruntime raises: see `refusals_of`.
     """
     onnxruntime = require("onnxruntime", "onnxruntime", EXTRA)
     options = onnxruntime.SessionOptions()
@@ -68,10 +70,9 @@ def open_session(
     )
     with _REGISTERING:  # a session keeps what was registered last before it was made
         onnxruntime.create_and_register_allocator(of_the_cpu, arena)
-        # constants would be folded outside of what was registered
-        return onnxruntime.InferenceSession(
-            held, options, providers=_PROVIDERS, disabled_optimizers={"ConstantFolding"}
-        )
+        # constants are folded outside of what was registered
+        unfolded = set() if folds else {"ConstantFolding"}
+        return onnxruntime.InferenceSession(held, options, providers=_PROVIDERS, disabled_optimizers=unfolded)
 
 
 @contextmanager
