@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.verification import Verification, verify
+    from layoutbridge.report.figures.figure import Figure
+    from layoutbridge.report.figures.plotting import plot
     from layoutbridge.rewriting.rewrites import Rewrite, rewrite
     from layoutbridge.scanning.models import Scan, scan
     from layoutbridge.scanning.whole_models import identify
@@ -67,6 +69,8 @@ _HOMES = {
     "Audit": "auditing.audits",
     "compare": "comparing.comparison",
     "Comparison": "comparing.comparison",
+    "plot": "report.figures.plotting",
+    "Figure": "report.figures.figure",
     "rewrite": "rewriting.rewrites",
     "Rewrite": "rewriting.rewrites",
     "scan": "scanning.models",
@@ -79,6 +83,7 @@ __all__ = [
     "Comparison",
     "Counterexample",
     "Factorization",
+    "Figure",
     "Identification",
     "LayoutBridgeError",
     "Proof",
@@ -99,6 +104,7 @@ __all__ = [
     "factorize",
     "identify",
     "op",
+    "plot",
     "prove",
     "rearrange_checkpoint",
     "register",

@@ -75,6 +75,15 @@ class Expression:
         moving = [each for each in made if each.name != IDENTITY] or made[:1]
         return reduce(Rearrangement.then, moving[1:], moving[0])
 
+    def steps(self, choose: ChooseParameters = _nothing) -> tuple[tuple[str, Rearrangement], ...]:
+        """Each term, the first of which is done first, behind what reports call it; the entry `identity` is no step.
+
+        >>> [title for title, _ in read_expression("focus then inverse(space_to_depth)").steps()]
+        ['focus (stride 2)', 'inverse of space_to_depth (stride 2)']
+        """
+        made = [_step(term, choose) for term in self.terms]
+        return tuple(step for step in made if step[1].name != IDENTITY) or (made[0],)
+
     def title(self, made: Rearrangement) -> str:
         """What reports call it: the label of a single name or pattern, else the text."""
         return made.label if made.name or all(term.pattern for term in self.terms) else " ".join(self.text.split())
@@ -258,6 +267,13 @@ def _built(term: Term, choose: ChooseParameters) -> Rearrangement:
     if term.entry is not None:
         return term.entry.build(**{**choose(term.entry), **term.parameters})
     return Rearrangement(term.pattern)
+
+
+def _step(term: Term, choose: ChooseParameters) -> tuple[str, Rearrangement]:
+    if term.inverted is None:
+        made = _built(term, choose)
+        return made.label, made
+    return f"inverse of {term.inverted.title(term.inverted.build(choose))}", _built(term, choose)
 
 
 def unused(names: Sequence[str], expressions: Sequence[Expression]) -> list[str]:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "models.rewrite": ("rewrite",),
     "models.audit": ("audit",),
     "operations.questions": ("identify", "prove", "list", "table", "code", "verify"),
+    "operations.show": ("show",),
     "models.checkpoint": ("checkpoint",),
     "operations.atlas": ("atlas", "port"),
 }

@@ -1,0 +1,1 @@
+"""Figures of rearrangements: one layout of cells and lanes, drawn as SVG, HTML, pictures, or on a terminal."""
