@@ -35,46 +35,60 @@ const [back, play, step] = controls.querySelectorAll('button');
 const range = controls.querySelector('input'), told = controls.querySelector('output');
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const from = cells.map(cell => cell.dataset.from.split(' ').map(Number));
-const atOnce = 4, perSecond = Math.max(6, cells.length / 12);
-let done = 0, playing = false, before = 0;
+const perSecond = Math.max(4, cells.length / 15);
+let done = 0, run = null;  // how many cells are in their places; what moves others there
 
+function shareOf(number) {
+  if (!run || number < done) return number < done ? 1 : 0;
+  if (number >= run.to) return 0;
+  const share = Math.min(1, Math.max(0, (run.at - number) / run.together));
+  return calm.matches ? Math.floor(share) : share * share * (3 - 2 * share);
+}
 function show() {
+  let arrived = 0;
   cells.forEach((cell, number) => {
-    let share = Math.min(1, Math.max(0, (done - number) / atOnce + (calm.matches ? 0 : 1 - 1 / atOnce)));
-    if (calm.matches) share = number < done ? 1 : 0;
-    const left = 1 - share * share * (3 - 2 * share);
-    cell.setAttribute('transform', left ? `translate(${from[number][0] * left} ${from[number][1] * left})` : '');
-    cell.style.visibility = calm.matches && share === 0 ? 'hidden' : '';
+    const share = shareOf(number), left = 1 - share;
+    arrived += share === 1;
+    cell.style.visibility = share ? '' : 'hidden';
+    cell.setAttribute('transform', `translate(${from[number][0] * left} ${from[number][1] * left})`);
   });
-  const last = Math.min(Math.floor(done), cells.length) - 1;
-  range.value = Math.floor(done);
-  told.textContent = last < 0 ? 'nothing has moved yet' : cells[last].querySelector('title').textContent;
-  play.textContent = playing ? 'Pause' : done >= end() ? 'Again' : 'Play';
+  range.value = arrived;
+  told.textContent = arrived ? cells[arrived - 1].querySelector('title').textContent : 'nothing has moved yet';
+  play.textContent = run ? 'Pause' : done === cells.length ? 'Again' : 'Play';
 }
-function end() { return cells.length + (calm.matches ? 0 : 1); }
-function go(to) { done = Math.min(end(), Math.max(0, to)); show(); }
-function stop() { playing = false; told.setAttribute('aria-live', 'polite'); }
-function tick(now) {
-  if (!playing) return;
-  go(done + (now - before) / 1000 * perSecond);
-  before = now;
-  if (done >= end()) { stop(); show(); } else requestAnimationFrame(tick);
+function stop(at) {
+  run = null;
+  done = Math.min(cells.length, Math.max(0, at));
+  told.setAttribute('aria-live', 'polite');
+  show();
 }
-function start() {
-  if (done >= end()) done = 0;
-  playing = true;
+function arrivedBy(now) { return Math.min(run.to, Math.ceil(now)); }
+function move(to, together) {
+  if (to > cells.length) return;
   told.setAttribute('aria-live', 'off');
-  before = performance.now();
-  requestAnimationFrame(tick);
+  const mine = run = { at: done, to, together };
+  let before = performance.now();
+  requestAnimationFrame(function tick(now) {
+    if (run !== mine) return;
+    run.at += Math.max(0, now - before) / 1000 * perSecond;
+    before = now;
+    if (run.at >= to - 1 + together) { stop(to); return; }
+    show();
+    requestAnimationFrame(tick);
+  });
 }
-play.addEventListener('click', () => { if (playing) { stop(); show(); } else start(); });
-step.addEventListener('click', () => { stop(); go(Math.floor(done) + 1); });
-back.addEventListener('click', () => { stop(); go(Math.ceil(Math.min(done, cells.length)) - 1); });
-range.addEventListener('input', () => { stop(); go(Number(range.value)); });
+play.addEventListener('click', () => {
+  if (run) { stop(arrivedBy(run.at)); return; }
+  if (done === cells.length) done = 0;
+  move(cells.length, 4);
+});
+step.addEventListener('click', () => { if (run) stop(arrivedBy(run.at)); move(done + 1, 1); });
+back.addEventListener('click', () => stop((run ? arrivedBy(run.at) : done) - 1));
+range.addEventListener('input', () => stop(Number(range.value)));
 range.max = cells.length;
 controls.hidden = false;
-show();
-if (!calm.matches) start();
+if (calm.matches) stop(cells.length);
+else move(cells.length, 4);
 """
 
 

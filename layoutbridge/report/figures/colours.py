@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -40,6 +41,7 @@ def checked_theme(theme: str) -> Theme:
     raise ParameterError(f"theme must be one of {', '.join(THEMES)}, not {shown(theme)}")
 
 
+@cache
 def colour(number: int, count: int) -> str:
     """The colour `number` of `count` that are to be told apart.
 
@@ -53,6 +55,7 @@ def colour(number: int, count: int) -> str:
     return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
+@cache
 def ink(fill: str) -> str:
     """Black or white, whichever is read more easily on `fill`: of any colour one has a contrast above 4.5.
 

@@ -26,7 +26,6 @@ from layoutbridge.report.figures.scene import (
 _THEN = " then "
 _BOX = (128.0, 28.0)
 _STEP = 40.0  # from a digit to the one below
-_AXES_WIDTH = 150.0  # beside the boxes, for the axes
 _CROSSING = 260.0  # between the boxes
 
 
@@ -39,8 +38,13 @@ class Digit:
     reading: str = ""
 
     @property
-    def words(self) -> str:
-        """What stands on its lane: `p: 2`."""
+    def read(self) -> str:
+        """What stands where its lane begins: `p: 2`."""
+        return f"{self.name}: {self.size}"
+
+    @property
+    def written(self) -> str:
+        """What stands where it ends, with the order in which its values are read: `p[::-1]: 2`."""
         return f"{self.name}{self.reading}: {self.size}"
 
 
@@ -69,7 +73,7 @@ def crossings_of(title: str, op: Rearrangement, shape: Sequence[int]) -> tuple[C
 
     >>> from layoutbridge.operations.catalog import op
     >>> (crossing,) = crossings_of("focus", op("focus"), (3, 4, 4))
-    >>> [digit.words for digit in crossing.digits], crossing.order
+    >>> [digit.read for digit in crossing.digits], crossing.order
     (['c: 3', 'h: 2', 'p: 2', 'w: 2', 'q: 2'], (4, 2, 0, 1, 3))
     """
     lengths = op.bind(shape).in_shape
@@ -129,7 +133,8 @@ def lanes_scene(title: str, crossings: Sequence[Crossing]) -> Scene:
     boxes: list[Box] = []
     curves: list[Curve] = []
     labels = [Label((MARGIN, MARGIN + TITLE_SIZE), title, TITLE_SIZE, is_bold=True)]
-    left, bottom = MARGIN + _AXES_WIDTH, MARGIN + TITLE_SIZE
+    axes = max((text_width(Label((0, 0), own.words)) for each in crossings for own in each.read_axes), default=0.0)
+    left, bottom = MARGIN + axes + 24, MARGIN + TITLE_SIZE
     right = left + _BOX[0] + _CROSSING
     for crossing in crossings:
         if crossing.title != title:
@@ -138,10 +143,14 @@ def lanes_scene(title: str, crossings: Sequence[Crossing]) -> Scene:
         labels += [Label((x, bottom + 1.8 * LINE), words) for x, words in ((left, "read as"), (right, "written as"))]
         top = bottom + 2.4 * LINE
         written = [crossing.digits[source] for source in crossing.order]
-        for x, digits, order in ((left, crossing.digits, range(len(written))), (right, written, crossing.order)):
+        sides = (
+            (left, [digit.read for digit in crossing.digits], range(len(written))),
+            (right, [digit.written for digit in written], crossing.order),
+        )
+        for x, words, order in sides:
             boxes += [
-                Box((x, top + place * _STEP), _BOX, colour(number, len(written)), digit.words)
-                for place, (digit, number) in enumerate(zip(digits, order, strict=True))
+                Box((x, top + place * _STEP), _BOX, colour(number, len(written)), told)
+                for place, (told, number) in enumerate(zip(words, order, strict=True))
             ]
         for place, source in enumerate(crossing.order):
             ends = [(x, top + at * _STEP + _BOX[1] / 2) for x, at in ((left + _BOX[0], source), (right, place))]
@@ -174,6 +183,6 @@ def _axes_label(group: Axes, edge: float, outward: int, top: float) -> Label:
 
 
 def _described(crossing: Crossing) -> str:
-    read = ", ".join(digit.words for digit in crossing.digits)
-    written = ", ".join(crossing.digits[source].words for source in crossing.order)
+    read = ", ".join(digit.read for digit in crossing.digits)
+    written = ", ".join(crossing.digits[source].written for source in crossing.order)
     return f"{crossing.title}: digits read as {read}; written as {written}"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,13 @@ from layoutbridge.frameworks.base import require
 from layoutbridge.report.figures.colours import BLACK, EDGE, GROUNDS, WHITE, Theme
 from layoutbridge.report.figures.scene import MARK_INSET, NUMBER_SIZE, Box, Curve, Label, Scene
 
-_DOTS = 200  # an inch, and 100 pixels of a scene are an inch
-_MOVING_DOTS = 100
+_DOTS, _MOST_STILL = 200.0, 4e6  # an inch, of which 100 pixels of a scene make one; fewer where a picture has more dots
+_MOVING_DOTS, _MOST_MOVING = 100.0, 5e5
 _POINTS = 0.72  # of a pixel
-_FRAMES, _REST = 24, 12  # that move, and that stand still before and after
-_RATE = 20  # frames a second
+_FRAMES, _FEW_FRAMES, _MANY_CELLS = 16, 6, 512  # that move: few where so many cells do
+_MOVE, _REST = 60, 1200  # milliseconds of one that moves, and of the first and the last, which rest
 _FONTS = ["DejaVu Sans"]  # which comes with matplotlib
+_DIGIT = 0.636 * NUMBER_SIZE  # from a digit to the next in that font
 _CODE = ["DejaVu Sans Mono"]
 
 
@@ -31,24 +34,43 @@ def write_still(scene: Scene, path: Path, theme: Theme) -> None:
     """Write a picture in the format that the path's ending says; raises `MissingFrameworkError` without matplotlib."""
     figure, axes = _drawn(scene, theme)
     _draw_boxes(axes, scene.boxes)
-    figure.savefig(path, dpi=_DOTS, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+    options = {"metadata": {"CreationDate": None}} if path.suffix.lower() == ".pdf" else {}
+    figure.savefig(path, dpi=_dots(scene, _DOTS, _MOST_STILL), **options)
 
 
 def write_gif(scene: Scene, path: Path, theme: Theme) -> None:
     """Write an animation: cells of results move from where their elements are before; raises as `write_still`."""
-    writer = require("matplotlib.animation", "matplotlib", "viz").PillowWriter(fps=_RATE)
+    canvases = require("matplotlib.backends.backend_agg", "matplotlib", "viz")
     figure, axes = _drawn(scene, theme)
-    still = [box for box in scene.boxes if not box.is_result]
+    figure.set_dpi(_dots(scene, _MOVING_DOTS, _MOST_MOVING))
+    canvas = canvases.FigureCanvasAgg(figure)
+    _draw_boxes(axes, [box for box in scene.boxes if not box.is_result])
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)  # drawn once: what moves is drawn upon it in each frame
     moving = [box for box in scene.boxes if box.is_result]
-    _draw_boxes(axes, still)
-    writer.setup(figure, path, dpi=_MOVING_DOTS)
-    for frame in range(_FRAMES + 1):
-        drawn = _draw_boxes(axes, [_moved(box, frame / _FRAMES) for box in moving])
-        for _ in range(_REST if frame in (0, _FRAMES) else 1):
-            writer.grab_frame()
+    count = _FRAMES if len(moving) <= _MANY_CELLS else _FEW_FRAMES
+    frames = []
+    for frame in range(count + 1):
+        canvas.restore_region(still)
+        drawn = _draw_boxes(axes, [_moved(box, frame / count) for box in moving])
         for artist in drawn:
+            axes.draw_artist(artist)
             artist.remove()
-    writer.finish()
+        frames.append(_image(canvas))
+    palette = frames[-1].quantize(256)
+    first, *others = [frame.quantize(palette=palette, dither=0) for frame in frames]
+    lasting = [_REST, *[_MOVE] * (count - 1), _REST]
+    first.save(path, save_all=True, append_images=others, duration=lasting, loop=0)
+
+
+def _dots(scene: Scene, dots: float, most: float) -> float:
+    """How many dots an inch has, for a picture of no more than `most`."""
+    return min(dots, 100 * sqrt(most / (scene.size[0] * scene.size[1])))
+
+
+def _image(canvas: Any) -> Any:
+    """What is on a canvas, for Pillow, which comes with matplotlib."""
+    return require("PIL.Image", "Pillow", "viz").fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _moved(box: Box, share: float) -> Box:
@@ -155,10 +177,19 @@ def _words(collections: Any, boxes: Sequence[Box], ink: str) -> Any:
 
 def _outline(words: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """The outline of words around the origin, in pixels that go down, and its codes."""
+    glyphs = [_glyph(digit) for digit in words] if words.isdecimal() and words.isascii() else [_glyph(visible(words))]
+    starts = (np.arange(len(glyphs)) - (len(glyphs) - 1) / 2) * _DIGIT
+    vertices = np.concatenate([glyph[0] + (start, 0) for glyph, start in zip(glyphs, starts, strict=True)])
+    return vertices, np.concatenate([glyph[1] for glyph in glyphs])
+
+
+@cache
+def _glyph(words: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The outline of a digit, or of words that are no number."""
     text = require("matplotlib.textpath", "matplotlib", "viz")
     fonts = require("matplotlib.font_manager", "matplotlib", "viz")
     font = fonts.FontProperties(family=_FONTS, size=NUMBER_SIZE)
-    path = text.TextPath((0, 0), visible(words), prop=font, usetex=False)
+    path = text.TextPath((0, 0), words, prop=font, usetex=False)
     vertices = np.asarray(path.vertices) * (1, -1)
     if len(vertices):
         vertices -= ((vertices[:, 0].min() + vertices[:, 0].max()) / 2, -NUMBER_SIZE * 0.36)

@@ -27,7 +27,10 @@ _NARROWEST = 400.0
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle with words in it; of a cell its flat positions, in its tensor and in the input, and whence it moves."""
+    """A rectangle with words in it; of a cell with its flat positions, in its tensor and in the input.
+
+    `start` is whence it moves.
+    """
 
     at: Place
     size: Place
@@ -149,15 +152,23 @@ def _plane_places(panel: Panel, cell_width: float, top: float) -> Iterator[tuple
     """The corner of each plane: so many a line that lines are alike, and begin where an outer axis does."""
     rows = panel.planes[0].rows
     width, height = len(rows[0]) * cell_width + _GAP, len(rows) * _CELL_HEIGHT + _GAP
-    fitting = max(1, int((_WIDEST + _GAP) / width))
     count = len(panel.planes)
     group = panel.shape[-3] if len(panel.shape) > 3 and count % panel.shape[-3] == 0 else count
-    each = max(divisor for divisor in range(1, min(fitting, group) + 1) if group % divisor == 0)
-    if 2 * each <= min(fitting, group):  # a prime number of planes, say
-        each = fitting
+    each = even(int((_WIDEST + _GAP) / width), group)
     for number, plane in enumerate(panel.planes):
         line, column = divmod(number, each)
         yield plane, (MARGIN + column * width, top + _GAP + line * height)
+
+
+def even(fitting: int, count: int) -> int:
+    """How many of `count` planes to put on a line on which so many fit, for lines to be alike.
+
+    >>> even(12, 16), even(3, 4), even(3, 7)
+    (8, 2, 3)
+    """
+    most = max(1, min(fitting, count))
+    each = max(divisor for divisor in range(1, most + 1) if count % divisor == 0)
+    return most if 2 * each <= most else each  # a prime number of planes, say
 
 
 def described(picture: Picture) -> str:

@@ -10,10 +10,14 @@ from rich.text import Text
 
 from layoutbridge.report.figures.colours import colour, ink
 from layoutbridge.report.figures.figure import Figure
-from layoutbridge.report.figures.lanes import Crossing, Digit
+from layoutbridge.report.figures.lanes import Crossing
 from layoutbridge.report.figures.panels import Cell, Panel, Picture, Plane
+from layoutbridge.report.figures.scene import even
 
 _BETWEEN = "   "
+_LANES, _ROWS = 24, 2  # characters from a digit to where it is written; rows a digit
+_BRAILLE = 0x2800  # the pattern without dots; each of eight bits sets one
+_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row within a character
 _MARK = "*"  # behind the number of a cell that differs: seen without colours too
 
 
@@ -40,7 +44,7 @@ def _panel_lines(panel: Panel, picture: Picture, width: int) -> Iterator[Text]:
     columns = max(1, min(len(panel.planes[0].rows[0]), width // cell_width))
     each = max(1, (width + len(_BETWEEN)) // (columns * cell_width + len(_BETWEEN)))
     count = len(panel.planes)
-    each = max(divisor for divisor in range(1, min(each, count) + 1) if count % divisor == 0 or divisor == each)
+    each = even(each, count)
     is_cut = columns < len(panel.planes[0].rows[0])
     for start in range(0, count, each):
         line = panel.planes[start : start + each]
@@ -69,22 +73,49 @@ def _cell(cell: Cell, digits: int, picture: Picture) -> tuple[str, Style]:
 
 
 def _show_crossing(console: Console, crossing: Crossing, *, is_named: bool) -> None:
-    """Two columns: digits as they are read, and as they are written, each with where it was read."""
+    """Digits as they are read and as they are written, with the lanes between them."""
     if is_named:
         console.print(Text(f"\n{crossing.title}", "bold"))
-    width = max((len(digit.words) for digit in crossing.digits), default=0) + 4
+    count = len(crossing.order)
+    width = max((len(digit.written) for digit in crossing.digits), default=0) + 2
     axes = max((len(group.words) for group in crossing.read_axes), default=0)
     first, last = ({group.start: group.words for group in own} for own in (crossing.read_axes, crossing.written_axes))
-    console.print(Text(f"{'':{axes}}  {'read as':{width + 4}}     {'written as'}", "dim"))
-    for place, source in enumerate(crossing.order):
-        line = Text(f"{first.get(place, ''):>{axes}}  ")
-        line.append(*_digit(crossing.digits[place], place, len(crossing.order), width))
-        line.append(f"     {'│' if source == place else '╳'}     ")
-        line.append(*_digit(crossing.digits[source], source, len(crossing.order), width))
-        line.append(f"  {last.get(place, '')}")
+    console.print(Text(f"{'':{axes}}  {'read as':{width + _LANES}}  {'written as'}", "dim"))
+    for row, lanes in enumerate(_lanes(crossing.order)):
+        place, is_between = divmod(row, _ROWS)
+        line = Text(" " * (axes + 2) if is_between else f"{first.get(place, ''):>{axes}}  ")
+        line.append(*_digit("" if is_between else crossing.digits[place].read, place, count, width))
+        for dots, source in lanes:
+            line.append(*_dots(dots, colour(source, count)))
+        source = crossing.order[place]
+        line.append(*_digit("" if is_between else crossing.digits[source].written, source, count, width))
+        line.append("" if is_between else f"  {last.get(place, '')}")
+        line.rstrip()
         console.print(line, no_wrap=True, overflow="crop")
 
 
-def _digit(digit: Digit, number: int, count: int, width: int) -> tuple[str, Style]:
+def _dots(dots: int, stroke: str) -> tuple[str, Style | None]:
+    return (chr(_BRAILLE + dots), Style(color=stroke)) if dots else (" ", None)
+
+
+def _digit(words: str, number: int, count: int, width: int) -> tuple[str, Style | None]:
+    if not words:
+        return " " * width, None
     fill = colour(number, count)
-    return f" {number + 1}  {digit.words:<{width - 3}}", Style(color=ink(fill), bgcolor=fill)
+    return f" {words:<{width - 1}}", Style(color=ink(fill), bgcolor=fill)
+
+
+def _lanes(order: Sequence[int]) -> list[list[tuple[int, int]]]:
+    """Rows of characters between two columns of digits: the dots that are set in each, as bits, and by which lane."""
+    rows = _ROWS * (len(order) - 1) + 1
+    grid = [[(0, 0)] * _LANES for _ in range(rows)]
+    for place, source in enumerate(order):
+        before = source * _ROWS * 4 + 1
+        for x in range(2 * _LANES):
+            share = x / (2 * _LANES - 1)
+            y = round((source + (place - source) * share * share * (3 - 2 * share)) * _ROWS * 4) + 1
+            for dot in range(min(y, before + (y > before)), max(y, before - (y < before)) + 1):
+                row, column = grid[dot // 4], x // 2
+                row[column] = row[column][0] | _DOTS[x % 2][dot % 4], source
+            before = y
+    return grid
