@@ -18,6 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from layoutbridge.displays import make_html_with
 from layoutbridge.version import __version__
 
 if TYPE_CHECKING:
@@ -113,6 +114,15 @@ __all__ = [
     "unregister",
     "verify",
 ]
+
+
+def _result_html(value: object) -> str:
+    from layoutbridge.report.notebooks.results import result_html
+
+    return result_html(value)
+
+
+make_html_with(_result_html)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from layoutbridge.algebra.readings import written_reading
 from layoutbridge.algebra.rearrangement import BoundRearrangement, Rearrangement, bind_unchecked, with_batch_axis
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import first_difference, gather_table, unravel
+from layoutbridge.displays import as_html
 from layoutbridge.errors import PatternError, shown
 
 IDENTITY = "identity"  # the name of what leaves an array of any number of axes as it is
@@ -68,6 +69,8 @@ class Proof:
     for_all_sizes: bool
     counterexample: Counterexample | None
     argument: tuple[str, ...]
+
+    _repr_html_ = as_html
 
     def __bool__(self) -> bool:
         return self.equal

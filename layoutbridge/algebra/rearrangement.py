@@ -19,6 +19,7 @@ from layoutbridge.algebra.pattern import batch_name, distinct_names, parse_patte
 from layoutbridge.algebra.readings import PLAIN, is_order, values_read, written_reading
 from layoutbridge.algebra.sizes import Domain, Size, product, whole_conditions
 from layoutbridge.algebra.table import Digits, digits_of, gather_table, read_position, reading_of
+from layoutbridge.displays import as_html
 from layoutbridge.errors import PatternError, ShapeError
 
 _ndarray = np.ndarray  # looked up on every call
@@ -223,6 +224,8 @@ class Rearrangement:
     @cached_property
     def _hash(self) -> int:
         return hash((self.in_shape, self.result_shape))  # not the steps: the same map can be two different chains
+
+    _repr_html_ = as_html
 
     def __repr__(self) -> str:
         return f"<Rearrangement {self.name + ': ' if self.name else ''}{self.pattern}>"

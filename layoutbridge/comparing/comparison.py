@@ -23,6 +23,7 @@ from layoutbridge.comparing.repairing import find_causes, parting, strange_outpu
 from layoutbridge.comparing.running.store import stored
 from layoutbridge.comparing.tolerances import tolerance_for
 from layoutbridge.comparing.tracing import Trace
+from layoutbridge.displays import as_html
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes
@@ -62,6 +63,8 @@ class Comparison:
     causes: tuple[Cause, ...]
     tolerance: float
     notes: tuple[str, ...] = ()
+
+    _repr_html_ = as_html
 
     def __str__(self) -> str:
         if self.equal:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.proof import prove
 from layoutbridge.algebra.rearrangement import ParameterValue
 from layoutbridge.algebra.table import Digits
+from layoutbridge.displays import as_html
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import catalog, revision
 from layoutbridge.recognition.naming import Match, usual_others
@@ -55,6 +56,8 @@ class Identification:
     second_shape: tuple[int, ...] | None = None
     digits: Digits | None = field(default=None, repr=False, compare=False)
     also: tuple[Match, ...] = ()
+
+    _repr_html_ = as_html
 
     def __str__(self) -> str:
         told = ", ".join(map(str, self.matches)) or self.pattern or self.kind

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import unravel
+from layoutbridge.displays import as_html
 from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, class_and_first_line, shown
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, numpy_dtype
 from layoutbridge.frameworks.framework import Framework
@@ -37,6 +38,8 @@ class Verification:
     """All rows of one `verify`; true as a condition when nothing differs that should match."""
 
     rows: tuple[Row, ...]
+
+    _repr_html_ = as_html
 
     @property
     def findings(self) -> tuple[Row, ...]:

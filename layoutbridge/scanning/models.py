@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from layoutbridge.displays import as_html
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
@@ -61,6 +62,8 @@ class Scan:
     notes: tuple[str, ...] = ()
     in_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
     out_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
+
+    _repr_html_ = as_html
 
     def __str__(self) -> str:
         first = "".join(f"\n{number}: {place.title}" for number, place in enumerate(self.places[:_TOLD]))

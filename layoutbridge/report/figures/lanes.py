@@ -27,6 +27,7 @@ _THEN = " then "
 _BOX = (128.0, 28.0)
 _STEP = 40.0  # from a digit to the one below
 _CROSSING = 260.0  # between the boxes
+_NOTE = "Digits from the outermost down: as the input's flat index is read, and as the result's is written."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,45 +128,49 @@ def lanes_scene(title: str, crossings: Sequence[Crossing]) -> Scene:
 
     >>> from layoutbridge.operations.catalog import op
     >>> scene = lanes_scene("focus", crossings_of("focus", op("focus"), (3, 4, 4)))
-    >>> [box.words for box in scene.boxes][5:7]
-    ['q: 2', 'p: 2']
+    >>> [box.words for box in scene.boxes][:4]
+    ['c: 3', 'q: 2', 'h: 2', 'p: 2']
     """
+    labels = [Label((MARGIN, MARGIN + TITLE_SIZE), title, TITLE_SIZE, is_bold=True)]
     boxes: list[Box] = []
     curves: list[Curve] = []
-    labels = [Label((MARGIN, MARGIN + TITLE_SIZE), title, TITLE_SIZE, is_bold=True)]
-    axes = max((text_width(Label((0, 0), own.words)) for each in crossings for own in each.read_axes), default=0.0)
-    left, bottom = MARGIN + axes + 24, MARGIN + TITLE_SIZE
+    beside = max((text_width(Label((0, 0), own.words)) for each in crossings for own in each.read_axes), default=0.0)
+    left, bottom = MARGIN + beside + 24, MARGIN + TITLE_SIZE
     right = left + _BOX[0] + _CROSSING
     for crossing in crossings:
         if crossing.title != title:
             bottom += 1.6 * LINE
             labels.append(Label((MARGIN, bottom), crossing.title, is_bold=True))
-        labels += [Label((x, bottom + 1.8 * LINE), words) for x, words in ((left, "read as"), (right, "written as"))]
+        labels += [Label((x, bottom + 1.8 * LINE), side) for x, side in ((left, "read as"), (right, "written as"))]
         top = bottom + 2.4 * LINE
-        written = [crossing.digits[source] for source in crossing.order]
-        sides = (
-            (left, [digit.read for digit in crossing.digits], range(len(written))),
-            (right, [digit.written for digit in written], crossing.order),
-        )
-        for x, words, order in sides:
-            boxes += [
-                Box((x, top + place * _STEP), _BOX, colour(number, len(written)), told)
-                for place, (told, number) in enumerate(zip(words, order, strict=True))
-            ]
-        for place, source in enumerate(crossing.order):
-            ends = [(x, top + at * _STEP + _BOX[1] / 2) for x, at in ((left + _BOX[0], source), (right, place))]
-            curves.append(Curve(ends[0], ends[1], colour(source, len(written))))
+        boxes += _ends(crossing, left, right, top)
+        curves += _lanes(crossing, left + _BOX[0], right, top)
         for axes, edge, outward in ((crossing.read_axes, left, -1), (crossing.written_axes, right + _BOX[0], 1)):
             for group in axes:
                 curves += _bracket(group, edge, outward, top)
                 labels.append(_axes_label(group, edge, outward, top))
-        bottom = top + max(len(written), 1) * _STEP - _STEP + _BOX[1]
+        bottom = top + max(len(crossing.order), 1) * _STEP - _STEP + _BOX[1]
     width = max(right + _BOX[0], *(label.at[0] + text_width(label) for label in labels if label.anchor == "start"))
-    told = "Digits from the outermost down: as the input's flat index is read, and as the result's is written."
-    notes, bottom = note_lines([told], width, bottom)
+    notes, bottom = note_lines([_NOTE], width, bottom)
     words = "; ".join(_described(crossing) for crossing in crossings)
     size = (width + MARGIN, bottom + MARGIN)
-    return Scene(size, title, f"{words}. {told}", tuple(boxes), (*labels, *notes), tuple(curves))
+    return Scene(size, title, f"{words}. {_NOTE}", tuple(boxes), (*labels, *notes), tuple(curves))
+
+
+def _ends(crossing: Crossing, left: float, right: float, top: float) -> Iterator[Box]:
+    """The boxes between which the lanes run."""
+    count = len(crossing.order)
+    for place, source in enumerate(crossing.order):
+        y = top + place * _STEP
+        yield Box((left, y), _BOX, colour(place, count), crossing.digits[place].read)
+        yield Box((right, y), _BOX, colour(source, count), crossing.digits[source].written)
+
+
+def _lanes(crossing: Crossing, left: float, right: float, top: float) -> Iterator[Curve]:
+    middle = top + _BOX[1] / 2
+    for place, source in enumerate(crossing.order):
+        stroke = colour(source, len(crossing.order))
+        yield Curve((left, middle + source * _STEP), (right, middle + place * _STEP), stroke)
 
 
 def _bracket(group: Axes, edge: float, outward: int, top: float) -> Iterator[Curve]:

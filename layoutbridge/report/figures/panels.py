@@ -8,9 +8,12 @@ and a corner of each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import prod
 
+from layoutbridge.algebra.proof import shapes_by_size
 from layoutbridge.algebra.rearrangement import BoundRearrangement, Rearrangement
 from layoutbridge.algebra.table import unravel
 from layoutbridge.errors import ShapeError
@@ -19,6 +22,7 @@ MOST_CELLS = 1024  # of a tensor that is drawn whole
 _MOST_COLUMNS = 128  # of one that is drawn whole
 _PART_CELLS = 256  # of a tensor that is drawn in part
 _PART_COLUMNS = 32
+_USUAL = (4, 4, 4)
 _LARGEST = 2**31  # elements: the table of more, with which a figure can be compared, is too large for most machines
 
 
@@ -128,6 +132,30 @@ def _reader(chain: Sequence[BoundRearrangement]) -> Callable[[int], int]:
         return position
 
     return read
+
+
+# ---------------------------------------------------------------------- shapes
+
+
+def small_shape(ops: Sequence[Rearrangement]) -> tuple[int, ...]:
+    """A small shape that all of `ops` take: [4, 4, 4], else one longer than it must be, else the smallest of the first.
+
+    It is [4, 4, 4] as well where none of these fits: what is drawn of it says why.
+
+    >>> from layoutbridge.operations.catalog import op
+    >>> small_shape([op("darknet_reorg")]), small_shape([op("transpose")]), small_shape([op("patchify")])
+    ((4, 4, 4), (2, 3), (1, 16, 16))
+    """
+    rank, domain = ops[0].rank, ops[0].domain
+    fixed = dict(domain.fixed)
+    longer = tuple(fixed.get(axis, (2 + axis % 2) * domain.divisor(axis)) for axis in range(rank))
+    usual = [_USUAL] if rank == len(_USUAL) else []
+    for shape in (*usual, longer, *islice(shapes_by_size(domain), 1)):
+        if shape is not longer or prod(shape) <= MOST_CELLS:
+            with suppress(ShapeError):
+                if all(op.bind(shape) for op in ops):
+                    return shape
+    return _USUAL
 
 
 # ---------------------------------------------------------------------- what of a tensor is drawn

@@ -12,7 +12,7 @@ from layoutbridge.operations.expressions import ChooseParameters, Expression, re
 from layoutbridge.report.figures.colours import checked_theme
 from layoutbridge.report.figures.figure import Figure
 from layoutbridge.report.figures.lanes import crossings_of, lanes_scene
-from layoutbridge.report.figures.panels import Stage, picture_of
+from layoutbridge.report.figures.panels import Stage, picture_of, small_shape
 from layoutbridge.report.figures.scene import picture_scene
 
 _THEN = " then "
@@ -30,7 +30,7 @@ class Subject:
 def plot(
     op: Rearrangement | str,
     /,
-    shape: Sequence[int] = (4, 4, 4),
+    shape: Sequence[int] | None = None,
     compare: Rearrangement | str | None = None,
     *,
     steps: bool = False,
@@ -43,10 +43,11 @@ def plot(
     """Draw where `op` puts each element of an input of `shape`: numbered, coloured cells in planes.
 
     `op` is a `Rearrangement`, or text as `prove` takes it, whose entries take those of the `parameters` that they have.
-    `compare` draws another result and marks the cells that differ; `steps` draws the result of each step of an
-    expression, `digits` the digits as lanes that cross; `animate` lets cells move from their places in the input, in
-    .html and .gif files. A tensor of more than 1,024 elements is drawn in part, and the figure says which. `theme` is
-    light, dark, or auto: as the reader's screen is.
+    Without a `shape` it is [4, 4, 4], or another small one where the operation does not take that. `compare` draws
+    another result and marks the cells that differ; `steps` draws the result of each step of an expression, `digits` the
+    digits as lanes that cross; `animate` lets cells move from their places in the input, in .html and .gif files. A
+    tensor of more than 1,024 elements is drawn in part, and the figure says which. `theme` is light, dark, or auto: as
+    the reader's screen is.
 
     Raises `UnknownNameError`, `PatternError`, `ParameterError`, and `ShapeError` for a shape that does not fit.
 
@@ -64,7 +65,7 @@ def plot(
 
 def figure_of(
     subjects: Sequence[Subject],
-    shape: Sequence[int],
+    shape: Sequence[int] | None = None,
     *,
     steps: bool = False,
     digits: bool = False,
@@ -79,6 +80,8 @@ def figure_of(
         raise ParameterError("steps are drawn of one operation, as cells: leave compare and digits out")
     if digits and animate:
         raise ParameterError("the lanes of digits do not move: leave animate out, or digits")
+    if shape is None:
+        shape = small_shape([subject.op for subject in subjects])
     told = title or " and ".join(subject.title for subject in subjects)
     if digits:
         crossings = tuple(each for own in subjects for each in crossings_of(own.title, own.op, shape))

@@ -22,7 +22,7 @@ _CELL_HEIGHT = 24.0
 _GAP = 18.0
 LINE = 19.0  # from a line of text to the next
 _WIDEST = 900.0  # of planes side by side
-_NARROWEST = 400.0
+_NARROWEST = 480.0  # that notes are not broken in many lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def picture_scene(picture: Picture) -> Scene:
             labels.append(Label((MARGIN, bottom), panel.part))
         own: dict[int, Place] = {}
         for plane, at in _plane_places(panel, cell_width, bottom + 6):
-            name = _plane_name(plane, panel)
+            name = _plane_name(plane)
             labels += [Label((at[0], at[1] - 5), name, NUMBER_SIZE, is_code=True)] if name else []
             for row, cells in enumerate(plane.rows):
                 for column, cell in enumerate(cells):
@@ -143,9 +143,9 @@ def _box(cell: Cell, place: Place, width: float, picture: Picture, panel: Panel,
     )
 
 
-def _plane_name(plane: Plane, panel: Panel) -> str:
-    """Where the plane is, as NumPy would index it; nothing where there is one plane alone."""
-    return f"[{', '.join(map(str, plane.outer))}]" if len(panel.planes) > 1 or any(panel.shape[:-2]) else ""
+def _plane_name(plane: Plane) -> str:
+    """Where the plane is, as NumPy would index it; nothing of a tensor that is a plane itself."""
+    return f"[{', '.join(map(str, plane.outer))}]" if plane.outer else ""
 
 
 def _plane_places(panel: Panel, cell_width: float, top: float) -> Iterator[tuple[Plane, Place]]:
@@ -157,7 +157,7 @@ def _plane_places(panel: Panel, cell_width: float, top: float) -> Iterator[tuple
     each = even(int((_WIDEST + _GAP) / width), group)
     for number, plane in enumerate(panel.planes):
         line, column = divmod(number, each)
-        yield plane, (MARGIN + column * width, top + _GAP + line * height)
+        yield plane, (MARGIN + column * width, top + (_GAP if plane.outer else 0) + line * height)
 
 
 def even(fitting: int, count: int) -> int:

@@ -48,7 +48,7 @@ def _panel_lines(panel: Panel, picture: Picture, width: int) -> Iterator[Text]:
     is_cut = columns < len(panel.planes[0].rows[0])
     for start in range(0, count, each):
         line = panel.planes[start : start + each]
-        names = [f"[{', '.join(map(str, plane.outer))}]" if count > 1 else "" for plane in line]
+        names = [f"[{', '.join(map(str, plane.outer))}]" if plane.outer else "" for plane in line]
         if any(names):
             yield Text(_BETWEEN.join(name.ljust(columns * cell_width) for name in names).rstrip(), "dim")
         yield from _plane_rows(line, columns, digits, picture)

@@ -19,7 +19,10 @@ from layoutbridge.report.figures.colours import THEMES
 @app.command(cls=WithParameters)
 def show(
     name: Name,
-    shape: Annotated[str, typer.Option(help="The input's shape, [N,]C,H,W.")] = "4,4,4",
+    shape: Annotated[
+        str | None,
+        typer.Option(help="The input's shape, [N,]C,H,W. (default: 4,4,4, or what fits)", show_default=False),
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Where to write it: .svg, .png, .pdf, .html or .gif.")
     ] = None,
@@ -47,9 +50,8 @@ def show(
         raise ParameterError("--animate needs a file: -o reorg.html or -o reorg.gif")
     expressions, choose = expressions_asked([name] if compare is None else [name, compare], parameters)
     subjects = [subject_of(expression, choose) for expression in expressions]
-    figure = figure_of(
-        subjects, whole_shape(shape), steps=steps, digits=digits, animate=animate, theme=theme, title=title
-    )
+    lengths = None if shape is None else whole_shape(shape)
+    figure = figure_of(subjects, lengths, steps=steps, digits=digits, animate=animate, theme=theme, title=title)
     if output is not None:
         ask_before_overwriting([output], force=force)
         figure.save(output)
