@@ -24,7 +24,7 @@ from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
     "table": ("NAME",), "code": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",),
-    "verify": (), "checkpoint": ("CHECKPOINT",), "scan": ("SCANNED",),
+    "verify": (), "checkpoint": ("CHECKPOINT",), "scan": ("SCANNED",), "show": ("NAME",),
 }  # fmt: skip
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
@@ -45,10 +45,12 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "verify": ("--ops", "--json"),
     "checkpoint": ("-o", "--rules", "--undo", "--dry-run", "--force", "--json"),
     "scan": ("--shape", "--expect", "--flavor", "--json"),
+    "show": ("--shape", "--stride", "--groups", "--compare", "--steps", "--digits", "--animate", "--theme", "--title",
+    "-o", "--json"),
 }  # fmt: skip
 _ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
           "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch", "--undo", "--dry-run",
-          "--force"}  # fmt: skip
+          "--force", "--steps", "--digits", "--animate"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
     "MODEL": ("boxes.onnx", "op.onnx"),
@@ -71,6 +73,8 @@ _OUTPUTS = (
     "o.json",
     "o.c",
     "o.png",
+    "o.svg",
+    "o.html",
     "o",
     "o.param",
     "missing/o.onnx",
@@ -88,6 +92,7 @@ _VALUES = (
 )  # fmt: skip
 _FITTING: dict[str, tuple[str, ...]] = {
     "--output": _OUTPUTS, "-o": _OUTPUTS, "--shape": ("1,64,26,26", "1x4x4x4", "4,4,4", "N,4,H,W", "input=1,3,8,8"),
+    "--compare": ("space_to_depth", "focus"), "--theme": ("dark",),
     "--second-shape": ("1,4,4,8",), "--expect": ("darknet_reorg", "space_to_depth then inverse(focus)"),
     "--stride": ("2", "1", "2x4"), "--spatial": ("1", "3"), "--order": ("pqc",), "--groups": ("2", "4"),
     "--flavor": ("alexey", "pjreddie"), "--size": ("8x8", "4x6"), "--upto": ("1",),

@@ -46,7 +46,7 @@ def colour(number: int, count: int) -> str:
     """The colour `number` of `count` that are to be told apart.
 
     >>> [colour(number, 3) for number in range(3)]
-    ['#126289', '#079096', '#60d07f']
+    ['#19318a', '#079096', '#a0dd73']
     """
     place = (number + 0.5) / count * (len(_RAMP) - 1)
     below = min(int(place), len(_RAMP) - 2)
