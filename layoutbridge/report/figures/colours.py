@@ -50,9 +50,22 @@ def colour(number: int, count: int) -> str:
     """
     place = (number + 0.5) / count * (len(_RAMP) - 1)
     below = min(int(place), len(_RAMP) - 2)
-    pairs = zip(_channels(_RAMP[below]), _channels(_RAMP[below + 1]), strict=True)
-    mixed = (round(low + (high - low) * (place - below)) for low, high in pairs)
-    return "#" + "".join(f"{value:02x}" for value in mixed)
+    return _mixed(_RAMP[below], _RAMP[below + 1], place - below)
+
+
+def on_any_ground(stroke: str) -> str:
+    """A colour like `stroke`, greyer where it must be, that is seen on black and on white: nobody knows a terminal's.
+
+    >>> on_any_ground("#079096"), on_any_ground("#231c70")
+    ('#079096', '#5b587a')
+    """
+    mixed = (_mixed(stroke, EDGE, tenth / 10) for tenth in range(11))
+    return next(each for each in mixed if contrast(each, BLACK) > 3 and contrast(each, WHITE) > 2)
+
+
+def _mixed(first: str, second: str, share: float) -> str:
+    pairs = zip(_channels(first), _channels(second), strict=True)
+    return "#" + "".join(f"{round(one + (other - one) * share):02x}" for one, other in pairs)
 
 
 @cache

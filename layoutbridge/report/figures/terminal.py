@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from layoutbridge.report.figures.colours import colour, ink
+from layoutbridge.report.figures.colours import colour, ink, on_any_ground
 from layoutbridge.report.figures.figure import Figure
 from layoutbridge.report.figures.lanes import Crossing
 from layoutbridge.report.figures.panels import Cell, Panel, Picture, Plane
@@ -86,12 +86,11 @@ def _show_crossing(console: Console, crossing: Crossing, *, is_named: bool) -> N
         line = Text(" " * (axes + 2) if is_between else f"{first.get(place, ''):>{axes}}  ")
         line.append(*_digit("" if is_between else crossing.digits[place].read, place, count, width))
         for dots, source in lanes:
-            line.append(*_dots(dots, colour(source, count)))
+            line.append(*_dots(dots, on_any_ground(colour(source, count))))
         source = crossing.order[place]
         line.append(*_digit("" if is_between else crossing.digits[source].written, source, count, width))
         line.append("" if is_between else f"  {last.get(place, '')}")
-        line.rstrip()
-        console.print(line, no_wrap=True, overflow="crop")
+        console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def _dots(dots: int, stroke: str) -> tuple[str, Style | None]:

@@ -123,6 +123,15 @@ def test_what_cannot_be_written_is_refused(tmp_path, monkeypatch, name):
     assert not any(tmp_path.iterdir())
 
 
+def test_the_figures_of_the_documentation_are_what_is_drawn_today():
+    pages = ROOT / "docs"
+    compared = lb.plot("darknet_reorg", (4, 4, 4), compare="space_to_depth", stride=2)
+    assert (pages / "reorg-and-space-to-depth.svg").read_text(encoding="utf-8") == compared.svg
+    assert (pages / "reorg-digits.svg").read_text(encoding="utf-8") == lb.plot(
+        "darknet_reorg", (64, 26, 26), digits=True
+    ).svg
+
+
 # ---------------------------------------------------------------------- in a browser
 
 
