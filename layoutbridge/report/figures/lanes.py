@@ -20,11 +20,14 @@ from layoutbridge.report.figures.scene import (
     Label,
     Scene,
     note_lines,
+    shortened,
     text_width,
+    title_label,
 )
 
 _THEN = " then "
-_BOX = (128.0, 28.0)
+_NARROWEST, _HEIGHT = 128.0, 28.0  # of a box
+_LONGEST = 28  # characters of a digit's name, with the order in which it is read
 _STEP = 40.0  # from a digit to the one below
 _CROSSING = 260.0  # between the boxes
 _NOTE = "Digits from the outermost down: as the input's flat index is read, and as the result's is written."
@@ -41,12 +44,12 @@ class Digit:
     @property
     def read(self) -> str:
         """What stands where its lane begins: `p: 2`."""
-        return f"{self.name}: {self.size}"
+        return f"{shortened(self.name, _LONGEST)}: {self.size}"
 
     @property
     def written(self) -> str:
         """What stands where it ends, with the order in which its values are read: `p[::-1]: 2`."""
-        return f"{self.name}{self.reading}: {self.size}"
+        return f"{shortened(self.name + self.reading, _LONGEST)}: {self.size}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,43 +134,45 @@ def lanes_scene(title: str, crossings: Sequence[Crossing]) -> Scene:
     >>> [box.words for box in scene.boxes][:4]
     ['c: 3', 'q: 2', 'h: 2', 'p: 2']
     """
-    labels = [Label((MARGIN, MARGIN + TITLE_SIZE), title, TITLE_SIZE, is_bold=True)]
+    labels = [title_label(title)]
     boxes: list[Box] = []
     curves: list[Curve] = []
     beside = max((text_width(Label((0, 0), own.words)) for each in crossings for own in each.read_axes), default=0.0)
     left, bottom = MARGIN + beside + 24, MARGIN + TITLE_SIZE
-    right = left + _BOX[0] + _CROSSING
+    words = [words for each in crossings for digit in each.digits for words in (digit.read, digit.written)]
+    box = max(_NARROWEST, *(text_width(Label((0, 0), each)) + 16 for each in words))
+    right = left + box + _CROSSING
     for crossing in crossings:
         if crossing.title != title:
             bottom += 1.6 * LINE
-            labels.append(Label((MARGIN, bottom), crossing.title, is_bold=True))
+            labels.append(Label((MARGIN, bottom), shortened(crossing.title), is_bold=True))
         labels += [Label((x, bottom + 1.8 * LINE), side) for x, side in ((left, "read as"), (right, "written as"))]
         top = bottom + 2.4 * LINE
-        boxes += _ends(crossing, left, right, top)
-        curves += _lanes(crossing, left + _BOX[0], right, top)
-        for axes, edge, outward in ((crossing.read_axes, left, -1), (crossing.written_axes, right + _BOX[0], 1)):
+        boxes += _ends(crossing, left, right, top, box)
+        curves += _lanes(crossing, left + box, right, top)
+        for axes, edge, outward in ((crossing.read_axes, left, -1), (crossing.written_axes, right + box, 1)):
             for group in axes:
                 curves += _bracket(group, edge, outward, top)
                 labels.append(_axes_label(group, edge, outward, top))
-        bottom = top + max(len(crossing.order), 1) * _STEP - _STEP + _BOX[1]
-    width = max(right + _BOX[0], *(label.at[0] + text_width(label) for label in labels if label.anchor == "start"))
+        bottom = top + max(len(crossing.order), 1) * _STEP - _STEP + _HEIGHT
+    width = max(right + box, *(label.at[0] + text_width(label) for label in labels if label.anchor == "start"))
     notes, bottom = note_lines([_NOTE], width, bottom)
-    words = "; ".join(_described(crossing) for crossing in crossings)
+    described = "; ".join(_described(crossing) for crossing in crossings)
     size = (width + MARGIN, bottom + MARGIN)
-    return Scene(size, title, f"{words}. {_NOTE}", tuple(boxes), (*labels, *notes), tuple(curves))
+    return Scene(size, title, f"{described}. {_NOTE}", tuple(boxes), (*labels, *notes), tuple(curves))
 
 
-def _ends(crossing: Crossing, left: float, right: float, top: float) -> Iterator[Box]:
+def _ends(crossing: Crossing, left: float, right: float, top: float, width: float) -> Iterator[Box]:
     """The boxes between which the lanes run."""
     count = len(crossing.order)
     for place, source in enumerate(crossing.order):
         y = top + place * _STEP
-        yield Box((left, y), _BOX, colour(place, count), crossing.digits[place].read)
-        yield Box((right, y), _BOX, colour(source, count), crossing.digits[source].written)
+        yield Box((left, y), (width, _HEIGHT), colour(place, count), crossing.digits[place].read)
+        yield Box((right, y), (width, _HEIGHT), colour(source, count), crossing.digits[source].written)
 
 
 def _lanes(crossing: Crossing, left: float, right: float, top: float) -> Iterator[Curve]:
-    middle = top + _BOX[1] / 2
+    middle = top + _HEIGHT / 2
     for place, source in enumerate(crossing.order):
         stroke = colour(source, len(crossing.order))
         yield Curve((left, middle + source * _STEP), (right, middle + place * _STEP), stroke)
@@ -175,7 +180,7 @@ def _lanes(crossing: Crossing, left: float, right: float, top: float) -> Iterato
 
 def _bracket(group: Axes, edge: float, outward: int, top: float) -> Iterator[Curve]:
     """A line along the boxes of a group, with a short one at each end."""
-    upper, lower = top + group.start * _STEP, top + (max(group.end, group.start + 1) - 1) * _STEP + _BOX[1]
+    upper, lower = top + group.start * _STEP, top + (max(group.end, group.start + 1) - 1) * _STEP + _HEIGHT
     x, near = edge + outward * 12, edge + outward * 6
     yield Curve((x, upper), (x, lower), "", is_thin=True)
     for y in (upper, lower):
@@ -183,7 +188,7 @@ def _bracket(group: Axes, edge: float, outward: int, top: float) -> Iterator[Cur
 
 
 def _axes_label(group: Axes, edge: float, outward: int, top: float) -> Label:
-    middle = top + (group.start + max(group.end, group.start + 1) - 1) / 2 * _STEP + _BOX[1] / 2 + LABEL_SIZE / 3
+    middle = top + (group.start + max(group.end, group.start + 1) - 1) / 2 * _STEP + _HEIGHT / 2 + LABEL_SIZE / 3
     return Label((edge + outward * 18, middle), group.words, anchor="end" if outward < 0 else "start")
 
 

@@ -46,6 +46,11 @@ class Plane:
     outer: tuple[int, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def name(self) -> str:
+        """Where the plane is, as NumPy would index it; nothing of a tensor that is a plane itself."""
+        return f"[{', '.join(map(str, self.outer))}]" if self.outer else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:

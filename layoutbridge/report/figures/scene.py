@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from textwrap import wrap
 
 from layoutbridge.algebra.table import unravel
@@ -94,12 +95,12 @@ def picture_scene(picture: Picture) -> Scene:
     """
     largest = max(cell.source for panel in picture.panels for cell in panel.cells)
     cell_width = 12 + DIGIT_WIDTH * max(2, len(str(largest)))
-    labels = [Label((MARGIN, MARGIN + TITLE_SIZE), picture.title, TITLE_SIZE, is_bold=True)]
+    labels = [title_label(picture.title)]
     boxes: list[Box] = []
     places: list[dict[int, Place]] = []  # by panel, where the element of each of the input's positions is
     bottom, width = MARGIN + TITLE_SIZE, _NARROWEST
     for panel in picture.panels:
-        heading = f"{panel.title} {list(panel.shape)}"
+        heading = f"{shortened(panel.title)} {list(panel.shape)}"
         labels.append(Label((MARGIN, bottom + 2 * LINE), heading, is_bold=True))
         bottom += 2 * LINE
         if panel.part:
@@ -107,7 +108,7 @@ def picture_scene(picture: Picture) -> Scene:
             labels.append(Label((MARGIN, bottom), panel.part))
         own: dict[int, Place] = {}
         for plane, at in _plane_places(panel, cell_width, bottom + 6):
-            name = _plane_name(plane)
+            name = plane.name
             labels += [Label((at[0], at[1] - 5), name, NUMBER_SIZE, is_code=True)] if name else []
             for row, cells in enumerate(plane.rows):
                 for column, cell in enumerate(cells):
@@ -143,21 +144,23 @@ def _box(cell: Cell, place: Place, width: float, picture: Picture, panel: Panel,
     )
 
 
-def _plane_name(plane: Plane) -> str:
-    """Where the plane is, as NumPy would index it; nothing of a tensor that is a plane itself."""
-    return f"[{', '.join(map(str, plane.outer))}]" if plane.outer else ""
-
-
 def _plane_places(panel: Panel, cell_width: float, top: float) -> Iterator[tuple[Plane, Place]]:
     """The corner of each plane: so many a line that lines are alike, and begin where an outer axis does."""
     rows = panel.planes[0].rows
-    width, height = len(rows[0]) * cell_width + _GAP, len(rows) * _CELL_HEIGHT + _GAP
-    count = len(panel.planes)
-    group = panel.shape[-3] if len(panel.shape) > 3 and count % panel.shape[-3] == 0 else count
-    each = even(int((_WIDEST + _GAP) / width), group)
+    widest = max(text_width(Label((0, 0), plane.name, NUMBER_SIZE, is_code=True)) for plane in panel.planes)
+    width, height = max(len(rows[0]) * cell_width, widest) + _GAP, len(rows) * _CELL_HEIGHT + _GAP
+    each = a_line(int((_WIDEST + _GAP) / width), panel)
     for number, plane in enumerate(panel.planes):
         line, column = divmod(number, each)
         yield plane, (MARGIN + column * width, top + (_GAP if plane.outer else 0) + line * height)
+
+
+def a_line(fitting: int, panel: Panel) -> int:
+    """How many of a panel's planes go on a line on which so many fit: all those of its last outer axes, if it can."""
+    count = len(panel.planes)
+    wholes = [prod(panel.shape[start:-2]) for start in range(len(panel.shape) - 2)]
+    groups = [whole for whole in wholes if count % whole == 0] or [count]
+    return next((whole for whole in groups if whole <= fitting), even(fitting, groups[-1]))
 
 
 def even(fitting: int, count: int) -> int:
@@ -178,9 +181,23 @@ def described(picture: Picture) -> str:
     return " ".join([f"{'; '.join(shapes)}.", *parts, *picture.notes])
 
 
+def title_label(title: str) -> Label:
+    """The title, where it stands in every figure."""
+    return Label((MARGIN, MARGIN + TITLE_SIZE), shortened(title), TITLE_SIZE, is_bold=True)
+
+
+def shortened(words: str, most: int = 100) -> str:
+    """Words as there is room for them.
+
+    >>> shortened("c (h p) (w q) -> (p q c) h w", 16)
+    'c (h p) (w q) -…'
+    """
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def text_width(label: Label) -> float:
     """About how wide a label is."""
-    return len(label.words) * label.size * (_LETTER + 0.05 * (label.is_bold or label.is_code))
+    return len(label.words) * label.size * (_LETTER + 0.06 * label.is_bold + 0.08 * label.is_code)
 
 
 def note_lines(notes: Sequence[str], width: float, bottom: float) -> tuple[list[Label], float]:

@@ -12,7 +12,7 @@ from layoutbridge.report.figures.colours import colour, ink, on_any_ground
 from layoutbridge.report.figures.figure import Figure
 from layoutbridge.report.figures.lanes import Crossing
 from layoutbridge.report.figures.panels import Cell, Panel, Picture, Plane
-from layoutbridge.report.figures.scene import even
+from layoutbridge.report.figures.scene import a_line
 
 _BETWEEN = "   "
 _LANES, _ROWS = 24, 2  # characters from a digit to where it is written; rows a digit
@@ -42,25 +42,24 @@ def _panel_lines(panel: Panel, picture: Picture, width: int) -> Iterator[Text]:
     digits = max(len(str(cell.source)) for each in picture.panels for cell in each.cells)
     cell_width = digits + 2
     columns = max(1, min(len(panel.planes[0].rows[0]), width // cell_width))
-    each = max(1, (width + len(_BETWEEN)) // (columns * cell_width + len(_BETWEEN)))
+    plane_width = max(columns * cell_width, *(len(plane.name) for plane in panel.planes))
+    each = a_line((width + len(_BETWEEN)) // (plane_width + len(_BETWEEN)), panel)
     count = len(panel.planes)
-    each = even(each, count)
     is_cut = columns < len(panel.planes[0].rows[0])
     for start in range(0, count, each):
         line = panel.planes[start : start + each]
-        names = [f"[{', '.join(map(str, plane.outer))}]" if plane.outer else "" for plane in line]
-        if any(names):
-            yield Text(_BETWEEN.join(name.ljust(columns * cell_width) for name in names).rstrip(), "dim")
-        yield from _plane_rows(line, columns, digits, picture)
+        if line[0].name:
+            yield Text(_BETWEEN.join(plane.name.ljust(plane_width) for plane in line).rstrip(), "dim")
+        yield from _plane_rows(line, columns, digits, picture, plane_width)
     if is_cut:
         yield Text(f"the first {columns} columns: this terminal is {width} wide, and a file has more", "dim")
 
 
-def _plane_rows(planes: Sequence[Plane], columns: int, digits: int, picture: Picture) -> Iterator[Text]:
+def _plane_rows(planes: Sequence[Plane], columns: int, digits: int, picture: Picture, width: int) -> Iterator[Text]:
     for row in range(len(planes[0].rows)):
         line = Text()
         for number, plane in enumerate(planes):
-            line.append(_BETWEEN if number else "")
+            line.pad_right(number * (width + len(_BETWEEN)) - line.cell_len)
             for cell in plane.rows[row][:columns]:
                 line.append(*_cell(cell, digits, picture))
         yield line

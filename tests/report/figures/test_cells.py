@@ -2,7 +2,7 @@
 
 import re
 import time
-from itertools import product
+from itertools import pairwise, product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import layoutbridge as lb
 from layoutbridge.errors import ParameterError, ShapeError
 from layoutbridge.report.figures.panels import MOST_CELLS, small_shape, window
+from layoutbridge.report.figures.scene import text_width
 from tests.drawn_patterns import rearrangements
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -228,8 +229,18 @@ def test_what_no_table_could_be_compared_with_is_refused(shape):
 
 
 def test_nothing_lies_over_anything_else():
-    for name, shape in (("darknet_reorg", (4, 4, 4)), ("oihw_to_hwio", (2, 3, 4, 5)), ("patchify", (2, 32, 16))):
+    long = lb.Rearrangement("a b c d e f g -> g f e d c b a")
+    for name, shape in (
+        ("darknet_reorg", (4, 4, 4)),
+        ("oihw_to_hwio", (2, 3, 4, 5)),
+        ("patchify", (2, 32, 16)),
+        (long, (1, 2, 2, 2, 2, 2, 2)),
+    ):
         figure = lb.plot(name, shape)
+        labels = sorted((label for label in figure.scene.labels), key=lambda label: label.at[::-1])
+        for one, other in pairwise(labels):
+            assert one.at[1] < other.at[1] or one.at[0] + text_width(one) <= other.at[0], (one, other)
+        assert all(label.at[0] + text_width(label) <= figure.scene.size[0] for label in labels)
         places = {}
         for box in figure.scene.boxes:
             assert box.at not in places, name
