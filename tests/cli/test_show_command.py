@@ -78,6 +78,7 @@ def test_steps_and_title(capfd):
         (("focus", "--animate"), "--animate needs a file"),
         (("focus", "--animate", "-o", "f.svg"), "cannot move"),
         (("focus", "--animate", "--digits", "-o", "f.html"), "do not move"),
+        (("focus", "--digits", "-o", "f.gif"), "do not move"),
         (("focus", "--steps", "--compare", "transpose_hw"), "leave compare and digits out"),
         (("focus", "--theme", "blue"), "auto, light"),
         (("focus", "--compare", "oihw_to_hwio", "--shape", "4,4,4"), "oihw_to_hwio"),

@@ -54,6 +54,8 @@ class Figure:
             raise ParameterError(f"'{os.fspath(path)}' {told}")
         if self.animate and ending not in _MOVING:
             raise ParameterError(f"'{os.fspath(path)}' cannot move: an animation ends in {' or '.join(_MOVING)}")
+        if ending == ".gif" and self.picture is None:
+            raise ParameterError(f"'{os.fspath(path)}' would be a film, and the lanes of digits do not move")
         with whole_file(path) as temporary:
             _WRITERS[ending](self, temporary)
 

@@ -52,7 +52,8 @@ def write_gif(scene: Scene, path: Path, theme: Theme) -> None:
     frames = []
     for frame in range(count + 1):
         canvas.restore_region(still)
-        drawn = _draw_boxes(axes, [_moved(box, frame / count) for box in moving])
+        seen = [box for box in moving if box.start is not None or frame == count]  # of others the place is not drawn
+        drawn = _draw_boxes(axes, [_moved(box, frame / count) for box in seen])
         for artist in drawn:
             axes.draw_artist(artist)
             artist.remove()

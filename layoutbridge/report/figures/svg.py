@@ -60,8 +60,9 @@ def _box(box: Box, moves: bool) -> str:
         data = f' data-position="{box.position}"'
     if box.differs:
         data += ' data-differs="true"'
-    if moves and box.start:
-        data += f' data-from="{box.start[0] - x:g} {box.start[1] - y:g}"'
+    if moves and box.is_result:  # what comes from no place that is drawn appears where it belongs
+        start = box.start or box.at
+        data += f' data-from="{start[0] - x:g} {start[1] - y:g}"'
     told = f"<title>{_text(box.told)}</title>" if box.told else ""
     return (
         f'<g class="cell"{data}>{told}<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
