@@ -18,7 +18,6 @@ from layoutbridge.report.figures.raster import write_gif, write_still
 from layoutbridge.report.figures.scene import Scene
 from layoutbridge.report.figures.svg import svg
 
-FORMATS = (".svg", ".png", ".pdf", ".html", ".gif")
 _MOVING = (".html", ".gif")
 
 
@@ -27,6 +26,11 @@ class Figure:
     """A figure: of cells, whose `picture` says what is in each, or of digits, whose lanes are `crossings`.
 
     A notebook shows it. `scene` is where everything lies; with `animate` it is one that moves, and is saved as such.
+
+    >>> from layoutbridge.report.figures.plotting import plot
+    >>> figure = plot("focus", (1, 2, 2))
+    >>> figure.title, len(figure.picture.panels), figure.svg.count("data-output")
+    ('focus (stride 2)', 2, 4)
     """
 
     title: str
@@ -49,8 +53,9 @@ class Figure:
         written.
         """
         ending = Path(path).suffix.lower()
-        if ending not in FORMATS:
-            told = f"ends in no format of figures: name it {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        if ending not in _WRITERS:
+            *others, last = _WRITERS
+            told = f"ends in no format of figures: name it {', '.join(others)} or {last}"
             raise ParameterError(f"'{os.fspath(path)}' {told}")
         if self.animate and ending not in _MOVING:
             raise ParameterError(f"'{os.fspath(path)}' cannot move: an animation ends in {' or '.join(_MOVING)}")
@@ -83,9 +88,9 @@ def _write_text(text: Callable[[Figure], str]) -> Callable[[Figure, Path], None]
 _WRITERS: Mapping[str, Callable[[Figure, Path], None]] = MappingProxyType(
     {
         ".svg": _write_text(lambda figure: figure.svg),
-        ".html": _write_text(lambda figure: page(figure.scene, figure.theme, moves=figure.animate)),
         ".png": lambda figure, path: write_still(figure.scene, path, figure.theme),
         ".pdf": lambda figure, path: write_still(figure.scene, path, figure.theme),
+        ".html": _write_text(lambda figure: page(figure.scene, figure.theme, moves=figure.animate)),
         ".gif": lambda figure, path: write_gif(figure.scene, path, figure.theme),
     }
 )

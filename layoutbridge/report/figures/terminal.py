@@ -75,7 +75,7 @@ def _show_crossing(console: Console, crossing: Crossing, *, is_named: bool) -> N
     """Digits as they are read and as they are written, with the lanes between them."""
     if is_named:
         console.print(Text(f"\n{crossing.title}", "bold"))
-    count = len(crossing.order)
+    count, is_drawn = len(crossing.order), not console.options.ascii_only
     width = max((len(digit.written) for digit in crossing.digits), default=0) + 2
     axes = max((len(group.words) for group in crossing.read_axes), default=0)
     first, last = ({group.start: group.words for group in own} for own in (crossing.read_axes, crossing.written_axes))
@@ -85,15 +85,12 @@ def _show_crossing(console: Console, crossing: Crossing, *, is_named: bool) -> N
         line = Text(" " * (axes + 2) if is_between else f"{first.get(place, ''):>{axes}}  ")
         line.append(*_digit("" if is_between else crossing.digits[place].read, place, count, width))
         for dots, source in lanes:
-            line.append(*_dots(dots, on_any_ground(colour(source, count))))
+            stroke = Style(color=on_any_ground(colour(source, count)))
+            line.append(chr(_BRAILLE + dots) if is_drawn and dots else " ", stroke)
         source = crossing.order[place]
         line.append(*_digit("" if is_between else crossing.digits[source].written, source, count, width))
         line.append("" if is_between else f"  {last.get(place, '')}")
         console.print(line, no_wrap=True, overflow="ellipsis")
-
-
-def _dots(dots: int, stroke: str) -> tuple[str, Style | None]:
-    return (chr(_BRAILLE + dots), Style(color=stroke)) if dots else (" ", None)
 
 
 def _digit(words: str, number: int, count: int, width: int) -> tuple[str, Style | None]:

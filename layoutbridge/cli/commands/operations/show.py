@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from layoutbridge.cli.shared.arguments import AsJson, Name, complete_name, whole
 from layoutbridge.cli.shared.kinds import one_of
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.parameters import Parameters, WithParameters, expressions_asked
-from layoutbridge.cli.shared.printing import console, print_json, remark
+from layoutbridge.cli.shared.printing import console, print_json_text, remark
 from layoutbridge.errors import ParameterError
 from layoutbridge.report.figures.colours import THEMES
 
@@ -57,6 +58,6 @@ def show(
         figure.save(output)
         remark(f"wrote {output}")
     if as_json:
-        print_json(figure_record(figure))
+        print_json_text(json.dumps(figure_record(figure), ensure_ascii=False))
     elif output is None:
         show_figure(console(), figure)
