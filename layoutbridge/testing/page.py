@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from layoutbridge.report.pages import code, page, table, text
+from layoutbridge.report.pages.frame import page
+from layoutbridge.report.pages.parts import code, table, text
 from layoutbridge.testing.checks import Check, Picture
 
 _ROWS = 2000  # of the table of all: a page with more is slow to open

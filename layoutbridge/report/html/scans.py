@@ -1,0 +1,138 @@
+"""The page of `scan`: what moves elements in a model, where, and what of it is another map than expected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.operations.catalog import op
+from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.html.sides import Marked, side_of
+from layoutbridge.report.pages.cells import cells_apart
+from layoutbridge.report.pages.drawing import Mark, drawn
+from layoutbridge.report.pages.frame import Section, Verdict, page
+from layoutbridge.report.pages.origin import Origin, sections
+from layoutbridge.report.pages.parts import code, facts, first_of, paragraphs, size, table, text
+from layoutbridge.report.scans import named_place
+from layoutbridge.scanning.graphs.sizes import shape_text
+from layoutbridge.scanning.models import Scan
+from layoutbridge.scanning.places import Place
+
+_ROWS, _TOLD = 2000, 100
+
+
+def scan_page(
+    found: Scan, expect: str | None, others: Sequence[int], remedies: Mapping[int, str], origin: Origin
+) -> str:
+    """The page; `others` are the numbers of the places that are another map than what was to be expected there."""
+    moving = sum(place.kind != "view" for place in found.places)
+    places = f"{len(found.places):,} {'place' if len(found.places) == 1 else 'places'}"
+    if others:
+        first = found.places[others[0]]
+        words = f"not {expect}: {len(others)} of {places}"
+        lines = [f"the first is {first.title}"]
+        verdict = Verdict("wrong", words, lines, ("Jump to it in the network", _anchor(others[0])))
+    elif expect is not None:
+        verdict = Verdict("right", f"every place that could be {expect} by its shapes is that")
+    else:
+        jump = ("Jump to the first in the network", _anchor(0)) if found.places else None
+        verb = "moves" if moving == 1 else "move"
+        verdict = Verdict("open" if moving else "right", f"{moving:,} of {places} {verb} elements", (), jump)
+    opening = facts(
+        {
+            "format": text(found.format),
+            "nodes": f"{found.nodes:,}",
+            "places": f"{len(found.places):,}",
+            "that move elements": f"{moving:,}",
+            "written by these": size_told(sum(place.bytes for place in found.places if place.kind != "view")),
+        }
+    )
+    parts = [Section("Places", _table(found, others))] if found.places else []
+    if others and expect is not None:
+        parts.append(Section("What differs", _differing(found, expect, others, remedies)))
+    if found.outline:
+        parts.append(Section("The network", _drawn(found, others)))
+    if found.places:
+        parts.append(Section("Every place", _told(found)))
+    if found.notes:
+        parts.append(Section("Notes", paragraphs(found.notes, "note")))
+    return page(
+        f"layoutbridge scan: {verdict.words}", f"What moves elements in {found.model}", verdict,
+        [*parts, *sections(origin)], opening=opening, made_by="layoutbridge scan",
+    )  # fmt: skip
+
+
+def _anchor(number: int) -> str:
+    return f"place-{number}"
+
+
+def _table(found: Scan, others: Collection[int]) -> list[str]:
+    shown, more = first_of(found.places, _ROWS)
+    rows = (
+        (
+            f'<a href="#{_anchor(place_number)}">{place_number}</a>', code(", ".join(place.nodes)),
+            text(named_place(place)), code(place.pattern or ""),
+            text(f"{' '.join(map(shape_text, place.in_shapes[:2]))} → {shape_text(place.out_shape)}"),
+            size(place.bytes),
+        )
+        for place_number, place in enumerate(shown)
+    )  # fmt: skip
+    columns = ("", "nodes", "what it is", "pattern", "shapes", "bytes")
+    return [*table(columns, rows, numbers=("bytes",), marked=[n for n in others if n < _ROWS]), *more]
+
+
+def _differing(found: Scan, expect: str, others: Sequence[int], remedies: Mapping[int, str]) -> list[str]:
+    made: list[str] = []
+    shown, more = first_of(others, _TOLD)
+    for place_number in shown:
+        place = found.places[place_number]
+        made.append(f"<h3>Place {place_number}: {text(place.title)}</h3>")
+        made += _cells(place, expect)
+        if place_number in remedies:
+            made += ["<p>To put the other op there:</p>", f"<pre>{text(remedies[place_number])}</pre>"]
+    return [*made, *more]
+
+
+def _cells(place: Place, expect: str) -> list[str]:
+    """The place's map beside the expected one, where both are of the catalogue and take the same parameters."""
+    for match in (*place.seen.matches, *place.seen.also):
+        try:
+            return cells_apart(match.op, op(expect, **match.parameters))
+        except LayoutBridgeError:
+            continue
+    return []
+
+
+def _drawn(found: Scan, others: Collection[int]) -> list[str]:
+    by_output = {place.output: place_number for place_number, place in enumerate(found.places)}
+    names = Counter(name for place in found.places for name in place.nodes)
+    by_node = {name: number for number, place in enumerate(found.places) for name in place.nodes if names[name] == 1}
+    marks: dict[int, Marked] = {}
+    anchored: set[int] = set()
+    for step_number, step in enumerate(found.outline):
+        owner = by_output.get(step.output, by_node.get(step.name))
+        if owner is None:
+            continue
+        place, is_other, is_first = found.places[owner], owner in others, owner not in anchored
+        anchored.add(owner)
+        mark: Mark = "place" if not is_other else "first" if is_first and owner == min(others) else "apart"
+        badge = f"[{owner}] {', '.join(place.names[:1]) or place.kind}"
+        marks[step_number] = Marked(mark, badge, _anchor(owner) if is_first else "")
+    caption = (
+        f"{found.model}: places by their numbers; lanes on the left lead to nodes that read others than the one above."
+    )
+    return drawn(side_of(found.model, found.outline, marks), {}, caption)
+
+
+def _told(found: Scan) -> list[str]:
+    shown, more = first_of(found.places, _TOLD)
+    made: list[str] = []
+    for place_number, place in enumerate(shown):
+        made.append(f"<h3>[{place_number}] {code(', '.join(place.nodes[:6]))}</h3>")
+        others = f"not {', '.join(place.is_not)}: the same shapes, other elements" if place.is_not else ""
+        tensors = f"{', '.join(place.inputs[:6])} to {place.output}"
+        made += paragraphs(
+            filter(None, [named_place(place), tensors, place.pattern, place.reason, others, place.advice])
+        )
+    return [*made, *more]
