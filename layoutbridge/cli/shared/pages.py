@@ -44,18 +44,16 @@ def ask_for_page(
 
 
 def write_page(
-    html: str | None,
+    html: str,
     context: typer.Context,
     inputs: Iterable[str | None],
     make: Callable[[Origin], str],
     packages: Sequence[str] = (),
 ) -> None:
-    """Write what `make` makes of where it comes from, if a page is asked for.
+    """Write what `make` makes of where it comes from.
 
     That is the command line's words, the files among `inputs`, and `packages` that ran in other processes.
     """
-    if html is None:
-        return
     from layoutbridge.files import whole_file
     from layoutbridge.report.pages.origin import Origin
 

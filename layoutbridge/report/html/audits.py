@@ -8,7 +8,7 @@ from layoutbridge.auditing.audits import Audit
 from layoutbridge.report.audits import summary_lines
 from layoutbridge.report.checkpoints import size_told
 from layoutbridge.report.pages.charts import bar
-from layoutbridge.report.pages.frame import Section, Verdict, page
+from layoutbridge.report.pages.frame import Section, Tone, Verdict, page
 from layoutbridge.report.pages.origin import Origin, sections
 from layoutbridge.report.pages.parts import code, facts, first_of, number, size, table, text
 
@@ -26,7 +26,7 @@ def audit_page(found: Audit, targets: Sequence[str], origin: Origin) -> str:
     count = len(found.suspicious)
     words = f"{count:,} suspicious {'place' if count == 1 else 'places'}" if count else "nothing is suspicious"
     scanned = found.files.get("scanned", 0)
-    tone = "wrong" if count else "right" if scanned else "open"
+    tone: Tone = "wrong" if count else "right" if scanned else "open"
     opening = facts(
         {
             "files scanned": f"{scanned:,}",

@@ -20,7 +20,8 @@ def benchmark_page(found: Benchmark, origin: Origin) -> str:
     fastest = ran[0]
     words = f"{fastest.name} is the fastest: {1000 * (fastest.seconds or 0):.2f} ms a picture"
     lines = [
-        f"ms: the median; ± half of the middle half. {threads_told(found.threads)}. Times hold for this machine alone."
+        f"ms: the median; ± half of the middle half; {threads_told(found.threads)}",
+        "times hold for this machine alone",
     ]
     smallest = min((row for row in ran if row.bytes is not None), key=lambda row: row.bytes or 0, default=None)
     if smallest is not None and smallest is not fastest and smallest.bytes is not None:
@@ -37,7 +38,7 @@ def benchmark_page(found: Benchmark, origin: Origin) -> str:
     count = f"{len(ran)} {'format' if len(ran) == 1 else 'formats'} measured"
     return page(
         f"layoutbridge benchmark: {fastest.name}", f"{found.source}: {count}",
-        Verdict("open", words, lines), [*parts, *sections(origin)], made_by="layoutbridge benchmark",
+        Verdict("told", words, lines), [*parts, *sections(origin)], made_by="layoutbridge benchmark",
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def _cause(cause: Cause) -> list[str]:
 def _cells(cause: Cause) -> list[str]:
     """Both maps, where they are of the catalogue."""
     try:
-        return cells_apart(*(_operation(each) for each in (cause.found, cause.expected)))
+        return cells_apart(_operation(cause.found), _operation(cause.expected))
     except (LayoutBridgeError, ValueError):
         return []
 
@@ -113,10 +113,8 @@ def _side_by_side(found: Comparison) -> list[str]:
         "Each step of the reference beside its partner in the candidate: = is the same within the tolerance, ≠ is not. "
         "What stands alone in its row has no partner in the other model, or one further up or down."
     )
-    sides = (
-        side_of(*each) for each in ((found.reference, reference, marks[0]), (found.candidate, candidate, marks[1]))
-    )
-    return drawn_beside(*sides, rows, "deviation", caption)
+    left, right = side_of(found.reference, reference, marks[0]), side_of(found.candidate, candidate, marks[1])
+    return drawn_beside(left, right, rows, "deviation", caption)
 
 
 def _mark(found: Comparison, row: Row) -> drawing.Mark:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from layoutbridge.report.darknet.evaluation import absent_told
 from layoutbridge.report.pages.charts import bar, curve
 from layoutbridge.report.pages.frame import Section, Verdict, page
 from layoutbridge.report.pages.origin import Origin, sections
-from layoutbridge.report.pages.parts import facts, first_of, number, paragraphs, table, text
+from layoutbridge.report.pages.parts import facts, first_of, folded, number, paragraphs, table, text
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.evaluation.coco import CocoCount
-    from layoutbridge.darknet.evaluation.counting import DarknetCount
+    from layoutbridge.darknet.evaluation.counting import ClassCount, DarknetCount
     from layoutbridge.darknet.evaluation.evaluations import Evaluation
 
 _ROWS, _CURVES, _LINES = 2000, 200, 50
@@ -42,34 +43,43 @@ def evaluation_page(found: Evaluation, names: Sequence[str], origin: Origin) -> 
     remarks += [f"has no file of labels, and counts as empty: {each}" for each in found.without_labels[:_LINES]]
     if remarks:
         parts.append(Section("Notes", paragraphs(remarks, "note")))
-    lines = [] if count is None else [f"Found, wrong and missed are at the threshold {count.threshold:g}."]
+    lines = []
+    if count is not None:
+        lines = [
+            *filter(None, [absent_told(count)]),
+            f"Found, wrong and missed are at the threshold {count.threshold:g}.",
+        ]
     return page(
         f"layoutbridge map: {words[0]}", f"What {found.model} finds in the pictures of {found.data}",
-        Verdict("open", "; ".join(words), lines), [*parts, *sections(origin)], opening=facts(opening),
+        Verdict("told", "; ".join(words), lines), [*parts, *sections(origin)], opening=facts(opening),
         made_by="layoutbridge map",
     )  # fmt: skip
 
 
 def _darknet_classes(count: DarknetCount, coco: CocoCount | None) -> list[str]:
-    shown, more = first_of(count.classes, _ROWS)
-    rows = (
-        (
-            text(row.label, most=_LONGEST), number(row.average_precision, _SHARE), bar(row.average_precision, 1),
-            number(row.truths, ",d"), number(row.true_positives, ",d"), number(row.false_positives, ",d"),
-            number(row.precision, _SHARE), number(row.recall, _SHARE), number(row.average_iou, _SHARE),
-            *(() if coco is None else (_cell(coco.class_aps[row.class_index]),)),
-        )
-        for row in shown
-    )  # fmt: skip
     columns = ["class", "AP", "", "boxes", "found", "wrong", "precision", "recall", "average IoU"]
     columns += [] if coco is None else ["COCO's AP"]
     how = f"at {count.points} recalls" if count.points else "the area under the curve"
-    absent = sum(not row.truths for row in count.classes)
     caption = f"AP is {how}, at an overlap over {count.iou:g}; the rest is at the threshold {count.threshold:g}."
-    if absent:
-        caption += f" {absent} classes have no boxes in these pictures and count as 0 in the mean, as in Darknet."
     numbers = [column for column in columns if column not in ("class", "")]
-    return [*table(columns, rows, caption=caption, numbers=numbers, bars=("",)), *more]
+
+    def told(rows: Sequence[ClassCount]) -> list[str]:
+        shown, more = first_of(rows, _ROWS)
+        cells = (_class_cells(row, coco) for row in shown)
+        return [*table(columns, cells, caption=caption, numbers=numbers, bars=("",)), *more]
+
+    there = [row for row in count.classes if row.truths]
+    absent = [row for row in count.classes if not row.truths]
+    return [*told(there), *(folded(f"{len(absent):,} classes without boxes", told(absent)) if absent else [])]
+
+
+def _class_cells(row: ClassCount, coco: CocoCount | None) -> list[str]:
+    cells = [
+        text(row.label, most=_LONGEST), number(row.average_precision, _SHARE), bar(row.average_precision, 1),
+        number(row.truths, ",d"), number(row.true_positives, ",d"), number(row.false_positives, ",d"),
+        number(row.precision, _SHARE), number(row.recall, _SHARE), number(row.average_iou, _SHARE),
+    ]  # fmt: skip
+    return cells if coco is None else [*cells, _cell(coco.class_aps[row.class_index])]
 
 
 def _coco(count: CocoCount) -> list[str]:

@@ -38,7 +38,7 @@ def scan_page(
     else:
         jump = ("Jump to the first in the network", _anchor(0)) if found.places else None
         verb = "moves" if moving == 1 else "move"
-        verdict = Verdict("open" if moving else "right", f"{moving:,} of {places} {verb} elements", (), jump)
+        verdict = Verdict("told", f"{moving:,} of {places} {verb} elements", (), jump)
     opening = facts(
         {
             "format": text(found.format),
@@ -78,8 +78,8 @@ def _table(found: Scan, others: Collection[int]) -> list[str]:
         )
         for place_number, place in enumerate(shown)
     )  # fmt: skip
-    columns = ("", "nodes", "what it is", "pattern", "shapes", "bytes")
-    return [*table(columns, rows, numbers=("bytes",), marked=[n for n in others if n < _ROWS]), *more]
+    columns = ("place", "nodes", "what it is", "pattern", "shapes", "bytes")
+    return [*table(columns, rows, numbers=("place", "bytes"), marked=[n for n in others if n < _ROWS]), *more]
 
 
 def _differing(found: Scan, expect: str, others: Sequence[int], remedies: Mapping[int, str]) -> list[str]:

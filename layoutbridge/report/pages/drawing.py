@@ -167,7 +167,7 @@ def _overview(marks: Sequence[Mark | None]) -> Iterator[str]:
     count = len(marks)
     if count < 2 * _AROUND or not any(marks):
         return
-    yield f'<div class="overview" aria-hidden="true"><svg viewBox="0 0 20 {count}" preserveAspectRatio="none">'
+    yield f'<div class="overview"><svg aria-hidden="true" viewBox="0 0 20 {count}" preserveAspectRatio="none">'
     high = max(1.0, count / 150)
     for row, mark in enumerate(marks):
         if mark:

@@ -10,8 +10,8 @@ from layoutbridge.report.pages.parts import text
 from layoutbridge.report.pages.style import STYLE
 from layoutbridge.version import __version__
 
-Tone = Literal["right", "wrong", "open"]
-_SIGNS = {"right": "✓", "wrong": "✗", "open": "!"}
+Tone = Literal["right", "wrong", "open", "told"]  # "told" is what nobody judges
+_SIGNS = {"right": "✓", "wrong": "✗", "open": "!", "told": "»"}
 # Whatever a name in a page might be: nothing runs, nothing is fetched, nothing is sent.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 

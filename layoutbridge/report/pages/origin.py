@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from layoutbridge.auditing.examining import sha256_of
 from layoutbridge.frameworks.base import installed_version
-from layoutbridge.inputs import is_folder, is_regular_file
+from layoutbridge.inputs import is_folder, is_regular_file, sha256_of
 from layoutbridge.report.pages.frame import Section
 from layoutbridge.report.pages.parts import code, paragraphs, size, table, text
 from layoutbridge.version import __version__

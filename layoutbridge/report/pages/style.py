@@ -1,7 +1,8 @@
 """How pages look: on light and dark screens, on phones and on paper."""
 
 STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --raised: #f6f8fa; --text: #1f2328; --soft: #59636e; --line: #d1d9e0;
+:root { color-scheme: light dark; --ground: #fff; --raised: #f6f8fa; --text: #1f2328; --soft: #59636e; --line:
+  #d1d9e0;
   --wrong: #c0262d; --wrong-ground: #fff1f0; --right: #1a7f37; --right-ground: #eefbf1; --warn: #8a5a00;
   --warn-ground: #fff8e5; --accent: #0a58ca; --bar: #9ab8e6; }
 @media (prefers-color-scheme: dark) { :root { --ground: #0f1318; --raised: #171d24; --text: #e6edf3; --soft: #9aa7b4;
@@ -24,6 +25,7 @@ a { color: var(--accent); }
 .verdict strong { font-size: 1.12rem; }
 .verdict .sign { font-weight: 800; margin-right: .5rem; }
 .right { color: var(--right); } .wrong { color: var(--wrong); } .open { color: var(--warn); }
+.verdict.told { color: var(--accent); background: var(--raised); }
 .verdict.right { background: var(--right-ground); } .verdict.wrong { background: var(--wrong-ground); }
 .verdict.open { background: var(--warn-ground); }
 td .right, td .wrong, td .open, td.wrong { font-weight: 600; }
@@ -35,10 +37,12 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; pa
 .wide { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; color: var(--soft); font-size: 13px; padding-bottom: .35rem; }
-th, td { text-align: left; padding: .32rem .9rem .32rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: .32rem .9rem .32rem 0; border-bottom: 1px solid var(--line); vertical-align:
+  top; }
 th { font-size: 13px; color: var(--soft); font-weight: 600; }
 tbody th { font-size: inherit; color: inherit; font-weight: 500; }
 td, tbody th { overflow-wrap: anywhere; min-width: 4.6rem; }
+.wide tbody td:first-child:not(.number) { min-width: 6.5rem; }
 .number { min-width: 0; text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; padding-left: 1rem; }
 tr.marked > * { background: var(--wrong-ground); }
@@ -61,29 +65,32 @@ footer { margin-top: 3rem; padding-block: 1.2rem 2.5rem; font-size: 13px; color:
   padding: .15rem .35rem; font: 12.5px/1.4 ui-monospace, monospace; overflow-wrap: normal; }
 .cells td.apart { font-weight: 700; color: var(--wrong); background: var(--wrong-ground);
   outline: 2px solid var(--wrong); outline-offset: -2px; }
+svg.chart { width: 100%; min-width: 40rem; }
 .series { fill: none; stroke: var(--own); stroke-width: 1.5; }
 @media (prefers-color-scheme: dark) { .series { stroke: color-mix(in srgb, var(--own), white 45%); } }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; font-size: 13px; }
 .legend li { display: flex; gap: .4rem; align-items: center; }
-.curves { display: flex; flex-wrap: wrap; gap: 1rem 1.3rem; } .curves figure { margin: 0; width: 134px; }
+.curves { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1rem 1.3rem; }
+.curves figure { margin: 0; width: 134px; }
 .curves figcaption { overflow-wrap: anywhere; font-size: 12.5px; } .curves b { color: var(--text); }
 path.frame { fill: none; stroke: var(--line); } path.curve { fill: none; stroke: var(--accent); stroke-width: 2; }
-.bar { display: block; height: .7rem; min-width: 2px; background: var(--bar); border-radius: 2px; }
+.bar { display: block; height: .7rem; background: var(--bar); border-radius: 2px; }
 td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
 .drawn { display: flex; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; max-height: 46rem;
   height: fit-content; }
-.drawn > .steps { overflow: auto; flex: 1; max-height: inherit; position: relative; scroll-padding-block: 8rem; }
+.drawn > .steps { overflow: auto; flex: 1; max-height: inherit; position: relative; }
 .overview { flex: none; width: 22px; position: relative; border-left: 1px solid var(--line);
   background: var(--raised); }
 .overview svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .overview .apart, .overview .first { fill: var(--wrong); } .overview .place { fill: var(--accent); }
 .steps table { width: 100%; border-spacing: 0; border-collapse: separate; }
 .steps thead th { position: sticky; top: 0; background: var(--raised); z-index: 2; padding: .4rem .6rem; }
-.steps td, .steps tbody th { height: 34px; padding: 0 .6rem 0 0; border: 0; vertical-align: middle; white-space: nowrap;
-  min-width: 0; font-weight: 400; text-align: left; }
+.steps td, .steps tbody th { height: 34px; padding: 0 .6rem 0 0; border: 0; vertical-align: middle;
+  white-space: nowrap; min-width: 0; font-weight: 400; text-align: left; }
 .steps td.number { text-align: right; }
 .steps td.lanes { padding: 0; } .steps td.lanes, .steps td.at { width: 1px; }
-.steps td.at { padding-right: 0; } .steps td.bars { width: auto; padding: 0 1rem; }
+.steps td.at { padding-right: 0; } .steps td.at:first-child { padding-left: .8rem; }
+.steps td.bars { width: auto; padding: 0 1rem; }
 .scale { display: block; position: relative; } .scale i { position: absolute; top: -5px; height: 1.35rem;
   border-left: 2px dashed var(--wrong); }
 .over > .bar { background: var(--wrong); }
@@ -91,7 +98,9 @@ td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
 .lanes path { fill: none; stroke: var(--soft); stroke-width: 1.5; }
 .lanes path.head { fill: var(--soft); stroke: none; }
 .step { display: flex; gap: .5rem; align-items: center; height: 26px; width: clamp(16rem, 31vw, 27rem);
-  padding: 0 .6rem; border: 1.5px solid var(--line); border-radius: 6px; background: var(--raised); position: relative; }
+  padding: 0 .6rem; border: 1.5px solid var(--line); border-radius: 6px; background: var(--raised); position:
+  relative;
+  scroll-margin-block: 9rem; }
 .flows > .step::after { content: ""; position: absolute; left: 18px; bottom: -9.5px; height: 8px;
   border-left: 2px solid var(--soft); }
 .steps td.through { background: linear-gradient(var(--soft), var(--soft)) 18px 0 / 2px 100% no-repeat; }

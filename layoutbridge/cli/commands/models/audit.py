@@ -54,7 +54,6 @@ def audit(
     from layoutbridge.auditing.audits import audit as audit_all
     from layoutbridge.files import refuse_overwriting
     from layoutbridge.report.audits import show_audit
-    from layoutbridge.report.html.audits import audit_page
     from layoutbridge.report.progress import count_progress
 
     if output is not None:
@@ -68,9 +67,12 @@ def audit(
         show_audit(console(), found)
     if output is not None:
         remark(f"wrote {output}")
-    write_page(
-        html, context, [target for target in targets if Path(target).is_file()], partial(audit_page, found, targets)
-    )
+    if html is not None:
+        from layoutbridge.report.html.audits import audit_page
+
+        write_page(
+            html, context, [target for target in targets if Path(target).is_file()], partial(audit_page, found, targets)
+        )
     if not found.files.get("scanned"):
         raise typer.Exit(2)
     if found.suspicious:

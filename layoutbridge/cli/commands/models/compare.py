@@ -56,7 +56,6 @@ def compare(
     from layoutbridge.comparing.comparison import compare as run
     from layoutbridge.comparing.named import named_input, named_models
     from layoutbridge.report.comparisons import show_comparison
-    from layoutbridge.report.html.comparisons import comparison_page
     from layoutbridge.report.progress import step_progress
 
     inputs = [*models, weights, x]
@@ -77,6 +76,9 @@ def compare(
         show_comparison(console(), found)
     for note in found.notes:
         remark(note)
-    write_page(html, context, inputs, partial(comparison_page, found))
+    if html is not None:
+        from layoutbridge.report.html.comparisons import comparison_page
+
+        write_page(html, context, inputs, partial(comparison_page, found))
     if not found.equal:
         raise typer.Exit(1)

@@ -81,7 +81,6 @@ def rewrite(
 
     layoutbridge scan MODEL lists the places; docs/rewrite.md tells all.
     """
-    from layoutbridge.report.html.rewrites import rewrite_page
     from layoutbridge.report.rewrites import show_rewrite
     from layoutbridge.rewriting.opening import refuse_output
     from layoutbridge.rewriting.rewrites import rewrite as rewritten
@@ -106,7 +105,10 @@ def rewrite(
     if not plan:
         remark(f"wrote {output}")
     written = None if plan else output
-    write_page(html, context, [model], lambda origin: rewrite_page(done, model, written, origin))
+    if html is not None:
+        from layoutbridge.report.html.rewrites import rewrite_page
+
+        write_page(html, context, [model], lambda origin: rewrite_page(done, model, written, origin))
 
 
 def _layout(*, nchw: bool, nhwc: bool) -> str | None:

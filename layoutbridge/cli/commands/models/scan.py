@@ -33,7 +33,6 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Which places in a model move elements, and what is each of them?"""
-    from layoutbridge.report.html.scans import scan_page
     from layoutbridge.report.scans import show_scan
     from layoutbridge.scanning.expecting import other_than, remedies_for
     from layoutbridge.scanning.models import scan as find
@@ -52,7 +51,10 @@ def scan(
     for note in found.notes:
         remark(note)
     numbers = [number for number, place in enumerate(found.places) if any(place is other for other in others)]
-    write_page(html, context, [model], lambda origin: scan_page(found, expect, numbers, remedies, origin))
+    if html is not None:
+        from layoutbridge.report.html.scans import scan_page
+
+        write_page(html, context, [model], lambda origin: scan_page(found, expect, numbers, remedies, origin))
     for place in others:
         remark(f"{place.title}, not {expect}")
     if others:

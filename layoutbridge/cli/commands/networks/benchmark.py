@@ -68,7 +68,6 @@ def benchmark(
     """
     from layoutbridge.darknet.benchmarking.formats import benchmark as measure
     from layoutbridge.report.darknet.benchmarks import show_benchmark
-    from layoutbridge.report.html.benchmarks import benchmark_page
     from layoutbridge.report.progress import step_progress
 
     named = listed(targets, "--targets")
@@ -96,7 +95,10 @@ def benchmark(
         print_json(json.loads(found.to_json()))
     else:
         show_benchmark(console(), found)
-    write_page(html, context, inputs, partial(benchmark_page, found), _packages(models, found))
+    if html is not None:
+        from layoutbridge.report.html.benchmarks import benchmark_page
+
+        write_page(html, context, inputs, partial(benchmark_page, found), _packages(models, found))
 
 
 def _packages(models: list[str], found: Benchmark) -> list[str]:

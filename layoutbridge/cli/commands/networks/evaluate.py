@@ -82,7 +82,6 @@ def evaluate(
     from layoutbridge.darknet.evaluation.datasets import data_options, data_path
     from layoutbridge.darknet.evaluation.evaluations import evaluate as evaluated
     from layoutbridge.report.darknet.evaluation import show_evaluation
-    from layoutbridge.report.html.evaluations import evaluation_page
     from layoutbridge.report.progress import count_progress
 
     labelled = _one_of(data, coco)
@@ -119,7 +118,10 @@ def evaluate(
         print_json_text(result.to_json(indent=2))
     else:
         show_evaluation(console(), result)
-    write_page(html, context, inputs, partial(evaluation_page, result, detector.names))
+    if html is not None:
+        from layoutbridge.report.html.evaluations import evaluation_page
+
+        write_page(html, context, inputs, partial(evaluation_page, result, detector.names))
 
 
 def _one_of(data: str | None, coco: str | None) -> str:

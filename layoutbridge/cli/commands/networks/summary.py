@@ -104,7 +104,6 @@ def check(
     from layoutbridge.darknet.ports.check import check_network
     from layoutbridge.darknet.ports.recorded import read_recorded
     from layoutbridge.report.darknet.networks import show_check, show_flavors
-    from layoutbridge.report.html.checks import check_page
     from layoutbridge.report.progress import step_progress
 
     inputs = [cfg, weights, against]
@@ -141,6 +140,9 @@ def check(
         show_check(console(), result, every_layer=every_layer)
         show_flavors(console(), net, differences)
     told = told_differences(net.network, differences)
-    write_page(html, context, inputs, lambda origin: check_page(result, net.network, told, origin))
+    if html is not None:
+        from layoutbridge.report.html.checks import check_page
+
+        write_page(html, context, inputs, lambda origin: check_page(result, net.network, told, origin))
     if not result.ok:
         raise typer.Exit(1)

@@ -91,7 +91,6 @@ def verify(
         raise ParameterError("--environments goes with --against")
 
     from layoutbridge.recognition.verification import verify as run_verification
-    from layoutbridge.report.html.verifications import verification_page
     from layoutbridge.report.progress import framework_progress
     from layoutbridge.report.terminal import show_verification
 
@@ -102,7 +101,10 @@ def verify(
         print_json_text(result.to_json())
     else:
         show_verification(console(), result)
-    write_page(html, context, (), partial(verification_page, result))
+    if html is not None:
+        from layoutbridge.report.html.verifications import verification_page
+
+        write_page(html, context, (), partial(verification_page, result))
     if not result.ok:
         raise typer.Exit(1)
 
