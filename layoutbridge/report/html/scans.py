@@ -35,8 +35,10 @@ def scan_page(
         verdict = Verdict("wrong", words, lines, ("Jump to it in the network", _anchor(others[0])))
     elif expect is not None:
         verdict = Verdict("right", f"every place that could be {expect} by its shapes is that")
+    elif not found.places:
+        verdict = Verdict("told", "nothing in it moves elements")
     else:
-        jump = ("Jump to the first in the network", _anchor(0)) if found.places else None
+        jump = ("Jump to the first in the network", _anchor(0)) if found.outline else None
         verb = "moves" if moving == 1 else "move"
         verdict = Verdict("told", f"{moving:,} of {places} {verb} elements", (), jump)
     opening = facts(

@@ -43,7 +43,8 @@ def number(value: float | None, form: str = ".1e", *, unit: str = "") -> str:
     if value is None:
         return ""
     told = short(value, form) if isfinite(value) else "not finite"
-    return f'<data value="{value!r}">{told}{unit}</data>'
+    whole = value if isinstance(value, int) else float(value)  # NumPy's numbers write their types, too
+    return f'<data value="{whole!r}">{told}{unit}</data>'
 
 
 def table(

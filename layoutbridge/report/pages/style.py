@@ -84,7 +84,8 @@ td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
 .overview svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .overview .apart, .overview .first { fill: var(--wrong); } .overview .place { fill: var(--accent); }
 .steps table { width: 100%; border-spacing: 0; border-collapse: separate; }
-.steps thead th { position: sticky; top: 0; background: var(--raised); z-index: 2; padding: .4rem .6rem; }
+.steps thead th { position: sticky; top: 0; background: var(--raised); z-index: 2; padding: .4rem .6rem;
+  white-space: nowrap; }
 .steps td, .steps tbody th { height: 34px; padding: 0 .6rem 0 0; border: 0; vertical-align: middle;
   white-space: nowrap; min-width: 0; font-weight: 400; text-align: left; }
 .steps td.number { text-align: right; }
@@ -114,6 +115,7 @@ td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
 .badge { font-size: 12px; font-weight: 700; white-space: nowrap; }
 .place.badge { color: var(--accent); } .apart.badge, .first.badge { color: var(--wrong); }
 @media (max-width: 40rem) { h1 { font-size: 1.25rem; } body > * { padding-inline: .9rem; } .step { width: 16rem; }
+  .wide td:not(.number) { min-width: 8.5rem; }
   .verdict { padding: .7rem .8rem; } .facts { grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); } }
 @media print { body { font-size: 11px; } .drawn, .drawn > .steps, .wide { max-height: none; overflow: visible; }
   .overview, nav { display: none; } tr, figure { break-inside: avoid; } h2, h3 { break-after: avoid; }
