@@ -367,7 +367,7 @@ def test_it_is_refused_before_the_work(tmp_path, capfd):
 def test_nothing_is_written_where_the_work_fails(tmp_path, capfd):
     page = tmp_path / "r.html"
     page.write_text("old")
-    assert "missing.onnx" in refused(capfd, "scan", str(tmp_path / "missing.onnx"), "--html", str(page))
+    assert "missing.cfg" in refused(capfd, "scan", str(tmp_path / "missing.cfg"), "--html", str(page))
     assert page.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
 

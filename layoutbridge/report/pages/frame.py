@@ -84,7 +84,8 @@ def _verdict(verdict: Verdict) -> list[str]:
         lines.append(f'<p><a href="#{text(place)}">{text(words)}</a></p>')
     sign = f'<span class="sign" aria-hidden="true">{_SIGNS[verdict.tone]}</span>'
     return [
-        f'<div class="verdict {verdict.tone}" role="region" aria-label="Verdict"><p>{sign}<strong>{text(verdict.words)}</strong></p>',
+        f'<div class="verdict {verdict.tone}" role="region" aria-label="Verdict">',
+        f"<p>{sign}<strong>{text(verdict.words)}</strong></p>",
         *lines,
         "</div>",
     ]
