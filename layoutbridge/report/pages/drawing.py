@@ -56,7 +56,7 @@ def drawn(side: Side, columns: Mapping[str, Sequence[str]], caption: str, *, bar
     >>> "&lt;y&gt;" in "".join(made), 'id="first"' in "".join(made)
     (True, True)
     """
-    rows = _shown([box.mark for box in side.boxes])
+    rows = rows_drawn([box.mark for box in side.boxes])
     made = column(rows, side.sources)
     lanes = lane_cells(made, len(rows))
     kinds = {name: "bars" if name in bars else "number" for name in columns}
@@ -68,7 +68,7 @@ def drawn(side: Side, columns: Mapping[str, Sequence[str]], caption: str, *, bar
         others = "".join(f'<td class="{kinds[name]}">{cells[place]}</td>' for name, cells in columns.items())
         cut = _cut_told(side, rows, made.cut.get(row, ()))
         lines.append(f"<tr>{lanes[row]}{_cell(side.boxes[place], row in made.flows, cut)}{others}</tr>")
-    head = f'{"<th></th>" if made.lanes else ""}<th scope="col">{text(side.heading, most=_NAME)}</th>' + "".join(
+    head = f'{"<td></td>" if made.lanes else ""}<th scope="col">{text(side.heading, most=_NAME)}</th>' + "".join(
         f'<th scope="col" class="{kinds[name]}">{text(name)}</th>' for name in columns
     )
     return _framed(head, lines, [None if place is None else side.boxes[place].mark for place in rows], caption)
@@ -76,7 +76,7 @@ def drawn(side: Side, columns: Mapping[str, Sequence[str]], caption: str, *, bar
 
 def drawn_beside(left: Side, right: Side, rows: Sequence[Row], between: str, caption: str) -> list[str]:
     """Two networks in the same rows, so that what belongs together stands side by side."""
-    kept = _shown([row.mark for row in rows])
+    kept = rows_drawn([row.mark for row in rows])
     lefts = [None if place is None else rows[place].left for place in kept]
     rights = [None if place is None else rows[place].right for place in kept]
     one, other = column(lefts, left.sources), column(rights, right.sources)
@@ -95,9 +95,9 @@ def drawn_beside(left: Side, right: Side, rows: Sequence[Row], between: str, cap
             f"{right_lanes[number]}</tr>"
         )
     head = (
-        f'{"<th></th>" if one.lanes else ""}<th scope="col">{text(left.heading, most=_NAME)}</th>'
+        f'{"<td></td>" if one.lanes else ""}<th scope="col">{text(left.heading, most=_NAME)}</th>'
         f'<th scope="col">{text(between)}</th><th scope="col">{text(right.heading, most=_NAME)}</th>'
-        f"{'<th></th>' if other.lanes else ''}"
+        f"{'<td></td>' if other.lanes else ''}"
     )
     return _framed(head, lines, [None if place is None else rows[place].mark for place in kept], caption)
 
@@ -110,13 +110,18 @@ def _beside(side: Side, places: Sequence[int | None], made: Column, row: int) ->
     return _cell(side.boxes[at], row in made.flows, _cut_told(side, places, made.cut.get(row, ())))
 
 
-def _shown(marks: Sequence[Mark]) -> list[int | None]:
-    """The rows that are drawn, None for each run of rows that are not."""
+def rows_drawn(marks: Sequence[Mark]) -> list[int | None]:
+    """The rows that are drawn, None for each run of rows that are not: of very many those around what is marked.
+
+    >>> rows_drawn(["", "first"]), len(rows_drawn([""] * 5000))
+    ([0, 1], 27)
+    """
     if len(marks) <= _MOST_ROWS:
         return list(range(len(marks)))
+    order = ("first", "apart", "place")
     marked = [row for row, mark in enumerate(marks) if mark]
-    most = max(1, _MOST_ROWS // (2 * _AROUND + 1))
-    near = {0, len(marks) - 1, *marked[:most]}
+    chosen = sorted(marked, key=lambda row: order.index(marks[row]))[: _MOST_ROWS // (2 * _AROUND + 1)]
+    near = {0, len(marks) - 1, *marked[:1], *chosen}
     kept = sorted({row for at in near for row in range(at - _AROUND, at + _AROUND + 1) if 0 <= row < len(marks)})
     made: list[int | None] = []
     for row in kept:
