@@ -10,7 +10,7 @@ from layoutbridge.report.checkpoints import size_told
 from layoutbridge.report.pages.charts import bar
 from layoutbridge.report.pages.frame import Section, Tone, Verdict, page
 from layoutbridge.report.pages.origin import Origin, sections
-from layoutbridge.report.pages.parts import code, facts, first_of, number, size, table, text
+from layoutbridge.report.pages.parts import code, facts, first_of, number, size, table, text, without_passwords
 
 _ROWS = 2000  # of a table: a page with more is slow to open, and the report has them all
 _NUMBERS = ("places", "files", "moved")
@@ -39,7 +39,7 @@ def audit_page(found: Audit, targets: Sequence[str], origin: Origin) -> str:
     if found.suspicious:
         shown, more = first_of(found.suspicious, _ROWS)
         rows = (
-            (text(each.file), code(", ".join(each.nodes)), text(each.suspicion), code(each.pattern or ""))
+            (_file(each.file), code(", ".join(each.nodes)), text(each.suspicion), code(each.pattern or ""))
             for each in shown
         )
         parts.append(Section("Suspicious", [*table(("file", "nodes", "why", "pattern"), rows), *more]))
@@ -47,13 +47,17 @@ def audit_page(found: Audit, targets: Sequence[str], origin: Origin) -> str:
         parts.append(Section("Operations", _operations(found)))
     if found.failed:
         failures, more = first_of(found.failed, _ROWS)
-        told = ((text(file), text(message)) for file, message in failures)
+        told = ((_file(file), _file(message)) for file, message in failures)
         parts.append(Section("Not scanned", [*table(("file", "why"), told), *more]))
+    lines = [without_passwords(line) for line in summary_lines(found)]
     return page(
-        f"layoutbridge audit: {words}", f"What moves elements in {', '.join(targets)}",
-        Verdict(tone, words, summary_lines(found)), [*parts, *sections(origin)], opening=opening,
-        made_by="layoutbridge audit",
+        f"layoutbridge audit: {words}", f"What moves elements in {without_passwords(', '.join(targets))}",
+        Verdict(tone, words, lines), [*parts, *sections(origin)], opening=opening, made_by="layoutbridge audit",
     )  # fmt: skip
+
+
+def _file(told: str) -> str:
+    return text(without_passwords(told))
 
 
 def _operations(found: Audit) -> list[str]:

@@ -10,7 +10,9 @@ from layoutbridge.report.pages.parts import text
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 960, 300, 64, 34, 16, 34
 _LEAST, _MOST = -12, 2  # powers of ten that are shown at most
 _CURVE = 132  # pixels of a small chart's side
-_COLORS = ("#0a58ca", "#b3470f", "#1a7f37", "#8250df", "#9a6700", "#bf3989", "#0b7285", "#57606a")
+# Of each series on light and on dark screens.
+_COLORS = (("#0a58ca", "#7db3ff"), ("#a3400d", "#ffa36b"), ("#1a7f37", "#62d97a"), ("#7442c8", "#c4a5ff"),
+           ("#8a5a00", "#e7b54a"), ("#b0307f", "#ff9bd2"), ("#0b7285", "#5fd3e6"), ("#4d5661", "#b6c0ca"))  # fmt: skip
 # Each series has a shape of its own, for eyes and printers without colors; lengths are around the place.
 _SHAPES = ("m-3 0h6M{x} {y}m0-3v6", "m-3-3h6v6h-6z", "m0-4l4 7h-8z", "m0-4l4 4-4 4-4-4z", "m-3-3l6 6m0-6l-6 6",
            "m0 4l4-7h-8z", "m-3 0h6", "m0-4v8")  # fmt: skip
@@ -70,10 +72,16 @@ def deviations(
         lines.append(f'<path d="M{_LEFT} {at}H{_WIDTH - _RIGHT}" stroke="var(--wrong)" stroke-dasharray="8 4"/>')
         lines.append(f'<text x="{edge}" y="{at - 5}" text-anchor="{anchor}">allowed: {text(name)}</text>')
     for number, values in enumerate(series.values()):
-        shape, color = _SHAPES[number % len(_SHAPES)], _COLORS[number % len(_COLORS)]
+        shape, color = _look(number)
         marks = (_mark(shape, x(place), y(value)) for place, value in enumerate(values) if value is not None)
-        lines.append(f'<path class="series" style="--own:{color}" d="{"".join(marks)}"/>')
+        lines.append(f'<path class="series" style="{color}" d="{"".join(marks)}"/>')
     return [*lines, "</svg></div>", *_legend(series)]
+
+
+def _look(number: int) -> tuple[str, str]:
+    """The shape of a series' marks, and the style with its colors."""
+    light, dark = _COLORS[number % len(_COLORS)]
+    return _SHAPES[number % len(_SHAPES)], f"--light:{light};--dark:{dark}"
 
 
 def _mark(shape: str, x: float, y: float) -> str:
@@ -83,10 +91,10 @@ def _mark(shape: str, x: float, y: float) -> str:
 def _legend(series: Mapping[str, Sequence[float | None]]) -> Iterator[str]:
     yield '<ul class="legend">'
     for number, name in enumerate(series):
-        color, shape = _COLORS[number % len(_COLORS)], _mark(_SHAPES[number % len(_SHAPES)], 7, 7)
+        shape, color = _look(number)
         yield (
-            f'<li><svg width="14" height="14" aria-hidden="true"><path class="series" style="--own:{color}" '
-            f'd="{shape}"/></svg>{text(name, most=80)}</li>'
+            f'<li><svg width="14" height="14" aria-hidden="true"><path class="series" style="{color}" '
+            f'd="{_mark(shape, 7, 7)}"/></svg>{text(name, most=80)}</li>'
         )
     yield "</ul>"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from layoutbridge.frameworks.base import installed_version
 from layoutbridge.inputs import is_folder, is_regular_file, sha256_of
 from layoutbridge.report.pages.frame import Section
-from layoutbridge.report.pages.parts import code, paragraphs, size, table, text
+from layoutbridge.report.pages.parts import code, paragraphs, size, table, text, without_passwords
 from layoutbridge.version import __version__
 
 # By the module that is imported, what its distributions are called: those that take part are known by it.
@@ -27,7 +26,6 @@ _PACKAGES = {
 }  # fmt: skip
 _BESIDE = {".param": (".bin",), ".xml": (".bin",), ".onnx": (".onnx.data", ".data", ".onnx_data")}
 _MOST_FILES = 60
-_SECRET = re.compile(r"(?<=://)[^/\s@]*@")  # a name and a password in an address
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Origin:
         >>> Origin(["scan", "my net.onnx"]).command
         "layoutbridge scan 'my net.onnx'"
         """
-        return _SECRET.sub("", shlex.join(["layoutbridge", *self.words]))
+        return without_passwords(shlex.join(["layoutbridge", *self.words]))
 
 
 def sections(origin: Origin) -> list[Section]:

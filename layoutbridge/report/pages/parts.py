@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from math import isfinite
@@ -12,6 +13,7 @@ from layoutbridge.report.checkpoints import size_told
 from layoutbridge.report.numbers import short
 
 _Item = TypeVar("_Item")
+_SECRET = re.compile(r"(?<=://)[^/\s@]*@")  # a name and a password in an address
 _LONGEST = 300  # characters of a name: files may hold some of megabytes
 
 
@@ -23,6 +25,15 @@ def text(value: str, *, most: int | None = None) -> str:
     """
     held = value if most is None or len(value) <= most else f"{value[:most]}…"
     return escape(visible(held))
+
+
+def without_passwords(value: str) -> str:
+    """Addresses without the names and passwords in them: pages are sent to others.
+
+    >>> without_passwords("s3://me:secret@bucket/models")
+    's3://bucket/models'
+    """
+    return _SECRET.sub("", value)
 
 
 def code(value: str) -> str:

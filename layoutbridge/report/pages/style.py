@@ -66,8 +66,8 @@ footer { margin-top: 3rem; padding-block: 1.2rem 2.5rem; font-size: 13px; color:
 .cells td.apart { font-weight: 700; color: var(--wrong); background: var(--wrong-ground);
   outline: 2px solid var(--wrong); outline-offset: -2px; }
 svg.chart { width: 100%; min-width: 40rem; }
-.series { fill: none; stroke: var(--own); stroke-width: 1.5; }
-@media (prefers-color-scheme: dark) { .series { stroke: color-mix(in srgb, var(--own), white 45%); } }
+.series { fill: none; stroke: var(--light); stroke-width: 1.5; }
+@media (prefers-color-scheme: dark) { .series { stroke: var(--dark); } }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; font-size: 13px; }
 .legend li { display: flex; gap: .4rem; align-items: center; }
 .curves { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1rem 1.3rem; }

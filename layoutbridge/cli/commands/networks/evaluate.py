@@ -85,10 +85,10 @@ def evaluate(
     from layoutbridge.report.progress import count_progress
 
     labelled = _one_of(data, coco)
-    inputs = [model, weights, labelled, names, cfg]
-    ask_for_page(html, inputs, force=force)
     if data is not None and names is None and "names" in (options := data_options(data)):
         names = data_path(data, options, "names")
+    inputs = [model, weights, labelled, names, cfg]
+    ask_for_page(html, inputs, force=force)
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
