@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from layoutbridge.report.pages.charts import _COLORS, _SHAPES
+from layoutbridge.report.pages.charts import _COLORS, _SHAPES, deviations, log_bar
 from layoutbridge.report.pages.style import STYLE
 
 LEAST = 4.5  # of WCAG's level AA for text
@@ -46,3 +48,25 @@ def test_series_can_be_told_apart_without_color(scheme):
     own = [pair[scheme == "dark"] for pair in _COLORS]
     assert min(contrast(color, ground) for color in own) >= 3  # of WCAG's for figures
     assert len(set(_SHAPES)) == len(_SHAPES) == len(_COLORS)
+
+
+DEVIATIONS = st.none() | st.sampled_from([0.0, float("nan")]) | st.floats(min_value=0)
+
+
+@given(st.lists(DEVIATIONS, max_size=30), st.floats(1e-9, 1))
+def test_whatever_the_deviations_they_are_drawn_within_the_chart(values, limit):
+    made = "".join(deviations({"a": values, "b": values[:3]}, {"allowed": limit}, None, "layer"))
+    box = [int(number) for number in re.search(r'viewBox="0 0 (\d+) (\d+)"', made).groups()]
+    drawn = re.findall(r'class="series" style="[^"]*" d="([^"]*)"', made)[:2]
+    assert [len(re.findall(r"M[\d.]+ [\d.]+m", path)) > 0 for path in drawn] == [
+        any(value is not None for value in own) for own in (values, values[:3])
+    ]
+    for path in drawn:
+        for x, y in re.findall(r"M(-?[\d.]+) (-?[\d.]+)", path):
+            assert 0 <= float(x) <= box[0]
+            assert 0 <= float(y) <= box[1]
+    for value in values:
+        if value is not None:
+            assert all(
+                0 <= float(share) <= 100 for share in re.findall(r"([\d.]+)%", log_bar(value, limit, is_over=True))
+            )

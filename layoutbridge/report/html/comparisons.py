@@ -32,7 +32,8 @@ def comparison_page(found: Comparison, origin: Origin) -> str:
     words, *lines = verdict_lines(found)
     if found.causes:
         lines = [f"{each.cause} at {each.at}: {each.found}, where {each.expected} is expected" for each in found.causes]
-    jump = None if found.first is None else ("Jump to the first that differs", _FIRST)
+    is_drawn = found.first is not None and any(step.output == found.first.reference for step in found.outlines[0])
+    jump = ("Jump to the first that differs", _FIRST) if is_drawn else None
     same = sum(row.relation == "same" for row in found.rows)
     deviation = None if found.first is None else found.first.deviation
     opening = facts(
@@ -103,12 +104,13 @@ def _side_by_side(found: Comparison) -> list[str]:
             continue
         mark = _mark(found, row)
         rows.append(drawing.Row(one, other, _between(row, other is None), mark))
-        if mark:
-            marks[0][one] = Marked(
-                mark, "first apart" if mark == "first" else "apart", _FIRST if mark == "first" else ""
-            )
-        if mark and other is not None:
-            marks[1][other] = Marked(mark, "first apart" if mark == "first" else "apart")
+        if not mark:
+            continue
+        badge = "first apart" if mark == "first" else "apart"
+        is_first = mark == "first" and not any(each.anchor for each in marks[0].values())
+        marks[0][one] = Marked(mark, badge, _FIRST if is_first else "")
+        if other is not None:
+            marks[1][other] = Marked(mark, badge)
     caption = (
         "Each step of the reference beside its partner in the candidate: = is the same within the tolerance, ≠ is not. "
         "What stands alone in its row has no partner in the other model, or one further up or down."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite, log10
+from math import floor, isfinite, log10
 
 from layoutbridge.report.pages.parts import text
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 960, 300, 64, 34, 16, 34
-_LEAST, _MOST = -12, 2  # powers of ten that are shown at most
+_LEAST, _MOST = -12, 12  # powers of ten that are shown at most
 _CURVE = 132  # pixels of a small chart's side
 # Of each series on light and on dark screens.
 _COLORS = (("#0a58ca", "#7db3ff"), ("#a3400d", "#ffa36b"), ("#1a7f37", "#62d97a"), ("#7442c8", "#c4a5ff"),
@@ -35,8 +35,8 @@ def deviations(
     """
     held = [value for values in series.values() for value in values if value and isfinite(value)]
     powers = [log10(value) for value in (*held, *(limit for limit in limits.values() if limit > 0))]
-    low = max(_LEAST, int(min(powers, default=-8) // 1) - 1)
-    high = min(_MOST, int(max(powers, default=0) // 1) + 2)
+    low = min(max(floor(min(powers, default=-8)) - 1, _LEAST), 0)
+    high = max(min(floor(max(powers, default=0)) + 2, _MOST), low + 2)
     count = max(map(len, series.values()), default=1)
     wide, tall = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 

@@ -84,7 +84,7 @@ td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
 .overview svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .overview .apart, .overview .first { fill: var(--wrong); } .overview .place { fill: var(--accent); }
 .steps table { width: 100%; border-spacing: 0; border-collapse: separate; }
-.steps thead th { position: sticky; top: 0; background: var(--raised); z-index: 2; padding: .4rem .6rem;
+.steps thead > tr > * { position: sticky; top: 0; background: var(--raised); z-index: 2; padding: .4rem .6rem;
   white-space: nowrap; }
 .steps td, .steps tbody th { height: 34px; padding: 0 .6rem 0 0; border: 0; vertical-align: middle;
   white-space: nowrap; min-width: 0; font-weight: 400; text-align: left; }
