@@ -17,6 +17,7 @@ from layoutbridge.report.pages.parts import code, facts, first_of, number, table
 from layoutbridge.report.terminal import finding_told, nearest, not_run, verdict_of
 
 _FINDINGS, _DRAWN, _ROWS = 200, 20, 500
+_TAKEN = ("it is", "it is taken for")
 _TONES: dict[str, Tone] = {"green": "right", "yellow": "open", "red": "wrong"}
 _MARKS = {
     "same": '<span class="right" title="the same map">=</span>',
@@ -125,6 +126,6 @@ def _taken(ops: Iterable[NativeOp]) -> list[str]:
         line, other = nearest(native), taken_for(native)
         if not line or other is None or line in made:
             continue
-        made[line] = [f"<p>{text(line)}</p>", *cells_apart(op(native.names[0]), op(other[0]), other[1].shape)]
+        made[line] = [f"<p>{text(line)}</p>", *cells_apart(op(native.names[0]), op(other[0]), _TAKEN)]
     told = [line for lines in made.values() for line in lines]
     return told or ["<p>None of them has the shapes of another entry.</p>"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import prod
 
 import numpy as np
 
@@ -15,13 +14,14 @@ from layoutbridge.report.pages.parts import text
 _LONGEST = 24  # rows and columns of a plane
 _PLANES = 12
 _APART = ' class="apart"'
-_MOST = 4096  # elements that are looked at
 
 
-def cells_apart(found: Rearrangement, expected: Rearrangement, shape: Sequence[int] | None = None) -> list[str]:
-    """The results of both at `shape`, by default the smallest at which they differ; nothing where they do not.
+def cells_apart(
+    found: Rearrangement, expected: Rearrangement, words: tuple[str, str] = ("found", "expected")
+) -> list[str]:
+    """The results of both at the smallest shape at which they differ; nothing where they do not.
 
-    Each element is told by the number of the input's element that it is.
+    Each element is told by the number of the input's element that it is, and each result by one of the `words`.
 
     >>> from layoutbridge.operations.catalog import op
     >>> made = cells_apart(op("space_to_depth"), op("darknet_reorg"))
@@ -31,9 +31,7 @@ def cells_apart(found: Rearrangement, expected: Rearrangement, shape: Sequence[i
     example = prove(found, expected).counterexample
     if example is None:
         return []
-    lengths = tuple(shape or example.shape)
-    if prod(lengths) > _MOST:
-        lengths = example.shape
+    lengths = example.shape
     tables = [each.table(lengths).tolist() for each in (found, expected)]
     shapes = [tuple(each.out_shape(lengths)) for each in (found, expected)]
     alike = shapes[0] == shapes[1]
@@ -42,7 +40,7 @@ def cells_apart(found: Rearrangement, expected: Rearrangement, shape: Sequence[i
         f" {len(apart)} of {len(tables[0])} are elsewhere: outlined and bold." if alike else " The shapes differ."
     )
     made = ["<figure>", f"<figcaption>{text(told)}</figcaption>"]
-    for what, operation, table, out_shape in zip(("found", "expected"), (found, expected), tables, shapes, strict=True):
+    for what, operation, table, out_shape in zip(words, (found, expected), tables, shapes, strict=True):
         made.append(f'<h3>{what}: {text(operation.label)}</h3><div class="cells">')
         made += [*_planes(table, out_shape, apart), "</div>"]
     return [*made, "</figure>"]
