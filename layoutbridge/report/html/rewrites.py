@@ -43,6 +43,8 @@ def rewrite_page(done: Rewrite, model: str, output: str | None, origin: Origin) 
     parts.append(Section("Bytes moved and nodes", _sums(done)))
     if done.changed and before and after:
         caption = "Steps that stand alone in their row are only in that model: they were taken out, or put in."
+        if not any(marks):
+            caption = "No step was taken out or put in: what is other is in weights and attributes."
         sides = (side_of("before", before, marks[0]), side_of("after", after, marks[1]))
         parts.append(Section("Before and after", drawn_beside(*sides, rows, "", caption)))
     return page(
