@@ -206,6 +206,16 @@ def test_map(tmp_path, capfd):
     assert {*net, data, str(tmp_path / "my.names")} <= files  # the last named by the .data file
 
 
+def test_map_as_coco_counts(tmp_path, capfd):
+    pytest.importorskip("faster_coco_eval", reason="COCO's program counts")
+    net = [str(NETS / "yolo_head" / name) for name in ("net.cfg", "net.weights")]
+    arguments = ["map", *net, "--data", labelled(tmp_path, [HOSTILE, "b", "c", "d"]), "--framework", "reference"]
+    found, page = reported(capfd, tmp_path, *arguments, "--count", "coco")
+    has(page, *(value for value in found["coco"]["class_aps"] if value >= 0))
+    has(page, *(found["coco"][name] for name in ("ap", "ap50", "ar1", "ar10", "ar100") if found["coco"][name] >= 0))
+    assert [row[0] for row in page.rows if HOSTILE in row[:1]] == [HOSTILE]
+
+
 def test_curves_are_those_of_the_average_precision():
     from layoutbridge.darknet.evaluation.counting import average_precision, precision_curve
 

@@ -36,7 +36,8 @@ def evaluation_page(found: Evaluation, names: Sequence[str], origin: Origin) -> 
         parts.append(Section("Classes, as Darknet counts", _darknet_classes(count, found.coco)))
     if found.coco is not None:
         words.append(f"COCO's AP = {_told(found.coco.ap)}, AP50 = {_told(found.coco.ap50)}")
-        parts.append(Section("As COCO counts", _coco(found.coco)))
+        own = _coco_classes(found.coco, names) if count is None else []
+        parts.append(Section("As COCO counts", [*_coco(found.coco), *own]))
     if drawn := list(_curves(found, names)):
         parts.append(Section("Precision over recall", drawn))
     remarks = [*found.notes, *(f"counted as a black picture: {each}" for each in found.unreadable[:_LINES])]
@@ -87,8 +88,21 @@ def _coco(count: CocoCount) -> list[str]:
     recalls = (count.ar100, None, None, count.ar_small, count.ar_medium, count.ar_large)
     columns = ("", "all", "at 0.5", "at 0.75", "small", "medium", "large")
     rows = [("AP", *map(_cell, precisions)), ("AR", *map(_cell, recalls))]
-    told = f"Recall with 1, 10 and 100 detections: {', '.join(map(_told, (count.ar1, count.ar10, count.ar100)))}."
-    return table(columns, rows, caption=f"− says that there is nothing to find. {told}", numbers=columns[1:])
+    told = ", ".join(map(_cell, (count.ar1, count.ar10, count.ar100)))
+    caption = "− says that there is nothing to find."
+    return [
+        *table(columns, rows, caption=caption, numbers=columns[1:]),
+        f"<p>Recall with 1, 10 and 100 detections: {told}.</p>",
+    ]
+
+
+def _coco_classes(count: CocoCount, names: Sequence[str]) -> list[str]:
+    """The classes that have boxes, where Darknet's table does not tell of them."""
+    there = [(name, ap) for name, ap in zip(names, count.class_aps, strict=True) if ap >= 0]
+    shown, more = first_of(there, _ROWS)
+    cells = ((text(name, most=_LONGEST), number(ap, _SHARE), bar(ap, 1)) for name, ap in shown)
+    caption = "The mean over overlaps of .5 to .95, of classes that have boxes in these pictures."
+    return [*table(("class", "AP", ""), cells, caption=caption, numbers=("AP",), bars=("",)), *more]
 
 
 def _cell(value: float | None) -> str:
