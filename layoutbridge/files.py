@@ -41,6 +41,23 @@ def refuse_overwriting(path: PathLike, inputs: Iterable[PathLike]) -> None:
             raise UnusableInputError(f"'{path}' would overwrite the input '{source}': write to another file")
 
 
+def refuse_unwritable(path: PathLike) -> None:
+    """Raise `UnusableInputError` where no file could be written at `path` now: before the work, not after it.
+
+    >>> refuse_unwritable("no such folder/report.html")
+    Traceback (most recent call last):
+    layoutbridge.errors.UnusableInputError: cannot write into 'no such folder': No such file or directory
+    """
+    target = _target(path)
+    if target.is_dir():
+        raise UnusableInputError(f"cannot write '{os.fspath(path)}': it is a folder")
+    try:
+        with _hidden_folder(target):
+            pass
+    except OSError as error:
+        raise UnusableInputError(f"cannot write into '{target.parent}': {error.strerror or error}") from None
+
+
 @contextmanager
 def whole_file(path: PathLike, obsolete: Callable[[], Sequence[Path]] = tuple) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` only when the block succeeds.

@@ -7,6 +7,7 @@ for a file that is open already, and close that.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -136,6 +137,18 @@ class ReadFile(os.PathLike[str]):
 
     def __str__(self) -> str:
         return os.fspath(self.path)
+
+
+def sha256_of(path: PathLike) -> str:
+    """The SHA-256 of a file, as hexadecimal digits. Raises `OSError`.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as empty:
+    ...     sha256_of(empty.name)[:16]
+    'e3b0c44298fc1c14'
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_file(path: PathLike) -> PathLike:

@@ -17,6 +17,7 @@ from layoutbridge.auditing.records import Record
 from layoutbridge.auditing.suspicion import suspicion_of
 from layoutbridge.errors import LayoutBridgeError, class_and_first_line, first_line
 from layoutbridge.frameworks.onnx.reading import data_files
+from layoutbridge.inputs import sha256_of
 from layoutbridge.scanning.models import scan
 
 _HEAD = 1 << 16  # bytes that tell a model from another file of its ending
@@ -48,18 +49,6 @@ def examined(model: ModelFile) -> Record:
     except Exception as error:  # of a file system on the network, or a fault of ours: the others go on
         return about("crashed", sha256=digest, message=class_and_first_line(error))
     return about("scanned", sha256=digest, format=found.format, nodes=found.nodes, places=places, notes=found.notes)
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, as hexadecimal digits.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp(), "empty")
-    >>> path.touch(); sha256_of(path)[:16]
-    'e3b0c44298fc1c14'
-    """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(model: ModelFile) -> str:

@@ -63,7 +63,8 @@ def _run(arguments: list[str] | None) -> int:
     from layoutbridge.cli.commands import application
 
     app = application(_whole_words() if arguments is None else arguments)
-    code = app(args=arguments, standalone_mode=False)
+    words = tuple(sys.argv[1:] if arguments is None else arguments)  # for reports, which say how to do it again
+    code = app(args=arguments, standalone_mode=False, obj=words)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
 

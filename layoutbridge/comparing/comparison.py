@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -26,6 +26,7 @@ from layoutbridge.comparing.tracing import Trace
 from layoutbridge.displays import as_html
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.outline import Step, outline
 from layoutbridge.scanning.graphs.sizes import Shapes
 
 _MOST_FAULTS = 8
@@ -52,7 +53,8 @@ class Row:
 class Comparison:
     """Two models on one input: whether they are `equal`, a row for each tensor of the reference, and the `first` apart.
 
-    `causes` are the faults that were found, in order; each makes the difference at its place vanish.
+    `causes` are the faults that were found, in order; each makes the difference at its place vanish. `outlines` are the
+    steps of both models, by whose outputs the rows name tensors.
     """
 
     reference: str
@@ -63,6 +65,7 @@ class Comparison:
     causes: tuple[Cause, ...]
     tolerance: float
     notes: tuple[str, ...] = ()
+    outlines: tuple[tuple[Step, ...], tuple[Step, ...]] = field(default=((), ()), repr=False, compare=False)
 
     _repr_html_ = as_html
 
@@ -169,7 +172,8 @@ def compare(
     notes = (*notes, *verdict.notes, *([verdict.unknown] if verdict.unknown and not causes else []))
     rows = tuple(_row(pair, first_run, second_run) for pair in alignment.pairs)
     apart = None if first is None else _row(first, first_run, second_run)
-    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance, notes)
+    outlines = outline(graph), outline(candidate_graph)
+    return Comparison(one.name, other.name, first is None, rows, apart, causes, tolerance, notes, outlines)
 
 
 def _row(pair: Pair, reference: Trace, candidate: Trace) -> Row:

@@ -62,11 +62,13 @@ def folded_rows(found: Comparison) -> Iterator[tuple[tuple[str, str, str, str], 
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:
-    relation = (
-        f"{row.relation}, and the same again behind it" if row.healed and row.relation != "same" else row.relation
-    )
     deviation = "" if row.deviation is None else f"{row.deviation:.1e}"
-    return row.reference, row.candidate or "", relation, deviation
+    return row.reference, row.candidate or "", relation_told(row), deviation
+
+
+def relation_told(row: Row) -> str:
+    """How the two are related, and whether that is all."""
+    return f"{row.relation}, and the same again behind it" if row.healed and row.relation != "same" else row.relation
 
 
 def _show_cause(console: Console, cause: Cause) -> None:

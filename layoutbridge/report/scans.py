@@ -32,7 +32,7 @@ def show_scan(console: Console, found: Scan, remedies: Mapping[int, str] = Mappi
     """
     for number, place in enumerate(found.places):
         title = f"{escape(f'[{number}]')} [bold]{escape(_listed(place.nodes, 'nodes'))}[/]"
-        console.print(f"{title}  {escape(_named(place))}", highlight=False)
+        console.print(f"{title}  {escape(named_place(place))}", highlight=False)
         tensors = f"{_listed(place.inputs, 'tensors')} to {place.output}"
         shapes = f"{_shapes(place.in_shapes)} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
         others = (
@@ -51,7 +51,7 @@ def show_scan(console: Console, found: Scan, remedies: Mapping[int, str] = Mappi
     )
 
 
-def _named(place: Place) -> str:
+def named_place(place: Place) -> str:
     """What it is in the catalogue's names; of a join, what its inputs are once they are stacked."""
     if place.kind not in ("moves", "joins") or not place.names:
         return place.kind

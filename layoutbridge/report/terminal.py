@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -119,19 +120,19 @@ def _show_matrix(console: Console, ops: Sequence[NativeOp]) -> None:
     console.print(legend)
     if left_out > 0:
         console.print(f"and {left_out} maps more: --ops shows those that it names", highlight=False)
-    for line in dict.fromkeys(filter(None, map(_nearest, ops))):
-        console.print(line, highlight=False)
+    for line in dict.fromkeys(filter(None, map(nearest, ops))):
+        console.print(escape(line), highlight=False)
     console.print()
 
 
-def _nearest(native: NativeOp) -> str:
+def nearest(native: NativeOp) -> str:
     """How the op differs from the first entry that gives the same shape and other elements: what it is taken for."""
     found = taken_for(native)
     if found is None or found[1].position is None or found[1].reads is None:
         return ""
     name, example = found
     here, there = (list(read) for read in found[1].reads)
-    return escape(
+    return (
         f"{' = '.join(native.names)} is not {name}: of an input {list(example.shape)}, the result's "
         f"{list(found[1].position)} is {here}, not {there}"
     )
@@ -157,42 +158,52 @@ def _show_emitted(console: Console, rows: Sequence[Row]) -> None:
 
 
 def _show_not_run(console: Console, rows: Sequence[Row]) -> None:
-    """Refusals, those that differ only in their numbers and dtypes together."""
+    told = list(not_run(rows))
+    if not told:
+        return
+    console.print("[bold]did not run[/]")
+    for place, what, dtypes, detail in told:
+        shown = f" ({dtypes})" if dtypes else ""
+        console.print(f"- {escape(place)}: [bold]{escape(what)}[/]{shown}: {escape(detail)}", highlight=False)
+    console.print()
+
+
+def not_run(rows: Sequence[Row]) -> Iterator[tuple[str, str, str, str]]:
+    """Refusals: where, of what, at which dtypes if not at all, and why; those that differ only in numbers together."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.status in ("unavailable", "unsupported"):
             place = row.framework if row.op == "*" else f"{row.version} {row.layout}"
             groups.setdefault((place, _PARTICULARS.sub("#", row.detail)), []).append(row)
-    if not groups:
-        return
     every = {row.dtype for row in rows if row.dtype != "*"}
-    console.print("[bold]did not run[/]")
     for (place, _), refused in groups.items():
         ops = {"everything" if r.op == "*" else f"emitted {r.entry}" if r.emitted else r.op for r in refused}
         what = ", ".join(sorted(ops)) if len(ops) <= _OPS_NAMED else f"{len(ops)} ops"
         dtypes = {row.dtype for row in refused}
-        shown = "" if "*" in dtypes or dtypes >= every else f" ({', '.join(sorted(dtypes))})"
-        console.print(
-            f"- {escape(place)}: [bold]{escape(what)}[/]{shown}: {escape(refused[0].detail)}", highlight=False
-        )
-    console.print()
+        yield place, what, "" if "*" in dtypes or dtypes >= every else ", ".join(sorted(dtypes)), refused[0].detail
 
 
 def _show_verdict(console: Console, result: Verification) -> None:
     for row in result.findings[:_FINDINGS_SHOWN]:
-        verb = "differs" if row.status == "differs" else "fails"
-        where = (
-            f"{row.op} in {row.version} {row.layout} {list(row.shape)} stride {row.stride} {row.dtype} {row.direction}"
-        )
+        verb, where = finding_told(row)
         console.print(f"[bold red]{verb}[/] {escape(where)}: {escape(row.detail)}", highlight=False)
+    tone, words, rest = verdict_of(result)
+    console.print(f"[bold {tone}]{words}[/]{rest}", highlight=False)
+
+
+def finding_told(row: Row) -> tuple[str, str]:
+    """What a run does that it should not, and which run that is."""
+    where = f"{row.op} in {row.version} {row.layout} {list(row.shape)} stride {row.stride} {row.dtype} {row.direction}"
+    return "differs" if row.status == "differs" else "fails", where
+
+
+def verdict_of(result: Verification) -> tuple[Literal["green", "yellow", "red"], str, str]:
+    """The verdict's color, its words, and what goes on behind them."""
     ran = sum(row.status in ("matches", "differs") for row in result.rows)
-    if result.ok and not ran:
-        console.print("[bold yellow]nothing ran[/]: see the reasons above", highlight=False)
-    elif result.ok:
-        rest = len(result.rows) - ran
-        aside = f"; {rest} could not run, for the reasons above" if rest else ""
-        console.print(
-            f"[bold green]all hold[/]: {ran} runs, each permutation recovered exactly{aside}", highlight=False
-        )
-    else:
-        console.print(f"[bold red]{len(result.findings)} findings[/] in {len(result.rows)} runs", highlight=False)
+    if not result.ok:
+        return "red", f"{len(result.findings)} findings", f" in {len(result.rows)} runs"
+    if not ran:
+        return "yellow", "nothing ran", ": see the reasons above"
+    rest = len(result.rows) - ran
+    aside = f"; {rest} could not run, for the reasons above" if rest else ""
+    return "green", "all hold", f": {ran} runs, each permutation recovered exactly{aside}"

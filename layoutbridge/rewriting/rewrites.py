@@ -20,6 +20,7 @@ from layoutbridge.rewriting.draft import Draft
 from layoutbridge.rewriting.opening import opened, with_own_weights, write
 from layoutbridge.rewriting.places.locating import Wishes, scene_of
 from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.outline import Step, outline
 from layoutbridge.scanning.graphs.sizes import Shapes
 from layoutbridge.scanning.models import is_one
 
@@ -33,7 +34,7 @@ class Rewrite:
 
     `deviation` is the largest difference between an output before and after, on one random input, as a share of the
     largest value; None where nothing was run. Of a module nodes are its modules, and bytes those that are moved in what
-    was replaced. `whole` makes the model, `write` writes it to a path.
+    was replaced. `whole` makes the model, `write` writes it to a path; `outlines` are the steps before and after.
     """
 
     passes: tuple[Applied, ...]
@@ -44,6 +45,7 @@ class Rewrite:
     deviation: float | None
     whole: Callable[[], Any] = field(repr=False, compare=False)
     write: Callable[[PathLike], None] = field(repr=False, compare=False)
+    outlines: tuple[tuple[Step, ...], tuple[Step, ...]] = field(default=((), ()), repr=False, compare=False)
 
     def __str__(self) -> str:
         if not self.passes:
@@ -170,8 +172,9 @@ def rewrite(
     if made is not proto:
         refuse_unsound(made, proto)
     counts = _counts(begin.scene.graph, done.scene.graph)
+    outlines = outline(begin.scene.graph), outline(done.scene.graph)
     return Rewrite(
-        done.passes, *counts, deviation, partial(with_own_weights, made, source), partial(write, made, source)
+        done.passes, *counts, deviation, partial(with_own_weights, made, source), partial(write, made, source), outlines
     )
 
 
@@ -239,7 +242,8 @@ def _program(
     begin, done, deviation = rewritten(program, name, fix, native=native, cancel=cancel, shape=shape, check=check)
     counts = _counts(begin.scene.graph, done.scene.graph)
     made = done.program
-    return Rewrite(done.passes, *counts, deviation, lambda: made, partial(save, made, extra))
+    outlines = outline(begin.scene.graph), outline(done.scene.graph)
+    return Rewrite(done.passes, *counts, deviation, lambda: made, partial(save, made, extra), outlines)
 
 
 def _module(model: Any, fix: Wishes, more: bool, shape: Shapes, *, check: bool) -> Rewrite:

@@ -17,6 +17,7 @@ from typing import Any
 from layoutbridge.displays import as_html
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
 from layoutbridge.scanning.graphs.graph import Graph
+from layoutbridge.scanning.graphs.outline import Step, outline
 from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
 from layoutbridge.scanning.passed_over import passed_over
 from layoutbridge.scanning.places import Place, places_in
@@ -52,7 +53,7 @@ class Scan:
     """What a model was found to move: its `places`, of `nodes` nodes in all, and `notes` on what was passed over.
 
     `in_shapes` and `out_shapes` are those of its inputs and outputs by name, at the sizes at which it was read; None
-    for what has no known shape.
+    for what has no known shape. `outline` are the steps of its graph.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Scan:
     notes: tuple[str, ...] = ()
     in_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
     out_shapes: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
+    outline: tuple[Step, ...] = field(default=(), repr=False, compare=False)
 
     _repr_html_ = as_html
 
@@ -120,7 +122,7 @@ def scan(model: object, shape: Shapes = None, *, flavor: str = "alexey") -> Scan
     notes = passed_over(graph, {name for place in places for name in place.nodes})
     return Scan(
         graph.name, graph.format, graph.node_count, places, (*graph.notes, *notes),
-        _shapes(graph, graph.inputs), _shapes(graph, graph.outputs),
+        _shapes(graph, graph.inputs), _shapes(graph, graph.outputs), outline(graph),
     )  # fmt: skip
 
 

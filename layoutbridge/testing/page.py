@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from layoutbridge.report.pages import code, page, table, text
+from layoutbridge.report.pages.frame import Section, Tone, Verdict, page
+from layoutbridge.report.pages.parts import code, first_of, table, text
 from layoutbridge.testing.checks import Check, Picture
 
 _ROWS = 2000  # of the table of all: a page with more is slow to open
@@ -15,8 +16,6 @@ _PLANES = 16  # of a picture
 _WORDS = {"same": "same", "differs": "different", "unusable": "not checked"}
 _STYLE = """
 .same { color: var(--right); } .differs, .unusable { color: var(--wrong); font-weight: 600; }
-a { color: inherit; }
-tr.marked td { color: var(--wrong); font-weight: 600; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid var(--wrong); padding-left: .8rem; }
 .planes { display: flex; flex-wrap: wrap; gap: 1rem; }
 .planes table { width: auto; } .planes caption { text-align: left; font: 12px/1.5 ui-monospace, monospace; }
@@ -44,18 +43,22 @@ def layout_page(lines: Iterable[Line]) -> str:
     (True, True)
     """
     told = sorted(lines, key=lambda line: line.test)
-    verdict = _verdict([line.check for line in told])
-    body = [f'<p class="verdict">{text(verdict)}</p>']
+    checks = [line.check for line in told]
+    words = _verdict(checks)
     failures = [(number, line) for number, line in enumerate(told) if line.check.verdict != "same"]
+    parts = []
     if told:
-        body += table(("test", "compared", "verdict"), (_cells(*each) for each in enumerate(told[:_ROWS])))
-    if len(told) > _ROWS:
-        body.append(f"<p>and {len(told) - _ROWS:,} more</p>")
-    for number, line in failures[:_SECTIONS]:
-        body += _section(number, line)
-    if len(failures) > _SECTIONS:
-        body.append(f"<p>and {len(failures) - _SECTIONS:,} more that do not hold</p>")
-    return page(f"layoutbridge: {verdict}", "Layouts and models in tests", body, "pytest --layout-report", _STYLE)
+        shown, more = first_of(list(enumerate(told)), _ROWS)
+        rows = (_cells(*each) for each in shown)
+        parts.append(Section("All assertions", [*table(("test", "compared", "verdict"), rows), *more]))
+    if failures:
+        shown, more = first_of(failures, _SECTIONS)
+        parts.append(Section("What does not hold", [*(line for each in shown for line in _section(*each)), *more]))
+    tone: Tone = "wrong" if failures else "right" if told else "open"
+    return page(
+        f"layoutbridge: {words}", "Layouts and models in tests", Verdict(tone, words), parts,
+        made_by="pytest --layout-report", style=_STYLE,
+    )  # fmt: skip
 
 
 def _verdict(checks: Sequence[Check]) -> str:
@@ -75,11 +78,14 @@ def _cells(number: int, line: Line) -> tuple[str, str, str]:
 
 def _section(number: int, line: Line) -> Iterator[str]:
     check = line.check
-    yield f'<h2 id="check-{number}">{text(check.compared)}</h2><p>{code(line.test)} {text(line.outcome)}</p>'
+    yield f'<h3 id="check-{number}">{text(check.compared)}</h3><p>{code(line.test)} {text(line.outcome)}</p>'
     yield "<pre>" + "\n".join(map(text, check.lines)) + "</pre>"
     if check.rows:
         yield from table(
-            check.columns, ([text(cell) for cell in row] for row in check.rows), ("deviation",), check.marked
+            check.columns,
+            ([text(cell) for cell in row] for row in check.rows),
+            numbers=("deviation",),
+            marked=check.marked,
         )
     if check.picture is not None:
         yield from _planes(check.picture)

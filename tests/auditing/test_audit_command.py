@@ -51,7 +51,8 @@ def test_unusable_calls(folder, tmp_path, capfd):
     assert "no scheduler answers" in refused(capfd, "audit", str(folder), "--scheduler", "nonsense")
     model = str(folder / "a.onnx")
     before = (folder / "a.onnx").read_bytes()
-    assert "overwrite the input" in refused(capfd, "audit", model, "--html", model)
+    assert "give it FILE.html" in refused(capfd, "audit", model, "--html", model)
+    assert "overwrite the input" in refused(capfd, "audit", model, "-o", model)
     assert (folder / "a.onnx").read_bytes() == before
 
 
@@ -83,7 +84,7 @@ def test_the_page(folder, tmp_path, capfd):
     assert reader.open == []
     assert "1 suspicious place" in reader.text
     assert f"{folder}/<b>&.onnx" in reader.text
-    assert "http" not in text  # nothing is fetched
+    assert "://" not in text  # nothing is fetched
 
 
 def test_nothing_but_the_answer_in_a_process_of_its_own(folder):

@@ -94,3 +94,14 @@ def test_a_name_that_steers_is_shown_escaped(tmp_path):
     path.write_text("mine")
     code, shown = at_a_terminal(tmp_path, [*TABLE, "-o", path.name], b"n\n")
     assert code == 2 and "'\\x1b[31m.csv' exists" in shown and "\x1b" not in shown
+
+
+def test_pages_are_asked_about_too(tmp_path):
+    path = tmp_path / "r.html"
+    path.write_text("mine")
+    code, shown = at_a_terminal(tmp_path, ["scan", NET[0], "--html", "r.html"], b"n\n")
+    assert "'r.html' exists: overwrite? [y/N] " in shown
+    assert (code, path.read_text()) == (2, "mine")
+    code, shown = at_a_terminal(tmp_path, ["scan", NET[0], "--html", "r.html", "--force"], b"n\n")
+    assert (code, "overwrite?" in shown) == (0, False)
+    assert path.read_text() != "mine"

@@ -8,7 +8,7 @@ detector.c of the main fork; cocoeval.py of pycocotools.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class CocoCount:
 
     `ap` is the mean over the classes and over the overlaps .5, .55, ..., .95; `ap50` and `ap75` at one of these.
     `small` are boxes under 32² pixels, `large` those over 96². `ar1`, `ar10`, `ar100` are the mean recalls with so many
-    detections of a class in a picture. `class_aps` is `ap` of each class.
+    detections of a class in a picture. `class_aps` is `ap` of each class, `class_curves` the precisions of each at 101
+    recalls from 0 to 1 and an overlap of .5: none where there is nothing to find.
     """
 
     ap: float
@@ -49,6 +50,7 @@ class CocoCount:
     ar_medium: float
     ar_large: float
     class_aps: tuple[float, ...] = ()
+    class_curves: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
 
 class Collector:
@@ -101,7 +103,8 @@ class Collector:
         precision = np.asarray(counted.eval["precision"])[:, :, :, 0, -1]  # [overlaps, recalls, categories]
         own = dict(zip(counted.params.catIds, np.moveaxis(precision, 2, 0), strict=True))
         class_aps = tuple(_mean(own.get(each)) for each in self.dataset.categories)
-        return CocoCount(**numbers, class_aps=class_aps)
+        curves = tuple(_curve(own.get(each)) for each in self.dataset.categories)
+        return CocoCount(**numbers, class_aps=class_aps, class_curves=curves)
 
     def _annotations(self) -> dict[str, Any]:
         """The truth in COCO's form: as it was read, without outlines; of labels made in the picture's pixels."""
@@ -158,6 +161,12 @@ def _mean(precision: Sequence[Any] | None) -> float:
     told = np.zeros(0) if precision is None else np.asarray(precision)
     told = told[told > -1]
     return float(told.mean()) if told.size else -1.0
+
+
+def _curve(precision: Sequence[Any] | None) -> tuple[float, ...]:
+    """The precisions at the least of the overlaps, from those [overlaps, recalls] of a class."""
+    first = np.zeros(0) if precision is None else np.asarray(precision[0], np.float64)
+    return tuple(first.tolist()) if first.size and first.max() > -1 else ()
 
 
 def _silent(*_: object) -> None:

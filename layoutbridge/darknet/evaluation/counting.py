@@ -11,7 +11,7 @@ mean. Definition: validate_detector_map in detector.c of the main fork.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from layoutbridge.darknet.detection.suppression import box_iou
 from layoutbridge.darknet.evaluation.labels import NOTHING, Truth
 
 SCORES_FROM = 0.005  # that Darknet counts
+_MOST_IN_CURVE = 200
 _BOX = 5  # numbers of a row before its scores
 
 
@@ -45,7 +46,8 @@ class DarknetCount:
     """What Darknet's `detector map` prints: shares from 0 to 1, where it prints some in percent.
 
     `mean_average_precision` is the mean over `classes`; `detections` is how many there were, sure or not, and `truths`
-    of how many boxes. The rest is at `threshold`. A share of nothing is 0, where Darknet prints nan.
+    of how many boxes. The rest is at `threshold`. A share of nothing is 0, where Darknet prints nan. `curves` are, of
+    each class, recalls with the best precision there or at more, as `precision_curve` gives them.
     """
 
     iou: float
@@ -62,6 +64,7 @@ class DarknetCount:
     detections: int
     truths: int
     classes: tuple[ClassCount, ...]
+    curves: tuple[tuple[tuple[float, float], ...], ...] = field(default=(), repr=False)
 
 
 class Counter:
@@ -110,12 +113,14 @@ class Counter:
         """All of it; `points` as `average_precision` takes them."""
         empty: list[Any] = [np.zeros(0, np.intp)]
         scores, classes, taken = (np.concatenate(each or empty) for each in (self._scores, self._classes, self._taken))
-        rows = []
+        rows, curves = [], []
         for index, label in enumerate(self.names):
             own = np.flatnonzero(classes == index)
             order = own[np.argsort(-scores[own], kind="stable")]
             right, wrong, truths = int(self._right[index]), int(self._wrong[index]), int(self._truths[index])
-            precision = average_precision(_is_first(taken[order]), truths, points)
+            found = _is_first(taken[order])
+            precision = average_precision(found, truths, points)
+            curves.append(precision_curve(found, truths))
             overlap = _share(float(self._overlap[index]), right + wrong)
             rows.append(
                 ClassCount(
@@ -140,6 +145,7 @@ class Counter:
             detections=len(scores),
             truths=truths,
             classes=tuple(rows),
+            curves=tuple(curves),
         )
 
 
@@ -154,15 +160,37 @@ def average_precision(right: NDArray[np.bool_], truths: int, points: int = 0) ->
     """
     if truths == 0 or len(right) == 0:
         return 0.0
-    found = np.cumsum(right)
-    precision, recall = found / np.arange(1, len(right) + 1), found / truths
-    best = np.maximum.accumulate(precision[::-1])[::-1]
+    recall, best = _best_precisions(right, truths)
     if points == 0:
         return float(np.sum(np.diff(recall, prepend=0) * best))
     # times the reciprocal, as -Ofast of its makefiles has it: of ten boxes the third is then not at a recall of 0.3
     asked = np.arange(points) * (1.0 / (points - 1))
     places = np.searchsorted(recall, asked)
     return float(np.sum(best[places[places < len(best)]]) / points)
+
+
+def precision_curve(right: NDArray[np.bool_], truths: int) -> tuple[tuple[float, float], ...]:
+    """Recalls, rising, with the best precision there or at more, to be drawn as steps: 200 of them at most.
+
+    Arguments are those of `average_precision`. Of more precisions every so many are kept.
+
+    >>> precision_curve(np.array([True, False, True]), 2), precision_curve(np.array([False]), 1)
+    (((0.5, 1.0), (1.0, 0.6666666666666666)), ())
+    """
+    if truths == 0 or not right.any():
+        return ()
+    recall, best = (each[right] for each in _best_precisions(right, truths))
+    last = np.append(np.flatnonzero(np.diff(best)), len(best) - 1)  # of each run of one precision
+    if len(last) > _MOST_IN_CURVE:
+        last = last[np.unique(np.linspace(0, len(last) - 1, _MOST_IN_CURVE).round().astype(np.intp))]
+    return tuple(zip(recall[last].tolist(), best[last].tolist(), strict=True))
+
+
+def _best_precisions(right: NDArray[np.bool_], truths: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The recall behind each detection, and the best precision there or at more."""
+    found = np.cumsum(right)
+    precision = found / np.arange(1, len(right) + 1)
+    return found / truths, np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def _best(

@@ -61,8 +61,12 @@ class Evaluation:
         return f"{self.model} on {self.pictures} pictures of {self.data}: {'; '.join(told)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data."""
-        return asdict(self)
+        """All of it as plain data, but the curves: those are `darknet.curves` and `coco.class_curves`."""
+        record = asdict(self)
+        for count, curves in (("darknet", "curves"), ("coco", "class_curves")):
+            if record[count] is not None:
+                del record[count][curves]
+        return record
 
     def to_json(self, indent: int | None = None) -> str:
         """The same as one JSON object."""

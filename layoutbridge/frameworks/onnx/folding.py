@@ -6,7 +6,7 @@ sizes are found first, from the graph, without computing anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -100,7 +100,7 @@ def _from_constants(graph: GraphProto, known: Mapping[str, _Tensor]) -> list[Nod
     return found
 
 
-def _inferred(model: ModelProto, nodes: Iterable[NodeProto] | None = None) -> dict[str, _Tensor]:
+def _inferred(model: ModelProto, nodes: Sequence[NodeProto] | None = None) -> dict[str, _Tensor]:
     """The tensors whose lengths ONNX infers: of all nodes, or of these, which read constants alone."""
     from onnx import helper, shape_inference
 
@@ -114,7 +114,7 @@ def _inferred(model: ModelProto, nodes: Iterable[NodeProto] | None = None) -> di
     ]
     given = {value.name: value for value in [*large, *graph.input]}
     bare = helper.make_model(
-        helper.make_graph(graph.node if nodes is None else nodes, "bare", list(given.values()), [], initializer=held),
+        helper.make_graph(list(graph.node) if nodes is None else nodes, "bare", list(given.values()), [], initializer=held),
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )

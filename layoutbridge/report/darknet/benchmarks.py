@@ -36,13 +36,23 @@ def show_benchmark(console: Console, found: Benchmark) -> None:
     for row in ran:
         table.add_row(escape(row.name), *(told(row) for told in columns.values()))
     console.print(table)
-    told = "1 thread each" if found.threads == 1 else f"{found.threads} threads each"
-    threads = told if found.threads else "threads as each runtime chooses"
     console.print(
-        f"load with the runtime's own start; ms a picture: the median, ± half of the middle half; {threads}",
+        "load with the runtime's own start; ms a picture: the median, ± half of the middle half; "
+        f"{threads_told(found.threads)}",
         highlight=False,
         markup=False,
     )
     for row in found.rows:
         if row.seconds is None:
             console.print(f"{row.name}: {row.reason}", highlight=False, markup=False)
+
+
+def threads_told(threads: int) -> str:
+    """How many threads each had.
+
+    >>> threads_told(1), threads_told(0)
+    ('1 thread each', 'threads as each runtime chooses')
+    """
+    if not threads:
+        return "threads as each runtime chooses"
+    return "1 thread each" if threads == 1 else f"{threads} threads each"

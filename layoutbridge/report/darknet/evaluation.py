@@ -42,13 +42,18 @@ def _show_darknet(console: Console, count: DarknetCount, coco: CocoCount | None)
     how = f"at {count.points} recalls" if count.points else "area under the curve"
     mean = count.mean_average_precision
     console.print(f"[bold]mAP@{count.iou:.2f} = {mean:.6f}[/], or {mean:.2%} ({how})", highlight=False)
+    if told := absent_told(count):
+        _line(console, f"  {told}")
+
+
+def absent_told(count: DarknetCount) -> str:
+    """What the mean is without classes that have no boxes, where there are some."""
     there = [row for row in count.classes if row.truths]
-    if there and len(there) < len(count.classes):
-        others = sum(row.average_precision for row in there) / len(there)
-        absent = (
-            f"{len(count.classes) - len(there)} of the {len(count.classes)} classes have no boxes in these pictures"
-        )
-        _line(console, f"  {absent} and count as 0, as in Darknet: of the others the mean is {others:.2%}")
+    if not there or len(there) == len(count.classes):
+        return ""
+    others = sum(row.average_precision for row in there) / len(there)
+    absent = f"{len(count.classes) - len(there)} of the {len(count.classes)} classes have no boxes in these pictures"
+    return f"{absent} and count as 0, as in Darknet: of the others the mean is {others:.2%}"
 
 
 def _show_coco(console: Console, count: CocoCount) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layoutbridge.errors import visible
+from layoutbridge.report.numbers import short
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.classification.results import Classification
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _OVER_SHOWN = 10
 _LEAST_LABEL = 8
 _MOST_IN_TABLE = 1000
+_NOT_FINITE = "NaN or infinity"
 _FIRST = (" <- first", "<")  # what marks the first layer to diverge, and where that is too wide
 
 
@@ -111,68 +113,76 @@ def show_check(console: Console, result: Check, *, every_layer: bool) -> None:
             console.print(f"[dim]... {len(over) - len(rows)} more over the tolerance[/]", highlight=False)
     for target in result.targets:
         console.print(_target_line(target, result), highlight=False)
-    for line in _not_finite_lines(result):
-        console.print(line, highlight=False)
+    for line in not_finite_told(result):
+        console.print(escape(line).replace(_NOT_FINITE, f"[red]{_NOT_FINITE}[/]", 1), highlight=False)
     if result.other is not None:
-        console.print(_other_flavor_line(result, result.other), highlight=False)
-    yardstick = "the reference in float64" if result.against is None else f"the recorded {escape(result.against)}"
+        style = "yellow" if result.against is None and result.other.first is not None else None
+        console.print(escape(other_flavor_told(result, result.other)), style=style, highlight=False)
+    head, rest = verdict_told(result)
+    told = f"[bold green]{head}[/]:" if result.ok else f"[bold red]{head}[/]"
+    console.print(f"{told} {escape(rest)}", highlight=False)
+    if rounding := rounding_told(result):
+        console.print(rounding, highlight=False)
+
+
+def verdict_told(result: Check) -> tuple[str, str]:
+    """The verdict in a word or two, and what goes on behind it."""
     if result.ok:
         checked = sum(target.status == "equal" for target in result.targets) - (result.against is not None)
         held = "the target holds" if checked == 1 else f"{checked} targets hold"
         held = held if result.against is None else f"the reference and {held.replace('holds', 'hold')}"
-        console.print(
-            f"[bold green]equal[/]: {held} all {len(result.rows)} layers against {yardstick}",
-            highlight=False,
-        )
-        return
+        yardstick = "the reference in float64" if result.against is None else f"the recorded {result.against}"
+        return "equal", f"{held} all {len(result.rows)} layers against {yardstick}"
     first = result.first_over
     assert first is not None
+    where = f"first at {first.name} (cfg line {first.line})"
     if first.not_finite:
-        console.print(
-            f"[bold red]not finite[/] first at {escape(first.name)} (cfg line {first.line}): "
-            "nothing can be compared with NaN or infinity",
-            highlight=False,
-        )
-        return
-    console.print(
-        f"[bold red]diverges[/] first at {escape(first.name)} (cfg line {first.line}), in {', '.join(first.over)}: "
-        f"{_short(max(first.deviations[name] for name in first.over))} of its largest value",
-        highlight=False,
+        return "not finite", f"{where}: nothing can be compared with NaN or infinity"
+    most = short(max(first.deviations[name] for name in first.over))
+    return "diverges", f"{where}, in {', '.join(first.over)}: {most} of its largest value"
+
+
+def rounding_told(result: Check) -> str:
+    """That nothing but float32's rounding is to blame, where it is; else nothing."""
+    over = [row for row in result.rows if row.over]
+    if not over or any(
+        row.not_finite or row.rounding is None or row.deviations[name] > 2 * row.rounding
+        for row in over
+        for name in row.over
+    ):
+        return ""
+    return (
+        "float32 rounding alone moves these layers as far: the reference in float32 strays by "
+        f"{short(max(row.rounding or 0 for row in over))}"
     )
-    if all(row.rounding is not None and row.deviations[name] <= 2 * row.rounding for row in over for name in row.over):
-        console.print(
-            "float32 rounding alone moves these layers as far: the reference in float32 strays by "
-            f"{_short(max(row.rounding or 0 for row in over))}",
-            highlight=False,
-        )
 
 
-def _other_flavor_line(result: Check, other: OtherFlavor) -> str:
+def other_flavor_told(result: Check, other: OtherFlavor) -> str:
     """What the other flavour makes of the same files."""
     if result.against is not None:
         if other.first is not None:
             return f"flavor {other.flavor!r} would not fit them: first at {_named([result.rows[other.first]])}"
         fitting = "fits them, too" if result.ok else "fits them"
-        return f"[bold]flavor {other.flavor!r} {fitting}[/]: every layer of its reference"
+        return f"flavor {other.flavor!r} {fitting}: every layer of its reference"
     if other.first is None:
-        return f"flavor {other.flavor!r} would give the same within {_short(other.share)} of an output's largest value"
+        return f"flavor {other.flavor!r} would give the same within {short(other.share)} of an output's largest value"
     return (
-        f"[yellow]flavor {other.flavor!r} would give other outputs[/], by up to {_short(other.share)} of the largest "
+        f"flavor {other.flavor!r} would give other outputs, by up to {short(other.share)} of the largest "
         f"value: first at {_named([result.rows[other.first]])}"
     )
 
 
-def _not_finite_lines(result: Check) -> Iterator[str]:
+def not_finite_told(result: Check) -> Iterator[str]:
     """Where there is NaN or infinity, and in what; last where Darknet itself has it."""
     bad = [row for row in result.rows if row.not_finite]
     for where in dict.fromkeys(name for row in bad if row.over for name in row.not_finite):
-        yield f"[red]NaN or infinity[/] in {escape(where)} at {_named(row for row in bad if where in row.not_finite)}"
+        yield f"{_NOT_FINITE} in {where} at {_named(row for row in bad if where in row.not_finite)}"
     if own := [row for row in bad if not row.over]:
         yield f"NaN as in Darknet, where an l2norm divides 0 by 0, at {_named(own)}"
 
 
 def _named(rows: Iterable[LayerCheck]) -> str:
-    told = [f"{escape(row.name)} (cfg line {row.line})" for row in rows]
+    told = [f"{row.name} (cfg line {row.line})" for row in rows]
     return ", ".join(told[:_OVER_SHOWN]) + (f" and {len(told) - _OVER_SHOWN} more" if len(told) > _OVER_SHOWN else "")
 
 
@@ -190,8 +200,8 @@ def _target_line(target: TargetCheck, result: Check) -> str:
         first = result.rows[target.first_over]
         over = f"first over at {escape(first.name)} (cfg line {first.line}), "
     return (
-        f"[{color}]{escape(name)} {target.status}[/]: {over}worst {_short(worst.deviations[target.name])} "
-        f"at {escape(worst.name)} (cfg line {worst.line}), tolerance {_short(target.tolerance, 'g')}"
+        f"[{color}]{escape(name)} {target.status}[/]: {over}worst {short(worst.deviations[target.name])} "
+        f"at {escape(worst.name)} (cfg line {worst.line}), tolerance {short(target.tolerance, 'g')}"
     )
 
 
@@ -200,15 +210,15 @@ def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table
     columns, narrow = (
         {
             target.heading or target.name: [
-                f"{'*' if target.name in row.over else ''}{_short(row.deviations[target.name], form)}" for row in rows
+                f"{'*' if target.name in row.over else ''}{short(row.deviations[target.name], form)}" for row in rows
             ]
             for target in result.targets
             if target.worst is not None
         }
         for form in (".1e", ".0e")
     )
-    sizes = {"largest": [_short(row.largest, ".3g") for row in rows]}
-    rounding = {"float32": ["" if row.rounding is None else _short(row.rounding) for row in rows]}
+    sizes = {"largest": [short(row.largest, ".3g") for row in rows]}
+    rounding = {"float32": ["" if row.rounding is None else short(row.rounding) for row in rows]}
     rounded = columns | (rounding if any(rounding["float32"]) else {})
     labels = [f"{row.index:>3} {_short_name(row.kind)}" for row in rows]
     for shown, first_mark in product((sizes | rounded, rounded, columns, narrow), _FIRST):
@@ -225,12 +235,6 @@ def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table
         cells = [Text(cell[k], "bold red" if cell[k].startswith("*") else "") for cell in shown.values()]
         table.add_row(Text(marked[k], color), *cells)
     return table
-
-
-def _short(number: float, form: str = ".1e") -> str:
-    """`number` without its exponent's zeros, as in 5.3e-7."""
-    mantissa, mark, exponent = f"{number:{form}}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if mark and number else mantissa.removesuffix(".0")
 
 
 def show_classification(console: Console, shown: Classification) -> None:

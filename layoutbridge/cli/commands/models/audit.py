@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,14 @@ import typer
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson
 from layoutbridge.cli.shared.kinds import share, whole_number
-from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
 
 
 @app.command()
 def audit(
+    context: typer.Context,
     targets: Annotated[
         list[str],
         typer.Argument(metavar="TARGET...", help="Folders, model files, .zip archives, s3://..., hf://..., zip://..."),
@@ -23,7 +26,7 @@ def audit(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="A .parquet file with a row for each place.")
     ] = None,
-    html: Annotated[str | None, typer.Option(help="An HTML page with the summary.")] = None,
+    html: Html = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -49,26 +52,27 @@ def audit(
     if scheduler is None:
         prepared()  # beside what is imported here
     from layoutbridge.auditing.audits import audit as audit_all
-    from layoutbridge.files import refuse_overwriting, whole_file
-    from layoutbridge.report.audit_page import audit_page
+    from layoutbridge.files import refuse_overwriting
     from layoutbridge.report.audits import show_audit
     from layoutbridge.report.progress import count_progress
 
-    written = [path for path in (output, html) if path is not None]
-    for path in written:
-        refuse_overwriting(path, [target for target in targets if Path(target).exists()])
-    ask_before_overwriting(written, force=force)
+    if output is not None:
+        refuse_overwriting(output, [target for target in targets if Path(target).exists()])
+    ask_for_page(html, targets, force=force, beside=[output])
     with count_progress(errors_console(), "scanning") as progress:
         found = audit_all(targets, output, jobs=jobs, seconds=seconds, scheduler=scheduler, progress=progress)
-    if html is not None:
-        with whole_file(html) as temporary:
-            temporary.write_text(audit_page(found, targets), encoding="utf-8")
     if as_json:
         print_json(found.as_json())
     else:
         show_audit(console(), found)
-    for path in written:
-        remark(f"wrote {path}")
+    if output is not None:
+        remark(f"wrote {output}")
+    if html is not None:
+        from layoutbridge.report.html.audits import audit_page
+
+        write_page(
+            html, context, [target for target in targets if Path(target).is_file()], partial(audit_page, found, targets)
+        )
     if not found.files.get("scanned"):
         raise typer.Exit(2)
     if found.suspicious:

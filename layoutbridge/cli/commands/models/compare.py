@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +12,15 @@ import typer
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, Flavor, input_shapes
 from layoutbridge.cli.shared.kinds import share, whole_number
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
 from layoutbridge.errors import ParameterError
 
 
 @app.command()
 def compare(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -41,6 +45,8 @@ def compare(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random input.", **whole_number("--seed", least=0))] = 0,
+    html: Html = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Where does a port part from its original, why, and what is to be changed?
@@ -52,6 +58,8 @@ def compare(
     from layoutbridge.report.comparisons import show_comparison
     from layoutbridge.report.progress import step_progress
 
+    inputs = [*models, weights, x]
+    ask_for_page(html, inputs, force=force)
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
         reference, candidate = named_models(models, weights, flavor)
         given: Any = None if x is None else named_input(x, reference)
@@ -68,5 +76,9 @@ def compare(
         show_comparison(console(), found)
     for note in found.notes:
         remark(note)
+    if html is not None:
+        from layoutbridge.report.html.comparisons import comparison_page
+
+        write_page(html, context, inputs, partial(comparison_page, found))
     if not found.equal:
         raise typer.Exit(1)

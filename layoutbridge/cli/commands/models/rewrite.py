@@ -10,7 +10,8 @@ import typer
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, input_shapes, listed
 from layoutbridge.cli.shared.kinds import one_of, whole_number
-from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, print_json, remark
 from layoutbridge.errors import ParameterError
 
@@ -25,6 +26,7 @@ def _profiles() -> Iterable[str]:
 
 @app.command()
 def rewrite(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="An .onnx or .pt2 file.")],
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
     fix: Annotated[
@@ -71,6 +73,7 @@ def rewrite(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Do not run both models on one random input.", show_default=False)
     ] = True,
+    html: Html = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -87,7 +90,7 @@ def rewrite(
         if output is None:
             raise ParameterError("say where to write it, -o fixed.onnx, or give --plan to see what would be done")
         refuse_output(model, output)
-        ask_before_overwriting([output], force=force)
+    ask_for_page(html, [model], force=force, beside=[] if plan else [output])
     done = rewritten(
         model, fix=fixes, fix_weights=weights, native=native, cancel=cancel, layout=_layout(nchw=nchw, nhwc=nhwc),
         max_rank=max_rank, without=listed(without, "--without") or (), runtime=runtime,
@@ -101,6 +104,11 @@ def rewrite(
         show_rewrite(console(), done)
     if not plan:
         remark(f"wrote {output}")
+    written = None if plan else output
+    if html is not None:
+        from layoutbridge.report.html.rewrites import rewrite_page
+
+        write_page(html, context, [model], lambda origin: rewrite_page(done, model, written, origin))
 
 
 def _layout(*, nchw: bool, nhwc: bool) -> str | None:

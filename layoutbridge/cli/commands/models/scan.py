@@ -8,11 +8,14 @@ import typer
 
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, Flavor, input_shapes
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, print_json, remark
 
 
 @app.command()
 def scan(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(help="A model: .onnx, .pt2, .keras, .h5, .tflite, .param, .xml, .cfg, or a SavedModel folder."),
@@ -25,6 +28,8 @@ def scan(
         str | None, typer.Option(help="A name: exit code 1 where a place of such shapes is another map.")
     ] = None,
     flavor: Flavor = "alexey",
+    html: Html = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Which places in a model move elements, and what is each of them?"""
@@ -32,6 +37,7 @@ def scan(
     from layoutbridge.scanning.expecting import other_than, remedies_for
     from layoutbridge.scanning.models import scan as find
 
+    ask_for_page(html, [model], force=force)
     found = find(model, input_shapes(shape), flavor=flavor)
     others = [] if expect is None else other_than(found, expect)
     remedies = {} if expect is None else remedies_for(found, others, expect)
@@ -44,6 +50,11 @@ def scan(
         show_scan(console(), found, remedies)
     for note in found.notes:
         remark(note)
+    numbers = [number for number, place in enumerate(found.places) if any(place is other for other in others)]
+    if html is not None:
+        from layoutbridge.report.html.scans import scan_page
+
+        write_page(html, context, [model], lambda origin: scan_page(found, expect, numbers, remedies, origin))
     for place in others:
         remark(f"{place.title}, not {expect}")
     if others:

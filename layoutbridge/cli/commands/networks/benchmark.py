@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, listed, loaded_network
 from layoutbridge.cli.shared.kinds import whole_number, words_of
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, errors_console, print_json
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 
+if TYPE_CHECKING:
+    from layoutbridge.darknet.benchmarking.formats import Benchmark
+
 
 @app.command()
 def benchmark(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -50,6 +58,8 @@ def benchmark(
     rounds: Annotated[int, typer.Option(help="How often each has its turn.", **whole_number("--rounds"))] = 9,
     flavor: Flavor = "alexey",
     size: Size = None,
+    html: Html = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Size, load, time, memory and deviation of a network in every format that runs here, or of models.
@@ -67,6 +77,8 @@ def benchmark(
     if not is_network and (named or half or size):
         option = "--targets" if named else "--half" if half else "--size"
         raise ParameterError(f"{option} is for a network, a .cfg with its .weights: a model file is what it is")
+    inputs = [*models, *(pictures or ())]
+    ask_for_page(html, inputs, force=force)
     forms = ("winograd", "half") if half else ("winograd",)
     with step_progress(errors_console(), "measuring") as progress:
         given = loaded_network(models[0], models[1], flavor=flavor, size=size, upto=None) if is_network else models
@@ -83,3 +95,16 @@ def benchmark(
         print_json(json.loads(found.to_json()))
     else:
         show_benchmark(console(), found)
+    if html is not None:
+        from layoutbridge.report.html.benchmarks import benchmark_page
+
+        write_page(html, context, inputs, partial(benchmark_page, found), _packages(models, found))
+
+
+def _packages(models: list[str], found: Benchmark) -> list[str]:
+    """What ran in the processes that were measured."""
+    from layoutbridge.darknet.ports.table import ports
+
+    ran = {row.framework for row in found.rows if row.seconds is not None}
+    endings = {Path(model).suffix for model in models}
+    return [each.runner.package for each in ports() if each.name in ran or not endings.isdisjoint(each.endings)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, AtOnce, Flavor, HeadCfg, ModelFile, RunsIn, Size, loaded_network
 from layoutbridge.cli.shared.kinds import one_of, share
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, errors_console, print_json_text, remark
 from layoutbridge.errors import ParameterError
 
@@ -19,6 +22,7 @@ _TOLD = 5  # lines of a kind
 
 @app.command(name="map")
 def evaluate(
+    context: typer.Context,
     model: ModelFile,
     weights: Annotated[str | None, typer.Argument(help="Of a .cfg its .weights.", show_default=False)] = None,
     data: Annotated[
@@ -64,6 +68,8 @@ def evaluate(
     flavor: Flavor = "alexey",
     size: Size = None,
     batch: AtOnce = 1,
+    html: Html = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Count what a model finds in labelled pictures, as Darknet's `detector map` and COCO's program count it.
@@ -81,6 +87,8 @@ def evaluate(
     labelled = _one_of(data, coco)
     if data is not None and names is None and "names" in (options := data_options(data)):
         names = data_path(data, options, "names")
+    inputs = [model, weights, labelled, names, cfg]
+    ask_for_page(html, inputs, force=force)
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
@@ -110,6 +118,10 @@ def evaluate(
         print_json_text(result.to_json(indent=2))
     else:
         show_evaluation(console(), result)
+    if html is not None:
+        from layoutbridge.report.html.evaluations import evaluation_page
+
+        write_page(html, context, inputs, partial(evaluation_page, result, detector.names))
 
 
 def _one_of(data: str | None, coco: str | None) -> str:

@@ -19,6 +19,8 @@ from layoutbridge.cli.shared.arguments import (
     loaded_network,
 )
 from layoutbridge.cli.shared.kinds import share, words_of
+from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, errors_console, print_json
 from layoutbridge.darknet.ports.table import TARGETS
 
@@ -50,6 +52,7 @@ def summary(
 
 @app.command()
 def check(
+    context: typer.Context,
     cfg: Cfg,
     weights: Annotated[str, typer.Argument(help="Its .weights file.")],
     flavor: Flavor = "alexey",
@@ -86,6 +89,8 @@ def check(
     every_layer: Annotated[
         bool, typer.Option("--every-layer/--brief", help="Print every layer, or the first 10 over the tolerance.")
     ] = True,
+    html: Html = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare the network in every target with a float64 reference, layer by layer, on one random input.
@@ -95,11 +100,14 @@ def check(
     import json
     from dataclasses import asdict
 
+    from layoutbridge.darknet.networks.flavors import told_differences
     from layoutbridge.darknet.ports.check import check_network
     from layoutbridge.darknet.ports.recorded import read_recorded
     from layoutbridge.report.darknet.networks import show_check, show_flavors
     from layoutbridge.report.progress import step_progress
 
+    inputs = [cfg, weights, against]
+    ask_for_page(html, inputs, force=force)
     named = listed(targets, "--targets")
     forms = [*(["half"] if half else []), *(["winograd"] if winograd else [])]
     net = loaded_network(
@@ -131,5 +139,10 @@ def check(
     else:
         show_check(console(), result, every_layer=every_layer)
         show_flavors(console(), net, differences)
+    told = told_differences(net.network, differences)
+    if html is not None:
+        from layoutbridge.report.html.checks import check_page
+
+        write_page(html, context, inputs, lambda origin: check_page(result, net.network, told, origin))
     if not result.ok:
         raise typer.Exit(1)

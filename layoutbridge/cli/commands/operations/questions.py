@@ -6,6 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ from layoutbridge.cli.shared.arguments import (
 )
 from layoutbridge.cli.shared.kinds import one_of, words_of
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
+from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.parameters import (
     Parameters,
     WithParameters,
@@ -50,6 +52,7 @@ class TableFormat(StrEnum):
 
 @app.command()
 def verify(
+    context: typer.Context,
     frameworks: Annotated[
         str | None,
         typer.Option(
@@ -70,12 +73,18 @@ def verify(
     environments: Annotated[
         str | None, typer.Option(help="With --against: the folder with the atlas's own environments.")
     ] = None,
+    html: Html = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Run every framework's ops and every emitted graph, and say which catalogue names each matches."""
     if against is not None:
         if frameworks is not None or ops is not None:
             raise ParameterError("--against measures what the atlas has: leave --frameworks and --ops out")
+        if html is not None:
+            raise ParameterError(
+                "--html is a page of the whole matrix, and --against tells changes alone: leave one out"
+            )
         _verify_against(against, environments, as_json)
         return
     if environments is not None:
@@ -85,12 +94,17 @@ def verify(
     from layoutbridge.report.progress import framework_progress
     from layoutbridge.report.terminal import show_verification
 
+    ask_for_page(html, (), force=force)
     with framework_progress(errors_console()) as progress:
         result = run_verification(listed(frameworks, "--frameworks"), listed(ops, "--ops"), progress=progress)
     if as_json:
         print_json_text(result.to_json())
     else:
         show_verification(console(), result)
+    if html is not None:
+        from layoutbridge.report.html.verifications import verification_page
+
+        write_page(html, context, (), partial(verification_page, result))
     if not result.ok:
         raise typer.Exit(1)
 

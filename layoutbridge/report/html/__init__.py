@@ -1,0 +1,1 @@
+"""One module a command: what it found as one HTML page that needs nothing beside it."""
