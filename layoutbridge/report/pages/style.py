@@ -53,18 +53,12 @@ pre { background: var(--raised); border: 1px solid var(--line); border-radius: 8
   white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: 13px; margin-bottom: .4rem; max-width: 70rem; }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--accent); }
-svg { display: block; } svg text { fill: var(--text); font: 12px system-ui, sans-serif; }
+svg { display: block; } svg:not(.layoutbridge) text { fill: var(--text); font: 12px system-ui, sans-serif; }
 svg .soft { fill: var(--soft); } svg .grid { stroke: var(--line); }
 .note { border-left: 3px solid var(--warn); padding-left: .8rem; }
 :target { outline: 3px solid var(--accent); outline-offset: 2px; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 footer { margin-top: 3rem; padding-block: 1.2rem 2.5rem; font-size: 13px; color: var(--soft); }
-.cells { display: flex; flex-wrap: wrap; gap: 1.2rem 2rem; align-items: flex-start; }
-.cells figure { margin: 0; }
-.cells table { width: auto; } .cells td { border: 1px solid var(--line); text-align: center; min-width: 2.1rem;
-  padding: .15rem .35rem; font: 12.5px/1.4 ui-monospace, monospace; overflow-wrap: normal; }
-.cells td.apart { font-weight: 700; color: var(--wrong); background: var(--wrong-ground);
-  outline: 2px solid var(--wrong); outline-offset: -2px; }
 svg.chart { width: 100%; min-width: 40rem; }
 .series { fill: none; stroke: var(--light); stroke-width: 1.5; }
 @media (prefers-color-scheme: dark) { .series { stroke: var(--dark); } }
