@@ -114,7 +114,9 @@ def _inferred(model: ModelProto, nodes: Sequence[NodeProto] | None = None) -> di
     ]
     given = {value.name: value for value in [*large, *graph.input]}
     bare = helper.make_model(
-        helper.make_graph(list(graph.node) if nodes is None else nodes, "bare", list(given.values()), [], initializer=held),
+        helper.make_graph(
+            list(graph.node) if nodes is None else nodes, "bare", list(given.values()), [], initializer=held
+        ),
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )
