@@ -68,25 +68,26 @@ class Editor {
 
   gap(key, sign, told, change) {
     return element("button", {
-      type: "button", class: "gap", title: told, "aria-label": told, "data-key": key, click: () => { this.change(change()); say(told); },
-    }, sign);
+      type: "button", class: "gap", title: told, "aria-label": told, "data-key": key, "data-sign": sign,
+      click: () => { this.change(change()); say(told); },
+    });
   }
 
   chip(name, row) {
     const { value, reading } = this.model.digits.get(name);
-    const told = reading === null ? "" : reading === BACKWARDS ? "↶" : "⤮";
+    const sign = reading === null ? null : reading === BACKWARDS ? "↶" : "⤮";
     const [isLifted, isWritten] = [this.lifted?.name === name, row === "written"];
-    const words = `${name}, size ${value}${reading === BACKWARDS ? ", backwards" : reading ? ", in another order" : ""}`;
+    const words = `${name} ${value}${reading === BACKWARDS ? ", backwards" : reading ? ", in another order" : ""}`;
     const chip = element("button", {
       type: "button",
       class: `chip${isWritten ? " draggable" : ""}${this.chosen === name ? " chosen" : ""}${this.dragged === name && isWritten ? " dragged" : ""}`,
-      "data-key": `${row} ${name}`, "data-name": name,
+      "data-key": `${row} ${name}`, "data-name": name, "data-sign": sign,
       "aria-label": isWritten ? `${words}. Space lifts it.` : words,
       "aria-pressed": isWritten ? String(isLifted) : null,
       "aria-current": isWritten || this.chosen !== name ? null : "true",
       click: () => { if (!isWritten) this.choose(name, `read ${name}`); },
       focus: () => { if (isWritten && this.chosen !== name && !this.dragged) this.choose(name, `written ${name}`); },
-    }, `${name}${told} `, element("span", {}, String(value)));
+    }, `${name} `, element("span", {}, String(value)));
     chip.style.setProperty("--tone", this.tone(name));
     if (isWritten) {
       chip.addEventListener("keydown", (event) => this.key(event, name));

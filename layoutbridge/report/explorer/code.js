@@ -6,19 +6,23 @@ const KEYWORDS = new Set(`False None True and as assert async await break class 
   for from global if import in is lambda nonlocal not or pass raise return try while with yield`.split(/\s+/));
 const LETTERS = "abcdefghijkmnopqrstuvwz";
 
-/** A statement with brackets: head, items, close; broken into several lines where it is too long. */
-function laidOut(start, { head, items, close }, indent = INDENT, end = "") {
-  const line = `${indent}${start}${head}${items.map(flatText).join(", ")}${close}${end}`;
+/** The lines of a statement: head, items, close. Too long a one is broken as ruff and black do, a display by items. */
+function laidOut(start, what, indent = INDENT, end = "") {
+  const { head, items, close, isDisplay } = what;
+  const line = `${indent}${start}${flatText(what)}${end}`;
   if (line.length <= LONGEST_LINE || !items.length) return [line];
-  const inner = items.flatMap((item) => (
+  const inside = `${indent}${INDENT}${items.map(flatText).join(", ")}`;
+  const [opened, closed] = [`${indent}${start}${head}`, `${indent}${close}${end}`];
+  if (inside.length <= LONGEST_LINE && (!isDisplay || items.length === 1)) return [opened, inside + (isDisplay ? "," : ""), closed];
+  const lines = items.flatMap((item) => (
     typeof item === "string" ? [`${indent}${INDENT}${item},`] : laidOut("", item, indent + INDENT, ",")
   ));
-  return [`${indent}${start}${head}`, ...inner, `${indent}${close}${end}`];
+  return [opened, ...lines, closed];
 }
 
 const flatText = (item) => (typeof item === "string" ? item : `${item.head}${item.items.map(flatText).join(", ")}${item.close}`);
-const callOf = (name, ...items) => ({ head: `${name}(`, items, close: ")" });
-const listOf = (items) => ({ head: "[", items: items.map(String), close: "]" });
+const callOf = (name, ...items) => ({ head: `${name}(`, items, close: ")", isDisplay: false });
+const listOf = (items, head = "[") => ({ head, items: items.map(String), close: "]", isDisplay: true });
 
 /** Variables in small letters, no keywords, not taken and distinct. */
 function usableNames(wanted, taken) {

@@ -43,7 +43,7 @@ function onnxCode(op, batch) {
       lines.push(...laidOut(`${names.join(", ")} = `, { head: "(", items: told, close: told.length > 1 ? ")" : ",)" }));
     }
     const nodes = written[number].map(nodeText);
-    lines.push(...laidOut(number ? "nodes += " : "nodes = ", { head: "[", items: nodes, close: "]" }));
+    lines.push(...laidOut(number ? "nodes += " : "nodes = ", { head: "[", items: nodes, close: "]", isDisplay: true }));
   });
   const name = functionName(op, ONNX_TAKEN);
   const model = callOf("helper.make_model", "graph", 'opset_imports=[helper.make_opsetid("", 13)]', "ir_version=8");
@@ -71,7 +71,7 @@ class OnnxNodes {
         const told = view.map((size) => (batch && sameSize(size, axisSize(0)) ? "0" : lengths.of(size)));
         this.add("Reshape", [this.constant("shape", told)]);
       }
-      if (move.kind === "transpose") this.add("Transpose", [], { head: "perm=[", items: move.order.map(String), close: "]" });
+      if (move.kind === "transpose") this.add("Transpose", [], listOf(move.order, "perm=["));
       if (move.kind === "flip") {
         const back = this.constant("backwards", move.flipped.map(() => "-1"));
         const end = this.constant("before_all", move.flipped.map(() => "-(2**63)"));
@@ -91,7 +91,7 @@ class OnnxNodes {
 
   constant(name, values) {
     const output = this.fresh(name);
-    const attributes = [{ head: "value_ints=[", items: values.map(String), close: "]" }];
+    const attributes = [listOf(values, "value_ints=[")];
     this.nodes.push({ operator: "Constant", inputs: [], output, attributes });
     return output;
   }
@@ -158,7 +158,7 @@ function einopsStatements(step, lengths, kept) {
     const reading = step.readings[digit];
     const values = reading === BACKWARDS ? `reversed(range(${lengths.of(step.sizes[digit])}))` : `(${reading.join(", ")})`;
     const items = Array.isArray(reading) ? reading.map(String) : null;
-    const list = { head: `[x[${index}] for index in `, items: [items ? { head: "(", items, close: ")" } : values], close: "]" };
+    const list = { head: `[x[${index}] for index in `, items: [items ? { head: "(", items, close: ")", isDisplay: true } : values], close: "]" };
     statements.push(list);
     [left, isList] = [[name, ...(others.length ? others : ["1"])], true];
   }

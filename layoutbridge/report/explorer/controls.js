@@ -68,7 +68,7 @@ class SideControls {
   }
 
   asked(entry, name, text) {
-    let values = { ...this.held.values };
+    let values = plain(this.held.values);
     try {
       const { default: usual, values: choices } = entry.takes[name];
       values[name] = choices ? choices.find((value) => toldValue(value) === text) ?? usual : readValue(entry, name, text);
@@ -86,19 +86,19 @@ class SideControls {
 function thatGoWith(entry, values, name) {
   const fits = (asked) => entry.forms.some((form) => takenBy(entry, form, asked));
   if (fits(values)) return values;
-  const kept = { [name]: values[name] };
+  const kept = plain({ [name]: values[name] });
   for (const [other, value] of Object.entries(values)) {
-    if (other !== name && fits({ ...kept, [other]: value })) kept[other] = value;
+    if (other !== name && fits(Object.assign(plain(kept), { [other]: value }))) kept[other] = value;
   }
   return kept;
 }
 
 function valuesOrDefaults(entry, asked) {
   try {
-    return formFor(entry, asked).values;
+    return formFor(entry, plain(asked)).values;
   } catch (error) {
     if (!(error instanceof PatternError)) throw error;
-    return { ...Object.fromEntries(Object.entries(entry.takes).map(([name, each]) => [name, each.default])), ...asked };
+    return Object.assign(plain(Object.fromEntries(Object.entries(entry.takes).map(([name, each]) => [name, each.default]))), asked);
   }
 }
 

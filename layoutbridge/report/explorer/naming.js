@@ -4,7 +4,7 @@ const MOST_TRIED = 400; // combinations of numbers of one form
 
 /** The names of what is done at this shape: [{name, told, forAllSizes}], those that hold for all sizes first. */
 function namesOf(bound) {
-  if (bound.stages.length > 1 && bound.total > MOST_COUNTED) return [];
+  if (bound.stages.length > 1 && bound.total > MOST_SEARCHED) return [];
   const key = keyOfMap(bound);
   const numbers = numbersWithin(bound);
   const found = new Map();
@@ -19,7 +19,7 @@ function namesOf(bound) {
         if (keyOfMap(boundAt(op, bound.inShape)) !== key) continue;
         const forAllSizes = sameForAllSizes(bound.op, op);
         if (movesNothing(bound) && !forAllSizes) continue;
-        const values = { ...valuesOf(form, chosen), ...form.fixed };
+        const values = Object.assign(valuesOf(form, chosen), form.fixed);
         const match = { name: entry.name, values, told: toldParameters(entry, values), forAllSizes };
         const kept = found.get(entry.name);
         if (!kept || (forAllSizes && !kept.forAllSizes)) found.set(entry.name, match);
@@ -139,7 +139,9 @@ const leastOf = (form, letter) => (form.from_one.includes(letter) ? 1 : 2);
 
 function valuesOf(form, numbers) {
   const left = [...numbers];
-  return Object.fromEntries(Object.entries(form.letters).map(([name, letters]) => [name, left.splice(0, letters.length)]));
+  const values = plain();
+  for (const [name, letters] of Object.entries(form.letters)) values[name] = left.splice(0, letters.length);
+  return values;
 }
 
 /** Several numbers that are all equal belong to another form. */

@@ -2,14 +2,18 @@
 
 const MOST_DRAWN = 4096; // elements that are drawn at once
 const MOST_COUNTED = 1 << 20; // elements of a table that are compared one by one
+const MOST_SEARCHED = 1 << 16; // elements among which a difference, or the digits of several patterns, are looked for
 const MOST_AXES = 16;
+
+/** A copy in which every name is one of its own: an object of the language would have others, constructor say. */
+const plain = (object) => Object.assign(Object.create(null), object);
 
 /** A side of the page: {entry, values} or {pattern}. Raises PatternError for what cannot be. */
 function operationOf(side) {
   if (side.entry === undefined) return made(side.pattern, readPattern(side.pattern), true);
   const entry = CATALOGUE.entries.find((each) => each.name === side.entry);
   if (!entry) throw new PatternError(`no operation is called ${side.entry}`);
-  const { form, values } = formFor(entry, side.values ?? {});
+  const { form, values } = formFor(entry, plain(side.values));
   const numbers = Object.keys(form.letters).flatMap((name) => values[name]);
   const told = toldParameters(entry, values);
   return { ...atNumbers(entry, form, numbers), told, values };
@@ -58,7 +62,7 @@ function formFor(entry, asked) {
 }
 
 function takenBy(entry, form, asked) {
-  const taken = {};
+  const taken = plain();
   for (const [name, letters] of Object.entries(form.letters)) {
     const value = [asked[name] ?? entry.takes[name].default].flat();
     const equal = value.every((number) => number === value[0]);
@@ -69,7 +73,7 @@ function takenBy(entry, form, asked) {
   for (const [name, value] of Object.entries(asked)) {
     if (!(name in form.letters) && form.fixed[name] !== value) return null;
   }
-  return { ...taken, ...form.fixed };
+  return Object.assign(taken, form.fixed);
 }
 
 /** Text of a parameter as its value: 2, 2x4, a word. */
@@ -131,6 +135,7 @@ function misfit(parsed, lengths) {
 
 /** The operation at a shape, of one item or with a batch axis in front. Raises PatternError where it does not fit. */
 function boundAt(op, shape) {
+  exact(totalOf(shape));
   const batch = shape.length - op.rank;
   if (batch !== 0 && batch !== 1) {
     const axes = toldShape(op.axes);
@@ -173,7 +178,7 @@ function tableAt(bound) {
   return bound.stages.map((stage) => tableOf(stage.digits)).reduce((table, next) => next.map((index) => table[index]));
 }
 
-/** A small shape that the operation takes, its lengths different where they may be. */
+/** A small shape that the operation takes, its lengths different where they may be; null where there is none here. */
 function usualShape(op) {
   const [parsed] = op.steps;
   const base = parsed.axes.map((_, axis) => divisorOf(parsed, axis));
@@ -183,7 +188,7 @@ function usualShape(op) {
     return base[axis] > 1 ? 2 * base[axis] : free++;
   });
   const candidates = [wider, base.map((length, axis) => (isConstant(parsed.inShape[axis]) ? length : 2 * length)), base];
-  const fitting = candidates.filter((shape) => fits(op, shape));
+  const fitting = candidates.filter((shape) => Number.isSafeInteger(totalOf(shape)) && fits(op, shape));
   return fitting.find((shape) => totalOf(shape) <= MOST_DRAWN) ?? fitting.at(-1) ?? null;
 }
 
@@ -242,9 +247,9 @@ function compared(a, b) {
   return { sameShape, equal: count === 0, forAllSizes: always, count, first, table: other };
 }
 
-/** Where two first differ: strides of digits are where they can. */
+/** Where two first differ, beyond the first elements where a digit takes its first step; -2 where that is not found. */
 function firstDifference(a, b) {
-  for (let index = 0; index < MOST_COUNTED; index++) if (readAt(a, index) !== readAt(b, index)) return index;
+  for (let index = 0; index < MOST_SEARCHED; index++) if (readAt(a, index) !== readAt(b, index)) return index;
   const steps = [a, b].flatMap(({ stages }) => stages.at(-1).digits.map((_, k, all) => totalOf(all.slice(k).map((d) => d.size))));
   const found = steps.filter((index) => index < a.total && readAt(a, index) !== readAt(b, index));
   return found.length ? Math.min(...found) : -2;

@@ -52,8 +52,12 @@ class Explorer {
     const { state, ignored } = stateOf(location.hash.slice(1) || CATALOGUE.start);
     this.state = state;
     this.shown = null;
-    byId("ignored").textContent = ignored.length ? `Of the link this was left out: ${ignored.join("; ")}` : "";
     this.set({});
+    if (!this.shown && state.shape !== null) {
+      ignored.push(this.problems.shape);
+      this.set({ shape: null });
+    }
+    byId("ignored").textContent = ignored.length ? `Of the link this was left out: ${ignored.join("; ")}` : "";
   }
 
   // -------------------------------------------------------------------- the state
@@ -92,8 +96,7 @@ class Explorer {
       if (state.shape !== null && usual) say(`The shape is ${toldShape(usual)} now.`);
       state.shape = usual ?? op.axes.map(() => 1);
     }
-    this.op = op;
-    this.suggested = null;
+    Object.assign(this, { op, suggested: null, other: null, verdict: null });
     try {
       this.shown = boundAt(op, state.shape);
     } catch (error) {
@@ -102,8 +105,6 @@ class Explorer {
       return;
     }
     state.at = Math.min(state.at, this.shown.total - 1);
-    this.other = null;
-    this.verdict = null;
     if (state.b === null) return;
     try {
       this.other = boundAt(operationOf(state.b), state.shape);
@@ -201,6 +202,7 @@ class Explorer {
     if (isOwn && document.activeElement !== byId("pattern")) byId("pattern").value = state.a.pattern;
     if (document.activeElement !== byId("shape") && state.shape) byId("shape").value = state.shape.join(", ");
     this.drawProblems();
+    for (const id of ["see", "name", "code"]) byId(id).hidden = !this.shown;
     if (!this.shown) return;
     byId("domain").textContent = this.op ? `Takes ${toldDomain(this.op)}` : "";
     if (isOwn && !this.problems.a) this.drawEditor();
@@ -372,7 +374,9 @@ function comparisonInWords(one, other, { sameShape, equal, forAllSizes, count, f
   return `${many}. The first: output ${toldShape(unravel(first, one.outShape))} holds input ${a} in the first and ${b} in the second`;
 }
 
-const CATALOGUE = JSON.parse(byId("catalogue").textContent);
+const CATALOGUE = JSON.parse(byId("catalogue").textContent, (_, value) => (
+  value !== null && typeof value === "object" && !Array.isArray(value) ? plain(value) : value
+));
 
 /** For programs: what an operation does at a shape, as the page computes it. */
 function answer(side, shape, batch) {

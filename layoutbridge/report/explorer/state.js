@@ -60,7 +60,7 @@ function sideOf(parts, name, pattern, letter) {
   if (!parts.has(name)) return null;
   const entry = CATALOGUE.entries.find((each) => each.name === parts.get(name));
   if (!entry) throw new PatternError(`no operation is called ${parts.get(name).slice(0, 80)}`);
-  const values = {};
+  const values = plain();
   for (const [key, text] of parts) {
     if (!key.startsWith(`${letter}.`)) continue;
     const parameter = key.slice(2);
