@@ -170,8 +170,12 @@ function stageAt(parsed, leading, item) {
 
 const batchName = (axes) => distinctNames([...axes, axes.includes("N") ? "batch" : "N"]).at(-1);
 
-/** The flat input position that the result's flat `index` holds. */
-const readAt = (bound, index) => bound.stages.reduceRight((at, stage) => positionRead(stage.digits, at), index);
+/** The flat input position that the result's flat `index` holds; what is drawn whole is asked for often, and kept. */
+function readAt(bound, index) {
+  if (bound.total <= MOST_DRAWN) return (bound.table ??= tableAt(bound))[index];
+  return bound.stages.reduceRight((at, stage) => positionRead(stage.digits, at), index);
+}
+
 const writeAt = (bound, position) => bound.stages.reduce((at, stage) => indexWritten(stage.digits, at), position);
 
 function tableAt(bound) {
@@ -230,11 +234,11 @@ function toldDomain(op) {
 function compared(a, b) {
   const sameShape = a.outShape.join() === b.outShape.join();
   const always = sameForAllSizes(a.op, b.op);
-  if (!sameShape) return { sameShape, equal: false, forAllSizes: false, count: null, first: null, table: null };
+  if (!sameShape) return { sameShape, equal: false, forAllSizes: false, count: null, first: null };
   if (a.total > MOST_COUNTED) {
     const keys = [a, b].map((bound) => (bound.stages.length === 1 ? digitsKey(normalStage(bound.stages[0])) : null));
     const first = keys[0] !== null && keys[0] === keys[1] ? -1 : firstDifference(a, b);
-    return { sameShape, equal: first === -1, forAllSizes: always, count: null, first: first >= 0 ? first : null, table: null };
+    return { sameShape, equal: first === -1, forAllSizes: always, count: null, first: first >= 0 ? first : null };
   }
   const [one, other] = [tableAt(a), tableAt(b)];
   let count = 0;
@@ -244,7 +248,7 @@ function compared(a, b) {
     count++;
     first ??= index;
   }
-  return { sameShape, equal: count === 0, forAllSizes: always, count, first, table: other };
+  return { sameShape, equal: count === 0, forAllSizes: always, count, first };
 }
 
 /** Where two first differ, beyond the first elements where a digit takes its first step; -2 where that is not found. */

@@ -332,7 +332,8 @@ class Explorer {
   drawNames() {
     const { shown } = this;
     const names = namesOf(shown);
-    byId("pattern-told").textContent = shown.op.text.trim();
+    const sides = shown.op.text.trim().split(/(->)/);
+    byId("pattern-told").replaceChildren(...sides.map((part) => (part === "->" ? element("span", { class: "whole" }, part) : part)));
     const told = ({ name, told: values }) => (values ? `${name} (${values})` : name);
     const list = (found) => element("ul", {}, found.map((match) => element("li", {}, element("code", {}, told(match)))));
     const always = names.filter((match) => match.forAllSizes);
@@ -379,7 +380,7 @@ const CATALOGUE = JSON.parse(byId("catalogue").textContent, (_, value) => (
 ));
 
 /** For programs: what an operation does at a shape, as the page computes it. */
-function answer(side, shape, batch) {
+function answer(side, shape) {
   const op = operationOf(side);
   const bound = boundAt(op, shape);
   return {
@@ -387,8 +388,13 @@ function answer(side, shape, batch) {
     outShape: bound.outShape,
     table: [...tableAt(bound)],
     names: namesOf(bound),
-    code: Object.fromEntries(Object.keys(CODE_WRITERS).map((name) => [name, codeOf(op, name, batch ?? op.hasBatch)])),
   };
 }
 
-window.layoutbridge = { answer, explorer: new Explorer() };
+/** The same of code: the text for each framework. */
+function codes(side, batch) {
+  const op = operationOf(side);
+  return Object.fromEntries(Object.keys(CODE_WRITERS).map((name) => [name, codeOf(op, name, batch)]));
+}
+
+window.layoutbridge = { answer, codes, explorer: new Explorer() };

@@ -78,8 +78,8 @@ class Planes {
       this.canvas.style.height = `${height}px`;
     }
     const pen = this.canvas.getContext("2d");
-    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const [card, muted, ink, mark] = ["--card", "--muted", "--ink", "--mark"].map(colour);
+    const style = getComputedStyle(document.documentElement);
+    const [card, muted, ink, mark] = ["--card", "--muted", "--ink", "--mark"].map((name) => style.getPropertyValue(name).trim());
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
     pen.textAlign = "center";

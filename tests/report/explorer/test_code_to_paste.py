@@ -1,6 +1,9 @@
 """The code that the page writes, run in the frameworks that it is for, against the library's tables."""
 
 import ast
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from tests.pasted_code import (
     run_jax,
     run_onnx,
     shapes,
+    usual,
     with_batch,
 )
 from tests.report.explorer.test_arithmetic import entry_side, pattern_side
@@ -33,14 +37,16 @@ NAMES = {
     "onnx": "ONNX",
     "jax": "JAX",
 }
-CODE = "([name, asked]) => asked.map(([side, shape, batch]) => layoutbridge.answer(side, shape, batch).code[name])"
+QUICK = ("einops", "numpy", "torch")
+WRITTEN = """asked => asked.map(([side, batch]) => layoutbridge.codes(side, batch))"""
+CODE = "([name, asked]) => asked.map(([side, batch]) => layoutbridge.codes(side, batch)[name])"
 
 
 def check(page, name, asked):
     """Each (operation, side, batch) at two shapes."""
     cases = [(operation, side, ((2,) if batch else ()) + item, batch)
              for operation, side, batch in asked for item in shapes(operation)]  # fmt: skip
-    texts = page.evaluate(CODE, [NAMES[name], [[side, list(shape), batch] for _, side, shape, batch in cases]])
+    texts = page.evaluate(CODE, [NAMES[name], [[side, batch] for _, side, _, batch in cases]])
     functions, arrays = [function_of(text) for text in texts], [counting(shape) for _, _, shape, _ in cases]
     if name == "jax":
         results = run_jax(functions, arrays)
@@ -58,10 +64,34 @@ def check(page, name, asked):
         assert imported <= {name}, text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in QUICK)]
+)
 def test_every_form_of_every_entry(page, name):
     needs(name)
     check(page, name, [(operation, entry_side(operation), with_batch(operation)) for operation in forms()])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in QUICK])
+def test_every_entry(page, name):
+    needs(name)
+    check(page, name, [(operation, entry_side(operation), with_batch(operation)) for operation in usual()])
+
+
+def test_texts_are_in_the_common_form(page, tmp_path):
+    if find_spec("ruff") is None:
+        pytest.skip("ruff is not installed")
+    sides = [*map(entry_side, forms()), *map(pattern_side, map(lb.Rearrangement, READ))]
+    written = page.evaluate(WRITTEN, [[side, bool(number % 2)] for number, side in enumerate(sides)])
+    for number, texts in enumerate(written):
+        for name, text in texts.items():
+            (tmp_path / f"{name}_{number}.py").write_text(text, encoding="utf-8")
+    rules = ["--isolated", "--line-length", "100"]
+    for command in (["format", "--diff"], ["check", "--select", "F,I,E4,E7,E9,UP,B", "--target-version", "py311"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *rules, "."], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout[:5000]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +108,7 @@ def test_drawn_patterns(page, name, made_and_shape, batch):
     needs(name)
     operation, item = made_and_shape
     shape = (2, *item) if batch else item
-    (text,) = page.evaluate(CODE, [NAMES[name], [[pattern_side(operation), list(shape), batch]]])
+    (text,) = page.evaluate(CODE, [NAMES[name], [[pattern_side(operation), batch]]])
     np.testing.assert_array_equal(RUN[name](function_of(text), counting(shape)), by_table(operation, shape), text)
 
 
