@@ -17,7 +17,8 @@ class Editor {
     if (this.lifted && !model.digits.has(this.lifted.name)) this.lifted = null;
     const tones = new Map([...model.digits.keys()].map((name) => [name, model.order.indexOf(name)]));
     this.tone = (name) => toneOf(tones.get(name) < 0 ? [...model.digits.keys()].indexOf(name) : tones.get(name));
-    const focused = this.focusOn ?? (this.root.contains(document.activeElement) ? document.activeElement.dataset.key : null);
+    const focused =
+      this.focusOn ?? (this.root.contains(document.activeElement) ? document.activeElement.dataset.key : null);
     this.root.replaceChildren(this.sourceRow(), this.writtenRow(), this.inspector());
     this.focusOn = null;
     const again = focused && [...this.root.querySelectorAll("[data-key]")].find((each) => each.dataset.key === focused);
@@ -33,11 +34,28 @@ class Editor {
 
   sourceRow() {
     const groups = this.model.groups ?? [this.model.order];
-    const boxes = groups.map((group, axis) => element("div", { class: "axis-box" },
-      element("span", { class: "muted small" }, this.model.groups ? this.axisTold(group, this.model.axes[axis]) : `all of ${this.model.axes.join(" ")}, flat`),
-      element("div", { class: "chips" }, group.map((name) => this.chip(name, "read")))));
-    return element("div", { role: "group", "aria-label": "Input: digits as they are read" },
-      element("h3", { class: "small" }, "Input, as it is read"), element("div", { class: "tokens" }, boxes));
+    const boxes = groups.map((group, axis) =>
+      element(
+        "div",
+        { class: "axis-box" },
+        element(
+          "span",
+          { class: "muted small" },
+          this.model.groups ? this.axisTold(group, this.model.axes[axis]) : `all of ${this.model.axes.join(" ")}, flat`,
+        ),
+        element(
+          "div",
+          { class: "chips" },
+          group.map((name) => this.chip(name, "read")),
+        ),
+      ),
+    );
+    return element(
+      "div",
+      { role: "group", "aria-label": "Input: digits as they are read" },
+      element("h3", { class: "small" }, "Input, as it is read"),
+      element("div", { class: "tokens" }, boxes),
+    );
   }
 
   axisTold(group, name) {
@@ -49,27 +67,58 @@ class Editor {
     const boxes = written.map((group, axis) => {
       const told = label === null ? this.axisTold(group, `axis ${axis}`) : `as ${label}`;
       const parts = group.flatMap((name, place) => [
-        place && label === null ? this.gap(`cut ${name}`, "¦", `Start a new axis before ${name}`, () => cutBefore(this.model, name)) : null,
+        place && label === null
+          ? this.gap(`cut ${name}`, "¦", `Start a new axis before ${name}`, () => cutBefore(this.model, name))
+          : null,
         this.chip(name, "written"),
       ]);
-      return element("div", { class: "axis-box", "data-group": axis }, element("span", { class: "muted small" }, told),
-        element("div", { class: "chips" }, parts));
+      return element(
+        "div",
+        { class: "axis-box", "data-group": axis },
+        element("span", { class: "muted small" }, told),
+        element("div", { class: "chips" }, parts),
+      );
     });
     const row = boxes.flatMap((box, axis) => [
-      axis ? this.gap(`join ${axis}`, "+", `Join axes ${axis - 1} and ${axis} into one`, () => joinedGroups(this.model, axis - 1)) : null, box,
+      axis
+        ? this.gap(`join ${axis}`, "+", `Join axes ${axis - 1} and ${axis} into one`, () =>
+            joinedGroups(this.model, axis - 1),
+          )
+        : null,
+      box,
     ]);
-    const drop = label === null
-      ? element("div", { class: "axis-box", "data-group": written.length, hidden: this.dragged === null }, element("span", { class: "muted small" }, "new axis"))
-      : element("button", { type: "button", click: () => this.change(labelDropped(this.model)) }, "Make an axis of each digit");
-    return element("div", { role: "group", "aria-label": "Output: digits as they are written" },
+    const drop =
+      label === null
+        ? element(
+            "div",
+            { class: "axis-box", "data-group": written.length, hidden: this.dragged === null },
+            element("span", { class: "muted small" }, "new axis"),
+          )
+        : element(
+            "button",
+            { type: "button", click: () => this.change(labelDropped(this.model)) },
+            "Make an axis of each digit",
+          );
+    return element(
+      "div",
+      { role: "group", "aria-label": "Output: digits as they are written" },
       element("h3", { class: "small" }, "Output, as it is written: drag, or press space and then arrow keys"),
-      element("div", { class: "tokens" }, row, drop));
+      element("div", { class: "tokens" }, row, drop),
+    );
   }
 
   gap(key, sign, told, change) {
     return element("button", {
-      type: "button", class: "gap", title: told, "aria-label": told, "data-key": key, "data-sign": sign,
-      click: () => { this.change(change()); say(told); },
+      type: "button",
+      class: "gap",
+      title: told,
+      "aria-label": told,
+      "data-key": key,
+      "data-sign": sign,
+      click: () => {
+        this.change(change());
+        say(told);
+      },
     });
   }
 
@@ -77,17 +126,30 @@ class Editor {
     const { value, reading } = this.model.digits.get(name);
     const sign = reading === null ? null : reading === BACKWARDS ? "↶" : "⤮";
     const [isLifted, isWritten] = [this.lifted?.name === name, row === "written"];
+    const classes = ["chip", isWritten && "draggable", this.chosen === name && "chosen"];
+    if (isWritten && this.dragged === name) classes.push("dragged");
     const words = `${name} ${value}${reading === BACKWARDS ? ", backwards" : reading ? ", in another order" : ""}`;
-    const chip = element("button", {
-      type: "button",
-      class: `chip${isWritten ? " draggable" : ""}${this.chosen === name ? " chosen" : ""}${this.dragged === name && isWritten ? " dragged" : ""}`,
-      "data-key": `${row} ${name}`, "data-name": name, "data-sign": sign,
-      "aria-label": isWritten ? `${words}. Space lifts it.` : words,
-      "aria-pressed": isWritten ? String(isLifted) : null,
-      "aria-current": isWritten || this.chosen !== name ? null : "true",
-      click: () => { if (!isWritten) this.choose(name, `read ${name}`); },
-      focus: () => { if (isWritten && this.chosen !== name && !this.dragged) this.choose(name, `written ${name}`); },
-    }, `${name} `, element("span", {}, String(value)));
+    const chip = element(
+      "button",
+      {
+        type: "button",
+        class: classes.filter(Boolean).join(" "),
+        "data-key": `${row} ${name}`,
+        "data-name": name,
+        "data-sign": sign,
+        "aria-label": isWritten ? `${words}. Space lifts it.` : words,
+        "aria-pressed": isWritten ? String(isLifted) : null,
+        "aria-current": isWritten || this.chosen !== name ? null : "true",
+        click: () => {
+          if (!isWritten) this.choose(name, `read ${name}`);
+        },
+        focus: () => {
+          if (isWritten && this.chosen !== name && !this.dragged) this.choose(name, `written ${name}`);
+        },
+      },
+      `${name} `,
+      element("span", {}, String(value)),
+    );
     chip.style.setProperty("--tone", this.tone(name));
     if (isWritten) {
       chip.addEventListener("keydown", (event) => this.key(event, name));
@@ -112,7 +174,11 @@ class Editor {
       this.lifted = wasLifted ? null : { name, before: this.model };
       this.focusOn = `written ${name}`;
       this.show(this.model);
-      say(wasLifted ? `${name} is put down, ${this.placeTold(name)}` : `${name} is lifted, ${this.placeTold(name)}. Arrow keys move it, space puts it down, escape puts it back.`);
+      say(
+        wasLifted
+          ? `${name} is put down, ${this.placeTold(name)}`
+          : `${name} is lifted, ${this.placeTold(name)}. Arrow keys move it, space puts it down, escape puts it back.`,
+      );
     } else if (event.key === "Escape" && this.lifted) {
       event.preventDefault();
       const { before } = this.lifted;
@@ -173,7 +239,11 @@ class Editor {
         say(`${name}: ${this.placeTold(name)}`);
       }
     };
-    const listeners = [["pointermove", move], ["pointerup", end], ["pointercancel", end]];
+    const listeners = [
+      ["pointermove", move],
+      ["pointerup", end],
+      ["pointercancel", end],
+    ];
     for (const [type, listener] of listeners) window.addEventListener(type, listener, { passive: false });
   }
 
@@ -201,23 +271,52 @@ class Editor {
 
   inspector() {
     const { model, chosen: name } = this;
-    if (name === null) return element("p", { class: "muted small" }, "Choose a digit to change its size, to split it or to read it backwards.");
+    if (name === null)
+      return element(
+        "p",
+        { class: "muted small" },
+        "Choose a digit to change its size, to split it or to read it backwards.",
+      );
     const digit = model.digits.get(name);
     const parts = [];
     if (model.groups !== null) {
       parts.push(
         this.input("name", "Name", name, (text) => this.rename(text.trim())),
         this.input("size", "Size", digit.value, (text) => resized(model, name, readShape(text)[0]), "numeric"),
-        this.button("split", "Split", factorOf(digit.value) === null || Array.isArray(digit.reading), () => split(model, name, factorOf(digit.value))),
-        this.button("merge", mergesWith(model, name) ? `Merge with ${mergesWith(model, name)}` : "Merge", mergesWith(model, name) === null, () => merged(model, name)),
-        element("label", { class: "inline small" }, element("input", {
-          type: "checkbox", checked: digit.isOpen, "data-key": "open", change: (event) => this.change(opened(model, name, event.target.checked)),
-        }), "grows with its axis"),
+        this.button("split", "Split", factorOf(digit.value) === null || Array.isArray(digit.reading), () =>
+          split(model, name, factorOf(digit.value)),
+        ),
+        this.button(
+          "merge",
+          mergesWith(model, name) ? `Merge with ${mergesWith(model, name)}` : "Merge",
+          mergesWith(model, name) === null,
+          () => merged(model, name),
+        ),
+        element(
+          "label",
+          { class: "inline small" },
+          element("input", {
+            type: "checkbox",
+            checked: digit.isOpen,
+            "data-key": "open",
+            change: (event) => this.change(opened(model, name, event.target.checked)),
+          }),
+          "grows with its axis",
+        ),
       );
     }
-    parts.push(this.button("turn", digit.reading === null ? "Read backwards" : "Read forwards", false, () => turned(model, name)));
-    return element("div", { class: "inspector", role: "group", "aria-label": `Digit ${name}` },
-      element("strong", {}, `Digit ${name}`), element("div", { class: "row" }, parts), this.problem = element("p", { class: "error", role: "alert" }));
+    parts.push(
+      this.button("turn", digit.reading === null ? "Read backwards" : "Read forwards", false, () =>
+        turned(model, name),
+      ),
+    );
+    return element(
+      "div",
+      { class: "inspector", role: "group", "aria-label": `Digit ${name}` },
+      element("strong", {}, `Digit ${name}`),
+      element("div", { class: "row" }, parts),
+      (this.problem = element("p", { class: "error", role: "alert" })),
+    );
   }
 
   rename(wanted) {
@@ -229,7 +328,13 @@ class Editor {
   input(key, label, value, change, mode = "text") {
     const id = `digit-${key}`;
     const field = element("input", {
-      id, value: String(value), inputmode: mode, autocomplete: "off", autocapitalize: "none", spellcheck: "false", "data-key": key,
+      id,
+      value: String(value),
+      inputmode: mode,
+      autocomplete: "off",
+      autocapitalize: "none",
+      spellcheck: "false",
+      "data-key": key,
       change: (event) => {
         try {
           this.change(change(event.target.value));

@@ -2,8 +2,10 @@
 
 const LONGEST_LINE = 100;
 const INDENT = "    ";
-const KEYWORDS = new Set(`False None True and as assert async await break class continue def del elif else except finally
-  for from global if import in is lambda nonlocal not or pass raise return try while with yield`.split(/\s+/));
+const KEYWORDS = new Set(
+  `False None True and as assert async await break class continue def del elif else except finally
+  for from global if import in is lambda nonlocal not or pass raise return try while with yield`.split(/\s+/),
+);
 const LETTERS = "abcdefghijkmnopqrstuvwz";
 
 /** The lines of a statement: head, items, close. Too long a one is broken as ruff and black do, a display by items. */
@@ -13,14 +15,16 @@ function laidOut(start, what, indent = INDENT, end = "") {
   if (line.length <= LONGEST_LINE || !items.length) return [line];
   const inside = `${indent}${INDENT}${items.map(flatText).join(", ")}`;
   const [opened, closed] = [`${indent}${start}${head}`, `${indent}${close}${end}`];
-  if (inside.length <= LONGEST_LINE && (!isDisplay || items.length === 1)) return [opened, inside + (isDisplay ? "," : ""), closed];
-  const lines = items.flatMap((item) => (
-    typeof item === "string" ? [`${indent}${INDENT}${item},`] : laidOut("", item, indent + INDENT, ",")
-  ));
+  if (inside.length <= LONGEST_LINE && (!isDisplay || items.length === 1))
+    return [opened, inside + (isDisplay ? "," : ""), closed];
+  const lines = items.flatMap((item) =>
+    typeof item === "string" ? [`${indent}${INDENT}${item},`] : laidOut("", item, indent + INDENT, ","),
+  );
   return [opened, ...lines, closed];
 }
 
-const flatText = (item) => (typeof item === "string" ? item : `${item.head}${item.items.map(flatText).join(", ")}${item.close}`);
+const flatText = (item) =>
+  typeof item === "string" ? item : `${item.head}${item.items.map(flatText).join(", ")}${item.close}`;
 const callOf = (name, ...items) => ({ head: `${name}(`, items, close: ")", isDisplay: false });
 const listOf = (items, head = "[") => ({ head, items: items.map(String), close: "]", isDisplay: true });
 
@@ -29,7 +33,10 @@ function usableNames(wanted, taken) {
   const used = new Set(taken);
   return wanted.map((each) => {
     const name = each.toLowerCase();
-    const plain = /^[a-z](\w*[a-z0-9])?$/.test(name) && name.length <= 20 ? name : [...LETTERS].find((letter) => !used.has(letter)) ?? "a";
+    const plain =
+      /^[a-z](\w*[a-z0-9])?$/.test(name) && name.length <= 20
+        ? name
+        : ([...LETTERS].find((letter) => !used.has(letter)) ?? "a");
     let made = plain;
     for (let number = 2; used.has(made) || KEYWORDS.has(made); number++) made = `${plain}${number}`;
     used.add(made);
@@ -63,13 +70,17 @@ function spelledStep(parsed, batch, merge) {
 /** Lengths as expressions of variables, which remember who was asked for. */
 class Lengths {
   constructor(step, taken) {
-    this.names = usableNames(step.axes.map((axis) => (axis.toLowerCase() === "l" ? "length" : axis)), ["x", "y", ...taken]);
+    this.names = usableNames(
+      step.axes.map((axis) => (axis.toLowerCase() === "l" ? "length" : axis)),
+      ["x", "y", ...taken],
+    );
     this.used = new Set();
   }
 
   of(size) {
     size.powers.forEach(([axis]) => this.used.add(axis));
-    const repeated = (sign) => size.powers.flatMap(([axis, power]) => Array(Math.max(0, sign * power)).fill(this.names[axis]));
+    const repeated = (sign) =>
+      size.powers.flatMap(([axis, power]) => Array(Math.max(0, sign * power)).fill(this.names[axis]));
     const [over, under] = [repeated(1), repeated(-1)];
     if (size.over !== 1 || !over.length) over.push(String(size.over));
     if (size.under !== 1) under.push(String(size.under));
@@ -150,7 +161,13 @@ function functionText(imports, name, parameters, returns, body) {
 }
 
 /** The body of a function of an array, the steps after one another; `statements` gives what becomes of x in turn. */
-function bodyOf(op, batch, taken, statements, { unpack = (lengths, step) => lengths.unpacked(step), mostAxes = Infinity } = {}) {
+function bodyOf(
+  op,
+  batch,
+  taken,
+  statements,
+  { unpack = (lengths, step) => lengths.unpacked(step), mostAxes = Infinity } = {},
+) {
   const parts = op.steps.flatMap((parsed) => {
     const plain = spelledStep(parsed, batch, false);
     const step = plain.sizes.length > mostAxes ? spelledStep(parsed, batch, true) : plain;
@@ -172,13 +189,15 @@ function methodsCode(op, batch, { imports, gatherImports = [], kind, transpose, 
   const gathers = op.steps.some((parsed) => parsed.readings.some(Array.isArray));
   const all = gathers ? [...imports, ...gatherImports] : imports;
   const taken = all.map((line) => line.split(" ").at(-1));
-  const body = bodyOf(op, batch, taken, (step, lengths) => movesOf(step).flatMap(({ view, ...move }) => {
-    const links = view === null ? [] : [callOf(".reshape", ...lengths.all(view))];
-    if (move.kind === "transpose") links.push(callOf(`.${transpose}`, ...move.order.map(String)));
-    if (move.kind === "flip") links.push(flip(move));
-    if (move.kind === "gather") links.push(gather(move));
-    return links.map((link) => ({ ...link, head: `x${link.head}` }));
-  }));
+  const body = bodyOf(op, batch, taken, (step, lengths) =>
+    movesOf(step).flatMap(({ view, ...move }) => {
+      const links = view === null ? [] : [callOf(".reshape", ...lengths.all(view))];
+      if (move.kind === "transpose") links.push(callOf(`.${transpose}`, ...move.order.map(String)));
+      if (move.kind === "flip") links.push(flip(move));
+      if (move.kind === "gather") links.push(gather(move));
+      return links.map((link) => ({ ...link, head: `x${link.head}` }));
+    }),
+  );
   return functionText(all, functionName(op, taken), [`x: ${kind}`], kind, body);
 }
 
@@ -191,29 +210,31 @@ function flippedByIndex({ flipped, written }) {
 
 const fromLast = (axis, { written }) => String(axis - written.length);
 
-const numpyCode = (op, batch) => methodsCode(op, batch, {
-  imports: ["import numpy as np"],
-  kind: "np.ndarray",
-  transpose: "transpose",
-  flip: flippedByIndex,
-  gather: (move) => callOf(".take", listOf(move.order), `axis=${fromLast(move.axis, move)}`),
-});
+const numpyCode = (op, batch) =>
+  methodsCode(op, batch, {
+    imports: ["import numpy as np"],
+    kind: "np.ndarray",
+    transpose: "transpose",
+    flip: flippedByIndex,
+    gather: (move) => callOf(".take", listOf(move.order), `axis=${fromLast(move.axis, move)}`),
+  });
 
-const jaxCode = (op, batch) => methodsCode(op, batch, {
-  imports: ["import jax"],
-  gatherImports: ["import jax.numpy as jnp"],
-  kind: "jax.Array",
-  transpose: "transpose",
-  flip: flippedByIndex,
-  gather: (move) => callOf(".take", callOf("jnp.array", listOf(move.order)), `axis=${fromLast(move.axis, move)}`),
-});
+const jaxCode = (op, batch) =>
+  methodsCode(op, batch, {
+    imports: ["import jax"],
+    gatherImports: ["import jax.numpy as jnp"],
+    kind: "jax.Array",
+    transpose: "transpose",
+    flip: flippedByIndex,
+    gather: (move) => callOf(".take", callOf("jnp.array", listOf(move.order)), `axis=${fromLast(move.axis, move)}`),
+  });
 
-const torchCode = (op, batch) => methodsCode(op, batch, {
-  imports: ["import torch"],
-  kind: "torch.Tensor",
-  transpose: "permute",
-  flip: (move) => callOf(".flip", ...move.flipped.map((axis) => fromLast(axis, move))),
-  gather: (move) => callOf(
-    ".index_select", fromLast(move.axis, move), callOf("torch.tensor", listOf(move.order), "device=x.device"),
-  ),
-});
+const torchCode = (op, batch) =>
+  methodsCode(op, batch, {
+    imports: ["import torch"],
+    kind: "torch.Tensor",
+    transpose: "permute",
+    flip: (move) => callOf(".flip", ...move.flipped.map((axis) => fromLast(axis, move))),
+    gather: (move) =>
+      callOf(".index_select", fromLast(move.axis, move), callOf("torch.tensor", listOf(move.order), "device=x.device")),
+  });

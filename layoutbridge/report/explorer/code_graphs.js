@@ -8,15 +8,17 @@ function tensorflowCode(op, batch) {
     const others = lengths.unpacked(step, "x.shape[1:]", 1);
     return lengths.used.size ? [`${INDENT}${lengths.names[0]} = tf.shape(x)[0]`, ...others] : others;
   };
-  const statements = (step, lengths) => movesOf(step).flatMap(({ view, ...move }) => {
-    const calls = view === null ? [] : [callOf("tf.reshape", "x", listOf(lengths.all(view)))];
-    if (move.kind === "transpose") calls.push(callOf("tf.transpose", "x", listOf(move.order)));
-    if (move.kind === "flip") calls.push(callOf("tf.reverse", "x", listOf(move.flipped.map((axis) => fromLast(axis, move)))));
-    if (move.kind === "gather") {
-      calls.push(callOf("tf.gather", "x", listOf(move.order), `axis=${fromLast(move.axis, move)}`));
-    }
-    return calls;
-  });
+  const statements = (step, lengths) =>
+    movesOf(step).flatMap(({ view, ...move }) => {
+      const calls = view === null ? [] : [callOf("tf.reshape", "x", listOf(lengths.all(view)))];
+      if (move.kind === "transpose") calls.push(callOf("tf.transpose", "x", listOf(move.order)));
+      if (move.kind === "flip")
+        calls.push(callOf("tf.reverse", "x", listOf(move.flipped.map((axis) => fromLast(axis, move)))));
+      if (move.kind === "gather") {
+        calls.push(callOf("tf.gather", "x", listOf(move.order), `axis=${fromLast(move.axis, move)}`));
+      }
+      return calls;
+    });
   const body = bodyOf(op, batch, ["tf"], statements, { unpack, mostAxes: MOST_REVERSED });
   return functionText(["import tensorflow as tf"], functionName(op, ["tf"]), ["x: tf.Tensor"], "tf.Tensor", body);
 }
@@ -32,7 +34,9 @@ function onnxCode(op, batch) {
   const lines = [];
   const steps = op.steps.map((parsed) => spelledStep(parsed, batch, false));
   const lengths = steps.map((step) => new Lengths(step, ONNX_TAKEN));
-  const open = steps.map((step) => step.inShape.flatMap((size, axis) => (isConstant(size) || (batch && axis === 0) ? [] : [axis])));
+  const open = steps.map((step) =>
+    step.inShape.flatMap((size, axis) => (isConstant(size) || (batch && axis === 0) ? [] : [axis])),
+  );
   const written = steps.map((step, number) => graph.step(step, lengths[number], batch));
   graph.finish(written);
   steps.forEach((step, number) => {
@@ -73,8 +77,14 @@ class OnnxNodes {
       }
       if (move.kind === "transpose") this.add("Transpose", [], listOf(move.order, "perm=["));
       if (move.kind === "flip") {
-        const back = this.constant("backwards", move.flipped.map(() => "-1"));
-        const end = this.constant("before_all", move.flipped.map(() => "-(2**63)"));
+        const back = this.constant(
+          "backwards",
+          move.flipped.map(() => "-1"),
+        );
+        const end = this.constant(
+          "before_all",
+          move.flipped.map(() => "-(2**63)"),
+        );
         this.add("Slice", [back, end, this.constant("axes", move.flipped), back]);
       }
       if (move.kind === "gather") this.add("Gather", [this.constant("order", move.order)], `axis=${move.axis}`);
@@ -156,19 +166,31 @@ function einopsStatements(step, lengths, kept) {
     const others = left.filter((token) => token !== name);
     const index = others.length ? `${":, ".repeat(left.indexOf(name))}index` : "index : index + 1";
     const reading = step.readings[digit];
-    const values = reading === BACKWARDS ? `reversed(range(${lengths.of(step.sizes[digit])}))` : `(${reading.join(", ")})`;
+    const values =
+      reading === BACKWARDS ? `reversed(range(${lengths.of(step.sizes[digit])}))` : `(${reading.join(", ")})`;
     const items = Array.isArray(reading) ? reading.map(String) : null;
-    const list = { head: `[x[${index}] for index in `, items: [items ? { head: "(", items, close: ")", isDisplay: true } : values], close: "]" };
+    const list = {
+      head: `[x[${index}] for index in `,
+      items: [items ? { head: "(", items, close: ")", isDisplay: true } : values],
+      close: "]",
+    };
     statements.push(list);
     [left, isList] = [[name, ...(others.length ? others : ["1"])], true];
   }
-  const written = groupsOf(step.order.map((digit) => step.sizes[digit]), step.outShape);
-  const right = (written ?? flat(digits.length)).map((group) => tokenOf(group.map((place) => names[step.order[place]])));
+  const written = groupsOf(
+    step.order.map((digit) => step.sizes[digit]),
+    step.outShape,
+  );
+  const right = (written ?? flat(digits.length)).map((group) =>
+    tokenOf(group.map((place) => names[step.order[place]])),
+  );
   rearranged(left, right, told);
   if (written === null) {
     const axes = axisTokens(step.outShape);
     const inside = step.outShape.map((_, axis) => axis).slice(kept);
-    const sizes = inside.filter((axis) => axes[axis].length).map((axis) => `${axes[axis][0]}=${lengths.of(step.outShape[axis])}`);
+    const sizes = inside
+      .filter((axis) => axes[axis].length)
+      .map((axis) => `${axes[axis][0]}=${lengths.of(step.outShape[axis])}`);
     rearranged([...axes.slice(0, kept).map(tokenOf), tokenOf(axes.slice(kept).flat())], axes.map(tokenOf), sizes);
   }
   return statements;
@@ -180,7 +202,9 @@ const axisTokens = (shape) => shape.map((size, axis) => (isOne(size) ? [] : [`a$
 /** The sizes in a group that einops must be told: all but one, or all where several might be rounded. */
 function toldSizes(group, names, sizes, lengths) {
   if (group.length < 2) return [];
-  const rounded = group.filter((digit) => sizes[digit].under !== 1 || sizes[digit].powers.some(([, power]) => power < 0));
+  const rounded = group.filter(
+    (digit) => sizes[digit].under !== 1 || sizes[digit].powers.some(([, power]) => power < 0),
+  );
   const leftOut = [...rounded, ...group.filter((digit) => !isConstant(sizes[digit])), ...group][0];
   const told = rounded.length > 1 ? group : group.filter((digit) => digit !== leftOut);
   return told.map((digit) => `${names[digit]}=${lengths.of(sizes[digit])}`);

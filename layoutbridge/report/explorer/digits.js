@@ -39,7 +39,10 @@ function ravel(coordinates, shape) {
 
 /** What each digit is, in the order of writing, where the result's flat `index` is written. */
 function writtenValues(digits, index) {
-  return unravel(index, digits.map((digit) => digit.size));
+  return unravel(
+    index,
+    digits.map((digit) => digit.size),
+  );
 }
 
 function positionRead(digits, index) {
@@ -89,8 +92,11 @@ function normalStep({ sizes, order, readings }) {
   for (const source of kept) {
     const last = written.length ? written[written.length - 1].at(-1) : null;
     const reading = cut.readings[source];
-    const goesOn = last !== null && !Array.isArray(reading) && cut.readings[last] === reading
-      && rank.get(last) + 1 === rank.get(source);
+    const goesOn =
+      last !== null &&
+      !Array.isArray(reading) &&
+      cut.readings[last] === reading &&
+      rank.get(last) + 1 === rank.get(source);
     if (goesOn) written.at(-1).push(source);
     else written.push([source]);
   }
@@ -160,17 +166,5 @@ function lieApart(one, other) {
 
 const stepKey = (step) => `${step.sizes.map(keyOf).join(",")}|${step.order}|${JSON.stringify(step.readings)}`;
 
-/** The normal form of a step at known lengths, as {size, stride, reading} in the order of writing. */
-function normalDigits(parsed, lengths) {
-  const known = new Map(lengths.map((length, axis) => [axis, constantSize(length)]));
-  const sizes = parsed.sizes.map((size) => substitutedSize(size, known));
-  const step = normalStep({ sizes, order: parsed.order, readings: parsed.readings });
-  const numbers = step.sizes.map((size) => size.over);
-  return step.order.map((source) => ({
-    size: numbers[source],
-    stride: numbers.slice(source + 1).reduce((a, b) => a * b, 1),
-    reading: step.readings[source],
-  }));
-}
-
+/** Digits of a normal form as text: equal texts are the same map of so many elements. */
 const digitsKey = (digits) => digits.map((d) => `${d.size}x${d.stride}${JSON.stringify(d.reading)}`).join(" ");

@@ -36,7 +36,9 @@ async function copyText(text, button) {
   }
   button.textContent = copied ? "Copied" : "Select and copy by hand";
   say(button.textContent);
-  setTimeout(() => { button.textContent = usual; }, 1600);
+  setTimeout(() => {
+    button.textContent = usual;
+  }, 1600);
 }
 
 /** Where a page may not use the clipboard, such as a file on a phone. */

@@ -17,7 +17,8 @@ function drawLanes(root, bound, index) {
 function laneOf(stage, index, room) {
   const written = stage.digits;
   const values = writtenValues(written, index);
-  const source = written.map((digit, place) => ({ ...digit, place, value: valueRead(digit.reading, digit.size, values[place]) }))
+  const source = written
+    .map((digit, place) => ({ ...digit, place, value: valueRead(digit.reading, digit.size, values[place]) }))
     .sort((a, b) => a.source - b.source);
   const wide = Math.min(BOX.widest, Math.max(BOX.narrowest, Math.floor((room - BOX.gap) / written.length) - BOX.gap));
   const width = Math.max(written.length * (wide + BOX.gap) + BOX.gap, 320);
@@ -29,16 +30,36 @@ function laneOf(stage, index, room) {
     const [from, to] = [x(place) + wide / 2, x(digit.place) + wide / 2];
     const [start, end] = [LANE.top + BOX.height, below];
     const middle = (start + end) / 2;
-    const path = drawing("path", { d: `M${from} ${start}C${from} ${middle} ${to} ${middle} ${to} ${end}`, fill: "none", "stroke-width": "3" });
+    const path = drawing("path", {
+      d: `M${from} ${start}C${from} ${middle} ${to} ${middle} ${to} ${end}`,
+      fill: "none",
+      "stroke-width": "3",
+    });
     path.style.stroke = toneOf(digit.source);
     svg.append(path);
   });
   const position = positionRead(written, index);
   svg.append(
-    ...axesOver(source, stage.inShape, stage.axes, unravel(position, stage.inShape), { x, wide }, LANE.top - 8, "input"),
+    ...axesOver(
+      source,
+      stage.inShape,
+      stage.axes,
+      unravel(position, stage.inShape),
+      { x, wide },
+      LANE.top - 8,
+      "input",
+    ),
     ...source.map((digit, place) => boxOf(digit, digit.value, x(place), LANE.top, wide, null)),
     ...written.map((digit, place) => boxOf(digit, values[place], x(place), below, wide, digit.reading)),
-    ...axesOver(written, stage.outShape, null, unravel(index, stage.outShape), { x, wide }, below + BOX.height + 8, "output"),
+    ...axesOver(
+      written,
+      stage.outShape,
+      null,
+      unravel(index, stage.outShape),
+      { x, wide },
+      below + BOX.height + 8,
+      "output",
+    ),
   );
   return svg;
 }
@@ -50,19 +71,28 @@ function boxOf(digit, value, x, y, wide, reading) {
   const name = digit.name.length > 4 ? `${digit.name.slice(0, 3)}…` : digit.name;
   const told = reading === null ? name : `${name}${reading === BACKWARDS ? " ↶" : " ⤮"}`;
   const middle = { x: x + wide / 2, "text-anchor": "middle" };
-  return drawing("g", {}, box,
+  return drawing(
+    "g",
+    {},
+    box,
     drawing("text", { ...middle, y: y + 18 }, `${told}=${value}`),
-    drawing("text", { ...middle, y: y + 36, class: "small" }, `of ${digit.size}`));
+    drawing("text", { ...middle, y: y + 36, class: "small" }, `of ${digit.size}`),
+  );
 }
 
 /** Brackets for the axes that digits make up, with the coordinate in each; one for all where digits cross the axes. */
 function axesOver(digits, shape, names, coordinates, { x, wide }, y, what) {
-  const groups = groupsOf(digits.map((digit) => constantSize(digit.size)), shape.map(constantSize));
+  const groups = groupsOf(
+    digits.map((digit) => constantSize(digit.size)),
+    shape.map(constantSize),
+  );
   const isAbove = what === "input";
   if (groups === null) {
     const told = `${what} ${toldShape(coordinates)}, number ${ravel(coordinates, shape)}`;
-    return [bracket(x(0), x(digits.length - 1) + wide, y, isAbove),
-      drawing("text", { x: x(0), y: isAbove ? y - 12 : y + 22 }, told)];
+    return [
+      bracket(x(0), x(digits.length - 1) + wide, y, isAbove),
+      drawing("text", { x: x(0), y: isAbove ? y - 12 : y + 22 }, told),
+    ];
   }
   return groups.flatMap((group, axis) => {
     if (!group.length) return [];
@@ -88,7 +118,10 @@ function wayInWords(bound, index) {
   const values = writtenValues(digits, index);
   const told = (digit, value) => `${digit.name}=${value}`;
   const written = digits.map((digit, k) => told(digit, values[k])).join(" ");
-  const source = digits.map((digit, k) => [digit, valueRead(digit.reading, digit.size, values[k])])
-    .sort((a, b) => a[0].source - b[0].source).map(([digit, value]) => told(digit, value)).join(" ");
+  const source = digits
+    .map((digit, k) => [digit, valueRead(digit.reading, digit.size, values[k])])
+    .sort((a, b) => a[0].source - b[0].source)
+    .map(([digit, value]) => told(digit, value))
+    .join(" ");
   return `${start}, number ${position} of ${bound.total}: digits ${written}, read as ${source}.`;
 }

@@ -21,8 +21,8 @@ def link(op: Rearrangement, compare: Rearrangement | None = None, shape: Sequenc
     >>> from layoutbridge.operations.catalog import op
     >>> link(op("pixel_shuffle", stride=(1, 4)), shape=(8, 4, 4))
     'op=pixel_shuffle&p.stride=1x4&shape=8%2C4%2C4'
-    >>> link(op("focus").inverse())
-    'pattern=C+H+W+%7C+a%3A2+b%3A2+c%3AC%2F4+d%3AH+e%3AW+-%3E+c+d+b+e+a+%7C+C%2F4+2%2AH+2%2AW'
+    >>> link(op("transpose").inverse())
+    'pattern=D+K+%7C+a%3AD+b%3AK+-%3E+b+a+%7C+K+D'
     """
     parts = _side(op, "op", "pattern", "p")
     if compare is not None:

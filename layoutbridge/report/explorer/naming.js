@@ -34,8 +34,10 @@ function keyOfMap(bound) {
   return (bound.key ??= digitsKey(finestDigits([...tableAt(bound)], []) ?? []));
 }
 
-const movesNothing = (bound) => bound.stages.length === 1 && normalStage(bound.stages[0]).length <= 1
-  && normalStage(bound.stages[0]).every((digit) => digit.reading === null);
+const movesNothing = (bound) =>
+  bound.stages.length === 1 &&
+  normalStage(bound.stages[0]).length <= 1 &&
+  normalStage(bound.stages[0]).every((digit) => digit.reading === null);
 
 function isOfRank(entry, form, bound) {
   form.ranks ??= ranksOf(entry, form);
@@ -99,15 +101,17 @@ function equationsOf(form, letters, bound) {
     ...lettered.inShape.map((size, axis) => [size, item[axis]]),
     ...lettered.outShape.map((size, axis) => [size, bound.outShape[extra + axis]]),
   ];
-  return told.map(([size, length]) => {
-    let value = (length * size.under) / size.over;
-    const powers = new Map();
-    for (const [axis, exponent] of size.powers) {
-      if (axis >= FIRST_LETTER) powers.set(letters[axis - FIRST_LETTER], exponent);
-      else value /= item[axis] ** exponent;
-    }
-    return [powers, value];
-  }).filter(([powers]) => powers.size);
+  return told
+    .map(([size, length]) => {
+      let value = (length * size.under) / size.over;
+      const powers = new Map();
+      for (const [axis, exponent] of size.powers) {
+        if (axis >= FIRST_LETTER) powers.set(letters[axis - FIRST_LETTER], exponent);
+        else value /= item[axis] ** exponent;
+      }
+      return [powers, value];
+    })
+    .filter(([powers]) => powers.size);
 }
 
 /** All letters with numbers: those that an equation tells, and each possible number of the others. */
@@ -145,9 +149,8 @@ function valuesOf(form, numbers) {
 }
 
 /** Several numbers that are all equal belong to another form. */
-const isPlain = (form, numbers) => Object.values(valuesOf(form, numbers)).some(
-  (own) => own.length > 1 && own.every((value) => value === own[0]),
-);
+const isPlain = (form, numbers) =>
+  Object.values(valuesOf(form, numbers)).some((own) => own.length > 1 && own.every((value) => value === own[0]));
 
 function triedAt(entry, form, numbers) {
   try {

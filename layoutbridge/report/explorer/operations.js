@@ -57,7 +57,9 @@ function formFor(entry, asked) {
     const values = takenBy(entry, form, asked);
     if (values) return { form, values };
   }
-  const told = Object.entries(asked).map(([name, value]) => `${name} ${toldValue(value)}`).join(", ");
+  const told = Object.entries(asked)
+    .map(([name, value]) => `${name} ${toldValue(value)}`)
+    .join(", ");
   throw new PatternError(`${entry.name} has no form for ${told}`);
 }
 
@@ -81,7 +83,10 @@ function readValue(entry, name, text) {
   const { default: usual } = entry.takes[name];
   const plain = String(text).trim();
   if (typeof usual === "string") return plain.slice(0, 80);
-  const parts = plain.replace(/^\(|\)$/g, "").split(/[x×,]/).map((part) => part.trim());
+  const parts = plain
+    .replace(/^\(|\)$/g, "")
+    .split(/[x×,]/)
+    .map((part) => part.trim());
   if (parts.length > 8 || !parts.every((part) => /^[0-9]{1,15}$/.test(part) && Number(part) >= 1)) {
     throw new PatternError(`${name} must be a whole number of 1 or more, or a few as in 2x4`);
   }
@@ -94,7 +99,11 @@ const toldValue = (value) => [value].flat().join("×");
 function toldParameters(entry, values) {
   const usual = entry.forms[0].fixed;
   return Object.keys(entry.takes)
-    .filter((name) => name in values && (typeof values[name] === "string" || toldValue(values[name]) !== toldValue(usual[name] ?? "")))
+    .filter(
+      (name) =>
+        name in values &&
+        (typeof values[name] === "string" || toldValue(values[name]) !== toldValue(usual[name] ?? "")),
+    )
     .map((name) => `${name} ${toldValue(values[name])}`)
     .join(", ");
 }
@@ -103,7 +112,10 @@ function toldParameters(entry, values) {
 
 /** Text as a shape: "4,4,4", "[4, 4, 4]" or "4x4x4". */
 function readShape(text) {
-  const parts = String(text).replace(/^\s*[[(]|[\])]\s*$/g, "").split(/[x×,]/).map((part) => part.trim());
+  const parts = String(text)
+    .replace(/^\s*[[(]|[\])]\s*$/g, "")
+    .split(/[x×,]/)
+    .map((part) => part.trim());
   if (!parts.every((part) => /^[0-9]{1,15}$/.test(part) && Number(part) >= 1)) {
     throw new PatternError("a shape is lengths of 1 or more with commas between them: 4, 4, 4");
   }
@@ -139,13 +151,16 @@ function boundAt(op, shape) {
   const batch = shape.length - op.rank;
   if (batch !== 0 && batch !== 1) {
     const axes = toldShape(op.axes);
-    throw new PatternError(`${labelOf(op)} takes ${op.rank} axes ${axes}, or one more in front for a batch; here are ${shape.length}`);
+    throw new PatternError(
+      `${labelOf(op)} takes ${op.rank} axes ${axes}, or one more in front for a batch; here are ${shape.length}`,
+    );
   }
   const stages = [];
   let held = shape;
   for (const parsed of op.steps) {
     const item = held.slice(batch);
-    if (item.length !== parsed.axes.length) throw new PatternError(`a step takes ${parsed.axes.length} axes and gets ${item.length}`);
+    if (item.length !== parsed.axes.length)
+      throw new PatternError(`a step takes ${parsed.axes.length} axes and gets ${item.length}`);
     const wrong = misfit(parsed, item);
     if (wrong) throw new PatternError(`${labelOf(op)} does not take ${toldShape(shape)}: ${wrong}`);
     stages.push(stageAt(parsed, held.slice(0, batch), item));
@@ -157,7 +172,13 @@ function boundAt(op, shape) {
 function stageAt(parsed, leading, item) {
   const digits = digitsAt(parsed, item);
   const stride = totalOf(item);
-  const front = leading.map((length) => ({ name: batchName(parsed.axes), source: 0, size: length, stride, reading: null }));
+  const front = leading.map((length) => ({
+    name: batchName(parsed.axes),
+    source: 0,
+    size: length,
+    stride,
+    reading: null,
+  }));
   const written = [...front, ...digits.map((digit) => ({ ...digit, source: digit.source + front.length }))];
   return {
     parsed,
@@ -191,7 +212,11 @@ function usualShape(op) {
     if (isConstant(parsed.inShape[axis])) return base[axis];
     return base[axis] > 1 ? 2 * base[axis] : free++;
   });
-  const candidates = [wider, base.map((length, axis) => (isConstant(parsed.inShape[axis]) ? length : 2 * length)), base];
+  const candidates = [
+    wider,
+    base.map((length, axis) => (isConstant(parsed.inShape[axis]) ? length : 2 * length)),
+    base,
+  ];
   const fitting = candidates.filter((shape) => Number.isSafeInteger(totalOf(shape)) && fits(op, shape));
   return fitting.find((shape) => totalOf(shape) <= MOST_DRAWN) ?? fitting.at(-1) ?? null;
 }
@@ -230,16 +255,12 @@ function toldDomain(op) {
 
 // ---------------------------------------------------------------------- two operations
 
-/** Are two the same? {shapes, equal, forAllSizes, count, first, differs}: `count` is null where it is not counted. */
+/** Are two the same? {sameShape, equal, forAllSizes, count, first}: `count` is null where it is not counted. */
 function compared(a, b) {
   const sameShape = a.outShape.join() === b.outShape.join();
   const always = sameForAllSizes(a.op, b.op);
   if (!sameShape) return { sameShape, equal: false, forAllSizes: false, count: null, first: null };
-  if (a.total > MOST_COUNTED) {
-    const keys = [a, b].map((bound) => (bound.stages.length === 1 ? digitsKey(normalStage(bound.stages[0])) : null));
-    const first = keys[0] !== null && keys[0] === keys[1] ? -1 : firstDifference(a, b);
-    return { sameShape, equal: first === -1, forAllSizes: always, count: null, first: first >= 0 ? first : null };
-  }
+  if (a.total > MOST_COUNTED) return comparedByDigits(a, b, always);
   const [one, other] = [tableAt(a), tableAt(b)];
   let count = 0;
   let first = null;
@@ -251,12 +272,33 @@ function compared(a, b) {
   return { sameShape, equal: count === 0, forAllSizes: always, count, first };
 }
 
-/** Where two first differ, beyond the first elements where a digit takes its first step; -2 where that is not found. */
+/** The same of long tables: single steps are equal where their digits are, others may stay unsettled (null). */
+function comparedByDigits(a, b, forAllSizes) {
+  const isSingle = a.stages.length === 1 && b.stages.length === 1;
+  const isEqual = isSingle && digitsKey(normalStage(a.stages[0])) === digitsKey(normalStage(b.stages[0]));
+  const first = isEqual ? null : firstDifference(a, b);
+  return {
+    sameShape: true,
+    equal: isEqual || (isSingle || first !== null ? false : null),
+    forAllSizes,
+    count: null,
+    first,
+  };
+}
+
+/** Where two first differ: among the first elements, or where a digit takes a step; null if it is not there. */
 function firstDifference(a, b) {
   for (let index = 0; index < MOST_SEARCHED; index++) if (readAt(a, index) !== readAt(b, index)) return index;
-  const steps = [a, b].flatMap(({ stages }) => stages.at(-1).digits.map((_, k, all) => totalOf(all.slice(k).map((d) => d.size))));
-  const found = steps.filter((index) => index < a.total && readAt(a, index) !== readAt(b, index));
-  return found.length ? Math.min(...found) : -2;
+  const found = [a, b].flatMap(stepsOf).filter((index) => index < a.total && readAt(a, index) !== readAt(b, index));
+  return found.length ? Math.min(...found) : null;
+}
+
+/** Where each digit that is written takes its first step, and all of its steps where it is read in an order. */
+function stepsOf({ stages }) {
+  return stages.at(-1).digits.flatMap(({ reading }, k, all) => {
+    const inside = totalOf(all.slice(k + 1).map((digit) => digit.size));
+    return (Array.isArray(reading) ? reading : [0, 1]).map((_, value) => value * inside);
+  });
 }
 
 function normalStage(stage) {
@@ -269,11 +311,13 @@ function normalStage(stage) {
   const step = normalStep({ sizes, order: stage.digits.map((digit) => digit.source), readings });
   const numbers = step.sizes.map((size) => size.over);
   return step.order.map((source) => ({
-    size: numbers[source], stride: totalOf(numbers.slice(source + 1)), reading: step.readings[source],
+    size: numbers[source],
+    stride: totalOf(numbers.slice(source + 1)),
+    reading: step.readings[source],
   }));
 }
 
-/** Whether the symbols agree: the same map for every shape that both take. Several patterns in a row are not settled. */
+/** Whether the symbols agree, so that both are one map for all shapes; not known of several patterns in a row. */
 function sameForAllSizes(a, b) {
   if (a.rank !== b.rank || !a.canonical || !b.canonical) return false;
   const pinned = new Map();

@@ -8,14 +8,35 @@ function modelOf(parsed, lengths) {
   parsed.digits.forEach((name, k) => {
     const size = parsed.sizes[k];
     const told = isBar ? formatSize(size, parsed.axes) : null;
-    digits.set(name, { value: valueAt(size, lengths), told, isOpen: !isBar && !isConstant(size), reading: parsed.readings[k] });
+    digits.set(name, {
+      value: valueAt(size, lengths),
+      told,
+      isOpen: !isBar && !isConstant(size),
+      reading: parsed.readings[k],
+    });
   });
   const groups = isBar ? null : parsed.sourceGroups;
   for (const group of groups ?? []) {
-    group.filter((name) => digits.get(name).isOpen).slice(1).forEach((name) => { digits.get(name).isOpen = false; });
+    group
+      .filter((name) => digits.get(name).isOpen)
+      .slice(1)
+      .forEach((name) => {
+        digits.get(name).isOpen = false;
+      });
   }
-  const model = { axes: parsed.axes, groups, digits, order: parsed.digits, written: parsed.writtenGroups, label: null, fixed: [] };
-  if (isBar) model.fixed = parsed.axes.flatMap((axis, k) => (isConstant(parsed.inShape[k]) ? [`${axis}=${parsed.inShape[k].over}`] : []));
+  const model = {
+    axes: parsed.axes,
+    groups,
+    digits,
+    order: parsed.digits,
+    written: parsed.writtenGroups,
+    label: null,
+    fixed: [],
+  };
+  if (isBar)
+    model.fixed = parsed.axes.flatMap((axis, k) =>
+      isConstant(parsed.inShape[k]) ? [`${axis}=${parsed.inShape[k].over}`] : [],
+    );
   if (model.written === null) {
     model.written = [parsed.order.map((source) => parsed.digits[source])];
     model.label = parsed.outShape.map((size) => labelText(model, size)).join(" ");
@@ -28,7 +49,9 @@ function labelText(model, size) {
   if (model.groups === null) return formatSize(size, model.axes);
   const parts = { over: [], under: [] };
   for (const [axis, exponent] of size.powers) {
-    const factors = model.groups[axis].map((name) => (model.digits.get(name).isOpen ? name : String(model.digits.get(name).value)));
+    const factors = model.groups[axis].map((name) =>
+      model.digits.get(name).isOpen ? name : String(model.digits.get(name).value),
+    );
     for (let k = 0; k < Math.abs(exponent); k++) parts[exponent > 0 ? "over" : "under"].push(...factors);
   }
   if (size.over !== 1 || !parts.over.length) parts.over.unshift(String(size.over));
@@ -47,14 +70,21 @@ function patternOf(model) {
     if (reading === null) return name;
     return `${name}[${reading === BACKWARDS ? "::-1" : reading.join(" ")}]`;
   };
-  const grouped = (groups, text) => groups.map((group) => {
-    if (group.length === 1) return text(group[0]);
-    return group.length ? `(${group.map(text).join(" ")})` : "1";
-  }).join(" ");
-  const left = model.groups === null
-    ? `${model.axes.join(" ")} | ${model.order.map(sized).join(" ")}`
-    : grouped(model.groups, sized);
-  const right = model.label === null ? grouped(model.written, read) : `${model.written.flat().map(read).join(" ")} | ${model.label}`;
+  const grouped = (groups, text) =>
+    groups
+      .map((group) => {
+        if (group.length === 1) return text(group[0]);
+        return group.length ? `(${group.map(text).join(" ")})` : "1";
+      })
+      .join(" ");
+  const left =
+    model.groups === null
+      ? `${model.axes.join(" ")} | ${model.order.map(sized).join(" ")}`
+      : grouped(model.groups, sized);
+  const right =
+    model.label === null
+      ? grouped(model.written, read)
+      : `${model.written.flat().map(read).join(" ")} | ${model.label}`;
   return [`${left} -> ${right}`, ...model.fixed].join(", ");
 }
 
@@ -137,10 +167,11 @@ function labelDropped(model) {
 
 // ---------------------------------------------------------------------- digits
 
-const turned = (model, name) => edited(model, (made) => {
-  const digit = made.digits.get(name);
-  digit.reading = digit.reading === null ? BACKWARDS : null;
-});
+const turned = (model, name) =>
+  edited(model, (made) => {
+    const digit = made.digits.get(name);
+    digit.reading = digit.reading === null ? BACKWARDS : null;
+  });
 
 function resized(model, name, value) {
   return edited(model, (made) => {
@@ -154,7 +185,10 @@ function resized(model, name, value) {
 function opened(model, name, isOpen) {
   return edited(model, (made) => {
     const group = made.groups.find((each) => each.includes(name));
-    if (isOpen) group.forEach((each) => { made.digits.get(each).isOpen = false; });
+    if (isOpen)
+      group.forEach((each) => {
+        made.digits.get(each).isOpen = false;
+      });
     made.digits.get(name).isOpen = isOpen;
     if (isOpen && Array.isArray(made.digits.get(name).reading)) made.digits.get(name).reading = null;
   });

@@ -1,20 +1,34 @@
 // The page: one state, and every part drawn from it.
 
-const MOVES = { ArrowLeft: [-1, -1], ArrowRight: [-1, 1], ArrowUp: [-2, -1], ArrowDown: [-2, 1], PageUp: [-3, -1], PageDown: [-3, 1] };
+const MOVES = {
+  ArrowLeft: [-1, -1],
+  ArrowRight: [-1, 1],
+  ArrowUp: [-2, -1],
+  ArrowDown: [-2, 1],
+  PageUp: [-3, -1],
+  PageDown: [-3, 1],
+};
 
 class Explorer {
   constructor() {
     const change = (name) => (side, message) => (message ? this.tell(name, message) : this.set({ [name]: side }));
     this.sides = {
       a: new SideControls(byId("side-a"), { label: "Name", own: "chips", onChange: change("a") }),
-      b: new SideControls(byId("side-b"), { label: "A second operation", none: "nothing", own: "text", onChange: change("b") }),
+      b: new SideControls(byId("side-b"), {
+        label: "A second operation",
+        none: "nothing",
+        own: "text",
+        onChange: change("b"),
+      }),
     };
     this.editor = new Editor(byId("editor"), (pattern, item) => {
       const batch = this.shown ? this.state.shape.slice(0, this.state.shape.length - this.shown.op.rank) : [];
       this.set({ a: { pattern }, ...(item ? { shape: [...batch, ...item] } : {}) });
     });
     this.input = new Planes("Input", (position, isClick) => this.point(writeAt(this.shown, position), isClick));
-    this.outputs = ["Output", "Second output"].map((title, k) => new Planes(title, (index, isClick) => this.point(index, isClick, k)));
+    this.outputs = ["Output", "Second output"].map(
+      (title, k) => new Planes(title, (index, isClick) => this.point(index, isClick, k)),
+    );
     byId("views").append(this.input.root, ...this.outputs.map((planes) => planes.root));
     this.listen();
     this.load();
@@ -22,7 +36,10 @@ class Explorer {
 
   listen() {
     byId("shape").addEventListener("input", (event) => this.reshape(event.target.value));
-    byId("use-shape").addEventListener("click", () => { this.set({ shape: this.suggested }); byId("shape").focus(); });
+    byId("use-shape").addEventListener("click", () => {
+      this.set({ shape: this.suggested });
+      byId("shape").focus();
+    });
     byId("pattern").addEventListener("input", (event) => this.set({ a: { pattern: event.target.value } }));
     byId("make-own").addEventListener("click", () => this.makeOwn());
     byId("invert").addEventListener("click", () => this.invert());
@@ -34,12 +51,27 @@ class Explorer {
       copyText(location.href, event.target);
     });
     const grid = this.outputs[0].grid;
-    Object.entries({ tabindex: "0", role: "application", "aria-label": "Elements of the output. Arrow keys go from one to the next, page keys from plane to plane." })
-      .forEach(([name, value]) => grid.setAttribute(name, value));
+    Object.entries({
+      tabindex: "0",
+      role: "application",
+      "aria-label": "Elements of the output. Arrow keys go from one to the next, page keys from plane to plane.",
+    }).forEach(([name, value]) => grid.setAttribute(name, value));
     grid.addEventListener("keydown", (event) => this.walk(event));
-    byId("frameworks").append(...Object.keys(CODE_WRITERS).map((name) => element("button", {
-      type: "button", role: "tab", "data-name": name, "aria-controls": "code-text", click: () => this.set({ code: name }),
-    }, name)));
+    byId("frameworks").append(
+      ...Object.keys(CODE_WRITERS).map((name) =>
+        element(
+          "button",
+          {
+            type: "button",
+            role: "tab",
+            "data-name": name,
+            "aria-controls": "code-text",
+            click: () => this.set({ code: name }),
+          },
+          name,
+        ),
+      ),
+    );
     byId("frameworks").addEventListener("keydown", (event) => this.nextFramework(event));
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
       matchMedia(query).addEventListener("change", () => this.draw());
@@ -230,7 +262,9 @@ class Explorer {
   drawEditor() {
     const { op } = this.shown;
     if (op.steps.length > 1) {
-      byId("editor").replaceChildren(element("p", { class: "muted small" }, "Several patterns after one another are written, not dragged."));
+      byId("editor").replaceChildren(
+        element("p", { class: "muted small" }, "Several patterns after one another are written, not dragged."),
+      );
       return;
     }
     this.editor.show(modelOf(op.steps[0], this.state.shape.slice(this.state.shape.length - op.rank)));
@@ -246,11 +280,17 @@ class Explorer {
   drawColours() {
     const { stages, inShape } = this.shown;
     const axes = stages[0].axes.map((name, axis) => [`axis:${axis}`, `axis ${name} of the input`]);
-    const digits = stages.length > 1 ? [] : [...stages[0].digits].sort((x, y) => x.source - y.source)
-      .map((digit) => [`digit:${digit.name}`, `digit ${digit.name}`]);
+    const digits =
+      stages.length > 1
+        ? []
+        : [...stages[0].digits]
+            .sort((x, y) => x.source - y.source)
+            .map((digit) => [`digit:${digit.name}`, `digit ${digit.name}`]);
     const options = [["place", "the place in the input"], ...axes.filter((_, axis) => inShape[axis] > 1), ...digits];
     if (!options.some(([value]) => value === this.state.colours)) this.state.colours = "place";
-    byId("colours").replaceChildren(...options.map(([value, told]) => element("option", { value, selected: value === this.state.colours }, told)));
+    byId("colours").replaceChildren(
+      ...options.map(([value, told]) => element("option", { value, selected: value === this.state.colours }, told)),
+    );
   }
 
   drawCoordinates() {
@@ -259,9 +299,22 @@ class Explorer {
     const key = outShape.join();
     if (root.dataset.key !== key) {
       root.dataset.key = key;
-      root.replaceChildren(...outShape.map((length, axis) => element("label", {}, `axis ${axis}`, element("input", {
-        type: "number", min: 0, max: length - 1, inputmode: "numeric", input: () => this.lookUp(),
-      }))));
+      root.replaceChildren(
+        ...outShape.map((length, axis) =>
+          element(
+            "label",
+            {},
+            `axis ${axis}`,
+            element("input", {
+              type: "number",
+              min: 0,
+              max: length - 1,
+              inputmode: "numeric",
+              input: () => this.lookUp(),
+            }),
+          ),
+        ),
+      );
     }
   }
 
@@ -283,23 +336,37 @@ class Explorer {
     const cell = (at, extra = {}) => ({ tone: tone(at), text: String(at), fades: false, differs: false, ...extra });
     const differsAt = (index) => isComparable && readAt(shown, index) !== readAt(other, index);
     this.outputs[1].root.hidden = !other;
-    const inputRings = [{ index: position }, ...(second !== null && second !== position ? [{ index: second, dashed: true }] : [])];
-    this.input.draw({ title: "Input", shape: shown.inShape, show: (at) => cell(at), rings: inputRings, around: position, widest });
+    const inputRings = [
+      { index: position },
+      ...(second !== null && second !== position ? [{ index: second, dashed: true }] : []),
+    ];
+    this.input.draw({
+      title: "Input",
+      shape: shown.inShape,
+      show: (at) => cell(at),
+      rings: inputRings,
+      around: position,
+      widest,
+    });
     const draw = (planes, bound, title) => {
       const show = (index) => {
         const differs = differsAt(index);
-        return cell(readAt(bound, index), { differs, fades: isComparable && verdict.count !== 0 && !differs });
+        return cell(readAt(bound, index), { differs, fades: isComparable && !verdict.equal && !differs });
       };
       planes.draw({ title, shape: bound.outShape, show, rings: [{ index: state.at }], around: state.at, widest });
     };
     draw(this.outputs[0], shown, other ? `Output of ${labelOf(shown.op)}` : "Output");
     if (other) draw(this.outputs[1], other, `Output of ${labelOf(other.op)}`);
     this.input.describe(`Elements of the input, ${toldShape(shown.inShape)}; marked is number ${position}`);
-    this.outputs.forEach((planes) => planes.describe(`Elements of the output; marked is ${toldShape(unravel(state.at, shown.outShape))}`));
+    this.outputs.forEach((planes) =>
+      planes.describe(`Elements of the output; marked is ${toldShape(unravel(state.at, shown.outShape))}`),
+    );
     byId("drawn").textContent = this.drawnTold(isComparable);
     const way = wayInWords(shown, state.at);
-    byId("told").textContent = second === null || second === position ? way
-      : `${way} In ${labelOf(other.op)} it holds input ${toldShape(unravel(second, other.inShape))} (dashed).`;
+    byId("told").textContent =
+      second === null || second === position
+        ? way
+        : `${way} In ${labelOf(other.op)} it holds input ${toldShape(unravel(second, other.inShape))} (dashed).`;
     unravel(state.at, shown.outShape).forEach((value, axis) => {
       const field = byId("coordinates").querySelectorAll("input")[axis];
       if (field !== document.activeElement) field.value = value;
@@ -309,12 +376,17 @@ class Explorer {
 
   drawnTold(isComparable) {
     const { total } = this.shown;
-    const cells = this.input.hasNumbers && this.outputs[0].hasNumbers
-      ? "Each cell shows the number of the input's element that it holds."
-      : "Point at a cell to see the number of the input's element that it holds.";
-    const start = total <= MOST_DRAWN ? cells
-      : `Of ${total.toLocaleString("en")} elements, those around the marked one are drawn; any other is looked up below by its place.`;
-    return isComparable && this.verdict.count !== 0 ? `${start} Cells that hold the same in both are pale; those that differ have a corner.` : start;
+    const cells =
+      this.input.hasNumbers && this.outputs[0].hasNumbers
+        ? "Each cell shows the number of the input's element that it holds."
+        : "Point at a cell to see the number of the input's element that it holds.";
+    const start =
+      total <= MOST_DRAWN
+        ? cells
+        : `Of ${total.toLocaleString("en")} elements, those around the marked one are drawn; look others up below.`;
+    return isComparable && !this.verdict.equal
+      ? `${start} Cells that hold the same in both are pale; those that differ have a corner.`
+      : start;
   }
 
   drawCode() {
@@ -333,51 +405,28 @@ class Explorer {
     const { shown } = this;
     const names = namesOf(shown);
     const sides = shown.op.text.trim().split(/(->)/);
-    byId("pattern-told").replaceChildren(...sides.map((part) => (part === "->" ? element("span", { class: "whole" }, part) : part)));
-    const told = ({ name, told: values }) => (values ? `${name} (${values})` : name);
-    const list = (found) => element("ul", {}, found.map((match) => element("li", {}, element("code", {}, told(match)))));
-    const always = names.filter((match) => match.forAllSizes);
-    const here = names.filter((match) => !match.forAllSizes);
-    byId("names").replaceChildren(...[
-      always.length ? element("p", { class: "small" }, "The same map for all sizes, for its digits agree:") : null,
-      always.length ? list(always) : null,
-      here.length ? element("p", { class: "small" }, `Equal at ${toldShape(shown.inShape)}, every element; other sizes are not settled by that:`) : null,
-      here.length ? list(here) : null,
-      names.length ? null : element("p", { class: "small" }, "No name of the catalogue fits."),
-    ].filter(Boolean));
+    byId("pattern-told").replaceChildren(
+      ...sides.map((part) => (part === "->" ? element("span", { class: "whole" }, part) : part)),
+    );
+    byId("names").replaceChildren(...namesInWords(shown, names));
     const entry = CATALOGUE.entries.find((each) => each.name === this.state.a.entry);
-    const facts = entry ? [["What it does", entry.summary], ["Defined by", entry.provenance], ["Also known as", entry.also_known_as.join(", ")], ["Equals", entry.equals]] : [];
-    byId("about").replaceChildren(...facts.filter(([, text]) => text).flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
+    const facts = entry
+      ? [
+          ["What it does", entry.summary],
+          ["Defined by", entry.provenance],
+          ["Also known as", entry.also_known_as.join(", ")],
+          ["Equals", entry.equals],
+        ]
+      : [];
+    byId("about").replaceChildren(
+      ...facts.filter(([, text]) => text).flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]),
+    );
   }
 }
 
-/** From 0 to 1 by where in the input an element lies: its number, its place on an axis, or the value of a digit. */
-function toneBy(bound, colours) {
-  const [kind, name] = colours.split(/:(.*)/su);
-  const share = (value, size) => (size > 1 ? value / (size - 1) : 0);
-  if (kind === "axis") {
-    const axis = Number(name);
-    const stride = totalOf(bound.inShape.slice(axis + 1));
-    return (position) => share(Math.floor(position / stride) % bound.inShape[axis], bound.inShape[axis]);
-  }
-  const digit = kind === "digit" ? bound.stages[0].digits.find((each) => each.name === name) : null;
-  if (digit) return (position) => share(Math.floor(position / digit.stride) % digit.size, digit.size);
-  return (position) => share(position, bound.total);
-}
-
-function comparisonInWords(one, other, { sameShape, equal, forAllSizes, count, first }) {
-  if (!sameShape) return `Not the same: the results have shapes ${toldShape(one.outShape)} and ${toldShape(other.outShape)}`;
-  if (equal && forAllSizes) return "The same map for all sizes that both take";
-  if (equal) return `Equal at ${toldShape(one.inShape)}, all ${one.total.toLocaleString("en")} elements; other sizes are not settled by that`;
-  const many = count === null ? "They differ" : `${count.toLocaleString("en")} of ${one.total.toLocaleString("en")} elements differ`;
-  if (first === null) return many;
-  const [a, b] = [one, other].map((bound) => toldShape(unravel(readAt(bound, first), bound.inShape)));
-  return `${many}. The first: output ${toldShape(unravel(first, one.outShape))} holds input ${a} in the first and ${b} in the second`;
-}
-
-const CATALOGUE = JSON.parse(byId("catalogue").textContent, (_, value) => (
-  value !== null && typeof value === "object" && !Array.isArray(value) ? plain(value) : value
-));
+const CATALOGUE = JSON.parse(byId("catalogue").textContent, (_, value) =>
+  value !== null && typeof value === "object" && !Array.isArray(value) ? plain(value) : value,
+);
 
 /** For programs: what an operation does at a shape, as the page computes it. */
 function answer(side, shape) {

@@ -14,7 +14,7 @@ from layoutbridge.version import __version__
 
 _SCRIPTS = (
     "sizes", "patterns", "digits", "operations", "naming", "code", "code_graphs", "own", "state", "elements", "planes",
-    "lanes", "chips", "controls", "page",
+    "lanes", "chips", "controls", "telling", "page",
 )  # fmt: skip
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 

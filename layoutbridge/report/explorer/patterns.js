@@ -67,9 +67,10 @@ class PatternReader {
       }
     }
     const sizes = source.digits.map((name) => this.sizes.get(name));
-    const outShape = rightAxes === null
-      ? groups.map((group) => productSize(group.map((name) => this.sizes.get(name))))
-      : flatTokens(rightAxes).map((token) => this.expression(token));
+    const outShape =
+      rightAxes === null
+        ? groups.map((group) => productSize(group.map((name) => this.sizes.get(name))))
+        : flatTokens(rightAxes).map((token) => this.expression(token));
     if (!outShape.length) throw new PatternError("the axes behind the bar are missing");
     if (rightAxes !== null) this.refuseOtherCount(outShape, source.inShape, "the axes on the right");
     const unused = [...this.asked].filter((name) => !this.used.has(name));
@@ -173,14 +174,16 @@ class PatternReader {
       const factor = this.term(match[2]);
       const exponent = match[3] ? this.term(match[3]) : ONE;
       if (!isConstant(exponent) || exponent.over > 64) throw new PatternError(`the exponent in ${text} is too large`);
-      for (let k = 0; k < exponent.over; k++) size = match[1] === "/" ? overSize(size, factor) : timesSize(size, factor);
+      for (let k = 0; k < exponent.over; k++)
+        size = match[1] === "/" ? overSize(size, factor) : timesSize(size, factor);
     }
     return size;
   }
 
   term(text) {
     if (/^[0-9]+$/.test(text)) {
-      if (text.length > 16 || Number(text) < 1) throw new PatternError(`the number ${text.slice(0, 40)} is out of range`);
+      if (text.length > 16 || Number(text) < 1)
+        throw new PatternError(`the number ${text.slice(0, 40)} is out of range`);
       return constantSize(Number(text));
     }
     if (this.sizes.has(text)) {

@@ -1,6 +1,17 @@
 // Tensors drawn as planes of cells. Colours go from dark to light, so they tell places apart in grey as well.
 
-const STOPS = ["#0a2f68", "#173b75", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
+const STOPS = [
+  "#0a2f68",
+  "#173b75",
+  "#3b496c",
+  "#575d6d",
+  "#707173",
+  "#8a8678",
+  "#a59c74",
+  "#c3b369",
+  "#e1cc55",
+  "#fee838",
+];
 const TONES = 128;
 const LARGEST_CELL = 38;
 const SMALLEST_CELL = 7;
@@ -16,7 +27,9 @@ const PALETTE = Array.from({ length: TONES }, (_, tone) => {
     const [a, b] = [STOPS[low], STOPS[low + 1]].map((stop) => parseInt(stop.slice(place, place + 2), 16));
     return Math.round(a + (b - a) * (at - low));
   });
-  const [red, green, blue] = mixed.map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+  const [red, green, blue] = mixed.map((value) =>
+    value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+  );
   const light = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
   return [`rgb(${mixed.join()})`, light > 0.179 ? "#000" : "#fff"];
 });
@@ -60,8 +73,10 @@ class Planes {
     if (!place || this.grid.matches(":hover")) return;
     const { clientWidth, clientHeight, scrollLeft, scrollTop } = this.grid;
     const { size } = this.layout;
-    if (place.y < scrollTop || place.y + size > scrollTop + clientHeight) this.grid.scrollTop = place.y - clientHeight / 2;
-    if (place.x < scrollLeft || place.x + size > scrollLeft + clientWidth) this.grid.scrollLeft = place.x - clientWidth / 2;
+    if (place.y < scrollTop || place.y + size > scrollTop + clientHeight)
+      this.grid.scrollTop = place.y - clientHeight / 2;
+    if (place.x < scrollLeft || place.x + size > scrollLeft + clientWidth)
+      this.grid.scrollLeft = place.x - clientWidth / 2;
   }
 
   get hasNumbers() {
@@ -79,7 +94,9 @@ class Planes {
     }
     const pen = this.canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    const [card, muted, ink, mark] = ["--card", "--muted", "--ink", "--mark"].map((name) => style.getPropertyValue(name).trim());
+    const [card, muted, ink, mark] = ["--card", "--muted", "--ink", "--mark"].map((name) =>
+      style.getPropertyValue(name).trim(),
+    );
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
     pen.textAlign = "center";
@@ -132,7 +149,10 @@ class Planes {
     const place = this.placeOf(index);
     if (!place) return;
     const { size } = this.layout;
-    for (const [colour, width] of [[card, 7], [ink, 3]]) {
+    for (const [colour, width] of [
+      [card, 7],
+      [ink, 3],
+    ]) {
       pen.strokeStyle = colour;
       pen.lineWidth = width;
       pen.setLineDash(dashed && colour === ink ? [4, 3] : []);
@@ -144,7 +164,10 @@ class Planes {
   corner(plane) {
     const { perRow, planeWidth, planeHeight, label } = this.layout;
     const at = plane - this.window.planes[0];
-    return { x: 2 + (at % perRow) * (planeWidth + PLANE_GAP), y: 2 + label + Math.floor(at / perRow) * (planeHeight + label + PLANE_GAP) };
+    return {
+      x: 2 + (at % perRow) * (planeWidth + PLANE_GAP),
+      y: 2 + label + Math.floor(at / perRow) * (planeHeight + label + PLANE_GAP),
+    };
   }
 
   *cells() {
@@ -169,9 +192,11 @@ class Planes {
     const [rows, columns] = lastTwo(this.shape);
     const [column, rest] = [index % columns, Math.floor(index / columns)];
     const [row, plane] = [rest % rows, Math.floor(rest / rows)];
-    const inside = [[plane, "planes"], [row, "rows"], [column, "columns"]].every(
-      ([at, name]) => at >= this.window[name][0] && at < this.window[name][1],
-    );
+    const inside = [
+      [plane, "planes"],
+      [row, "rows"],
+      [column, "columns"],
+    ].every(([at, name]) => at >= this.window[name][0] && at < this.window[name][1]);
     if (!inside) return null;
     const { x, y } = this.corner(plane);
     const { size } = this.layout;
@@ -182,14 +207,22 @@ class Planes {
     if (!this.layout) return null;
     const { size, perRow, planeWidth, planeHeight, label } = this.layout;
     const [x, y] = [event.offsetX - 2, event.offsetY - 2];
-    const [across, down] = [Math.floor(x / (planeWidth + PLANE_GAP)), Math.floor(y / (planeHeight + label + PLANE_GAP))];
+    const [across, down] = [
+      Math.floor(x / (planeWidth + PLANE_GAP)),
+      Math.floor(y / (planeHeight + label + PLANE_GAP)),
+    ];
     const plane = this.window.planes[0] + down * perRow + across;
     const column = this.window.columns[0] + Math.floor((x - across * (planeWidth + PLANE_GAP)) / size);
     const row = this.window.rows[0] + Math.floor((y - label - down * (planeHeight + label + PLANE_GAP)) / size);
     const [rows, columns] = lastTwo(this.shape);
-    const isInside = across < perRow && plane < this.window.planes[1] && x >= 0
-      && column >= this.window.columns[0] && column < this.window.columns[1]
-      && row >= this.window.rows[0] && row < this.window.rows[1];
+    const isInside =
+      across < perRow &&
+      plane < this.window.planes[1] &&
+      x >= 0 &&
+      column >= this.window.columns[0] &&
+      column < this.window.columns[1] &&
+      row >= this.window.rows[0] &&
+      row < this.window.rows[1];
     return isInside ? (plane * rows + row) * columns + column : null;
   }
 
@@ -204,7 +237,8 @@ const lastTwo = (shape) => [shape.at(-2) ?? 1, shape.at(-1)];
 function windowAround(shape, index) {
   const [rows, columns] = lastTwo(shape);
   const planes = totalOf(shape.slice(0, -2));
-  if (totalOf(shape) <= MOST_DRAWN) return { planes: [0, planes], rows: [0, rows], columns: [0, columns], isWhole: true };
+  if (totalOf(shape) <= MOST_DRAWN)
+    return { planes: [0, planes], rows: [0, rows], columns: [0, columns], isWhole: true };
   const around = (at, count, most) => {
     const start = Math.floor(at / most) * most;
     return [start, Math.min(count, start + most)];
@@ -217,7 +251,7 @@ function windowAround(shape, index) {
   return { planes: [plane, plane + 1], rows: around(row, rows, side), columns: around(column, columns, side) };
 }
 
-/** The largest cells with which the planes fit into the width, and are not too tall. `widest` is that of the numbers. */
+/** The largest cells with which the planes fit into the width, and are not too tall, for numbers so wide. */
 function layoutOf({ planes, rows, columns }, width, widest) {
   const [count, tall, wide] = [planes, rows, columns].map(([start, end]) => end - start);
   const label = count > 1 || planes[0] > 0 ? LABEL : 4;
@@ -227,7 +261,12 @@ function layoutOf({ planes, rows, columns }, width, widest) {
     const lines = Math.ceil(count / perRow);
     const font = Math.min(13, (size - 5) / (0.62 * widest));
     return {
-      size, perRow, planeWidth, planeHeight, label, font: font >= 8.5 ? font : 0,
+      size,
+      perRow,
+      planeWidth,
+      planeHeight,
+      label,
+      font: font >= 8.5 ? font : 0,
       width: 4 + perRow * (planeWidth + PLANE_GAP) - PLANE_GAP,
       height: 4 + lines * (planeHeight + label + PLANE_GAP) - PLANE_GAP,
     };

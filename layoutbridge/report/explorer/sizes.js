@@ -46,7 +46,8 @@ const sameSize = (a, b) => keyOf(a) === keyOf(b);
 function fractionAt(size, lengths) {
   let made = makeSize(size.over, size.under, []);
   for (const [axis, exponent] of size.powers) {
-    for (let k = 0; k < Math.abs(exponent); k++) made = timesSize(made, constantSize(lengths[axis]), Math.sign(exponent));
+    for (let k = 0; k < Math.abs(exponent); k++)
+      made = timesSize(made, constantSize(lengths[axis]), Math.sign(exponent));
   }
   return [made.over, made.under];
 }

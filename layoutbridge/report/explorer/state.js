@@ -11,7 +11,8 @@ function linkOf(state) {
     if (!held) return;
     if (held.entry === undefined) parts.set(`${name === "op" ? "" : "with-"}pattern`, held.pattern);
     else parts.set(name, held.entry);
-    for (const [key, value] of Object.entries(held.values ?? {})) parts.set(`${letter}.${key}`, [value].flat().join("x"));
+    for (const [key, value] of Object.entries(held.values ?? {}))
+      parts.set(`${letter}.${key}`, [value].flat().join("x"));
   };
   side(state.a, "op", "p");
   side(state.b, "with", "q");
@@ -37,16 +38,29 @@ function stateOf(link) {
       ignored.push(`${what}: ${error.message}`);
     }
   };
-  attempt("operation", () => { state.a = sideOf(parts, "op", "pattern", "p") ?? FIRST; });
-  attempt("what it is compared with", () => { state.b = sideOf(parts, "with", "with-pattern", "q"); });
-  if (parts.has("shape")) attempt("shape", () => { state.shape = readShape(parts.get("shape")); });
+  attempt("operation", () => {
+    state.a = sideOf(parts, "op", "pattern", "p") ?? FIRST;
+  });
+  attempt("what it is compared with", () => {
+    state.b = sideOf(parts, "with", "with-pattern", "q");
+  });
+  if (parts.has("shape"))
+    attempt("shape", () => {
+      state.shape = readShape(parts.get("shape"));
+    });
   if (/^[0-9]{1,15}$/.test(parts.get("at") ?? "")) state.at = Number(parts.get("at"));
   if (/^[\p{L}\p{N}_:]{1,80}$/u.test(parts.get("colours") ?? "")) state.colours = parts.get("colours");
   if (Object.hasOwn(CODE_WRITERS, parts.get("code") ?? "")) state.code = parts.get("code");
   if (parts.has("batch")) state.batch = parts.get("batch") === "yes";
   const known = /^(op|pattern|with|with-pattern|shape|at|colours|code|batch|[pq]\..*)$/;
   const others = [...parts.keys()].filter((key) => !known.test(key));
-  if (others.length) ignored.push(others.map((key) => key.slice(0, 40)).slice(0, 5).join(", "));
+  if (others.length)
+    ignored.push(
+      others
+        .map((key) => key.slice(0, 40))
+        .slice(0, 5)
+        .join(", "),
+    );
   return { state, ignored };
 }
 
@@ -64,7 +78,8 @@ function sideOf(parts, name, pattern, letter) {
   for (const [key, text] of parts) {
     if (!key.startsWith(`${letter}.`)) continue;
     const parameter = key.slice(2);
-    if (!Object.hasOwn(entry.takes, parameter)) throw new PatternError(`${entry.name} takes no ${parameter.slice(0, 40)}`);
+    if (!Object.hasOwn(entry.takes, parameter))
+      throw new PatternError(`${entry.name} takes no ${parameter.slice(0, 40)}`);
     values[parameter] = readValue(entry, parameter, text);
   }
   const side = { entry: entry.name, values };

@@ -1,5 +1,7 @@
 """What the page computes, in the browser, against the library: tables, shapes, names, what is refused."""
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -156,6 +158,33 @@ def test_a_comparison_counts_what_differs(at, name):
         assert f"output {place(smallest, first.out_shape(shape))} holds input " in verdict
         for table in (first.table(shape), second.table(shape)):
             assert str(place(int(table[smallest]), shape)) in verdict
+
+
+LARGE = [
+    ("a b -> b a", "a b -> a b", (3000, 3000)),
+    ("a (b c:1000) d -> c a b d", "a (b c:1000) d -> a c b d", (4, 2000, 500)),
+    ("(g:4 d) e -> (g[0 1 3 2] d) e", "(g:4 d) e -> (g[0 3 1 2] d) e", (4000, 1000)),
+    ("(g:4 d) e -> (g[0 1 3 2] d) e", "(g d) e -> (g d) e, g=4", (4000, 1000)),
+    ("a b c -> a c[::-1] b", "a b c -> a c b[::-1]", (200, 100, 100)),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "shape"), LARGE)
+def test_the_first_difference_of_many_elements(at, one, other, shape):
+    first, second = lb.Rearrangement(one), lb.Rearrangement(other)
+    page = at(f"pattern={quote(one)}&with-pattern={quote(other)}&shape={','.join(map(str, shape))}")
+    verdict = page.inner_text("#verdict")
+    if first.out_shape(shape) == second.out_shape(shape):
+        smallest = int((first.table(shape) != second.table(shape)).argmax())
+        assert verdict.startswith("They differ. The first: output " + str(place(smallest, first.out_shape(shape))))
+
+
+def test_what_is_too_long_to_compare_is_settled_by_digits_or_told(at):
+    same = "pattern=" + quote("a (b c:2) -> (c a) b") + "&with-pattern=" + quote("x (y z:2) -> (z x) y")
+    assert at(f"{same}&shape=4000,4000").inner_text("#verdict") == "The same map for all sizes that both take"
+    chain = quote("a b -> b a then a b -> b a")
+    page = at(f"pattern={chain}&with-pattern={quote('a b -> a b')}&shape=4000,4000")
+    assert page.inner_text("#verdict").startswith("Not settled at [4000, 4000]")
 
 
 def place(index, shape):

@@ -1,5 +1,7 @@
 """The page as people use it: with a mouse, with keys alone, on a phone, from a link; what a screen reader is told."""
 
+import re
+from importlib.resources import files
 from urllib.parse import quote
 
 import pytest
@@ -547,10 +549,9 @@ def test_text_and_edges_stand_out(at, scheme):
 
 
 def test_numbers_in_cells_stand_out_and_tones_go_from_dark_to_light():
-    from importlib.resources import files
-
     source = files("layoutbridge.report.explorer").joinpath("planes.js").read_text(encoding="utf-8")
-    stops = source.partition("const STOPS = [")[2].partition("]")[0].replace('"', "").split(", ")
+    stops = re.findall("#[0-9a-f]{6}", source.partition("const STOPS = [")[2].partition("]")[0])
+    assert len(stops) == 10
     lights = [luminance(stop) for stop in stops]
     assert lights == sorted(lights) and len(set(lights)) == len(lights)
     for stop, light in zip(stops, lights, strict=True):
