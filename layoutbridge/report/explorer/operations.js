@@ -248,9 +248,15 @@ function toldDomain(op) {
     if (isConstant(parsed.inShape[axis])) return [`${name} = ${divisor}`];
     return divisor > 1 ? [`${name} a multiple of ${divisor}`] : [];
   });
-  const joint = parsed.whole.filter((size) => singleAxis(size) === null && !isConstant(size));
+  const joint = parsed.whole.filter((size) => singleAxis(size) === null && !isImplied(parsed, size));
   const told = [...conditions, ...new Set(joint.map((size) => `${formatSize(size, parsed.axes)} whole`))];
   return `${toldShape(parsed.axes)}${told.length ? `, ${told.join(", ")}` : ""}`;
+}
+
+/** Whether a size is whole wherever the axes are multiples of what each of them must be. */
+function isImplied(parsed, size) {
+  const known = size.powers.map(([axis, exponent]) => divisorOf(parsed, axis) ** exponent);
+  return size.powers.every(([, exponent]) => exponent > 0) && (totalOf(known) * size.over) % size.under === 0;
 }
 
 // ---------------------------------------------------------------------- two operations

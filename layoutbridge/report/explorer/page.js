@@ -95,6 +95,7 @@ class Explorer {
   // -------------------------------------------------------------------- the state
 
   set(changes) {
+    byId("ignored").textContent = "";
     const before = this.state;
     this.state = { ...before, ...changes };
     this.compute("a" in changes || before.shape === null);
@@ -385,7 +386,7 @@ class Explorer {
         ? cells
         : `Of ${total.toLocaleString("en")} elements, those around the marked one are drawn; look others up below.`;
     return isComparable && !this.verdict.equal
-      ? `${start} Cells that hold the same in both are pale; those that differ have a corner.`
+      ? `${start} Cells that hold the same in both are faded; those that differ have a corner.`
       : start;
   }
 

@@ -94,7 +94,7 @@ class Planes {
     }
     const pen = this.canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    const [card, muted, ink, mark] = ["--card", "--muted", "--ink", "--mark"].map((name) =>
+    const [card, muted, ink, mark, line] = ["--card", "--muted", "--ink", "--mark", "--edge"].map((name) =>
       style.getPropertyValue(name).trim(),
     );
     pen.setTransform(scale, 0, 0, scale, 0, 0);
@@ -109,6 +109,11 @@ class Planes {
       pen.fillStyle = fill;
       pen.fillRect(cell.x + inset, cell.y + inset, size - 2 * inset, size - 2 * inset);
       pen.globalAlpha = 1;
+      if (fades && size >= 10) {
+        pen.strokeStyle = line;
+        pen.lineWidth = 1;
+        pen.strokeRect(cell.x + inset + 0.5, cell.y + inset + 0.5, size - 2 * inset - 1, size - 2 * inset - 1);
+      }
       if (text !== null && this.layout.font) {
         pen.font = `${this.layout.font}px ui-monospace, Menlo, Consolas, monospace`;
         pen.fillStyle = fades ? ink : contrast;
