@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from layoutbridge.operations.entry import CatalogEntry
     from layoutbridge.recognition.answer import Identification
     from layoutbridge.recognition.verification import Verification, verify
+    from layoutbridge.report.explorer.writing import explore
     from layoutbridge.report.figures.figure import Figure
     from layoutbridge.report.figures.plotting import plot
     from layoutbridge.rewriting.rewrites import Rewrite, rewrite
@@ -58,6 +59,7 @@ _HOMES = {
     "LayoutBridgeError": "errors",
     "code": "frameworks",
     "emit": "frameworks",
+    "explore": "report.explorer.writing",
     "export": "frameworks",
     "Identification": "recognition.answer",
     "identify": "scanning.whole_models",
@@ -101,6 +103,7 @@ __all__ = [
     "compare",
     "darknet",
     "emit",
+    "explore",
     "export",
     "factorize",
     "identify",

@@ -83,7 +83,9 @@ def test_the_wheel_runs_by_itself(built, tmp_path):
     names = {path.parts[0] for path in map(Path, archive.namelist())}
     assert names == {"layoutbridge", f"layoutbridge-{layoutbridge.__version__}.dist-info"}
     held = {name for name in archive.namelist() if name.startswith("layoutbridge/") and not name.endswith(".py")}
-    assert held == {"layoutbridge/py.typed", "layoutbridge/atlas/atlas.json"}
+    explorer = {name for name in held if name.startswith("layoutbridge/report/explorer/")}
+    assert {Path(name).suffix for name in explorer} == {".html", ".css", ".js"}
+    assert held - explorer == {"layoutbridge/py.typed", "layoutbridge/atlas/atlas.json"}
     done = subprocess.run([sys.executable, "-m", "layoutbridge", "prove", "darknet_reorg", "space_to_depth"],
                           cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True,
                           capture_output=True, check=False)  # fmt: skip
@@ -92,3 +94,7 @@ def test_the_wheel_runs_by_itself(built, tmp_path):
                           cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True,
                           capture_output=True, check=False)  # fmt: skip
     assert done.returncode == 0 and "SpaceToDepth" in done.stdout, done
+    done = subprocess.run([sys.executable, "-m", "layoutbridge", "explore", "-o", "explorer.html"],
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True,
+                          capture_output=True, check=False)  # fmt: skip
+    assert done.returncode == 0 and (tmp_path / "explorer.html").stat().st_size > 100_000, done

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "models.audit": ("audit",),
     "operations.questions": ("identify", "prove", "list", "table", "code", "verify"),
     "operations.show": ("show",),
+    "operations.explore": ("explore",),
     "models.checkpoint": ("checkpoint",),
     "operations.atlas": ("atlas", "port"),
 }

@@ -1,0 +1,1 @@
+"""The explorer: one HTML page that needs nothing beside it, in which operations are looked at and made."""
