@@ -11,7 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from docs.making import catalogue, commands, functions, layers, links, names, navigation, staging
+from docs.making import catalogue, commands, functions, layers, links, names, navigation, notebooks, staging
 
 _BUILD = staging.ROOT / "build"
 _STAGED = _BUILD / "docs"
@@ -24,7 +24,7 @@ _WARNING = re.compile(r"^Warning: (.*)\n.*╭─\[ *(.*?) *\]", re.MULTILINE)
 def main() -> int:
     """Write all pages, check their names, build, check the links; returns the exit code."""
     written = staging.pages()
-    generated = {name: page for part in (commands, functions, catalogue, layers) for name, page in part.pages().items()}
+    generated = {name: page for part in (commands, functions, catalogue, layers, notebooks) for name, page in part.pages().items()}
     if twice := sorted(set(written) & set(generated)):
         return _failed([f"docs/{name} is generated: it cannot be written by hand" for name in twice])
     hand_made = {name: text for name, text in written.items() if not name.startswith(("sources/", "atlas.md"))}

@@ -14,7 +14,8 @@ OWN["LICENSE"] = "project/license.md"
 _ASSETS = (".svg", ".png", ".json", ".css", ".js", ".ipynb", ".html")
 _NOT_PAGES = ("making",)
 _FENCE = re.compile(r"^```.*?^```\s*?$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?<!`)(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+_LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+_BENCHMARK = re.compile(r"(?<!\[)`(benchmarks/\w+\.py)`")
 _MOST_BYTES = 200_000
 
 
@@ -69,10 +70,12 @@ def session(fence: str) -> str:
 
 
 def _relinked(text: str, path: Path, place: str) -> str:
+    text = _BENCHMARK.sub(lambda named: f"[{named[0]}]({os.path.relpath(ROOT / named[1], path.parent)})", text)
+
     def relinked(link: re.Match[str]) -> str:
         target = (path.parent / link[2]).resolve()
-        if not target.exists() or (target.is_relative_to(DOCS) and path.is_relative_to(DOCS)):
-            return link[0]  # a link within docs/; one that leads nowhere the build tells
+        if target.suffix == ".ipynb" or not target.exists() or (DOCS in target.parents and DOCS in path.parents):
+            return link[0].replace(".ipynb", ".md")  # a link within docs/; one that leads nowhere the build tells
         return f"{link[1]}{os.path.relpath(_place(target), Path(place).parent)}{link[3]}"
 
     return _LINK.sub(relinked, text)
@@ -95,7 +98,8 @@ def _linked_sources(found: dict[str, str]) -> dict[str, str]:
 
 
 def _outside(text: str, path: Path) -> Iterator[Path]:
-    for link in _LINK.finditer(_FENCE.sub("", text)):
+    text = _BENCHMARK.sub(lambda named: f"]({os.path.relpath(ROOT / named[1], path.parent)})", _FENCE.sub("", text))
+    for link in _LINK.finditer(text):
         target = (path.parent / link[2]).resolve()
         if target.exists() and target.is_relative_to(ROOT) and _place(target).startswith("sources/"):
             yield target
