@@ -1,4 +1,4 @@
-"""Build the site: `python -m docs.making`, which `make docs` calls. Any warning, misspelt name or dead link is an error."""
+"""Build the site: `python -m docs.making`, as `make docs` does. A warning, misspelt name or dead link is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from docs.making import catalogue, commands, functions, layers, links, names, navigation, notebooks, staging
+from docs.making import catalogue, commands, functions, layers, links, names, navigation, notebooks, shown, staging
 
 _BUILD = staging.ROOT / "build"
 _STAGED = _BUILD / "docs"
@@ -24,7 +24,11 @@ _WARNING = re.compile(r"^Warning: (.*)\n.*╭─\[ *(.*?) *\]", re.MULTILINE)
 def main() -> int:
     """Write all pages, check their names, build, check the links; returns the exit code."""
     written = staging.pages()
-    generated = {name: page for part in (commands, functions, catalogue, layers, notebooks) for name, page in part.pages().items()}
+    generated = {
+        name: page
+        for part in (commands, functions, catalogue, layers, notebooks)
+        for name, page in part.pages().items()
+    }
     if twice := sorted(set(written) & set(generated)):
         return _failed([f"docs/{name} is generated: it cannot be written by hand" for name in twice])
     hand_made = {name: text for name, text in written.items() if not name.startswith(("sources/", "atlas.md"))}
@@ -44,7 +48,8 @@ def main() -> int:
 
 def _built() -> list[str]:
     """Build the site; returns what the builder warns of, a line each."""
-    built = subprocess.run(  # its cache knows pages alone, and neither the package that functions are read from nor this folder
+    # Without its cache, which knows pages alone: functions are read from the package.
+    built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", _CONFIGURATION],
         cwd=staging.ROOT,
         env=os.environ | {"PYTHONPATH": str(staging.ROOT)},
@@ -55,13 +60,14 @@ def _built() -> list[str]:
     )
     told = _COLOUR.sub("", built.stdout)
     warnings = [f"{place}: {what}" for what, place in _WARNING.findall(told)]
-    return [told] if built.returncode and not warnings or "Traceback" in told.partition("issues found")[0] else warnings
+    raised = "Traceback" in told.partition("issues found")[0]
+    return [told] if raised or (built.returncode and not warnings) else warnings
 
 
 def _stage(pages: dict[str, str]) -> None:
     """Write the pages, what they show, and the configuration."""
     shutil.rmtree(_STAGED, ignore_errors=True)
-    for name, text in pages.items():
+    for name, text in shown.shown(pages, _STAGED).items():
         path = _STAGED / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -43,4 +43,6 @@ def _section(entry: CatalogEntry) -> str:
         "equals": plain(entry.equals),
     }
     rows = [f"| {title} | {fact} |" for title, fact in facts.items() if fact]
-    return "\n".join([f"### {entry.name} {{#{entry.name}}}", "", f"{plain(entry.summary)}.", "", "| | |", "|---|---|", *rows])
+    return "\n".join(
+        [f"### {entry.name} {{#{entry.name}}}", "", f"{plain(entry.summary)}.", "", "| | |", "|---|---|", *rows]
+    )

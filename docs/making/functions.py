@@ -60,7 +60,7 @@ def held(module: str) -> dict[str, str]:
 
 
 def _annotated(path: str) -> list[str]:
-    """The classes of the package in the annotations of a class' public attributes and methods' results, or a function's."""
+    """The package's classes in the annotations of a class' public attributes and of what its methods return."""
     module, _, name = path.rpartition(".")
     tree = _tree(module)
     imported = {

@@ -1,6 +1,6 @@
-"""Every layer in every target, compared with the real Darknet's recorded outputs: measured by hand, shown at each build.
+"""Every layer in every target, compared with real Darknet's recorded outputs: measured by hand, shown at each build.
 
-    python -m docs.making.layers      # with every framework: writes docs/layers.json, in a minute
+python -m docs.making.layers      # with every framework: writes docs/layers.json, in a minute
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ MEASURED = ROOT / "docs" / "layers.json"
 
 def recorded() -> list[Path]:
     """The folders of the recorded networks."""
-    return sorted(path.parent for kind in ("nets", "recurrent") for path in (ROOT / "fixtures" / kind).glob("*/*/net.cfg"))
+    return sorted(
+        path.parent for kind in ("nets", "recurrent") for path in (ROOT / "fixtures" / kind).glob("*/*/net.cfg")
+    )
 
 
 def measure(folders: Iterable[Path], targets: Iterable[str]) -> dict[str, Any]:
-    """By kind of layer: how many were recorded, and for each target the largest deviation, as a share of the layer's largest."""
+    """By kind of layer: how many were recorded, and each target's worst deviation, a share of the layer's largest."""
     from layoutbridge.darknet import load
 
     kinds: dict[str, dict[str, Any]] = defaultdict(lambda: {"layers": 0, "worst": defaultdict(float)})
@@ -55,7 +57,8 @@ def pages() -> dict[str, str]:
 
     held = json.loads(MEASURED.read_text(encoding="utf-8"))
     targets = held["targets"]
-    titles = [f"{port(name).title} {version}" for name, version in targets.items()]
+    titles = [port(name).title for name in targets]
+    versions = ", ".join(f"{title} {version}" for title, version in zip(titles, targets.values(), strict=True))
     others = sorted(set(MEANINGS) - set(held["kinds"]))
     rows = [
         f"| `[{kind}]` | {each['layers']} | " + " | ".join(_shown(each["worst"].get(name)) for name in targets) + " |"
@@ -63,10 +66,10 @@ def pages() -> dict[str, str]:
     ]
     text = [
         "# Layers × targets",
-        "How far each kind of layer is from the real Darknet's recorded output, in every target: the largest deviation as a "
-        "share of the layer's largest value, the worst of all recordings. 0 is bit for bit. What a layer inherits from those "
-        f"in front of it counts. {held['networks']} small networks of both Darknets, in `fixtures/`; "
-        "written by `python -m docs.making.layers`, and the same as data: [layers.json](layers.json).",
+        "How far each kind of layer is from the real Darknet's recorded output, in every target: the largest deviation "
+        "as a share of the layer's largest value, the worst of all recordings. 0 is bit for bit. What a layer inherits "
+        f"from those in front of it counts. {held['networks']} small networks of both Darknets, in `fixtures/`; "
+        f"measured by `python -m docs.making.layers` with {versions}; the same as data: [layers.json](layers.json).",
         "\n".join(
             [
                 f"| layer | recorded | {' | '.join(titles)} |",
@@ -74,7 +77,7 @@ def pages() -> dict[str, str]:
                 *rows,
             ]
         ),
-        f"Not recorded, and compared with the float64 reference alone: {', '.join(f'`[{kind}]`' for kind in others)}. "
+        f"Not recorded, compared with the reference alone: {', '.join(f'`[{kind}]`' for kind in others)}. "
         "[How right it is](networks.md#how-right-it-is) says what is compared beside these networks, "
         "and `layoutbridge check net.cfg net.weights` prints such a table for your own. Where a target cannot express a "
         "layer in some form, `export` and `check` say so, with the line of the cfg.",

@@ -49,7 +49,9 @@ def _wrong(page: Path) -> Iterator[str]:
         file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
         if not file.exists():
             yield f"links to {target}, which is not there"
-        elif parts.fragment and file.suffix == ".html" and unquote(parts.fragment) not in _read(file).anchors | {"__top"}:
+        elif (
+            parts.fragment and file.suffix == ".html" and unquote(parts.fragment) not in _read(file).anchors | {"__top"}
+        ):
             yield f"links to {target}, an anchor that is not there"
 
 

@@ -1,4 +1,4 @@
-"""The spelling of names: what pages write as code of ours is there, commands, options, functions and words of the sources."""
+"""The spelling of names: what pages write as code is there, commands, options, functions, words of the sources."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from types import ModuleType
 from typing import Any
 
 from docs.making.commands import commands, options, takes_parameters
+from docs.making.shown import MARK
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+_OWN_TESTS = ROOT / "tests" / "site"  # which misspell on purpose
 _KNOWN = Path(__file__).with_name("foreign_names.txt")
 _FENCE = re.compile(r"^(```+)(\w*)\n(.*?)^\1\s*?$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"(?:^    .*\n?)+", re.MULTILINE)
@@ -49,6 +51,8 @@ def _code(text: str) -> Iterator[tuple[int, str, bool]]:
         for block in pattern.finditer(rest):
             yield from _lines(block.start(group), block[group])
         rest = pattern.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), rest)
+    for mark in MARK.finditer(rest):
+        yield mark.start(), mark[1], False
     for span in _SPAN.finditer(rest):
         yield span.start(), span[1], True
 
@@ -91,10 +95,9 @@ def _is_there(path: str) -> bool:
     for name in path.split("."):
         if hasattr(found, name):
             found = getattr(found, name)
-        elif isinstance(found, ModuleType) and find_spec(f"{found.__name__}.{name}"):
-            return True  # a module that needs a framework to be imported
-        else:
-            return False
+        else:  # what only an instance has, or a module that needs a framework to be imported
+            of_package = isinstance(found, ModuleType) and find_spec(f"{found.__name__}.{name}") is not None
+            return of_package or name in getattr(found, "__dataclass_fields__", ())
     return True
 
 
@@ -121,7 +124,8 @@ def _foreign() -> frozenset[str]:
 @cache
 def _words() -> frozenset[str]:
     """Every word of the package, the tests, benchmarks and fixtures: what is written nowhere there is a misspelling."""
-    files = [path for folder in ("layoutbridge", "benchmarks", "fixtures", "tests") for path in (ROOT / folder).rglob("*")]
+    folders = ("layoutbridge", "benchmarks", "fixtures", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.parent != _OWN_TESTS]
     read = (path.read_text(encoding="utf-8", errors="replace") for path in files if path.suffix in _SOURCES)
     named = (path.stem for path in files)
     return frozenset(word for text in (*read, *named) for word in _WORD.findall(text))

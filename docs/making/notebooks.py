@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its text, and where it is code what it printed and the value of its last line, as text or as a picture."""
+    """One cell: its text, and of code what it printed and the value of its last line, as text or as a picture."""
 
     source: str
     is_code: bool
@@ -32,7 +32,9 @@ def notebooks() -> list[Path]:
 def run(path: Path) -> list[Cell]:
     """The cells of a notebook, run one after the other; what a cell raises is raised. Plain Python: no magic."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    cells = [
+        (cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
     with contextlib.chdir(FOLDER):
         return [
             _run(source, names, path.name) if kind == "code" else Cell(source, is_code=False) for kind, source in cells

@@ -1,4 +1,4 @@
-"""The pages as the site has them: those of docs/, the repository's own files, and what pages link to outside of docs/."""
+"""The pages as the site has them: those of docs/, the repository's own, and what pages link to outside of docs/."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def sources() -> list[Path]:
 def assets() -> list[Path]:
     """What pages show and link to beside pages."""
     return sorted(
-        path
-        for path in DOCS.rglob("*")
-        if path.suffix in _ASSETS and path.relative_to(DOCS).parts[0] not in _NOT_PAGES
+        path for path in DOCS.rglob("*") if path.suffix in _ASSETS and path.relative_to(DOCS).parts[0] not in _NOT_PAGES
     )
 
 
@@ -55,13 +53,8 @@ def _staged(text: str, path: Path, place: str) -> str:
 def session(fence: str) -> str:
     """A fence as readers want it.
 
-    >>> print(session("```python\\n>>> print()\\n<BLANKLINE>\\n>>> 1 + 1  # doctest: +SKIP\\n2\\n\\n```"))
-    ```pycon
-    >>> print()
-    <BLANKLINE>
-    >>> 1 + 1
-    2
-    ```
+    >>> session("```python\\n>>> 1 + 1  # doctest: +SKIP\\n2\\n\\n```").split("\\n")
+    ['```pycon', '>>> 1 + 1', '2', '```']
     """
     if not fence.startswith("```python\n>>>"):
         return fence
@@ -97,9 +90,14 @@ def _linked_sources(found: dict[str, str]) -> dict[str, str]:
     return {_place(target): _source_page(target) for target in sorted(targets)}
 
 
+def links_of(text: str) -> list[re.Match[str]]:
+    """The links of a page to files: the third part of each is the anchor, the second what is in front of it."""
+    return list(_LINK.finditer(_FENCE.sub("", text)))
+
+
 def _outside(text: str, path: Path) -> Iterator[Path]:
-    text = _BENCHMARK.sub(lambda named: f"]({os.path.relpath(ROOT / named[1], path.parent)})", _FENCE.sub("", text))
-    for link in _LINK.finditer(text):
+    text = _BENCHMARK.sub(lambda named: f"]({os.path.relpath(ROOT / named[1], path.parent)})", text)
+    for link in links_of(text):
         target = (path.parent / link[2]).resolve()
         if target.exists() and target.is_relative_to(ROOT) and _place(target).startswith("sources/"):
             yield target

@@ -1,0 +1,47 @@
+"""What pages show of the program itself: a comment names the command that writes a file, which is there on the site.
+
+    <!-- site: layoutbridge show darknet_reorg --compare space_to_depth -o reorg.svg -->
+
+A reader of the repository sees nothing of it. A picture is shown in the colours of the site, a page in a frame.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MARK = re.compile(r"^<!-- site: (layoutbridge .+?) -->$", re.MULTILINE)
+_WRITES = ("-o", "--output", "--html")
+_THEMES = ("light", "dark")
+
+
+def shown(pages: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The pages with what their comments name, its files written below `folder`; raises `CalledProcessError`."""
+    return {
+        place: MARK.sub(lambda mark, place=place: _shown(mark[1], (folder / place).parent), text)  # type: ignore[misc]
+        for place, text in pages.items()
+    }
+
+
+def _shown(command: str, folder: Path) -> str:
+    _, *words = shlex.split(command)
+    at = next(index + 1 for index, word in enumerate(words) if word in _WRITES)
+    name = words[at]
+    folder.mkdir(parents=True, exist_ok=True)
+    if not name.endswith(".svg"):
+        _run([*words[:at], str(folder / name), *words[at + 1 :]])
+        return f'[Open it by itself]({name})\n\n<iframe src="{name}" title="{name}" loading="lazy"></iframe>'
+    for theme in _THEMES:
+        _run([*words[:at], str(folder / f"{theme}-{name}"), *words[at + 1 :], "--theme", theme])
+    told = " ".join([*words[: at - 1], *words[at + 1 :]])
+    pictures = "\n".join(f"![{told}]({theme}-{name}#only-{theme})" for theme in _THEMES)
+    return f"{pictures}\n\n*`layoutbridge {told}`*"
+
+
+def _run(words: list[str]) -> None:
+    subprocess.run([sys.executable, "-m", "layoutbridge", *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
