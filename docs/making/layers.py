@@ -79,8 +79,8 @@ def pages() -> dict[str, str]:
         ),
         f"Not recorded, compared with the reference alone: {', '.join(f'`[{kind}]`' for kind in others)}. "
         "[How right it is](networks.md#how-right-it-is) says what is compared beside these networks, "
-        "and `layoutbridge check net.cfg net.weights` prints such a table for your own. Where a target cannot express a "
-        "layer in some form, `export` and `check` say so, with the line of the cfg.",
+        "and `layoutbridge check net.cfg net.weights` prints such a table for your own. Where a target cannot express "
+        "a layer in some form, `export` and `check` say so, with the line of the cfg.",
     ]
     return {"layers.md": "\n\n".join(text)}
 
