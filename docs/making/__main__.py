@@ -32,6 +32,7 @@ def main() -> int:
     if twice := sorted(set(written) & set(generated)):
         return _failed([f"docs/{name} is generated: it cannot be written by hand" for name in twice])
     hand_made = {name: text for name, text in written.items() if not name.startswith(("sources/", "atlas.md"))}
+    hand_made |= {name: page for name, page in generated.items() if name.startswith("notebooks/")}
     if wrong := names.misspelled(hand_made):
         return _failed([*wrong, "What is another program's goes into docs/making/foreign_names.txt."])
     _stage(written | generated)

@@ -17,11 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 MARK = re.compile(r"^<!-- site: (layoutbridge .+?) -->$", re.MULTILINE)
 _WRITES = ("-o", "--output", "--html")
+_FINDINGS = (0, 1)  # a report of a finding is a report
 _THEMES = ("light", "dark")
 
 
 def shown(pages: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The pages with what their comments name, its files written below `folder`; raises `CalledProcessError`."""
+    """The pages with what their comments name, its files written below `folder`; raises `RuntimeError`."""
     return {
         place: MARK.sub(lambda mark, place=place: _shown(mark[1], (folder / place).parent), text)  # type: ignore[misc]
         for place, text in pages.items()
@@ -44,4 +45,7 @@ def _shown(command: str, folder: Path) -> str:
 
 
 def _run(words: list[str]) -> None:
-    subprocess.run([sys.executable, "-m", "layoutbridge", *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "layoutbridge", *words]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in _FINDINGS:
+        raise RuntimeError(f"layoutbridge {shlex.join(words)}: {done.stderr.strip()}")
