@@ -163,7 +163,8 @@ $(RELEASE)/.set-up: pyproject.toml constraints.txt
 $(DOCS)/.set-up: pyproject.toml constraints.txt
 	@echo "$(DOCS): what builds the site"
 	@$(PYTHON) -m venv --clear $(DOCS)
-	@$(DOCS)/bin/python -m pip install -qq --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[docs,onnx]'
+	@$(DOCS)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt uv
+	@$(DOCS)/bin/uv pip install --quiet --python $(DOCS)/bin/python --constraint constraints.txt --editable '.[docs,onnx]'
 	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import io
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def pages() -> dict[str, str]:
 def _page(path: Path) -> str:
     parts: list[str] = []
     for cell in run(path):
-        parts.append(f"```python\n{cell.source}\n```" if cell.is_code else _linked(cell.source))
+        parts.append(f"```python\n{cell.source}\n```" if cell.is_code else cell.source)
         if cell.text:
             parts.append(f"```text\n{cell.text.rstrip()}\n```")
         if cell.svg:
@@ -69,8 +68,3 @@ def _page(path: Path) -> str:
     title, *rest = parts
     heading, _, told = title.partition("\n")
     return "\n\n".join([heading, f"*[The notebook]({path.name})*", told.strip(), *rest])
-
-
-def _linked(text: str) -> str:
-    """Links to pages as they are beside the notebook."""
-    return re.sub(r"\]\(\.\./([\w/-]+\.md)", r"](../\1", text)

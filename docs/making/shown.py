@@ -7,10 +7,10 @@ A reader of the repository sees nothing of it. A picture is shown in the colours
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,13 +39,16 @@ def _shown(command: str, folder: Path) -> str:
         return f'[Open it by itself]({name})\n\n<iframe src="{name}" title="{name}" loading="lazy"></iframe>'
     for theme in _THEMES:
         _run([*words[:at], str(folder / f"{theme}-{name}"), *words[at + 1 :], "--theme", theme])
-    told = " ".join([*words[: at - 1], *words[at + 1 :]])
+    told = shlex.join([*words[: at - 1], *words[at + 1 :]])
     pictures = "\n".join(f"![{told}]({theme}-{name}#only-{theme})" for theme in _THEMES)
     return f"{pictures}\n\n*`layoutbridge {told}`*"
 
 
 def _run(words: list[str]) -> None:
-    command = [sys.executable, "-m", "layoutbridge", *words]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode not in _FINDINGS:
-        raise RuntimeError(f"layoutbridge {shlex.join(words)}: {done.stderr.strip()}")
+    from layoutbridge.cli import main
+
+    told = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        code = main(words)
+    if code not in _FINDINGS:
+        raise RuntimeError(f"layoutbridge {shlex.join(words)}: {told.getvalue().strip()}")
