@@ -15,12 +15,12 @@ FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its text, and of code what it printed and the value of its last line, as text or as a picture."""
+    """One cell: its text, and of code what it printed and the value of its last line, as text or as HTML."""
 
     source: str
     is_code: bool
     text: str = ""
-    svg: str = ""
+    html: str = ""
 
 
 def notebooks() -> list[Path]:
@@ -47,9 +47,9 @@ def _run(source: str, names: dict[str, Any], file: str) -> Cell:
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, file, "exec"), names)
         value = eval(compile(ast.Expression(last.value), file, "eval"), names) if isinstance(last, ast.Expr) else None
-    drawn = getattr(value, "_repr_svg_", None)
+    drawn = getattr(value, "_repr_html_", None)
     shown = "" if value is None or drawn else repr(value)
-    return Cell(source, is_code=True, text=printed.getvalue() + shown, svg=drawn() if drawn else "")
+    return Cell(source, is_code=True, text=printed.getvalue() + shown, html=drawn() if drawn else "")
 
 
 def pages() -> dict[str, str]:
@@ -62,9 +62,9 @@ def _page(path: Path) -> str:
     for cell in run(path):
         parts.append(f"```python\n{cell.source}\n```" if cell.is_code else cell.source)
         if cell.text:
-            parts.append(f"```text\n{cell.text.rstrip()}\n```")
-        if cell.svg:
-            parts.append(f'<div class="figure">{cell.svg}</div>')
+            parts.append(f"```{{ .text .output }}\n{cell.text.rstrip()}\n```")
+        if cell.html:
+            parts.append(f'<div class="figure">{cell.html}</div>')
     title, *rest = parts
     heading, _, told = title.partition("\n")
     return "\n\n".join([heading, f"*[The notebook]({path.name})*", told.strip(), *rest])

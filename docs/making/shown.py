@@ -41,7 +41,7 @@ def _shown(command: str, folder: Path) -> str:
         _run([*words[:at], str(folder / f"{theme}-{name}"), *words[at + 1 :], "--theme", theme])
     told = shlex.join([*words[: at - 1], *words[at + 1 :]])
     pictures = "\n".join(f"![{told}]({theme}-{name}#only-{theme})" for theme in _THEMES)
-    return f"{pictures}\n\n*`layoutbridge {told}`*"
+    return f"{pictures}\n\n`layoutbridge {told}`"
 
 
 def _run(words: list[str]) -> None:

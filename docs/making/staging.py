@@ -58,7 +58,7 @@ def session(fence: str) -> str:
     """
     if not fence.startswith("```python\n>>>"):
         return fence
-    body = fence.removeprefix("```python\n").removesuffix("```").rstrip()
+    body = fence.removeprefix("```python\n").removesuffix("```").rstrip().replace("<BLANKLINE>", "")
     return f"```pycon\n{re.sub(r'  # doctest: .*', '', body)}\n```"
 
 
