@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -35,13 +36,18 @@ def _shown(command: str, folder: Path) -> str:
     name = words[at]
     folder.mkdir(parents=True, exist_ok=True)
     if not name.endswith(".svg"):
-        _run([*words[:at], str(folder / name), *words[at + 1 :]])
+        _run([*words[:at], _written(folder / name), *words[at + 1 :]])
         return f'[Open it by itself]({name})\n\n<iframe src="{name}" title="{name}" loading="lazy"></iframe>'
     for theme in _THEMES:
-        _run([*words[:at], str(folder / f"{theme}-{name}"), *words[at + 1 :], "--theme", theme])
+        _run([*words[:at], _written(folder / f"{theme}-{name}"), *words[at + 1 :], "--theme", theme])
     told = shlex.join([*words[: at - 1], *words[at + 1 :]])
     pictures = "\n".join(f"![{told}]({theme}-{name}#only-{theme})" for theme in _THEMES)
     return f"{pictures}\n\n`layoutbridge {told}`"
+
+
+def _written(path: Path) -> str:
+    """The path as reports tell it: no folder of this machine's stands there."""
+    return os.path.relpath(path, ROOT)
 
 
 def _run(words: list[str]) -> None:
