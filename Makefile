@@ -12,6 +12,7 @@ VENV           ?= .venv
 BARE           ?= .venv-bare
 LOWEST         ?= .venv-lowest
 RELEASE        ?= .venv-release
+DOCS           ?= .venv-docs
 EXTRAS         ?=
 PYTHONS        ?= python3.11 python3.12 python3.13
 PYTEST_ARGS    ?= -q -n 2
@@ -45,7 +46,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz fuzz-networks lint ruff mypy format \
-	opencvs atlas bench dist clean
+	opencvs atlas bench docs dist clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +117,9 @@ bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside
 $(OPENCV4): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'opencv-python-headless>=4.14,<5'
 
+docs: $(DOCS)/.set-up  ## the site, in site/: strict about warnings, names and links, and works offline
+	@$(DOCS)/bin/python -m docs.making
+
 # Two runs of the same commit give the same bytes: no time but the commit's, no path, no number drawn.
 dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
 dist: $(RELEASE)/.set-up  ## the wheel, the sdist, and what the wheel brings with it (CycloneDX), in dist/
@@ -131,7 +135,7 @@ dist: $(RELEASE)/.set-up  ## the wheel, the sdist, and what the wheel brings wit
 	@cd dist && sha256sum *
 
 clean:  ## remove the environments, caches and build outputs
-	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) .atlas $(OPENCVS) build dist .fuzz .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(BARE) $(BARE)-3.* $(LOWEST) $(RELEASE) $(DOCS) .atlas $(OPENCVS) build dist site .fuzz .pytest_cache .mypy_cache .ruff_cache \
 		.hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -154,6 +158,13 @@ $(RELEASE)/.set-up: pyproject.toml constraints.txt
 	@echo "$(RELEASE): what builds the distributions"
 	@$(PYTHON) -m venv --clear $(RELEASE)
 	@$(RELEASE)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt hatchling cyclonedx-bom
+	@touch $@
+
+$(DOCS)/.set-up: pyproject.toml constraints.txt
+	@echo "$(DOCS): what builds the site"
+	@$(PYTHON) -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt uv
+	@$(DOCS)/bin/uv pip install --quiet --python $(DOCS)/bin/python --constraint constraints.txt --editable '.[docs,onnx]'
 	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt

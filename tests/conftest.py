@@ -27,7 +27,7 @@ settings.register_profile("ci", deadline=None, derandomize=True, database=None, 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-PACKAGE, TESTS = FIXTURES.parent / "layoutbridge", FIXTURES.parent / "tests"
+PACKAGE, TESTS, DOCS = (FIXTURES.parent / name for name in ("layoutbridge", "tests", "docs"))
 # What the examples of a module need: those in a framework's folder that framework, those of a port what runs it.
 PORTS_NEED = {"keras": "tensorflow", "torch": "torch", "torch_module": "torch", "onnx": "onnx"}
 READERS_NEED = {"onnx": ("onnx",), "openvino": ("openvino",), "models": ("onnx",), "expecting": ("onnx",)}
@@ -44,6 +44,9 @@ PAGES_NEED = {
     "detect.md": ("PIL",),
     "leaving.md": ("PIL", "ncnn"),
     "evaluate.md": ("PIL",),
+    "start/opencv.md": ("PIL",),
+    "start/accuracy.md": ("onnx", "onnx_ir", "onnxruntime"),
+    "making/docstrings.py": ("griffe",),
 }
 
 
@@ -114,7 +117,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def frameworks_needed(path: Path) -> tuple[str, ...]:
     """The frameworks that the examples in a module of the package, or on a page, import."""
     if not path.is_relative_to(PACKAGE):
-        return PAGES_NEED.get(path.name, ())
+        return PAGES_NEED.get(path.relative_to(DOCS).as_posix() if path.is_relative_to(DOCS) else path.name, ())
     *rooms, _ = path.relative_to(PACKAGE).parts
     if rooms[:1] == ["scanning"]:
         name = rooms[2] if len(rooms) > 2 else path.stem  # a reader is a module, or a folder of its own

@@ -202,7 +202,7 @@ def _shortened(whats: Iterable[str], answer: Answer) -> Iterator[str]:
 def _cut(words: str) -> str:
     """The beginning and the end, where most say what is the matter."""
     shown = words if len(words) <= 2 * _END else f"{words[:_END].rstrip()} … {words[-_END:].lstrip()}"
-    return html(shown, quote=False)
+    return html(shown, quote=False).replace("][", "]\\[").replace("](", "]\\(")  # which Markdown takes for links
 
 
 def _op(answer: Answer) -> str:

@@ -1,0 +1,1 @@
+"""The pages, and in `making/` what makes a site of them."""
