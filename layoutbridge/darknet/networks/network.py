@@ -260,6 +260,10 @@ class DarknetNetwork:
         for written in port.beside(Path(path)):
             refuse_overwriting(written, self.sources.values())
 
+    def refuse_weights_at(self, path: str | os.PathLike[str], *others: str | os.PathLike[str] | None) -> None:
+        """Raise `UnusableInputError` where a weights file at `path` would replace what was read, or one of `others`."""
+        refuse_overwriting(path, [*self.sources.values(), *(other for other in others if other is not None)])
+
     def flavor_differences(self) -> tuple[FlavorDifference, ...]:
         """Where the other flavour would make something else of the same files: see `flavors`. Empty where it is alike,
         or cannot read the cfg at all.

@@ -43,7 +43,7 @@ def fits(slot: Slot, part: Part) -> bool:
     norm, held = part.normalization, part.weights
     if isinstance(settings, Batchnorm):
         return part.kind == "normalization" and norm is not None and (norm.channels,) == shape
-    if held is None:
+    if held is None or (slot.is_binary and slot.normalized and norm is None):  # signs cannot be unfolded
         return False
     if norm is not None and norm.channels not in (part.channels, shape[0]):
         return False
@@ -176,6 +176,28 @@ def split_norms(slots: Sequence[Slot], wanted: Sequence[Slot], parts: Sequence[P
             made += [replace(part, normalization=None), Part(owner, "normalization", normalization=norm)]
         else:
             made.append(part)
+    return tuple(made)
+
+
+def joined_norms(wanted: Sequence[Slot], parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts, batch norms that are all by themselves put behind products, where nothing told behind which.
+
+    Products are taken by their shapes, and batch norms in turn for the slots that have one.
+    """
+    norms = [part for part in parts if part.kind == "normalization"]
+    left = [part for part in parts if part.kind != "normalization"]
+    normalized = [slot for slot in wanted if slot.normalized and not isinstance(slot.layer.settings, Batchnorm)]
+    if not norms or len(norms) != len(normalized) or len(left) != len(wanted):
+        return tuple(parts)
+    behind = dict(zip((slot.name for slot in normalized), norms, strict=True))
+    made: list[Part] = []
+    for slot in wanted:
+        norm = behind[slot.name].normalization if slot.name in behind else None
+        found = next((part for part in left if fits(slot, replace(part, normalization=norm))), None)
+        if found is None or found.normalization is not None:
+            return tuple(parts)
+        left.remove(found)
+        made.append(replace(found, normalization=norm))
     return tuple(made)
 
 

@@ -1,7 +1,8 @@
 """Which layer of another framework stands for which of Darknet's: by their names, by numbers in these, by order.
 
-By order is tried in three ways: as it is; with the layers under one name (`down1.*`, `head.*`) moved together; each
-layer the first left of its shape. Several may fit where shapes repeat: what the models compute tells (`comparing`).
+By order is tried in four ways: as it is; by the names, numbers in them by their size; with the layers under one name
+(`down1.*`, `head.*`) moved together; each layer the first left of its shape. Several may fit where shapes repeat: what
+the models compute tells (`comparing`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from layoutbridge.darknet.returning.converting import fits
 from layoutbridge.darknet.returning.slots import Slot
-from layoutbridge.darknet.returning.source import Part, plain
+from layoutbridge.darknet.returning.source import Part, by_numbers_in, plain
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import WeightsError, named
 
@@ -46,6 +47,11 @@ def match(network: Network, slots: Sequence[Slot], parts: Sequence[Part]) -> Mat
         return Match(by_number, "numbers", "the numbers in its names are those of the cfg's layers")
     if all(fits(slot, part) for slot, part in zip(slots, parts, strict=True)):
         return Match(tuple(range(len(parts))), "order")
+    sorted_places = sorted(range(len(parts)), key=lambda place: by_numbers_in(parts[place].name))
+    if all(fits(slot, parts[place]) for slot, place in zip(slots, sorted_places, strict=True)):
+        return Match(
+            tuple(sorted_places), "order", "in the order of the numbers in its names, with which all shapes fit"
+        )
     grouped = _by_groups(slots, parts)
     if grouped is not None:
         return Match(grouped, "order", "in another order of the names' first words, with which all shapes fit")

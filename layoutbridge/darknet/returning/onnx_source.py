@@ -26,6 +26,7 @@ _PRODUCTS: Mapping[str, Kind] = {
 }  # fmt: skip
 _THROUGH = ("Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze")
 _BETWEEN = ("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze")  # that may stand between a product and its biases
+_FIXED = "constants/"  # filters in our exports that gather windows
 _BINARY = "/binary_weights"  # signs, in our exports of layers with xnor=1
 _GATES = {"LSTM": "iofg", "GRU": "zrh"}
 
@@ -158,7 +159,9 @@ class _Reader:
         """The part that a product with weights is, with the biases and the batch norm that follow."""
         kind = _PRODUCTS[node.op_type]
         weights = self.tensor(node.input[1])
-        if weights is None or weights.name.endswith(_BINARY) or weights.values.ndim != (2 if kind == "dense" else 4):
+        if weights is None or weights.values.ndim != (2 if kind == "dense" else 4):
+            return None
+        if weights.name.startswith(_FIXED) or weights.name.endswith(_BINARY):
             return None
         options = {each.name: each for each in node.attribute}
         scale, share = 1.0, 1.0
@@ -172,8 +175,18 @@ class _Reader:
         bias = self.tensor(node.input[2]) if len(node.input) > 2 and node.input[2] else None
         if bias is not None and share != 1:
             bias = replace(bias, values=bias.values * np.float32(share))
-        part = Part(_owner(weights.name) or _layer_of(node), kind, weights, bias)
+        last = kind == "dense" and self.takes_channels_last(node.input[0])
+        part = Part(_owner(weights.name) or _layer_of(node), kind, weights, bias, channels_last=last)
         return self.followed(part, node.output[0])
+
+    def takes_channels_last(self, name: str) -> bool:
+        """Whether a tensor is a picture made flat with its channels last, as TensorFlow's exporters have it."""
+        node = self.makers.get(name)
+        while node is not None and node.op_type in (*_BETWEEN, "Flatten") and node.input:
+            node = self.makers.get(node.input[0])
+        if node is None or node.op_type != "Transpose":
+            return False
+        return any(each.name == "perm" and list(each.ints) == [0, 2, 3, 1] for each in node.attribute)
 
     def followed(self, part: Part, output: str) -> Part:
         """The part with a bias that is added, and a batch norm, where they are all that takes its output."""
@@ -208,7 +221,7 @@ class _Reader:
         return Normalization(scales, biases, means, variances, epsilon)
 
     def recurrent(self, node: NodeProto) -> Sequence[Part]:
-        """The gates of an LSTM or a GRU, called as the parts of Darknet's layers: u those of the input, w of the state."""
+        """The gates of an LSTM or a GRU, called as Darknet's parts: u are those of the input, w of the state."""
         held = [self.tensor(name) if name else None for name in node.input[1:4]]
         of_input, of_state, biases = (*held, None, None, None)[:3]
         gates = _GATES[node.op_type]

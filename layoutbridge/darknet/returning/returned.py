@@ -15,6 +15,7 @@ from layoutbridge.darknet.returning.converting import (
     FOLDED,
     Given,
     converted,
+    joined_norms,
     split_norms,
     variance_for,
     variances_of_squares,
@@ -75,7 +76,7 @@ def returned(network: Network, source: Source, present: Weights | None = None) -
     parts = tuple(part for part in source.parts if not _is_taken(part, names))
     wanted = tuple(slot for slot in slots if slot.name not in given)
     alive = tuple(slot for slot in wanted if slot.layer.index not in dead)
-    parts = split_norms(slots, wanted, parts)
+    parts = joined_norms(wanted, split_norms(slots, wanted, parts))
     try:
         found = match(network, wanted, parts)
     except WeightsError:
@@ -336,7 +337,9 @@ def _notes(source: Source, found: Match, rows: Sequence[ReturnedParameter]) -> l
         )
     for how in dict.fromkeys(row.how for row in rows if row.how.startswith("for an epsilon")):
         count = sum(row.how == how for row in rows)
-        notes.append(f"the variances of {count} layers are changed {how}, which is not Darknet's: it computes the same")
+        notes.append(
+            f"the variances of {count} layers are changed {how}, which is not Darknet's, so that it computes the same"
+        )
     used = {row.source for row in rows}
     left = [
         tensor.name

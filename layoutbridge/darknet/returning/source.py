@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["convolution", "transposed", "dense", "local", "normalization"]
+_DIGITS = re.compile(r"(\d+)", re.ASCII)
 _BETWEEN = re.compile(r"[./]")
 
 
@@ -88,6 +89,15 @@ def plain(name: str) -> str:
     ('3_rnn_input_weights', '3_rnn_input_weights')
     """
     return _BETWEEN.sub("_", name)
+
+
+def by_numbers_in(name: str) -> list[tuple[int, int | str]]:
+    """A key by which names sort with their numbers by size.
+
+    >>> sorted(["layer.10.w", "layer.2.w"], key=by_numbers_in)
+    ['layer.2.w', 'layer.10.w']
+    """
+    return [(0, int(piece)) if piece.isdecimal() else (1, piece) for piece in _DIGITS.split(name) if piece]
 
 
 def loose_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.archives import checked_zip
-from layoutbridge.darknet.returning.source import Kind, Normalization, Part, Source, Tensor, loose_tensors
+from layoutbridge.darknet.returning.source import (
+    Kind,
+    Normalization,
+    Part,
+    Source,
+    Tensor,
+    by_numbers_in,
+    loose_tensors,
+)
 from layoutbridge.errors import UnusableInputError, first_line, shown
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import file_size, refuse_costly
@@ -64,7 +72,7 @@ def _of_safetensors(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
                     held[name] = _of_bfloat16(path, name)
     except SafetensorError as error:
         raise UnusableInputError(f"'{os.fspath(path)}' is no whole safetensors file: {first_line(error)}") from None
-    return {name: held[name] for name in sorted(held, key=_natural)}
+    return {name: held[name] for name in sorted(held, key=by_numbers_in)}
 
 
 def _of_bfloat16(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
@@ -74,11 +82,6 @@ def _of_bfloat16(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
     with safe_open(path, "pt") as file:
         values: NDArray[Any] = file.get_tensor(name).float().numpy()
     return values
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """A key by which `layer.2` stands before `layer.10`."""
-    return [(0, int(piece)) if piece.isdigit() else (1, piece) for piece in _DIGITS.split(name) if piece]
 
 
 def _unpickled(path: str | os.PathLike[str]) -> object:
