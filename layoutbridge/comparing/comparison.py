@@ -174,15 +174,13 @@ def compared(
             _refuse_fickle(one, graph, given, first_run)
             _refuse_fickle(other, candidate_graph, taken, second_run)
         causes: tuple[Cause, ...] = ()
-        if first is None or not with_causes:
-            pass
-        elif by_layers is None:
+        if first is not None and with_causes and by_layers is None:
             causes = verdict.causes
-        elif one.net is not None:
+        elif first is not None and with_causes and one.net is not None:
             first, causes = find_causes(
                 one, given, first_run, second_run, alignment, first, tolerance, told, verdict.causes
             )
-        else:
+        elif first is not None and with_causes:
             causes = tuple(moved_causes(first_run, second_run, first, tolerance))
             if not causes and set(first_run.parents[first.reference]) <= set(first_run.inputs):
                 causes = _of_input(first_run, other, candidate_graph, inputs, first, tolerance, told)

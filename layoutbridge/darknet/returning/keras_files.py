@@ -9,7 +9,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from layoutbridge.darknet.returning.keras_source import KerasLayer, source_of_la
 from layoutbridge.darknet.returning.source import Source
 from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line
+from layoutbridge.frameworks.apart import run_apart
+from layoutbridge.frameworks.framework import TypedCallable
 from layoutbridge.frameworks.tensorflow.archive import check_weights, read_unmade
 from layoutbridge.frameworks.tensorflow.start_up import require_h5py
-from layoutbridge.inputs import read_bytes
+from layoutbridge.inputs import file_size, read_bytes
 
 KERAS = ".keras"
 ENDINGS = (KERAS, ".h5", ".hdf5")
+_OPENER = "layoutbridge.darknet.returning.keras_files:open_layers"
 _LARGEST = 1 << 34
 _LONGEST_CONFIG = 1 << 26  # characters
 _CLASSES = {  # by what groups of weights are called in files of Keras 3
@@ -44,29 +48,83 @@ Described = Mapping[str, tuple[str, Mapping[str, Any], str | None]]  # by name: 
 def source_of_file(path: str | os.PathLike[str], flavor: Flavor, epsilon: float | None = None) -> Source:
     """The layers of a .keras or .h5 file; `epsilon` is that of its batch norms where it does not tell.
 
-    Raises `UnusableInputError` for a file that is not whole, no Keras model, or keeps its weights elsewhere, and
+    HDF5's library ends the process at some broken files, or never comes back: another process reads it. Raises
+    `UnusableInputError` for a file that is not whole, no Keras model, or keeps its weights elsewhere, and
     `MissingFrameworkError` without h5py.
     """
     require_h5py()
-    told, ending = f"'{os.fspath(path)}'", Path(path).suffix.lower()
-    if ending not in ENDINGS:
-        raise UnusableInputError(f"{told} is no file of Keras by its ending: {', '.join(ENDINGS)} are read")
+    if Path(path).suffix.lower() not in ENDINGS:
+        raise UnusableInputError(
+            f"'{os.fspath(path)}' is no file of Keras by its ending: {', '.join(ENDINGS)} are read"
+        )
+    size = file_size(path, "file of Keras", most=_LARGEST)
+    run = run_apart(_OPENER, path, size)
+    layers, known_graph = unpacked(run(np.zeros(1, np.uint8)))
+    return source_of_layers(layers, flavor, known_graph=known_graph, epsilon=epsilon)
+
+
+def open_layers(path: str | os.PathLike[str]) -> TypedCallable:
+    """What gives the layers of a file, `packed`; made in a process of its own. Raises as `source_of_file`."""
+    told = f"'{os.fspath(path)}'"
     config: Any = None
-    if ending == KERAS:
+    if Path(path).suffix.lower() == KERAS:
         config, content = read_unmade(path)
     else:
         content = read_bytes(path, "file of Keras", most=_LARGEST)
         if not content.startswith(b"\x89HDF"):
             raise UnusableInputError(f"{told} is no HDF5 file")
     try:
-        return _source(content, config, flavor, epsilon)
+        layers, known_graph = _layers(content, config)
     except LayoutBridgeError as error:
         raise UnusableInputError(f"{told} is not read: {error}") from None
     except Exception as error:  # whatever reading bytes that are no such file runs into
         raise UnusableInputError(f"{told} is no whole file of Keras: {first_line(error)}") from None
+    del content
+    held = packed(layers, known_graph)
+    return TypedCallable(lambda _: held, "uint8")
 
 
-def _source(content: bytes, config: Any, flavor: Flavor, epsilon: float | None) -> Source:
+def packed(layers: Sequence[KerasLayer], known_graph: bool) -> NDArray[np.uint8]:
+    """Layers as bytes: the length of a JSON text, the text, the arrays in turn."""
+    told = {
+        "known_graph": known_graph,
+        "layers": [
+            {
+                "name": layer.name, "kind": layer.kind, "before": layer.before,
+                "config": {"epsilon": layer.config["epsilon"]} if "epsilon" in layer.config else {},
+                "arrays": [[name, str(values.dtype), list(values.shape)] for name, values in layer.arrays.items()],
+            }
+            for layer in layers
+        ],
+    }  # fmt: skip
+    text = json.dumps(told).encode()
+    arrays = [np.ascontiguousarray(values).reshape(-1) for layer in layers for values in layer.arrays.values()]
+    whole = np.empty(8 + len(text) + sum(values.nbytes for values in arrays), np.uint8)
+    whole[:8] = np.frombuffer(len(text).to_bytes(8, "little"), np.uint8)
+    whole[8 : 8 + len(text)] = np.frombuffer(text, np.uint8)
+    at = 8 + len(text)
+    for values in arrays:
+        whole[at : at + values.nbytes] = values.view(np.uint8)
+        at += values.nbytes
+    return whole
+
+
+def unpacked(whole: NDArray[np.uint8]) -> tuple[list[KerasLayer], bool]:
+    """What `packed` made bytes of."""
+    at = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+    told = json.loads(whole[8:at].tobytes())
+    layers = []
+    for layer in told["layers"]:
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, dtype, shape in layer["arrays"]:
+            size = prod(shape) * np.dtype(dtype).itemsize
+            arrays[name] = whole[at : at + size].copy().view(dtype).reshape(shape)
+            at += size
+        layers.append(KerasLayer(layer["name"], layer["kind"], arrays, layer["config"], layer["before"]))
+    return layers, told["known_graph"]
+
+
+def _layers(content: bytes, config: Any) -> tuple[list[KerasLayer], bool]:
     import h5py
 
     check_weights(io.BytesIO(content), len(content))
@@ -89,7 +147,7 @@ def _source(content: bytes, config: Any, flavor: Flavor, epsilon: float | None) 
     ]
     places = {name: place for place, name in enumerate(described)}
     layers.sort(key=lambda layer: places.get(layer.name, len(places)))
-    return source_of_layers(layers, flavor, known_graph=bool(described), epsilon=epsilon)
+    return layers, bool(described)
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,11 +54,8 @@ def source_of_layers(
     parts: list[Part] = []
     for layer in ordered:
         if layer.name in made:
-            *first, last = made[layer.name] or [None]
             norm = norms.get(pairs.get(layer.name, ""))
-            parts += [part for part in first if part is not None]
-            if last is not None:
-                parts.append(Part(last.name, last.kind, last.weights, last.bias, norm, last.channels_last))
+            parts += [*made[layer.name][:-1], *(replace(last, normalization=norm) for last in made[layer.name][-1:])]
         elif layer.name not in pairs.values():
             parts.append(Part(layer.name, "normalization", normalization=norms[layer.name]))
     loose = {
@@ -242,6 +239,6 @@ def _paired(
 def _product(norm: KerasLayer, every: Mapping[str, KerasLayer]) -> str | None:
     """The layer whose output a batch norm takes, through layers that compute nothing."""
     name, left = norm.before, len(every)
-    while name in every and every[name].kind in _BETWEEN and left:
+    while name is not None and name in every and every[name].kind in _BETWEEN and left:
         name, left = every[name].before, left - 1
     return name

@@ -25,7 +25,7 @@ from layoutbridge.darknet.returning.source import (
     by_numbers_in,
     loose_tensors,
 )
-from layoutbridge.errors import UnusableInputError, first_line, shown
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line, shown
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import file_size, refuse_costly
 
@@ -93,11 +93,13 @@ def _unpickled(path: str | os.PathLike[str]) -> object:
     told = f"'{os.fspath(path)}'"
     if size == 0:
         raise UnusableInputError(f"{told} is empty")
-    if zipfile.is_zipfile(path):
-        parts = checked_zip(path, "file of PyTorch")
-        refuse_costly(sum(part.file_size for part in parts), size, told)
     try:
+        if zipfile.is_zipfile(path):
+            parts = checked_zip(path, "file of PyTorch")
+            refuse_costly(sum(part.file_size for part in parts), size, told)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except LayoutBridgeError:
+        raise
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise UnusableInputError(
@@ -185,7 +187,7 @@ def source_of_state(
     parts = with_norms(order, products, norms, paired(order, products, norms))
     loose = loose_tensors({name: values for name, values in arrays.items() if name not in used})
     told = "the order of definition" if ordered else "the order of its names, numbers by their size"
-    notes = ()
+    notes: tuple[str, ...] = ()
     if norms and epsilon is None:
         notes = (f"batch norm's epsilon is taken to be {taken:g}: a state dict does not hold it (epsilon= says it)",)
     return Source(named or _FRAMEWORK, parts, loose, told, notes)
