@@ -25,7 +25,10 @@ _MOST_TOLD = 4
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """For each slot the place of its part among the source's, and how they were found: "names", "numbers", "order"."""
+    """For each slot the place of its part among the source's, and how they were found: "names", "numbers", "order".
+
+    `told` says more of it, where there is more, behind "layers were taken".
+    """
 
     places: tuple[int, ...]
     how: str
@@ -44,7 +47,7 @@ def match(network: Network, slots: Sequence[Slot], parts: Sequence[Part]) -> Mat
     _refuse_counts(network, slots, parts)
     by_number = _by_numbers(slots, parts)
     if by_number is not None:
-        return Match(by_number, "numbers", "the numbers in its names are those of the cfg's layers")
+        return Match(by_number, "numbers", "by the numbers in its names, which are those of the cfg's layers")
     if all(fits(slot, part) for slot, part in zip(slots, parts, strict=True)):
         return Match(tuple(range(len(parts))), "order")
     sorted_places = sorted(range(len(parts)), key=lambda place: by_numbers_in(parts[place].name))
@@ -54,9 +57,9 @@ def match(network: Network, slots: Sequence[Slot], parts: Sequence[Part]) -> Mat
         )
     grouped = _by_groups(slots, parts)
     if grouped is not None:
-        return Match(grouped, "order", "in another order of the names' first words, with which all shapes fit")
+        return Match(grouped, "order", "in another order of its names' first words, with which all shapes fit")
     places = _by_shapes(network, slots, parts)
-    return Match(places, "order", "each layer the first of its shape that is left: the order itself does not fit")
+    return Match(places, "order", "each as the first of its shape that is left: the order itself does not fit")
 
 
 def _by_names(slots: Sequence[Slot], parts: Sequence[Part]) -> tuple[int, ...] | None:
@@ -156,7 +159,7 @@ def _refuse_counts(network: Network, slots: Sequence[Slot], parts: Sequence[Part
     """Raise `WeightsError` where there are more or fewer layers than are wanted."""
     if len(slots) == len(parts):
         return
-    told = f"it has {len(parts)} layers with weights, and {network.source} {len(slots)}"
+    told = f"the model has {len(parts)} layers with weights, and {network.source} {len(slots)}"
     offered, wanted = Counter(map(shape_of, parts)), Counter(slot.shape for slot in slots)
     if len(parts) > len(slots):
         extra = [part.name for part in parts if (offered - wanted)[shape_of(part)]] or [part.name for part in parts]

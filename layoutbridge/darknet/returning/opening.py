@@ -96,4 +96,6 @@ def source_of(network: Network, model: object, epsilon: float | None = None) -> 
         return torch_source(network, model, epsilon)  # type: ignore[arg-type]
     if "onnx" in kind:
         return onnx_source(model)  # type: ignore[arg-type]
+    if not hasattr(model, "layers"):
+        raise UnusableInputError(f"{type(model).__name__} is no model of Keras, PyTorch or ONNX, and no state dict")
     return keras_source(network, model, epsilon)  # type: ignore[arg-type]

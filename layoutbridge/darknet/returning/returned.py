@@ -138,7 +138,7 @@ def _made(
         for slot in slots
         for name, each in held[slot.name].items()
     )
-    notes = (*source.notes, *_notes(source, found, rows))
+    notes = (*source.notes, *_notes(network, source, found, rows))
     return Returned(weights, rows, found.how, notes, source, tuple(wanted), found.places)
 
 
@@ -323,12 +323,10 @@ def _is_taken(part: Part, names: set[str]) -> bool:
 # ---------------------------------------------------------------------- what is told
 
 
-def _notes(source: Source, found: Match, rows: Sequence[ReturnedParameter]) -> list[str]:
+def _notes(network: Network, source: Source, found: Match, rows: Sequence[ReturnedParameter]) -> list[str]:
     notes = []
-    if found.told:
-        notes.append(found.told)
-    if found.how == "order":
-        notes.append(f"layers were taken by {source.order}")
+    if found.told or found.how == "order":
+        notes.append(f"layers were taken {found.told or f'by {source.order}'}")
     folded = [row.layer for row in rows if row.source is None and row.parameter.endswith("variances")]
     if folded:
         notes.append(
@@ -340,16 +338,14 @@ def _notes(source: Source, found: Match, rows: Sequence[ReturnedParameter]) -> l
         notes.append(
             f"the variances of {count} layers are changed {how}, which is not Darknet's, so that it computes the same"
         )
-    used = {row.source for row in rows}
+    used = {row.source for row in rows} | {tensor.name for part in source.parts for tensor in _tensors(part)}
+    packed = {str(name).partition("[")[0] for name in used}  # of gates that stand in one array
+    own = ("constants_", *(f"{plain(layer.name)}_" for layer in network.layers))  # what our exports have beside weights
     left = [
         tensor.name
-        for tensor in source.loose.values()
-        if tensor.name not in used
-        and not tensor.name.startswith("constants/")
-        and tensor.values.ndim > 0
-        and tensor.name not in {t.name for part in source.parts for t in _tensors(part)}
+        for name, tensor in source.loose.items()
+        if tensor.name not in used | packed and tensor.values.ndim > 0 and not name.startswith(own)
     ]
-    left = [name for name in left if not any(str(source_name).startswith(f"{name}[") for source_name in used)]
     if left:
         notes.append(f"left out, of no layer with weights: {_few([named(name) for name in left])}")
     return notes

@@ -28,7 +28,8 @@ def model_of(net, *, epsilon=1e-3, bias=False, bare=False, seed=0):
     for layer in net.layers:
         inputs = [given if source == -1 else outputs[source] for source in layer.inputs]
         outputs.append(_computed(layer, layer.settings, inputs, epsilon, bias, bare))
-    model = keras.Model(given, outputs[-1])
+    heads = [output for layer, output in zip(net.layers, outputs, strict=True) if layer.kind in ("yolo", "region")]
+    model = keras.Model(given, heads or outputs[-1])
     rng = np.random.default_rng(seed)
     for held in model.layers:
         for variable in held.weights:

@@ -97,7 +97,8 @@ class Port(nn.Module):
         for layer in self.net.layers:
             inputs = [x if source == -1 else outputs[source] for source in layer.inputs]
             outputs.append(self.computed(layer, layer.settings, inputs))
-        return outputs[-1]
+        heads = [outputs[layer.index] for layer in self.net.layers if layer.kind in ("yolo", "region")]
+        return tuple(heads) if len(heads) > 1 else heads[0] if heads else outputs[-1]
 
     def computed(self, layer, s, inputs):
         x = inputs[0]
