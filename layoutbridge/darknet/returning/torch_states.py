@@ -25,7 +25,7 @@ from layoutbridge.darknet.returning.source import (
     by_numbers_in,
     loose_tensors,
 )
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line, shown
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line, first_line, shown
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import file_size, refuse_costly
 
@@ -100,15 +100,14 @@ def _unpickled(path: str | os.PathLike[str]) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except LayoutBridgeError:
         raise
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+    except Exception as error:  # whatever reading bytes that are no such file runs into
+        refused = isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error)
+        if refused or "TorchScript" in str(error):
             raise UnusableInputError(
                 f"{told} holds pickled code, a whole module say, which would run when it is read, and is refused: save "
                 "the state dict alone, torch.save(model.state_dict(), path), or as .safetensors"
             ) from None
-        raise UnusableInputError(f"{told} is no whole file of PyTorch: {first_line(error)}") from None
-    except Exception as error:  # whatever reading bytes that are no such file runs into
-        raise UnusableInputError(f"{told} is no whole file of PyTorch: {first_line(error)}") from None
+        raise UnusableInputError(f"{told} is no whole file of PyTorch: {class_and_first_line(error)}") from None
 
 
 def arrays_of(held: object, told: str) -> dict[str, NDArray[Any]]:
