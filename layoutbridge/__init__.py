@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from layoutbridge.auditing.audits import Audit, audit
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint, rearrange_checkpoint
     from layoutbridge.comparing.comparison import Comparison, compare
+    from layoutbridge.comparing.returning import BroughtBack, back_to_darknet
     from layoutbridge.errors import LayoutBridgeError
     from layoutbridge.frameworks import code, emit, export
     from layoutbridge.operations.catalog import catalog, op, register, unregister
@@ -74,6 +75,8 @@ _HOMES = {
     "Comparison": "comparing.comparison",
     "plot": "report.figures.plotting",
     "Figure": "report.figures.figure",
+    "back_to_darknet": "comparing.returning",
+    "BroughtBack": "comparing.returning",
     "rewrite": "rewriting.rewrites",
     "Rewrite": "rewriting.rewrites",
     "scan": "scanning.models",
@@ -82,6 +85,7 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "BroughtBack",
     "CatalogEntry",
     "Comparison",
     "Counterexample",
@@ -97,6 +101,7 @@ __all__ = [
     "Verification",
     "__version__",
     "audit",
+    "back_to_darknet",
     "carry",
     "catalog",
     "code",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
+from layoutbridge.darknet.returning.torch_states import read_state_dict
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnusableInputError, class_and_first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import is_regular_file, opened
@@ -54,6 +55,27 @@ def named_models(words: Sequence[str], weights: str | None, flavor: str) -> tupl
     return models[0], models[1]
 
 
+def named_source(word: str, state: str | None) -> object:
+    """What weights are taken from: the path of a file as it is, or what `file.py:Module` names, filled with `state`.
+
+    `state` is the path of the module's state dict. Raises `ParameterError` where it is given with a file, and as
+    readers do.
+    """
+    _, colon, attribute = word.rpartition(":")
+    if not colon or not attribute or Path(word).suffix.lower() in (".keras", ".h5", ".onnx", ".safetensors", ".pth"):
+        if state is not None:
+            raise ParameterError(f"--state is for a module of PyTorch, file.py:Module, not for '{word}'")
+        return word
+    model = _loaded(word)
+    if state is not None:
+        if not hasattr(model, "load_state_dict"):
+            raise ParameterError(f"--state is for a module of PyTorch, and '{word}' is {type(model).__name__}")
+        torch = require("torch", "PyTorch", "torch")
+        arrays, _ = read_state_dict(state)
+        _load(model, {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}, state)
+    return model
+
+
 def _is_model_file(word: str) -> bool:
     return can_be_scanned(word) or Path(word).suffix.lower() == _RECORDED or Path(word).is_dir()
 
@@ -65,8 +87,15 @@ def _fill(module: Any, path: str) -> None:
     torch_files = require("safetensors.torch", "safetensors", "torch")
     try:
         state = torch_files.load_file(path)
+    except Exception as error:  # of another file's
+        raise UnusableInputError(f"'{path}' does not fit the module: {class_and_first_line(error)}") from None
+    _load(module, state, path)
+
+
+def _load(module: Any, state: Mapping[str, Any], path: str) -> None:
+    try:
         missing, unexpected = module.load_state_dict(state, strict=False)
-    except Exception as error:  # of another file's, or of shapes that do not fit
+    except Exception as error:  # of shapes that do not fit
         raise UnusableInputError(f"'{path}' does not fit the module: {class_and_first_line(error)}") from None
     if missing or unexpected:
         told = "; ".join(

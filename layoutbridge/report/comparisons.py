@@ -26,10 +26,15 @@ def show_comparison(console: Console, found: Comparison) -> None:
         table.add_row(*(f"[bold red]{escape(cell)}[/]" if is_first else escape(cell) for cell in cells))
     console.print(table)
     console.print()
-    for cause in found.causes:
-        _show_cause(console, cause)
+    show_causes(console, found)
     for line in verdict_lines(found):
         console.print(escape(line), highlight=False)
+
+
+def show_causes(console: Console, found: Comparison) -> None:
+    """A paragraph for each cause."""
+    for cause in found.causes:
+        _show_cause(console, cause)
 
 
 def verdict_lines(found: Comparison) -> list[str]:

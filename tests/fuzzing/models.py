@@ -12,6 +12,8 @@ from random import Random
 import numpy as np
 
 import layoutbridge as lb
+from layoutbridge.darknet.returning.opening import source_of
+from tests.darknet_files import ROOT
 from tests.fuzzing.mutation import mutated, mutated_message, mutated_zip
 from tests.fuzzing.surface import surface, written
 
@@ -112,6 +114,25 @@ def picture(data: bytes, folder: Path) -> None:
 def keras(data: bytes, folder: Path) -> None:
     """A .keras file, named."""
     _identified(written(folder, "model.keras", data))
+
+
+def _back(path: Path) -> None:
+    """A network's weights, of the model at `path`."""
+    folder = ROOT / "fixtures/nets/alexey/classifier"
+    net = lb.darknet.load(folder / "net.cfg")
+    net.with_weights_of(source_of(net.network, path))
+
+
+@surface(".h5", needs=("h5py",), share=0.5)
+def keras_weights(data: bytes, folder: Path) -> None:
+    """An .h5 file, brought back to Darknet."""
+    _back(written(folder, "model.h5", data))
+
+
+@surface(".pth", mutate=mutated_zip, needs=("torch",), loud=True)
+def state_dict(data: bytes, folder: Path) -> None:
+    """A .pth file, brought back to Darknet."""
+    _back(written(folder, "model.pth", data))
 
 
 @surface(".jax", needs=("jax", "flatbuffers"), loud=True)

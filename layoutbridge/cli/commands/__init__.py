@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, ...]] = {
     "networks.summary": ("summary", "check"),
     "exports.export": ("export",),
+    "networks.weights": ("weights",),
     "networks.detect": ("detect", "predict"),
     "networks.classify": ("classify",),
     "networks.evaluate": ("map",),

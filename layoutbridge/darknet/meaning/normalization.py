@@ -46,6 +46,15 @@ def divisor(variances: NDArray[np.float64], flavor: str) -> NDArray[np.float64]:
     return np.sqrt(variances + _FORK_EPSILON)
 
 
+def kept_epsilon(flavor: str) -> float:
+    """The epsilon of a framework's batch norm that is equal to Darknet's.
+
+    >>> kept_epsilon("alexey"), kept_epsilon("pjreddie")
+    (1e-05, 0.0)
+    """
+    return 0.0 if flavor == "pjreddie" else _FORK_EPSILON
+
+
 def folded(weights: NDArray[np.float32], factor: NDArray[np.float64], name: str, axis: int = 0) -> LazyArray:
     """`weights` times the factor of each entry of axis 0 or 1, computed in float64 when it is read, rounded once."""
     ones = (1,) * (weights.ndim - 1 - axis)
@@ -63,10 +72,10 @@ def folded(weights: NDArray[np.float32], factor: NDArray[np.float64], name: str,
 
 def kept(context: Context[V], x: V) -> V:
     """The target's own batch norm of x, equal to Darknet's."""
-    variances, epsilon = context.lazy("variances"), _FORK_EPSILON
+    variances, epsilon = context.lazy("variances"), kept_epsilon(context.network.flavor)
     if context.network.flavor == "pjreddie":
         squared = divisor(context.array("variances").astype(np.float64), "pjreddie") ** 2
-        variances, epsilon = context.constant("squared_divisors", squared), 0.0
+        variances = context.constant("squared_divisors", squared)
     return context.target.batch_norm(
         x, context.lazy("scales"), context.lazy("biases"), context.lazy("means"), variances, epsilon=epsilon
     )

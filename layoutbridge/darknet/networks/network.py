@@ -25,11 +25,14 @@ from layoutbridge.inputs import is_regular_file, read_file
 if TYPE_CHECKING:
     import keras
     import torch
+    from onnx import ModelProto
 
     from layoutbridge.darknet.ports.ncnn import NcnnExport
     from layoutbridge.darknet.ports.onnx import OnnxExport, OnnxOptions
     from layoutbridge.darknet.ports.port import Port
     from layoutbridge.darknet.ports.torch_module import DarknetModule
+    from layoutbridge.darknet.returning.returned import Returned
+    from layoutbridge.darknet.returning.source import Source
 
 
 class DarknetNetwork:
@@ -44,9 +47,11 @@ class DarknetNetwork:
         weights: Weights | None = None,
         sources: Mapping[str, str | os.PathLike[str]] | None = None,
         blueprint: Blueprint | None = None,
+        returned: Returned | None = None,
     ) -> None:
         self.network = network
         self.weights = weights
+        self.returned = returned  # where its weights are from, of those that another framework's model had
         self.blueprint = blueprint  # what it was built from, to build it with other settings
         self.sources = dict(sources or {})  # "cfg" and "weights": the files it was read from
 
@@ -193,22 +198,71 @@ class DarknetNetwork:
             steps=steps,
         )
 
-    def from_torch(self, module: torch.nn.Module) -> DarknetNetwork:
-        """The same network with copies of the weights of `module`, which `to_torch` made.
+    def from_torch(
+        self, model: torch.nn.Module | Mapping[str, Any] | str | os.PathLike[str], *, epsilon: float | None = None
+    ) -> DarknetNetwork:
+        """The same network with copies of the weights of `model`: what `to_torch` made, another module, a state dict.
 
-        Raises `ParameterError` for another kind of module, `WeightsError` where parameters do not fit or are no
-        finite numbers.
+        A path is that of a state dict (.safetensors, .pth, .pt), and nothing in it runs; a module of somebody else's is
+        run once. Layers are found by the names of our exports, by the cfg's numbers in their names, or by order and
+        shapes, and `returned` of what is given says which: `comparing.returning.back_to_darknet` proves it. `epsilon`
+        is that of batch norms in a state dict, which does not hold it: PyTorch's by default. The header stays, without
+        weights it is today's of the flavor.
+
+        Raises `WeightsError` where something is missing, left over or of another shape, and for what is no finite
+        number, `UnusableInputError` for a file that cannot be read or holds code, and `ParameterError`.
         """
-        from layoutbridge.darknet.ports.torch import weights_of
+        from layoutbridge.darknet.ports.torch import own_module, weights_of
+        from layoutbridge.darknet.returning.opening import torch_source
 
+        own = None if isinstance(model, str | os.PathLike | Mapping) else own_module(model)
+        if own is not None and own.header is not None:
+            sources = {kind: path for kind, path in self.sources.items() if kind != "weights"}
+            return DarknetNetwork(self.network, weights_of(self.network, own), sources, self.blueprint)
+        return self.with_weights_of(torch_source(self.network, model, epsilon))
+
+    def from_keras(
+        self, model: keras.Model | str | os.PathLike[str], *, epsilon: float | None = None
+    ) -> DarknetNetwork:
+        """The same network with copies of the weights of a Keras model: of `to_keras`, of somebody else's, in a file.
+
+        Files are .keras and .h5, weights alone in the latter too; no layer is made of them, and nothing in them runs.
+        The rest is as for `from_torch`; Keras' own `epsilon` is 0.001.
+        """
+        from layoutbridge.darknet.returning.opening import keras_source
+
+        return self.with_weights_of(keras_source(self.network, model, epsilon))
+
+    def from_onnx(self, model: ModelProto | str | os.PathLike[str]) -> DarknetNetwork:
+        """The same network with the weights of an ONNX model: of `to_onnx`, or of somebody else's export.
+
+        Of a batch norm that was folded into the weights Darknet gets one that changes nothing. The rest is as for
+        `from_torch`.
+        """
+        from layoutbridge.darknet.returning.opening import onnx_source
+
+        return self.with_weights_of(onnx_source(model))
+
+    def with_weights_of(self, source: Source) -> DarknetNetwork:
+        """The same network with the weights of what was read of a model; raises as `returning.returned.returned`."""
+        from layoutbridge.darknet.returning.returned import returned
+
+        return self.with_returned(returned(self.network, source, self.weights))
+
+    def with_returned(self, found: Returned) -> DarknetNetwork:
+        """The same network with weights that were found."""
         sources = {kind: path for kind, path in self.sources.items() if kind != "weights"}
-        return DarknetNetwork(self.network, weights_of(self.network, module), sources, self.blueprint)
+        return DarknetNetwork(self.network, found.weights, sources, self.blueprint, found)
 
     def refuse_overwriting(self, path: str | os.PathLike[str], port: Port) -> None:
         """Raise `UnusableInputError` where writing `path` for `port` would replace what the network was read from."""
         refuse_overwriting(path, self.sources.values())
         for written in port.beside(Path(path)):
             refuse_overwriting(written, self.sources.values())
+
+    def refuse_weights_at(self, path: str | os.PathLike[str], *others: str | os.PathLike[str] | None) -> None:
+        """Raise `UnusableInputError` where a weights file at `path` would replace what was read, or one of `others`."""
+        refuse_overwriting(path, [*self.sources.values(), *(other for other in others if other is not None)])
 
     def flavor_differences(self) -> tuple[FlavorDifference, ...]:
         """Where the other flavour would make something else of the same files: see `flavors`. Empty where it is alike,

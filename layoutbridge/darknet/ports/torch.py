@@ -232,21 +232,29 @@ def weights_of(network: Network, module: torch.nn.Module) -> Weights:
     It may be wrapped by `torch.compile` or `DistributedDataParallel`. Raises `ParameterError` for another
     kind of module, and `WeightsError` where a layer's parameters have other shapes, or as `DarknetModule.to_weights`.
     """
+    made = own_module(module)
+    if made is None:
+        raise ParameterError(f"a module that to_torch made is needed, not {type(module).__name__}")
+    held = [layer.in_file for layer in made.layers]
+    if len(held) != len(network.layers):
+        raise WeightsError(f"the module has {len(held)} layers, and {network.source} {len(network.layers)}")
+    for layer, parameters in zip(network.layers, held, strict=True):
+        if layer.parameters != parameters:
+            raise WeightsError(f"{network.where(layer)}: the parameters of {layer.name} are not those of the module")
+    return made.to_weights()
+
+
+def own_module(module: object) -> DarknetModule | None:
+    """What `to_module` made, out of what wraps it; None where `module` is something else."""
     require("torch", "PyTorch", framework.EXTRA)
     from layoutbridge.darknet.ports.torch_module import DarknetModule
 
     while not isinstance(module, DarknetModule):
         inner = next((getattr(module, name) for name in _WRAPPERS if hasattr(module, name)), None)
         if inner is None:
-            raise ParameterError(f"a module that to_torch made is needed, not {type(module).__name__}")
+            return None
         module = inner
-    held = [layer.in_file for layer in module.layers]
-    if len(held) != len(network.layers):
-        raise WeightsError(f"the module has {len(held)} layers, and {network.source} {len(network.layers)}")
-    for layer, parameters in zip(network.layers, held, strict=True):
-        if layer.parameters != parameters:
-            raise WeightsError(f"{network.where(layer)}: the parameters of {layer.name} are not those of the module")
-    return module.to_weights()
+    return module
 
 
 # ---------------------------------------------------------------------- the record

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -21,9 +20,9 @@ from layoutbridge.darknet.meaning import Arrays, Context, Memory, Variant, write
 from layoutbridge.darknet.meaning.boxes import append_head
 from layoutbridge.darknet.ports.outputs import INPUT, check_steps, output_layers, output_name
 from layoutbridge.darknet.ports.port import state_name
-from layoutbridge.darknet.reading.weights import Header, Weights, write_weights
+from layoutbridge.darknet.reading.weights import Header, Weights, made_weights, write_weights
 from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
-from layoutbridge.darknet.structure.model import Layer, Network, Parameter, is_statistic
+from layoutbridge.darknet.structure.model import Layer, Network, is_statistic
 from layoutbridge.errors import ParameterError, ShapeError, WeightsError
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.torch.derived import Derived
@@ -258,26 +257,18 @@ class DarknetModule(torch.nn.Module):
         """The parameters as a weights file holds them, float32, under the header that was read.
 
         Without `copy`, what lies in memory already is the module's own and changes with it. Raises `WeightsError`
-        for a module without a header, for NaN or infinity, and for a trained parameter that the file has no room for
-        (`numload`, `dontload`, `dontloadscales`).
+        for a module without a header, and as `reading.weights.made_weights` does.
         """
         if self.header is None:
             raise WeightsError("this module was made without a weights file: it has no header to write")
-        arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
-        stored: list[NDArray[np.uint8]] = []
-        for index, layer in enumerate(self.layers):
-            for parameter in layer.in_file:
-                key = (index, parameter.name)
-                if parameter.shared_with is not None:
-                    arrays[key] = arrays[parameter.shared_with, parameter.name]
-                    continue
-                values = getattr(layer, parameter.name).detach().to("cpu", torch.float32).numpy()
-                values = np.array(values, order="C") if copy else np.ascontiguousarray(values)
-                _check(values, parameter, self.names[index])
-                stored.append(_as_stored(values, parameter, self.header.flips(parameter)))
-                arrays[key] = values.view()
-                arrays[key].flags.writeable = False
-        return Weights(self.header, arrays, tuple(stored), np.frombuffer(self.trailing, np.uint8))
+
+        def values(index: int, name: str) -> NDArray[np.float32]:
+            held = getattr(modules[index], name).detach().to("cpu", torch.float32).numpy()
+            return np.array(held, order="C") if copy else np.ascontiguousarray(held)
+
+        modules = self.layers
+        layers = [(name, module.in_file) for name, module in zip(self.names, modules, strict=True)]
+        return made_weights(layers, values, self.header, np.frombuffer(self.trailing, np.uint8))
 
 
 class DarknetProgram(DarknetModule):
@@ -370,23 +361,6 @@ def _last_uses(sources: tuple[tuple[int, ...], ...], kept: tuple[int, ...]) -> t
     """Which layers' outputs each layer is the last to read, but for those that are `kept` to the end."""
     last = {source: index for index, taken in enumerate(sources) for source in taken if source not in (INPUT, *kept)}
     return tuple(tuple(k for k, at in last.items() if at == index) for index in range(len(sources)))
-
-
-def _check(values: NDArray[np.float32], parameter: Parameter, layer: str) -> None:
-    if not np.isfinite(values).all():
-        raise WeightsError(f"the {parameter.name} of layer {layer} hold NaN or infinity: the training diverged")
-    if (values[parameter.leading :] != parameter.fill).any():
-        raise WeightsError(
-            f"the {parameter.name} of layer {layer} were trained, and the cfg's weights file holds {parameter.leading} "
-            f"of {parameter.shape[0]} entries: take numload, dontload and dontloadscales out of the cfg"
-        )
-
-
-def _as_stored(values: NDArray[np.float32], parameter: Parameter, flipped: bool) -> NDArray[np.uint8]:
-    """The bytes of `values` in the file's order."""
-    part = values[: parameter.leading].reshape(parameter.leading, prod(parameter.shape[1:]))
-    ordered = part.T if flipped else part
-    return np.ascontiguousarray(ordered, "<f4").reshape(-1).view(np.uint8)
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -151,6 +151,63 @@ def write_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
         for part in (*weights.stored, weights.trailing):
             for start in range(0, part.size, _CHUNK):
                 file.write(part[start : start + _CHUNK].data)
+
+
+def new_header(flavor: Flavor, seen: int = 0) -> Header:
+    """The header that a fork of today writes: version 0.2.0 of the original, 0.2.5 of its main fork, 8 bytes of `seen`.
+
+    >>> new_header("pjreddie").raw.hex(), new_header("alexey", 64).seen
+    ('0000000002000000000000000000000000000000', 64)
+    """
+    revision = 0 if flavor == "pjreddie" else 5
+    return Header(0, 2, revision, seen, False, struct.pack("<3iQ", 0, 2, revision, seen))
+
+
+def made_weights(
+    layers: Sequence[tuple[str, Sequence[Parameter]]],
+    values: Callable[[int, str], NDArray[np.float32]],
+    header: Header,
+    trailing: NDArray[np.uint8],
+) -> Weights:
+    """The file that has these `values` of each layer's parameters, by its index and their names.
+
+    `layers` are all of the network, each its name and its parameters. What lies in memory in the file's order is not
+    copied. Raises `WeightsError` for NaN, infinity and negative variances, and for numbers that the file has no room
+    for (`numload`, `dontload`, `dontloadscales`).
+    """
+    arrays: dict[tuple[int, str], NDArray[np.float32]] = {}
+    stored: list[NDArray[np.uint8]] = []
+    for index, (name, parameters) in enumerate(layers):
+        for parameter in parameters:
+            key = (index, parameter.name)
+            if parameter.shared_with is not None:
+                arrays[key] = arrays[parameter.shared_with, parameter.name]
+                continue
+            held = np.ascontiguousarray(values(*key), np.float32)
+            _check_made(held, parameter, name)
+            stored.append(_as_stored(held, parameter, header.flips(parameter)))
+            arrays[key] = held.view()
+            arrays[key].flags.writeable = False
+    return Weights(header, MappingProxyType(arrays), tuple(stored), trailing)
+
+
+def _check_made(values: NDArray[np.float32], parameter: Parameter, layer: str) -> None:
+    if not np.isfinite(values).all():
+        raise WeightsError(f"the {parameter.name} of layer {layer} hold NaN or infinity: the training diverged")
+    if parameter.name.endswith("variances") and (values < 0).any():
+        raise WeightsError(f"the {parameter.name} of layer {layer} hold {values.min():g}, and no variance is negative")
+    if (values[parameter.leading :] != parameter.fill).any():
+        raise WeightsError(
+            f"the {parameter.name} of layer {layer} were trained, and the cfg's weights file holds {parameter.leading} "
+            f"of {parameter.shape[0]} entries: take numload, dontload and dontloadscales out of the cfg"
+        )
+
+
+def _as_stored(values: NDArray[np.float32], parameter: Parameter, flipped: bool) -> NDArray[np.uint8]:
+    """The bytes of `values` in the file's order."""
+    part = values[: parameter.leading].reshape(parameter.leading, prod(parameter.shape[1:]))
+    ordered = part.T if flipped else part
+    return np.ascontiguousarray(ordered, "<f4").reshape(-1).view(np.uint8)
 
 
 class _Body:

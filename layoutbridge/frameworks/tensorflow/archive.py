@@ -92,6 +92,23 @@ def check_keras_file(path: PathLike, registered: Container[str] = ()) -> tuple[d
     return config, written_by, held
 
 
+def read_unmade(path: PathLike) -> tuple[dict[str, Any], bytes]:
+    """The config and the HDF5 file of weights in the .keras file at `path`, of which no model is made.
+
+    So the config may name what it likes. Raises `UnusableInputError` for what is no whole .keras file.
+    """
+    told = f"'{os.fspath(path)}'"
+    parts = {part.filename: part for part in checked_zip(path, ".keras file")}
+    try:
+        _check_parts(parts)
+        with ZipFile(path) as archive:
+            return _parsed(archive.read("config.json"), "config.json"), archive.read(_WEIGHTS)
+    except UnusableInputError as error:
+        raise UnusableInputError(f"{told} is not read as a Keras model: {error}") from None
+    except Exception as error:  # whatever reading bytes that are no such part runs into
+        raise UnusableInputError(f"{told} is no whole .keras file ({first_line(error)}): write it again") from None
+
+
 def _check_parts(parts: dict[str, ZipInfo]) -> None:
     """Raise `UnusableInputError` where these are not the parts of a .keras file, or larger than they may be."""
     wanted = (*_MOST_BYTES, _WEIGHTS)
