@@ -12,12 +12,17 @@ _QUIET = (
 )  # fmt: skip
 
 
+def chromium_path():
+    """Where Chromium is, or None."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
 @contextmanager
 def chromium():
     """A browser of playwright's; the test is left out where that or the browser is missing."""
     reason = "playwright, which steers the browser, is not installed"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    path = chromium_path()
     if path is None:
         pytest.skip("no Chromium is on the path")
     with playwright.sync_playwright() as driver:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
+from tests.browser import chromium_path
 from tests.command_line import ROOT, refused, run
 from tests.report.page_reader import checked_page
 
@@ -302,7 +302,7 @@ def test_passwords_in_addresses_are_not_told(tmp_path):
 
 @pytest.mark.slow
 def test_a_browser_finds_nothing_to_run(tmp_path, capfd):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    browser = chromium_path()
     if browser is None:
         pytest.skip("no browser is installed")
     reported(capfd, tmp_path, "scan", hostile_model(tmp_path), "--expect", "darknet_reorg", code=1)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -11,9 +10,10 @@ import pytest
 
 import layoutbridge as lb
 from layoutbridge.errors import ParameterError, UnusableInputError
+from tests.browser import chromium_path
 from tests.command_line import ROOT
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = chromium_path()
 
 
 @pytest.fixture
