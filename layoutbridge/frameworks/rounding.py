@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 _STEPS = 255  # of uint8
 _LARGEST = 127  # of int8, the same on both sides of 0
 _LEAST_SCALE = 1e-12
+_LEAST_SHORT, _LARGEST_SHORT = 2.0**-14, 2.0**15  # what float16 has all its digits for
 _LARGEST_BIAS = 2.0**30  # int32, with room for the sums that it is added to
 _SHARES = (1.0, 0.94, 0.88, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # of an end of the range that are tried
 _LARGEST_SAMPLE = 1 << 14  # values for which they are
@@ -75,7 +76,7 @@ def fitting_range(low: float, high: float, sample: NDArray[np.float32], follows:
 def weights_rounded(
     weights: NDArray[np.float32], axis: int, added: tuple[NDArray[np.float32], float] | None = None
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights as int8, and the scale [n] of each entry of `axis`.
+    """Weights as int8, and the scale float32 [n] of each entry of `axis`: float16 holds them all, or one is too small.
 
     `added` are biases [n] with the scale of what the weights are multiplied by: a scale is large enough for its bias to
     be an int32.
@@ -89,6 +90,8 @@ def weights_rounded(
     if added is not None:
         biases, step = added
         scales = np.maximum(scales, (np.abs(biases) / (_LARGEST_BIAS * step)).astype(np.float32))
+    if scales.min() >= _LEAST_SHORT and scales.max() <= _LARGEST_SHORT:
+        scales = scales.astype(np.float16).astype(np.float32)
     shape = [1] * weights.ndim
     shape[axis] = -1
     numbers = np.clip(np.rint(weights / scales.reshape(shape)), -_LARGEST, _LARGEST)

@@ -187,8 +187,8 @@ def write_onnx(
             raise ParameterError(f"int8 folds and rounds the weights by itself: leave out {refused}")
         if runtime in PROFILES:
             raise ParameterError(
-                f"int8 is for onnxruntime, OpenVINO and what else reads QuantizeLinear, not for {runtime}, which has its own "
-                "quantizer: leave out int8, and give that the pictures"
+                f"int8 is for onnxruntime, OpenVINO and what else reads QuantizeLinear, not for {runtime}: leave out "
+                "int8, and give the pictures to its own quantizer"
             )
     built = build_model(
         network,

@@ -37,5 +37,5 @@ class Int8:
             raise ShapeError(f"int8 is measured over pictures [N, {wanted}] with N of at least 1, not {list(shape)}")
         if network.states:
             raise UnsupportedError(
-                f"{network.source} has recurrent layers, whose states pictures do not tell: leave out int8, or take half"
+                f"{network.source} has recurrent layers, whose states pictures do not tell: take half instead of int8"
             )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.rounding.equalising import equalised
 from layoutbridge.darknet.rounding.fitting import Windows, fitted
-from layoutbridge.darknet.rounding.folding import Product, product_of, tunable, with_products
+from layoutbridge.darknet.rounding.folding import product_of, tunable, with_products
 from layoutbridge.darknet.structure.model import Network
 
 Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
@@ -24,7 +24,7 @@ _TOGETHER = 1 << 29  # bytes of all layers' outputs
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`exact` parameters compute what those given do, with other scales of channels; `rounded` have weights to round."""
+    """`exact` parameters compute what those given do, with other scales of channels; `rounded` are to be rounded."""
 
     exact: Arrays
     rounded: Arrays

@@ -125,6 +125,7 @@ class _Conversion:
         made = NodeProto()
         made.CopyFrom(node)
         made.name = ""
+        _drop_defaults(made)
         replaced = self._rounded_weights(node) if _has_weights(node, self.held) and not stays else {}
         made.input[:] = [
             replaced[place] if place in replaced else self._read(name, stays) if name else ""
@@ -169,17 +170,27 @@ class _Conversion:
         if key not in self._products:
             addends = None if bias is None or given is None else (_read_whole(bias), given.scale)
             numbers, scales = weights_rounded(_read_whole(weights), axis, addends)
-            made = {1: self._dequantized(numbers, TensorProto.INT8, scales, axis)}
+            scale = self._scales(scales)
+            made = {1: self._dequantized(numbers, TensorProto.INT8, scale, axis)}
             if addends is not None:
-                sums = scales * np.float32(addends[1])
-                made[2] = self._dequantized(bias_rounded(addends[0], sums), TensorProto.INT32, sums, 0)
+                step, sums = np.asarray(addends[1], np.float32), self._new()
+                self._add("Mul", [scale, self._number(step, TensorProto.FLOAT)], sums)
+                made[2] = self._dequantized(bias_rounded(addends[0], scales * step), TensorProto.INT32, sums, 0)
             self._products[key] = made
         return self._products[key]
 
-    def _dequantized(self, numbers: NDArray[Any], elem_type: int, scales: NDArray[np.float32], axis: int) -> str:
+    def _scales(self, scales: NDArray[np.float32]) -> str:
+        """Those of weights, in float16 where that holds them: runtimes work out such constants when they load."""
+        short = scales.astype(np.float16)
+        if (short != scales).any():
+            return self._hold(scales, TensorProto.FLOAT)
         name = self._new()
-        inputs = [self._hold(numbers, elem_type), self._hold(scales, TensorProto.FLOAT)]
-        self._add("DequantizeLinear", inputs, name, axis=axis)
+        self._add("Cast", [self._hold(short, TensorProto.FLOAT16)], name, to=TensorProto.FLOAT)
+        return name
+
+    def _dequantized(self, numbers: NDArray[Any], elem_type: int, scale: str, axis: int) -> str:
+        name = self._new()
+        self._add("DequantizeLinear", [self._hold(numbers, elem_type), scale], name, axis=axis)
         return name
 
     def _add(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> None:
@@ -237,6 +248,23 @@ def _names_in(body: GraphProto) -> Iterator[str]:
 
 def _read_whole(held: Initializer) -> NDArray[np.float32]:
     return np.concatenate([np.ravel(part) for part in held.values(dtype="f4")]).reshape(held.shape)
+
+
+_DEFAULTS = {"group": 1, "dilations": 1, "strides": 1, "pads": 0}  # of convolutions
+
+
+def _drop_defaults(node: NodeProto) -> None:
+    """Leave out what a convolution's attributes say by themselves, or its weights' shape does."""
+    if node.op_type in _PRODUCTS:
+        kept = [each for each in node.attribute if not _is_told(each)]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+
+
+def _is_told(attribute: AttributeProto) -> bool:
+    default = _DEFAULTS.get(attribute.name)
+    values = [attribute.i] if attribute.type == AttributeProto.INT else list(attribute.ints)
+    return attribute.name == "kernel_shape" or (default is not None and set(values) == {default})
 
 
 def _spelled(number: int) -> str:
