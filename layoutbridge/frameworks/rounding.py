@@ -137,6 +137,17 @@ class Sample:
         """Whether it saw something, and nothing but numbers."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
+    def fitting_limit(self) -> float:
+        """The largest magnitude of a range that is the same on both sides of 0, as int8 is, with the least error."""
+        limit = max(-self.low, self.high, _LEAST_SCALE)
+        sample = np.concatenate(self._parts)
+        errors = {}
+        for share in _SHARES:
+            step = np.float32(limit * share / _LARGEST)
+            found = np.clip(np.rint(sample / step), -_LARGEST, _LARGEST) * step
+            errors[limit * share] = float(np.square(found - sample, dtype=np.float64).sum())
+        return min(errors, key=errors.__getitem__)
+
     def fitting_range(self, follows: Follows | None = None) -> Range:
         """As the function, over what was seen."""
         ends = np.array([self.low, self.high], np.float32)

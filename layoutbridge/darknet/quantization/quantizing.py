@@ -99,8 +99,8 @@ def quantize(
     These are what `Detector.detect` takes: a file, a folder, a pattern, a list; or a float32 array [N, C, H, W] of
     fitted ones. Up to 32 pictures, parts of them are measured, too. `options` are those of the target's writer, beside
     `int8`. `say` hears, in a word, what is done. Raises `ParameterError` for a target without int8,
-    `UnusableInputError` where no picture can be read, `UnsupportedError` for recurrent networks and those that take no pictures, and as the
-    writer does, with `MissingFrameworkError` where the target's own runtime is not there to try the file.
+    `UnusableInputError` where no picture can be read, `UnsupportedError` for recurrent networks and those that take no
+    pictures, and as the writer does, with `MissingFrameworkError` where the target's runtime is not there to try it.
     """
     target, chosen = port(to), dict(options or {})
     if to not in targets_in_int8():

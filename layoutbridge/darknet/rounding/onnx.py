@@ -36,7 +36,8 @@ def int8_graph(
 ) -> Int8Graph:
     """The graph of `model`, whose `initializers` are not in it yet, in int8; nodes that `stays` names stay as they are.
 
-    `behind_products` is that of `rounded_tensors`. Raises `ParameterError` for an opset that is too old, and as
+    `behind_products` is that of `rounded_tensors`: for onnxruntime, which has biases in whole numbers, too. Raises
+    `ParameterError` for an opset that is too old, and as
     `Int8.check` and onnxruntime's sessions do.
     """
     from layoutbridge.frameworks.onnx.network.half import scope_of
@@ -64,7 +65,9 @@ def int8_graph(
     ranges: dict[str, Range] = int8.measured[key]
     rounded = [name for name in chosen(lambda name: makers.get(name) in kept) if name in ranges]
     outputs = [made.name for made in model.graph.output]
-    return in_int8(nodes, initializers, outputs, {name: ranges[name] for name in rounded}, stays, inputs)
+    return in_int8(
+        nodes, initializers, outputs, {name: ranges[name] for name in rounded}, stays, inputs, biases=behind_products
+    )
 
 
 def _measured(

@@ -83,11 +83,16 @@ def in_int8(
     ranges: Mapping[str, Range],
     stays: Callable[[NodeProto], bool],
     inputs: Collection[str],
+    *,
+    biases: bool,
 ) -> Int8Graph:
-    """The graph with the tensors of `ranges` rounded, and all products' weights. Nodes stand as they run."""
+    """The graph with the tensors of `ranges` rounded, and all products' weights. Nodes stand as they run.
+
+    With `biases` those of products in whole numbers are int32, as onnxruntime wants them; OpenVINO adds floats.
+    """
     held = {each.name: each for each in initializers}
     within = {name for node in nodes for body in _bodies(node) for name in _names_in(body)}
-    graph = _Conversion(held, {*inputs, *within}, outputs, ranges)
+    graph = _Conversion(held, {*inputs, *within}, outputs, ranges, biases)
     for name in within & held.keys():
         graph.initializers[name] = held[name]
     for name in inputs:
@@ -111,8 +116,9 @@ class _Conversion:
         fixed: Collection[str],
         outputs: Collection[str],
         ranges: Mapping[str, Range],
+        biases: bool,
     ) -> None:
-        self.held, self.outputs, self.ranges = held, outputs, ranges
+        self.held, self.outputs, self.ranges, self.biases = held, outputs, ranges, biases
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, Initializer] = {}
         self._names: dict[str, str] = {name: name for name in (*fixed, *outputs)}
@@ -164,7 +170,7 @@ class _Conversion:
         The bias of a product whose input is not rounded stays as it is.
         """
         weights, axis = self.held[node.input[1]], _PRODUCTS[node.op_type]
-        given = self.ranges.get(node.input[0])
+        given = self.ranges.get(node.input[0]) if self.biases else None
         bias = self.held.get(node.input[2]) if len(node.input) > 2 and given is not None else None
         key = (weights.name, None if bias is None else (bias.name, given))
         if key not in self._products:
@@ -180,9 +186,9 @@ class _Conversion:
         return self._products[key]
 
     def _scales(self, scales: NDArray[np.float32]) -> str:
-        """Those of weights, in float16 where that holds them: runtimes work out such constants when they load."""
+        """Those of weights; for onnxruntime, which works out constants when it loads, in float16 where that fits."""
         short = scales.astype(np.float16)
-        if (short != scales).any():
+        if not self.biases or (short != scales).any():
             return self._hold(scales, TensorProto.FLOAT)
         name = self._new()
         self._add("Cast", [self._hold(short, TensorProto.FLOAT16)], name, to=TensorProto.FLOAT)
