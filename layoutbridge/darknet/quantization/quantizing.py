@@ -29,7 +29,7 @@ from layoutbridge.frameworks.framework import options_of
 MOST_CHANGED = 0.05
 _GROUPS = 24  # in which layers are tried
 _LOOKED_AT = 4  # pictures over which groups and layers are compared
-_TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24)  # groups in float32
+_TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)  # groups in float32
 _ASIDE = (
     "head",
     "every_layer",
@@ -53,7 +53,8 @@ class Quantized:
     `bytes` are the file's, `float_bytes` those of the same in float32. `changes` are those over `pictures` given, by
     the head `darknet` of the same target; `layers` what each layer's output lost. `in_float` are the layers (indices)
     whose outputs are not rounded, since too much changed when they were. `unreadable` has a line for each picture that
-    could not be read.
+    could not be read, `left_out` says how many were not looked at. `weights_share` is the share of the file that holds
+    nothing but weights, where there is one.
     """
 
     export: Export
@@ -64,6 +65,8 @@ class Quantized:
     in_float: tuple[int, ...]
     pictures: int
     unreadable: tuple[str, ...]
+    left_out: int
+    weights_share: float | None
 
     @property
     def share(self) -> float:
@@ -127,10 +130,18 @@ def quantize(
         reference = target.write(net.network, net.parameters, work.place("whole"), **extra, **chosen)
         say("comparing")
         layers = work.losses(ready, int8)
-        sizes = _size(export), _size(reference)
-    return Quantized(
-        export, *sizes, changes, layers, tuple(sorted(int8.in_float)), len(looked_at.given), looked_at.unreadable
-    )
+        return Quantized(
+            export,
+            _size(export),
+            _size(reference),
+            changes,
+            layers,
+            tuple(sorted(int8.in_float)),
+            len(looked_at.given),
+            looked_at.unreadable,
+            looked_at.left_out,
+            _weights_share(export, reference),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +183,9 @@ def _searched(work: _Work, ready: Prepared, judge: Judge, int8: Int8, say: Say) 
     if least.share <= MOST_CHANGED:
         return best, least
     say("trying which layers cost most")
-    groups = list(_ranked(work, ready, judge, int8))
-    for count in _TRIED:
-        if count > len(groups):
-            break
-        tried = int8.keeping([index for group in groups[:count] for index in group])
+    groups = _groups(work.net)
+    for order in _orders(groups, _ranked(work, ready, judge, int8, groups)):
+        tried = int8.keeping([index for group in order for index in group])
         say(f"trying {len(tried.in_float)} of {len(work.net.layers)} layers in float32")
         found = judge.changes(work.write(ready.rounded, "tried", tried).path)
         if found.changed < least.changed:
@@ -186,18 +195,36 @@ def _searched(work: _Work, ready: Prepared, judge: Judge, int8: Int8, say: Say) 
     return best, least
 
 
-def _ranked(work: _Work, ready: Prepared, judge: Judge, int8: Int8) -> Iterator[list[int]]:
-    """Groups of layers side by side, those whose rounding alone costs most first."""
-    every = [layer.index for layer in work.net.layers if not isinstance(layer.settings, Head)]
+def _orders(groups: list[list[int]], ranked: list[list[int]]) -> Iterator[list[list[int]]]:
+    """Which groups are tried in float32: few first, those that cost most, or those that come first, as errors grow."""
+    for count in _TRIED:
+        if count <= len(groups):
+            yield ranked[:count]
+            if sorted(ranked[:count]) != groups[:count]:
+                yield groups[:count]
+
+
+def _groups(net: DarknetNetwork) -> list[list[int]]:
+    """The layers that may stay in float32, in groups side by side."""
+    every = [layer.index for layer in net.layers if not isinstance(layer.settings, Head)]
     size = max(-(-len(every) // _GROUPS), 1)
-    groups = [every[start : start + size] for start in range(0, len(every), size)]
+    return [every[start : start + size] for start in range(0, len(every), size)]
+
+
+def _ranked(work: _Work, ready: Prepared, judge: Judge, int8: Int8, groups: list[list[int]]) -> list[list[int]]:
+    """The groups, those whose rounding alone costs most first."""
+    every = [index for group in groups for index in group]
     few = Judge(judge.net, judge.pictures[:_LOOKED_AT], judge.detector, judge.wanted[:_LOOKED_AT])
     costs = []
     for group in groups:
         alone = int8.keeping([index for index in every if index not in group])
         costs.append(few.changes(work.write(ready.exact, "alone", alone).path).error)
-    order = sorted(range(len(groups)), key=lambda place: -costs[place])
-    return iter([groups[place] for place in order])
+    return [groups[place] for place in sorted(range(len(groups)), key=lambda place: -costs[place])]
+
+
+def _weights_share(made: Export, reference: Export) -> float | None:
+    ours, theirs = ([path for path in each.files if path.suffix == ".bin"] for each in (made, reference))
+    return ours[0].stat().st_size / theirs[0].stat().st_size if ours and theirs else None
 
 
 def _size(made: Export) -> int:
