@@ -19,6 +19,7 @@ _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _DEFAULTS = {
     _LEVEL: "3",  # of TensorFlow's C++ code, which says at 3 what stops the process and nothing else
     "ORT_DISABLE_TELEMETRY": "1",  # of onnxruntime, which keeps a file of what is done with it in the home folder
+    "TQDM_DISABLE": "1",  # of a quantizer's bars, which it draws through ours
     "OMP_WAIT_POLICY": "passive",  # of ncnn's threads, which turn in circles otherwise: slow where cores are busy
 }
 # What absl's and TensorFlow's logging write before they heed a level, the line that goes on with it, LiteRT of its
@@ -48,6 +49,7 @@ def own_process() -> Iterator[None]:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module="PIL")  # on large pictures and their metadata: what matters is raised
+        warnings.filterwarnings("ignore", module="ai_edge_litert")  # of memory, each time that a quantizer opens it
     started = None if os.environ[_LEVEL] == "0" else _start()
     if started is None:
         yield

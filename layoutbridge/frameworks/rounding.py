@@ -152,3 +152,13 @@ class Sample:
         """As the function, over what was seen."""
         ends = np.array([self.low, self.high], np.float32)
         return fitting_range(self.low, self.high, np.concatenate([*self._parts, ends]), follows)
+
+
+def leaky(slope: float) -> Follows:
+    """What is left of a tensor behind a leaky activation."""
+    return lambda values: np.where(values > 0, values, values * np.float32(slope))
+
+
+def swish(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is left of it behind swish, and nearly so behind mish."""
+    return values / (1 + np.exp(-np.clip(values, -60, None)))

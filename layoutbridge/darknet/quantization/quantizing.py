@@ -23,8 +23,8 @@ from layoutbridge.darknet.quantization.pictures import Pictures, pictures_for
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.rounding.preparing import Prepared, prepared
 from layoutbridge.darknet.structure.heads import Head
-from layoutbridge.errors import ParameterError
-from layoutbridge.frameworks.framework import options_of
+from layoutbridge.errors import ParameterError, shown
+from layoutbridge.frameworks.framework import options_of, refuse_unknown
 
 MOST_CHANGED = 0.05
 _GROUPS = 24  # in which layers are tried
@@ -93,21 +93,21 @@ def quantize(
     path: str | os.PathLike[str],
     calibrate: Any,
     *,
-    to: str,
+    to: str | None = None,
     options: Mapping[str, Any] | None = None,
     say: Say = lambda _: None,
 ) -> Quantized:
     """Write `net` in int8 for the target `to`, whole or not at all, its ranges measured over the pictures `calibrate`.
 
+    `to` None is the target whose files end as `path` does.
     These are what `Detector.detect` takes: a file, a folder, a pattern, a list; or a float32 array [N, C, H, W] of
     fitted ones. Up to 32 pictures, parts of them are measured, too. `options` are those of the target's writer, beside
     `int8`. `say` hears, in a word, what is done. Raises `ParameterError` for a target without int8,
     `UnusableInputError` where no picture can be read, `UnsupportedError` for recurrent networks and those that take no
     pictures, and as the writer does, with `MissingFrameworkError` where the target's runtime is not there to try it.
     """
-    target, chosen = port(to), dict(options or {})
-    if to not in targets_in_int8():
-        raise ParameterError(f"int8 is for --to {' or '.join(targets_in_int8())}, not --to {to}")
+    target, chosen = _target(to, path), dict(options or {})
+    refuse_unknown(target.title, target.write, chosen)
     looked_at = pictures_for(net.network, calibrate)
     net.refuse_overwriting(path, target)
     Int8(looked_at.measured).check(net.network)
@@ -115,7 +115,7 @@ def quantize(
         work = _Work(net, target, Path(folder), looked_at, {k: v for k, v in chosen.items() if k not in _ASIDE})
         say("measuring")
         plain = work.write(net.parameters, "plain")
-        judge = Judge.of(net, plain.path, looked_at.given, to)
+        judge = Judge.of(net, plain.path, looked_at.given, target.name)
         ready = prepared(
             net.network,
             net.parameters,
@@ -142,6 +142,16 @@ def quantize(
             looked_at.left_out,
             _weights_share(export, reference),
         )
+
+
+def _target(to: str | None, path: str | os.PathLike[str]) -> Port:
+    """That of this name, else of this ending; raises `ParameterError` for one without int8."""
+    known = [port(name) for name in targets_in_int8()]
+    named = [port(to)] if to is not None else [one for one in known if Path(path).suffix in one.endings]
+    if not named or named[0] not in known:
+        told = ", ".join(f"{one.name} ({one.endings[0]})" for one in known)
+        raise ParameterError(f"int8 is for {told}, not for {to or f'the ending of {shown(os.fspath(path))}'}")
+    return named[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError
-from layoutbridge.frameworks.rounding import Follows, Range, Sample
+from layoutbridge.frameworks.rounding import Follows, Range, Sample, leaky, swish
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -133,15 +133,7 @@ def _following(nodes: Sequence[NodeProto], names: Collection[str]) -> dict[str, 
         reading = readers.get(name, [])
         if len(reading) == 1 and reading[0].op_type == "LeakyRelu":
             slope = next((a.f for a in reading[0].attribute if a.name == "alpha"), 0.01)
-            found[name] = _leaky(slope)
+            found[name] = leaky(slope)
         elif len(reading) > 1 and any(node.op_type in _GATES for node in reading):
-            found[name] = _swish
+            found[name] = swish
     return found
-
-
-def _leaky(slope: float) -> Follows:
-    return lambda values: np.where(values > 0, values, values * np.float32(slope))
-
-
-def _swish(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return values / (1 + np.exp(-np.clip(values, -60, None)))
