@@ -28,8 +28,8 @@ class Range:
     """From `low` to `high`, 0 among them, as uint8: value = scale·(whole number − zero).
 
     >>> one = Range(-1.0, 3.0)
-    >>> one.zero, one.rounded(np.array([0.0, 1.0, 9.0], np.float32)).tolist()
-    (64, [0.0, 1.0039215087890625, 2.9960784912109375])
+    >>> one.zero, (one.rounded(np.array([0.0, 1.0, 9.0], np.float32)) / one.scale).round().tolist()
+    (64, [0.0, 64.0, 191.0])
     """
 
     low: float
@@ -56,8 +56,8 @@ def fitting_range(low: float, high: float, sample: NDArray[np.float32], follows:
 
     The error is that of what `follows` makes of them, where it is given.
 
-    >>> wide = np.append(np.linspace(-1, 1, 5000), 40).astype(np.float32)
-    >>> fitting_range(-1, 40, wide).high < 40
+    >>> long_tail = np.append(np.linspace(-1, 1, 50_000), 4).astype(np.float32)
+    >>> fitting_range(-1, 4, long_tail).high < 4
     True
     """
     low, high = min(low, 0.0), max(high, 0.0)

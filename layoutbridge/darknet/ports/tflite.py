@@ -78,18 +78,25 @@ def write_tflite(
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
     told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW")
-    built = build_model(
-        network,
-        parameters,
-        data_format=data_format,
-        head=head,
-        every_layer=every_layer,
-        batch=1 if batch is None else batch,
-        keep_batch_norm=False,
-        steps=steps,
-    )
-    content = _converted(built, half)
-    if int8 is not None:
+
+    def made() -> tuple[KerasNetwork, bytes]:
+        built = build_model(
+            network,
+            parameters,
+            data_format=data_format,
+            head=head,
+            every_layer=every_layer,
+            batch=1 if batch is None else batch,
+            keep_batch_norm=False,
+            steps=steps,
+        )
+        return built, _converted(built, half)
+
+    if int8 is None:
+        built, content = made()
+    else:
+        int8.check(network)
+        built, content = int8.once(parameters, (data_format, head, every_layer, batch), made)
         content = int8_content(network, content, int8, channels_last=data_format == "channels_last")
     with whole_file(path) as temporary:
         temporary.write_bytes(content)

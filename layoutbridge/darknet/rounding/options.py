@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ShapeError, UnsupportedError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +31,14 @@ class Int8:
     def keeping(self, layers: Sequence[int]) -> Int8:
         """The same with these layers in float32."""
         return Int8(self.pictures, frozenset(layers), self.measured)
+
+    def once(self, parameters: Arrays, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What `make` gives, made the first time that these very parameters come with this key."""
+        at = (id(parameters), *key)
+        if at not in self.measured:
+            self.measured[at] = (parameters, make())  # the parameters, too: nothing else gets their id then
+        made: T = self.measured[at][1]
+        return made
 
     def check(self, network: Network) -> None:
         """Raise `ShapeError` for pictures that the network does not take, `UnsupportedError` for recurrent networks."""

@@ -6,6 +6,7 @@ What it has no whole numbers for (leaky, mish, swish) is computed in float32 bet
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ _OTHERS = (
     "STRIDED_SLICE", "SPLIT", "SPACE_TO_DEPTH", "RELU",
 )  # fmt: skip
 _BITS = 8
+_TENSOR_INDEX = 6  # of a TensorMap in the schema: where its place stands in the table
 _FOLLOWING = {"leaky": leaky(0.1), "swish": swish, "mish": swish, "relu": leaky(0.0)}
 
 
@@ -60,16 +62,19 @@ def _with_outputs(content: bytes, rounded: bytes) -> bytes:
 
     The quantizer leaves them at the whole numbers of tensors that other operators read, too.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    before, after = (schema.ModelT.InitFromPackedBuf(each, 0) for each in (content, rounded))
-    places = {index: place for place, index in enumerate(before.subgraphs[0].outputs)}
-    for theirs, ours in zip(before.signatureDefs[0].outputs, after.signatureDefs[0].outputs, strict=True):
-        ours.tensorIndex = after.subgraphs[0].outputs[places[theirs.tensorIndex]]
-    builder = flatbuffers.Builder(len(rounded))
-    builder.Finish(after.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    made = bytearray(rounded)
+    before, after = (schema.Model.GetRootAs(each) for each in (content, made))
+    places = {int(index): place for place, index in enumerate(before.Subgraphs(0).OutputsAsNumpy())}
+    indices = after.Subgraphs(0).OutputsAsNumpy().tolist()
+    theirs, ours = before.SignatureDefs(0), after.SignatureDefs(0)
+    for place in range(theirs.OutputsLength()):
+        right, told = indices[places[theirs.Outputs(place).TensorIndex()]], ours.Outputs(place)
+        if told.TensorIndex() != right:  # weights may lie behind the graph by their places: nothing is moved
+            start = told._tab.Pos + told._tab.Offset(_TENSOR_INDEX)
+            struct.pack_into("<I", made, start, right)
+    return bytes(made)
 
 
 def _scope(layer: Layer) -> str:

