@@ -57,8 +57,7 @@ def changed_boxes(wanted: Sequence[Rows], found: Sequence[Rows]) -> Changes:
         count += len(before[0])
         overlaps = _overlaps(before[1], after[1])
         alike = before[0][:, None] == after[0]
-        left, new = _unmatched(np.where(alike, overlaps, 0))
-        left, new = left.nonzero()[0], new.nonzero()[0]
+        left, new = (each.nonzero()[0] for each in _unmatched(np.where(alike, overlaps, 0)))
         still_left, still_new = _unmatched(overlaps[np.ix_(left, new)])
         other += len(left) - int(still_left.sum())
         vanished += int(still_left.sum())

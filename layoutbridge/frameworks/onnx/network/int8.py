@@ -199,7 +199,7 @@ class _Conversion:
         self._add("DequantizeLinear", [self._hold(numbers, elem_type), scale], name, axis=axis)
         return name
 
-    def _add(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> None:
+    def _add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
 
     def _new(self) -> str:
