@@ -19,7 +19,6 @@ _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _DEFAULTS = {
     _LEVEL: "3",  # of TensorFlow's C++ code, which says at 3 what stops the process and nothing else
     "ORT_DISABLE_TELEMETRY": "1",  # of onnxruntime, which keeps a file of what is done with it in the home folder
-    "TQDM_DISABLE": "1",  # of a quantizer's bars, which it draws through ours
     "OMP_WAIT_POLICY": "passive",  # of ncnn's threads, which turn in circles otherwise: slow where cores are busy
 }
 # What absl's and TensorFlow's logging write before they heed a level, the line that goes on with it, LiteRT of its

@@ -9,6 +9,7 @@ and with the largest weight of each filter kept, from which any quantizer reads 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ class Windows:
     layer: Layer
     each: int
     count: int = 0
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    sums: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    squares: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
 
     @staticmethod
     def of(layer: Layer, pictures: int) -> Windows | None:

@@ -44,6 +44,12 @@ def int8_graph(
     from layoutbridge.frameworks.onnx.network.int8 import LEAST_OPSET, in_int8, rounded_tensors
 
     int8.check(network)
+    shortcuts = {layer.name for layer in network.layers if layer.kind == "shortcut"}
+
+    def stays_float(node: NodeProto) -> bool:
+        """Sums within activations too, whose parts have ranges that no 8 bits hold."""
+        return stays(node) or (node.op_type == "Add" and scope_of(node) not in shortcuts)
+
     opset = model.opset_import[0].version
     if opset < LEAST_OPSET:
         raise ParameterError(f"int8 needs opset {LEAST_OPSET}, which has a scale for each filter: opset is {opset}")
@@ -52,7 +58,7 @@ def int8_graph(
     makers = {name: scope_of(node) for node in nodes for name in node.output}
 
     def chosen(keeps: Callable[[str], bool]) -> tuple[str, ...]:
-        return rounded_tensors(nodes, inputs, stays, keeps, behind_products=behind_products)
+        return rounded_tensors(nodes, inputs, stays_float, keeps, behind_products=behind_products)
 
     every = chosen(lambda _: False)
     key = ("onnx", tuple(every))
@@ -66,7 +72,13 @@ def int8_graph(
     rounded = [name for name in chosen(lambda name: makers.get(name) in kept) if name in ranges]
     outputs = [made.name for made in model.graph.output]
     return in_int8(
-        nodes, initializers, outputs, {name: ranges[name] for name in rounded}, stays, inputs, biases=behind_products
+        nodes,
+        initializers,
+        outputs,
+        {name: ranges[name] for name in rounded},
+        stays_float,
+        inputs,
+        biases=behind_products,
     )
 
 
@@ -81,9 +93,9 @@ def _measured(
 
     samples = {name: Sample(len(pictures)) for name in names}
     given = model.graph.input[0]
-    for sample in (samples.get(given.name),):
-        for picture in pictures if sample is not None else ():
-            sample.see(picture)
+    if given.name in samples:
+        for picture in pictures:
+            samples[given.name].see(picture)
     told = ModelProto()
     told.CopyFrom(model)
     del told.graph.output[:]

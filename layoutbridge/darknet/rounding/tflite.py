@@ -25,6 +25,7 @@ _OTHERS = (
     "STRIDED_SLICE", "SPLIT", "SPACE_TO_DEPTH", "RELU",
 )  # fmt: skip
 _BITS = 8
+_IN_ONE = ("linear", "relu", "leaky", "revleaky", "relie", "logistic", "tanh", "relu6")  # activations of one operator
 _TENSOR_INDEX = 6  # of a TensorMap in the schema: where its place stands in the table
 _FOLLOWING = {"leaky": leaky(0.1), "swish": swish, "mish": swish, "relu": leaky(0.0)}
 
@@ -43,7 +44,7 @@ def int8_content(network: Network, content: bytes, int8: Int8, *, channels_last:
             for product in _PRODUCTS:
                 quantizer.add_weight_only_config(scope, names[product], _BITS)
         else:
-            for operation in (*_PRODUCTS, *_OTHERS):
+            for operation in _PRODUCTS if _has_own_steps(layer) else (*_PRODUCTS, *_OTHERS):
                 quantizer.add_static_config(scope, names[operation], _BITS, _BITS)
     key = ("tflite", len(content))
     if key not in int8.measured:
@@ -55,6 +56,11 @@ def int8_content(network: Network, content: bytes, int8: Int8, *, channels_last:
     except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
         raise UnsupportedError(f"{network.source} cannot be rounded for LiteRT: {first_line(error)}") from None
     return _with_outputs(content, bytes(made.quantized_model))
+
+
+def _has_own_steps(layer: Layer) -> bool:
+    """Whether its activation is made of sums and products, whose parts have ranges that no 8 bits hold."""
+    return getattr(layer.settings, "activation", "linear") not in _IN_ONE
 
 
 def _with_outputs(content: bytes, rounded: bytes) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.shared.printing import errors_console, remark, remark_warnings
@@ -30,12 +32,17 @@ def export_in_int8(
     from layoutbridge.darknet.quantization.quantizing import quantize
     from layoutbridge.report.progress import step_progress
 
-    with step_progress(errors_console(), "rounding, and looking what changes"):
+    with step_progress(errors_console(), "rounding, and looking what changes"), _without_bars(target):
         made = quantize(net, output, calibrate, to=target.name, options=options)
     remark_warnings(made.unreadable)
     if made.left_out:
         remark(f"{made.left_out} more pictures were not looked at: what was measured no longer changes")
     return made
+
+
+def _without_bars(target: Port) -> AbstractContextManager[object]:
+    """LiteRT's quantizer draws a bar for each file that is tried, which nothing can switch off."""
+    return redirect_stderr(StringIO()) if target.name == "tflite" else nullcontext()
 
 
 def tell_quantized(made: Quantized) -> None:
