@@ -132,7 +132,7 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return ("fsspec", "pebble", "pyarrow", "onnx")
     if rooms[:1] == ["frameworks"] and len(rooms) == 2:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
-    if rooms[:1] == ["darknet"] and rooms[1:] in (["detectors"], ["classification"], ["evaluation"]):
+    if rooms[:1] == ["darknet"] and rooms[1:] in (["detectors"], ["classification"], ["evaluation"], ["quantization"]):
         return ("PIL",)
     if rooms == ["darknet", "benchmarking"]:
         return ("onnx", "onnxruntime")

@@ -48,6 +48,7 @@ def own_process() -> Iterator[None]:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module="PIL")  # on large pictures and their metadata: what matters is raised
+        warnings.filterwarnings("ignore", module="ai_edge_litert")  # of memory, each time that a quantizer opens it
     started = None if os.environ[_LEVEL] == "0" else _start()
     if started is None:
         yield

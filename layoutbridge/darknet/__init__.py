@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.evaluation.evaluations import Evaluation, evaluate
     from layoutbridge.darknet.networks.network import DarknetNetwork, load
     from layoutbridge.darknet.networks.summary import SummaryRow
+    from layoutbridge.darknet.quantization.quantizing import Quantized, quantize
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "Layer": "structure.model",
     "Network": "structure.model",
     "Parameter": "structure.model",
+    "Quantized": "quantization.quantizing",
     "Section": "structure.model",
     "SummaryRow": "networks.summary",
     "benchmark": "benchmarking.formats",
@@ -45,6 +47,7 @@ _HOMES = {
     "draw": "detection.drawing",
     "evaluate": "evaluation.evaluations",
     "load": "networks.network",
+    "quantize": "quantization.quantizing",
     "read_names": "detection.names",
 }
 
@@ -60,6 +63,7 @@ __all__ = [
     "Layer",
     "Network",
     "Parameter",
+    "Quantized",
     "Section",
     "SummaryRow",
     "benchmark",
@@ -68,6 +72,7 @@ __all__ = [
     "draw",
     "evaluate",
     "load",
+    "quantize",
     "read_names",
 ]
 

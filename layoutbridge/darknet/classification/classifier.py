@@ -253,11 +253,16 @@ def _rules_of(network: Network) -> _Rules:
             f"{network.source} {ends}, which is no number a class: what finds objects goes to detect and Detector"
         )
     return _Rules(
-        "letterbox" if network.flavor == "pjreddie" else "crop",
+        preparation_of(network),
         class_tree(network),
         network.flavor == "pjreddie",
         output_name(network, len(network.layers) - 1),
     )
+
+
+def preparation_of(network: Network) -> Preparation:
+    """How the network's fork brings pictures to a classifier."""
+    return "letterbox" if network.flavor == "pjreddie" else "crop"
 
 
 def _told_rules(model: Opened) -> _Rules:

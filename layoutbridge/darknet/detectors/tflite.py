@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     source, runner = os.fspath(path), opened(path, threads or _THREADS)
     with refusals_to_run(path):
         (name, taken), *states = runner.get_input_details().items()
+        given = runner.get_output_details()
     if states:
         raise UnsupportedError(f"'{source}' takes {len(states)} inputs beside the picture")
     if np.dtype(taken["dtype"]) != np.float32:
@@ -34,7 +36,12 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     def run(x: NDArray[np.float32]) -> Outputs:
         with refusals_to_run(path):
             made = runner(**{name: np.ascontiguousarray(x.transpose(0, 2, 3, 1) if last else x)})
-        return {output: np.asarray(value) for output, value in made.items()}
+        return {output: _in_float(np.asarray(value), *given[output]["quantization"]) for output, value in made.items()}
 
     shape = picture_shape(lengths, source, channels_last=last)
     return Opened(source, "tflite", run, shape, lengths[0], channels_last=last, metadata=read_within(path))
+
+
+def _in_float(values: NDArray[Any], scale: float, zero: int) -> NDArray[Any]:
+    """An output; of whole numbers that stand for others, those."""
+    return values if scale == 0 else (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)

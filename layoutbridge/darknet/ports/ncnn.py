@@ -34,6 +34,8 @@ from layoutbridge.darknet.ports.port import (
     state_shapes,
 )
 from layoutbridge.darknet.ports.provenance import about
+from layoutbridge.darknet.rounding.ncnn import int8_layers
+from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress
@@ -51,7 +53,6 @@ _SHORTER = (
     "use_fp16_arithmetic",
     "use_bf16_packed",
     "use_bf16_storage",
-    "use_int8_inference",
 )
 
 
@@ -80,16 +81,18 @@ def write_ncnn(
     *,
     head: str = "darknet",
     every_layer: bool = False,
+    int8: Int8 | None = None,
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> NcnnExport:
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `path` ends in .param; the weights, float32, go into the .bin beside it. `head` is as for ONNX (`ports.outputs`);
-    `every_layer` adds all layers' outputs; `names` are the classes'. Where it comes from and how its outputs are read
-    stands in the .json beside it. Of a recurrent network it is one step: beside `input` it takes its states,
-    as `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets the bytes of
-    weights written and in all.
+    `every_layer` adds all layers' outputs; `names` are the classes'. `int8` rounds convolutions' weights and what they
+    read to whole numbers of 8 bits, over ranges measured in ncnn itself (`rounding.ncnn`). Where it comes from and how
+    its outputs are read stands in the .json beside it. Of a recurrent network it is one step: beside `input` it takes
+    its states, as `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets
+    the bytes of weights written and in all.
 
     Peak memory is that of the weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
     express, with the cfg's line; `ParameterError` for another ending, `UnknownNameError` for a head and
@@ -110,6 +113,8 @@ def write_ncnn(
     # Of layers that share a blob, as a dropout and what is before it, the first gives it its name.
     labels = {value.name: layer.name for layer, value in reversed(list(zip(network.layers, values, strict=True)))}
     layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
+    if int8 is not None:
+        layers = int8_layers(network, layers, int8, lambda x: run_ncnn(network, parameters, x, True))
     text, beside = json.dumps(told, ensure_ascii=False), about_beside(Path(path))
     bin_path = write_files(layers, path, beside={beside: text}, progress=progress)
     return NcnnExport(path=Path(path), outputs=shapes, batch=1, states=state_shapes(network), bin_path=bin_path)

@@ -22,7 +22,7 @@ from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.detection.suppression import distance_exponent
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.meaning.boxes import Suppression
-from layoutbridge.darknet.ports.onnx_model import WinogradUse, build_model
+from layoutbridge.darknet.ports.onnx_model import WinogradUse, build_model, in_whole_numbers
 from layoutbridge.darknet.ports.outputs import last_is_output
 from layoutbridge.darknet.ports.port import (
     FLOAT16,
@@ -39,6 +39,7 @@ from layoutbridge.darknet.ports.port import (
     state_shapes,
 )
 from layoutbridge.darknet.ports.provenance import about, file_sha256
+from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.files import Progress
@@ -85,6 +86,7 @@ class OnnxOptions(TypedDict, total=False):
     dynamic_size: bool
     keep_batch_norm: bool
     half: bool
+    int8: Int8 | None
     winograd: bool
     runtime: str | None
     max_rank: int | None
@@ -124,6 +126,7 @@ def write_onnx(
     dynamic_size: bool = False,
     keep_batch_norm: bool = False,
     half: bool = False,
+    int8: Int8 | None = None,
     winograd: bool = False,
     runtime: str | None = None,
     max_rank: int | None = None,
@@ -152,6 +155,9 @@ def write_onnx(
     infinite), but for inputs, outputs, detection layers, classifiers' endings, normalisations (lrn, l2norm, batch norm
     by itself, normalize_channels) and averages, which stay float32 (`Settings.in_float32`), as do layers whose weights
     float16 cannot hold: the export's `warnings` name these.
+    `int8` rounds weights and what goes through the layers to whole numbers of 8 bits, over ranges measured in
+    onnxruntime, as pairs of QuantizeLinear and DequantizeLinear; what stays float32 with `half` does here, too. Not
+    with `half`, `winograd` or a `runtime` with limits of its own.
     `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
@@ -173,6 +179,17 @@ def write_onnx(
     head = profile.head_of(head, nms=nms)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
     told = about(network, head, names, nms_kind=nms_kind)
+    if int8 is not None:
+        int8.check(network)
+        others = {"half": half, "winograd": winograd, "keep_batch_norm": keep_batch_norm}
+        refused = next((name for name, given in others.items() if given), None)
+        if refused is not None:
+            raise ParameterError(f"int8 folds and rounds the weights by itself: leave out {refused}")
+        if runtime in PROFILES:
+            raise ParameterError(
+                f"int8 is for onnxruntime, OpenVINO and what else reads QuantizeLinear, not for {runtime}: leave out "
+                "int8, and give the pictures to its own quantizer"
+            )
     built = build_model(
         network,
         parameters,
@@ -191,6 +208,8 @@ def write_onnx(
     )
     from layoutbridge.frameworks.onnx.writer import write_model
 
+    if int8 is not None:
+        built = in_whole_numbers(built, network, int8, behind_products=runtime != "openvino")
     with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
         metadata: dict[str, str | Future[str]] = {**told, **_hashes(pool, sources or {})}
         if suppression is not None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from layoutbridge.darknet.meaning import Arrays, Memory, Variant, write_layers
 from layoutbridge.darknet.meaning.boxes import Suppression
 from layoutbridge.darknet.ports.outputs import check_head, check_steps, head_outputs
 from layoutbridge.darknet.ports.port import next_state, state_name
+from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError
@@ -225,6 +226,22 @@ def _assemble(
     return BuiltModel(
         model, initializers, shapes, None if isinstance(batch, str) else batch, unbatched, states, warnings, used
     )
+
+
+def in_whole_numbers(built: BuiltModel, network: Network, int8: Int8, *, behind_products: bool) -> BuiltModel:
+    """A model in int8: `rounding.onnx` says how, and what is raised."""
+    from onnx import ModelProto
+
+    from layoutbridge.darknet.rounding.onnx import int8_graph
+
+    made = int8_graph(
+        network, built.model, built.initializers, int8, _stays_in_float32(network), behind_products=behind_products
+    )
+    model = ModelProto()
+    model.CopyFrom(built.model)
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(made.nodes)
+    return replace(built, model=model, initializers=made.initializers)
 
 
 def _told_scope(network: Network, scope: str) -> str:

@@ -33,6 +33,7 @@ from layoutbridge.darknet.ports.port import (
     over_steps,
     state_shapes,
 )
+from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress, whole_files
@@ -69,6 +70,7 @@ def write_openvino(
     batch: int | None = None,
     dynamic_size: bool = False,
     half: bool = False,
+    int8: Int8 | None = None,
     names: Sequence[str] | None = None,
     every_layer: bool = False,
     nms: bool = False,
@@ -86,6 +88,8 @@ def write_openvino(
     where OpenVINO cannot write the files, and `MissingFrameworkError` without OpenVINO or onnx.
     """
     target = Path(path)
+    if int8 is not None and half:
+        raise ParameterError("int8 rounds the weights by itself: leave out half")
     if target.suffix != ENDING:
         raise ParameterError(f"'{os.fspath(path)}' must end in {ENDING}: the weights go into the .bin beside it")
     openvino = require("openvino", "OpenVINO", "openvino")
@@ -102,6 +106,8 @@ def write_openvino(
             head=head,
             batch=batch,
             dynamic_size=dynamic_size,
+            int8=int8,
+            runtime="openvino" if int8 is not None else None,
             names=names,
             every_layer=every_layer,
             nms=nms,

@@ -31,6 +31,8 @@ from layoutbridge.darknet.ports.keras import (
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, over_steps
 from layoutbridge.darknet.ports.provenance import about, add_about
+from layoutbridge.darknet.rounding.options import Int8
+from layoutbridge.darknet.rounding.tflite import int8_content
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, first_line
 from layoutbridge.files import whole_file
@@ -52,15 +54,17 @@ def write_tflite(
     every_layer: bool = False,
     steps: int | None = None,
     half: bool = False,
+    int8: Int8 | None = None,
     runtime: str | None = None,
     names: Sequence[str] | None = None,
 ) -> KerasExport:
     """Write `network` to `path`, which ends in .tflite, whole or not at all.
 
     Model and options are those of `keras.to_model`. `batch` None stands for 1: LiteRT plans for a fixed one. `half`
-    stores the weights in float16, as TensorFlow's converter does it. `runtime` may be "litert", the one that there is.
-    `names` are the classes'. Where it comes from and how its outputs are read stands in `layoutbridge.json`, in a zip
-    archive behind the model: where TensorFlow's own metadata library puts files, too.
+    stores the weights in float16, as TensorFlow's converter does it; `int8` rounds them and what goes through the
+    layers to whole numbers of 8 bits (`rounding.tflite`), which needs ai-edge-quantizer. `runtime` may be "litert", the
+    one that there is. `names` are the classes'. Where it comes from and how its outputs are read stands in
+    `layoutbridge.json`, in a zip archive behind the model: where TensorFlow's own metadata library puts files, too.
 
     Raises as `keras.to_model` does, `ParameterError` for another ending or an unusable batch, `UnsupportedError` where
     LiteRT lacks an operation, and `UnusableInputError` where the file cannot be written.
@@ -71,18 +75,29 @@ def write_tflite(
     if runtime not in (None, *RUNTIMES):
         raise ParameterError(f"{TFLITE} files are for {' or '.join(RUNTIMES)}, not for {runtime}")
     check_head(head)
+    if int8 is not None and half:
+        raise ParameterError("int8 rounds the weights by itself: leave out half")
     told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW")
-    built = build_model(
-        network,
-        parameters,
-        data_format=data_format,
-        head=head,
-        every_layer=every_layer,
-        batch=1 if batch is None else batch,
-        keep_batch_norm=False,
-        steps=steps,
-    )
-    content = _converted(built, half)
+
+    def made() -> tuple[KerasNetwork, bytes]:
+        built = build_model(
+            network,
+            parameters,
+            data_format=data_format,
+            head=head,
+            every_layer=every_layer,
+            batch=1 if batch is None else batch,
+            keep_batch_norm=False,
+            steps=steps,
+        )
+        return built, _converted(built, half)
+
+    if int8 is None:
+        built, content = made()
+    else:
+        int8.check(network)
+        built, content = int8.once(parameters, (data_format, head, every_layer, batch), made)
+        content = int8_content(network, content, int8, channels_last=data_format == "channels_last")
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
         add_about(temporary, told)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Literal, cast
 
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.scopes import Scopes
@@ -21,17 +21,25 @@ _ACTIVATION_TYPE, _ACTIVATION_NUMBERS = 9, 10  # where these layers take the act
 _ACTIVATIONS = {"ReLU": 1, "LeakyReLU": 2, "Clip": 3, "Sigmoid": 4, "Mish": 5}  # a ReLU with a slope is the leaky one
 
 
+Stored = Literal["float32", "float16", "int8"]
+_BYTES: dict[Stored, int] = {"float32": 4, "float16": 2, "int8": 1}
+
+
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """An array of a layer in the .bin; `tagged` where ncnn reads how it is stored from a word in front of it."""
+    """An array of a layer in the .bin; `tagged` where ncnn reads how it is stored from a word in front of it.
+
+    Only such a one may be `stored` as float16, or as int8, which its values must be then.
+    """
 
     array: LazyArray
     tagged: bool = False
+    stored: Stored = "float32"
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it takes in the file."""
-        return 4 * self.array.size + 4 * self.tagged
+        """How many bytes it takes in the file, whose words are of four."""
+        return -(-_BYTES[self.stored] * self.array.size // 4) * 4 + 4 * self.tagged
 
 
 @dataclass(frozen=True, slots=True)

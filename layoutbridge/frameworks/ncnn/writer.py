@@ -17,13 +17,17 @@ import numpy as np
 
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.files import Progress, whole_files
-from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number
+from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number, Stored
 from layoutbridge.inputs import read_bytes
 
 _MAGIC = 7767517
 _LIST = 23300  # added to the key of a list, which is then negative
 _LARGEST_PARAM = 64 << 20  # bytes of a .param, which has a line a layer
-_FLOAT32 = bytes(4)  # the tag of float32 weights
+_STORED: dict[Stored, tuple[bytes, str]] = {  # the tag of weights, and their numbers
+    "float32": (bytes(4), "<f4"),
+    "float16": (bytes.fromhex("476b3001"), "<f2"),
+    "int8": (bytes.fromhex("384b0d00"), "i1"),
+}
 
 
 def bin_beside(path: str | os.PathLike[str]) -> Path:
@@ -57,12 +61,14 @@ def write_files(
                 other.write_text(text, encoding="utf-8", newline="\n")
             with temporary_weights.open("wb") as file:
                 for weight in weights:
+                    tag, numbers = _STORED[weight.stored]
                     if weight.tagged:
-                        done += file.write(_FLOAT32)
+                        done += file.write(tag)
                     for chunk in weight.array.chunks():
-                        done += file.write(np.ascontiguousarray(chunk, "<f4").reshape(-1).view(np.uint8).data)
+                        done += file.write(np.ascontiguousarray(chunk, numbers).reshape(-1).view(np.uint8).data)
                         if progress is not None:
                             progress(done, total)
+                    done += file.write(bytes(-done % 4))
             if done != total:
                 raise AssertionError(f"the weights have {done} bytes, not {total}")
     except OSError as error:  # a full disk, most of all

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from layoutbridge.cli.commands.exports.int8 import read_calibrate
 from layoutbridge.cli.commands.exports.networks import export_network, runtimes
 from layoutbridge.cli.commands.exports.operations import OPERATION_TARGETS, export_operation, with_batch_told
 from layoutbridge.cli.shared.application import app
@@ -117,6 +118,11 @@ def export(
         ),
     ] = None,
     half: Annotated[bool, _option("float16; heads in float32", _NETWORK, "--half")] = False,
+    int8: Annotated[bool, _option("Whole numbers of 8 bits; heads in float32", _SOME, "--int8")] = False,
+    calibrate: Annotated[
+        str | None,
+        _option("With --int8: pictures to measure ranges over", _SOME, kind={"metavar": "<file, folder or pattern>"}),
+    ] = None,
     runtime: Annotated[
         str | None,
         typer.Option(
@@ -176,7 +182,7 @@ def export(
         "--activation": activation or None, "--allow-path": allow_path or None, "WEIGHTS": weights,
     }  # fmt: skip
     for_networks = {
-        "--head": head, "--every-layer": every_layer, "--half": half,
+        "--head": head, "--every-layer": every_layer, "--half": half, "--int8": int8, "--calibrate": calibrate,
         "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
         "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
         "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps, "--json": as_json,
@@ -224,6 +230,7 @@ def export(
         force=force,
         check=check,
         as_json=as_json,
+        calibrate=read_calibrate(int8, calibrate),
     )
     _warn_of_opset(opset)
     if not right:

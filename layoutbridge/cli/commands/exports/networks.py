@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layoutbridge.cli.commands.exports.int8 import export_in_int8, quantized_record, tell_quantized
 from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import errors_console, print_json, remark, remark_warnings
@@ -33,12 +34,14 @@ def export_network(
     force: bool,
     check: bool,
     as_json: bool,
+    calibrate: str | None = None,
 ) -> bool:
     """Write the network in `cfg` and `weights` to `output`, run it, and tell what was written; False if it is wrong.
 
     It is written for the target `to`, else for the one whose runtime the options name, else for the one whose files end
     as `output` does. `read` are the options of reading, `options` those of the target's writer: of either those that
-    were given. With `force` nobody is asked about files that exist; without `check` what was written is not run.
+    were given. With `force` nobody is asked about files that exist; without `check` what was written is not run. With
+    `calibrate` it is written in int8, its ranges measured over these pictures.
     """
     from layoutbridge.darknet.detection.names import read_names
     from layoutbridge.darknet.detectors.written import WrittenCheck
@@ -50,7 +53,7 @@ def export_network(
 
     target = _target(to, options.get("runtime"), output)
     taken = options_of(target.write)
-    _refuse_unfit(target, options)
+    _refuse_unfit(target, options if calibrate is None else {**options, "int8": True})
     names = options.get("names")
     files = (Path(output), *(target.beside(Path(output)) if Path(output).name else ()))
     for written in files:
@@ -66,6 +69,19 @@ def export_network(
                 )
     net = loaded_network(cfg, weights, **read)
     chosen = {**options, **({} if names is None else {"names": read_names(names)})}
+    if calibrate is not None:
+        quantized = export_in_int8(net, target, output, calibrate, chosen)
+        _tell(quantized.export)
+        tell_quantized(quantized)
+        if as_json:
+            unchecked = WrittenCheck(None, 0.0, "int8 deviates: see changes and layers")
+            record = _record(quantized.export, target.name, quantized.bytes, unchecked)
+            print_json(record | quantized_record(quantized))
+        elif quantized.changes.of == "boxes":
+            remark(
+                f"next: layoutbridge detect {output} PICTURES -o FOLDER{_needed(cfg, _head(quantized.export, options))}"
+            )
+        return True
     with ExitStack() as bars:
         if "progress" in taken:
             chosen["progress"] = bars.enter_context(byte_progress(errors_console(), "writing"))

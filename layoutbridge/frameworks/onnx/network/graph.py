@@ -138,7 +138,7 @@ class Graph(Scopes):
         """An initializer that somebody else made, with raw data or int64 data."""
         from onnx import numpy_helper
 
-        values = partial(_whole, numpy_helper.to_array(tensor))
+        values = partial(whole, numpy_helper.to_array(tensor))
         self.initializers[tensor.name] = Initializer(tensor.name, tuple(tensor.dims), tensor.data_type, values)
 
     def _constant(self, key: object, values: Any, elem_type: int) -> str:
@@ -148,7 +148,7 @@ class Graph(Scopes):
         elif key not in self._made_once:
             name = f"constants/{len(self._made_once) + 1}"
             self._made_once[key] = name
-            self.initializers[name] = Initializer(name, values.shape, elem_type, partial(_whole, values))
+            self.initializers[name] = Initializer(name, values.shape, elem_type, partial(whole, values))
         return self._made_once[key]
 
     # ------------------------------------------------------------------ the end
@@ -174,5 +174,6 @@ class Graph(Scopes):
         return nodes[::-1], [held for name, held in self.initializers.items() if name in wanted]
 
 
-def _whole(values: NDArray[Any], dtype: DTypeLike) -> tuple[NDArray[Any]]:
+def whole(values: NDArray[Any], dtype: DTypeLike) -> tuple[NDArray[Any]]:
+    """Values that are there, as `Initializer.values` gives them."""
     return (values.astype(dtype, copy=False),)
