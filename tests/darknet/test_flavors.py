@@ -11,7 +11,7 @@ from layoutbridge.cli import main
 from layoutbridge.darknet import load
 from layoutbridge.darknet.networks.flavors import told_differences
 from layoutbridge.darknet.ports.check import check_network
-from layoutbridge.darknet.ports.recorded import read_recorded
+from layoutbridge.darknet.reference.recorded import read_recorded
 from tests.darknet_files import GOLDEN, MORE, MORE_NETS, NETS, RECURRENT, SEQUENCES, made
 
 NET = "[net]\nwidth=6\nheight=4\nchannels=4\n"

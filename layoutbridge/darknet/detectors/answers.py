@@ -28,6 +28,7 @@ from layoutbridge.darknet.detection.boxes import HeadRules, Rows, decode, head_l
 from layoutbridge.darknet.detection.fitting import Fit
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.ports.outputs import output_name
+from layoutbridge.darknet.ports.provenance import BOX_UNIT, IN_SHARES
 from layoutbridge.darknet.reference import forward_layer
 from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.model import Network
@@ -150,9 +151,10 @@ def output_map(
 
 
 def _joined(model: Opened, head: str, classes: int) -> Read:
-    """The tensor of boxes called `head`, else the first one."""
+    """The tensor of boxes called `head`, else the first one; in pixels, or shares as all that .tflite files have."""
     _, height, width = model.in_shape
-    sides = np.array([width, height, width, height], np.float32)
+    shares = model.metadata.get(BOX_UNIT) == IN_SHARES if "head" in model.metadata else model.framework == "tflite"
+    sides = np.array([1.0] * 4 if shares else [width, height, width, height], np.float32)
 
     def read(outputs: Outputs) -> NDArray[np.float32]:
         values = np.asarray(outputs[head] if head in outputs else next(iter(outputs.values())), np.float32)

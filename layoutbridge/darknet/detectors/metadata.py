@@ -12,6 +12,7 @@ from layoutbridge.errors import UnusableInputError
 from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.inputs import exists, is_regular_file, read_bytes, read_json
 
+_OTHERS = "metadata.json"
 _LONGEST = 8 << 20  # bytes: names of 100,000 classes and more
 
 
@@ -25,11 +26,13 @@ def read_beside(path: Path) -> Mapping[str, str]:
 def read_within(path: str | os.PathLike[str]) -> Mapping[str, str]:
     """Those of the member `layoutbridge.json` of a zip archive, or of one behind other content; none without it.
 
-    In whatever folder of the archive the member lies. Raises `UnusableInputError` where it holds no such object.
+    In whatever folder of the archive the member lies; `metadata.json`, Ultralytics' own, where there is none of ours.
+    Raises `UnusableInputError` where it holds no such object.
     """
     try:
         with ZipFile(path) as archive:
-            found = next((one for one in archive.infolist() if Path(one.filename).name == ABOUT), None)
+            members = {Path(one.filename).name: one for one in reversed(archive.infolist())}
+            found = members.get(ABOUT, members.get(_OTHERS))
             if found is None or found.file_size > _LONGEST:
                 return {}
             with archive.open(found) as member:

@@ -62,11 +62,14 @@ def append_head(
     values: Mapping[int, V] | Sequence[V],
     layout: str = "boxes",
     nms: Suppression | None = None,
+    *,
+    in_shares: bool = False,
 ) -> tuple[V, Any | None]:
     """Add the boxes to a graph: the tensor in this `layout`, and with `nms` which of them Darknet's suppression keeps.
 
     `values` holds each detection layer's output under its index. The suppression works class by class on the scores
-    (objectness × probability) and on boxes in shares of the input, whatever the layout. Raises `UnsupportedError` for
+    (objectness × probability) and on boxes in shares of the input, whatever the layout. With `in_shares` all layouts
+    give boxes as `boxes` does. Raises `UnsupportedError` for
     it where the target has no `non_max_suppression`, and for a tree of classes; as `head_layers` does, and for an input
     of open size; and `UnknownNameError` for a layout.
     """
@@ -78,7 +81,7 @@ def append_head(
             f"{network.source}: with classfix=-1 boxes of a lower objectness than 0.5 are none, which is lost in "
             "yolov8's places and in suppressions: take the head boxes without nms"
         )
-    scale = (1.0, 1.0) if layout == "boxes" else (float(network.width), float(network.height))
+    scale = (1.0, 1.0) if in_shares or layout == "boxes" else (float(network.width), float(network.height))
     boxes, told, sure, scores, probabilities = [], [], [], [], []
     for layer in heads:
         with target.scope(f"{layer.name}_boxes"):

@@ -18,10 +18,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.ports.port import FLOAT32, Runner, checked_input, checked_sequence, refuse_costly_run
-from layoutbridge.darknet.ports.recorded import Recorded
 from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, form_names, full_name
 from layoutbridge.darknet.ports.table import runner as runner_named
 from layoutbridge.darknet.reference import forward, run_sequence
+from layoutbridge.darknet.reference.recorded import Recorded
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.kinds import Cost, L2norm
 from layoutbridge.darknet.structure.model import Network

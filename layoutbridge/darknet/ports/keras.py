@@ -32,6 +32,7 @@ from layoutbridge.darknet.ports.port import (
     state_name,
 )
 from layoutbridge.darknet.ports.provenance import about, add_about
+from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.kinds import Convolutional
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, is_statistic
@@ -223,7 +224,7 @@ def write_keras(
     if target.suffix not in ("", KERAS):
         raise ParameterError(f"'{target}' must end in {KERAS}, or be a SavedModel folder, whose name has no ending")
     check_head(head)
-    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW")
+    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW", batch=batch)
     if target.suffix:
         load_keras()
         require_h5py()
@@ -244,6 +245,7 @@ def write_keras(
         else:
             export_saved_model(built.model, temporary, outputs)
             (Path(temporary) / ABOUT).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+            (Path(temporary) / ultralytics.YAML).write_text(ultralytics.as_yaml(told), encoding="utf-8")
     return KerasExport(
         path=target,
         outputs=built.shapes,
@@ -277,8 +279,9 @@ def build_model(
     batch: int | None = None,
     keep_batch_norm: bool = True,
     steps: int | None = None,
+    in_shares: bool = False,
 ) -> KerasNetwork:
-    """The model of a `head`'s outputs, or without one of these `layers`' own."""
+    """The model of a `head`'s outputs, or without one of these `layers`' own; boxes of any head `in_shares`."""
     check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
     check_steps(network, steps)
@@ -308,7 +311,7 @@ def build_model(
     if head is None:
         chosen = [of_layer(index) for index in layers]
     else:
-        chosen = head_outputs(target, network, target.input, values, head)
+        chosen = head_outputs(target, network, target.input, values, head, in_shares=in_shares)
     if every_layer:
         chosen = [*(o for o in chosen if o.layer in (None, INPUT)), *map(of_layer, range(len(network.layers)))]
     made: dict[str, tuple[Any, KerasOutput]] = {}

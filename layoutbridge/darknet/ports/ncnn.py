@@ -34,6 +34,7 @@ from layoutbridge.darknet.ports.port import (
     state_shapes,
 )
 from layoutbridge.darknet.ports.provenance import about
+from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.rounding.ncnn import int8_layers
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
@@ -61,11 +62,12 @@ class NcnnExport(Export):
     """What was written: the layers, their weights, and the results' blobs as outputs."""
 
     bin_path: Path
+    others: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The layers, the weights, and what is told of both."""
-        return self.path, self.bin_path, about_beside(self.path)
+        """The layers, the weights, what is told of both, and what `others` read."""
+        return self.path, self.bin_path, about_beside(self.path), *self.others
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -90,9 +92,10 @@ def write_ncnn(
     `path` ends in .param; the weights, float32, go into the .bin beside it. `head` is as for ONNX (`ports.outputs`);
     `every_layer` adds all layers' outputs; `names` are the classes'. `int8` rounds convolutions' weights and what they
     read to whole numbers of 8 bits, over ranges measured in ncnn itself (`rounding.ncnn`). Where it comes from and how
-    its outputs are read stands in the .json beside it. Of a recurrent network it is one step: beside `input` it takes
-    its states, as `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets
-    the bytes of weights written and in all.
+    its outputs are read stands in the .json beside it, and in a folder called `*_ncnn_model`, which Ultralytics opens,
+    in `metadata.yaml`, too. Of a recurrent network it is one step: beside `input` it takes its states, as
+    `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets the bytes of
+    weights written and in all.
 
     Peak memory is that of the weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
     express, with the cfg's line; `ParameterError` for another ending, `UnknownNameError` for a head and
@@ -100,7 +103,7 @@ def write_ncnn(
     """
     bin_beside(path)
     check_head(head)
-    told = about(network, head, names)
+    told = about(network, head, names, batch=1)
     target = NcnnTarget(network.in_shape)
     before = {(layer.index, s.name): target.state(state_name(layer, s), s.shape) for layer, s in network.states}
     memory = Memory(before=before)
@@ -115,9 +118,13 @@ def write_ncnn(
     layers = target.graph.finished({name: value.name for name, value in outputs.items()}, labels)
     if int8 is not None:
         layers = int8_layers(network, layers, int8, lambda x: run_ncnn(network, parameters, x, True))
-    text, beside = json.dumps(told, ensure_ascii=False), about_beside(Path(path))
-    bin_path = write_files(layers, path, beside={beside: text}, progress=progress)
-    return NcnnExport(path=Path(path), outputs=shapes, batch=1, states=state_shapes(network), bin_path=bin_path)
+    beside = {about_beside(Path(path)): json.dumps(told, ensure_ascii=False)}
+    others = ultralytics.yaml_beside(Path(path), "ncnn")
+    beside |= {other: ultralytics.as_yaml(told) for other in others}
+    bin_path = write_files(layers, path, beside=beside, progress=progress)
+    return NcnnExport(
+        path=Path(path), outputs=shapes, batch=1, states=state_shapes(network), bin_path=bin_path, others=others
+    )
 
 
 def about_beside(path: Path) -> Path:
@@ -256,5 +263,5 @@ PORT = Port(
     (".param",),
     write_ncnn,
     Runner(run_ncnn, run_ncnn_sequence, "ncnn", WINOGRAD),  # which takes Winograd's form by itself
-    beside=lambda path: (path.with_suffix(".bin"), about_beside(path)),
+    beside=lambda path: (path.with_suffix(".bin"), about_beside(path), *ultralytics.yaml_beside(path, "ncnn")),
 )

@@ -39,10 +39,11 @@ from layoutbridge.darknet.ports.port import (
     state_shapes,
 )
 from layoutbridge.darknet.ports.provenance import about, file_sha256
+from layoutbridge.darknet.ports.readers import deepstream
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError
-from layoutbridge.files import Progress
+from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.onnx.limits import read_limits
 from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.programs.table import PROFILES, profile_of
@@ -53,18 +54,19 @@ from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
 class OnnxExport(Export):
     """What was written: the model, and the file of its weights where they lie apart.
 
-    `winograd` says what that form costs where it was asked for.
+    `winograd` says what that form costs where it was asked for; `others` are what the runtime reads beside the model.
     """
 
     data_path: Path | None
     opset: int
     ir_version: int
     winograd: WinogradUse | None = None
+    others: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The model, and its weights where they lie apart."""
-        return (self.path,) if self.data_path is None else (self.path, self.data_path)
+        """The model, its weights where they lie apart, and what the runtime reads beside it."""
+        return (self.path, *(() if self.data_path is None else (self.data_path,)), *self.others)
 
     @property
     def contents(self) -> str:
@@ -162,7 +164,8 @@ def write_onnx(
     of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
     `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
     `frameworks.onnx.programs.forms`), or that keep its limits ("opencv45", "rknn" and others:
-    `frameworks.onnx.programs.table`). With `max_rank` no tensor has more axes, with `without` none of these ONNX
+    `frameworks.onnx.programs.table`); for "deepstream" its configuration and a file of the names are written beside the
+    model (`readers.deepstream`). With `max_rank` no tensor has more axes, with `without` none of these ONNX
     operators stands anywhere. Of a recurrent network the model is one step: beside `input` it takes its states, as
     `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. With `steps` T it takes a whole
     sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...]; not with `dynamic_size`.
@@ -178,7 +181,8 @@ def write_onnx(
     profile.refuse({"external_data": external_data})
     head = profile.head_of(head, nms=nms)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
-    told = about(network, head, names, nms_kind=nms_kind)
+    batch = profile.batch if batch is None else batch
+    told = about(network, head, names, nms_kind=nms_kind, batch=batch)
     if int8 is not None:
         int8.check(network)
         others = {"half": half, "winograd": winograd, "keep_batch_norm": keep_batch_norm}
@@ -228,6 +232,12 @@ def write_onnx(
             metadata=metadata,
             progress=progress,
         )
+    beside = {}
+    if runtime == head == deepstream.RUNTIME:
+        beside = deepstream.texts_beside(Path(path), head_rules(network), names, batch)
+        with whole_files(tuple(beside)) as temporaries:
+            for temporary, text in zip(temporaries, beside.values(), strict=True):
+                temporary.write_text(text, encoding="utf-8", newline="\n")
     return OnnxExport(
         path=Path(path),
         outputs=built.outputs,
@@ -240,6 +250,7 @@ def write_onnx(
         opset=built.model.opset_import[0].version,
         ir_version=built.model.ir_version,
         winograd=built.winograd,
+        others=tuple(beside),
         head=head,
     )
 
@@ -347,7 +358,7 @@ PORT = Port(
     write_onnx,
     _runner(FLOAT32),
     {"half": _runner(FLOAT16, "half", half=True), "winograd": _runner(WINOGRAD, "wino", winograd=True)},
-    beside=lambda path: (path.with_name(f"{path.name}.data"),),
+    beside=lambda path: (path.with_name(f"{path.name}.data"), *deepstream.files_beside(path)),
     any_ending=True,
     runtimes=(*RUNTIMES, *PROFILES),
 )

@@ -33,6 +33,8 @@ from layoutbridge.darknet.ports.port import (
     over_steps,
     state_shapes,
 )
+from layoutbridge.darknet.ports.provenance import about
+from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
@@ -49,11 +51,12 @@ class OpenvinoExport(Export):
     """What was written: the graph, and the file of its weights."""
 
     bin_path: Path
+    others: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The graph and the weights."""
-        return self.path, self.bin_path
+        """The graph, the weights, and what `others` read."""
+        return self.path, self.bin_path, *self.others
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -84,7 +87,8 @@ def write_openvino(
     """Write `network` with `parameters` to `path`, which ends in .xml, and to the .bin beside it; whole or not at all.
 
     The options are those of `onnx.write_onnx`, but for `half`: it stores the weights in float16, and what is computed
-    with them stays as it is. Raises as `write_onnx` does, `ParameterError` for another ending, `UnusableInputError`
+    with them stays as it is. In a folder called `*_openvino_model`, which Ultralytics opens, `metadata.yaml` is written
+    beside them. Raises as `write_onnx` does, `ParameterError` for another ending, `UnusableInputError`
     where OpenVINO cannot write the files, and `MissingFrameworkError` without OpenVINO or onnx.
     """
     target = Path(path)
@@ -93,9 +97,9 @@ def write_openvino(
     if target.suffix != ENDING:
         raise ParameterError(f"'{os.fspath(path)}' must end in {ENDING}: the weights go into the .bin beside it")
     openvino = require("openvino", "OpenVINO", "openvino")
-    weights = _beside(target)
+    weights, others = _beside(target), ultralytics.yaml_beside(target, "openvino")
     with (
-        whole_files((target, weights)) as (temporary, temporary_weights),
+        whole_files((target, weights, *others)) as (temporary, temporary_weights, *beside),
         tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder,
     ):
         source = Path(folder) / "net.onnx"
@@ -123,6 +127,9 @@ def write_openvino(
             openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
         if _beside(temporary) != temporary_weights:  # where one of them is a link into another folder
             shutil.move(_beside(temporary), temporary_weights)
+        for other in beside:
+            told = about(network, head, names, batch=batch)
+            other.write_text(ultralytics.as_yaml(told), encoding="utf-8")
     return OpenvinoExport(
         path=target,
         outputs=made.outputs,
@@ -132,6 +139,7 @@ def write_openvino(
         states=made.states,
         steps=steps,
         bin_path=weights,
+        others=others,
     )
 
 
@@ -248,5 +256,5 @@ PORT = Port(
     write_openvino,
     Runner(run_openvino, run_openvino_sequence, "openvino", heading="ov"),
     {"half": Runner(_run_half, partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ov-half")},
-    beside=lambda path: (_beside(path),),
+    beside=lambda path: (_beside(path), *ultralytics.yaml_beside(path, "openvino")),
 )

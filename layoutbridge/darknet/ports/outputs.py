@@ -87,14 +87,16 @@ def head_outputs(
     head: str,
     *,
     nms: Suppression | None = None,
+    in_shares: bool = False,
 ) -> list[Output[V]]:
     """What `head` gives, in order: values of layers, or boxes, which are added to the graph; with `nms` those kept.
 
-    `values` are all layers' outputs for the input `x`. Raises as `output_layers` and `meaning.boxes.append_head` do.
+    `values` are all layers' outputs for the input `x`; `in_shares` is as for `meaning.boxes.append_head`. Raises as that
+    and `output_layers` do.
     """
     if head not in HEAD_LAYOUTS:
         return [layer_output(network, x, values, index) for index in output_layers(network, head)]
-    boxes, kept = append_head(target, network, values, head, nms)
+    boxes, kept = append_head(target, network, values, head, nms, in_shares=in_shares)
     return [Output(head, boxes), *([] if kept is None else [Output("nms", kept)])]
 
 

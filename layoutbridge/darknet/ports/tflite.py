@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,9 @@ from layoutbridge.darknet.ports.keras import (
 )
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, over_steps
-from layoutbridge.darknet.ports.provenance import about, add_about
+from layoutbridge.darknet.ports.provenance import BOX_UNIT, IN_SHARES, about, add_about
+from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.ports.readers.names import listed
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.rounding.tflite import int8_content
 from layoutbridge.darknet.structure.model import Network
@@ -41,6 +43,7 @@ from layoutbridge.frameworks.tensorflow.saving import saving
 from layoutbridge.inputs import file_size
 
 TFLITE = ".tflite"
+LABELS = "labels.txt"
 
 
 def write_tflite(
@@ -63,8 +66,10 @@ def write_tflite(
     Model and options are those of `keras.to_model`. `batch` None stands for 1: LiteRT plans for a fixed one. `half`
     stores the weights in float16, as TensorFlow's converter does it; `int8` rounds them and what goes through the
     layers to whole numbers of 8 bits (`rounding.tflite`), which needs ai-edge-quantizer. `runtime` may be "litert", the
-    one that there is. `names` are the classes'. Where it comes from and how its outputs are read stands in
-    `layoutbridge.json`, in a zip archive behind the model: where TensorFlow's own metadata library puts files, too.
+    one that there is. Boxes are shares of the input with any head, as in Ultralytics' .tflite files. `names` are the
+    classes'. Where it comes from and how its outputs are read stands in `layoutbridge.json`, in a zip archive behind
+    the model: where TensorFlow's own metadata library puts files, too. Beside it lie `metadata.json`, for Ultralytics,
+    and the names, `labels.txt`, which Android's MetadataExtractor gives as an associated file.
 
     Raises as `keras.to_model` does, `ParameterError` for another ending or an unusable batch, `UnsupportedError` where
     LiteRT lacks an operation, and `UnusableInputError` where the file cannot be written.
@@ -77,7 +82,9 @@ def write_tflite(
     check_head(head)
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
-    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW")
+    at_once = 1 if batch is None else batch
+    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW", batch=at_once)
+    told |= {BOX_UNIT: IN_SHARES}
 
     def made() -> tuple[KerasNetwork, bytes]:
         built = build_model(
@@ -86,9 +93,10 @@ def write_tflite(
             data_format=data_format,
             head=head,
             every_layer=every_layer,
-            batch=1 if batch is None else batch,
+            batch=at_once,
             keep_batch_norm=False,
             steps=steps,
+            in_shares=True,
         )
         return built, _converted(built, half)
 
@@ -100,7 +108,7 @@ def write_tflite(
         content = int8_content(network, content, int8, channels_last=data_format == "channels_last")
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
-        add_about(temporary, told)
+        add_about(temporary, told, _read_by_others(told, names))
     taken = built.model.inputs[0].shape[0]
     return KerasExport(
         path=target,
@@ -250,6 +258,12 @@ def _why_not_converted(text: str, built: KerasNetwork) -> str:
     said = text.strip().split("\n")[0].split("error: ")[-1]
     said = re.sub(r"\S*[/\\]\S*(:\d+)+:?\s*", "", said)[:300]
     return f"LiteRT's converter cannot take {built.model.name}: {said or 'it does not say why'}{advice}"
+
+
+def _read_by_others(told: Mapping[str, str], names: Sequence[str] | None) -> dict[str, str]:
+    """Members of the archive, the first of which older programs take whatever it is called."""
+    labels = {} if names is None else {LABELS: listed(names)}
+    return {ultralytics.JSON: ultralytics.as_json(told), **labels}
 
 
 def _require_litert() -> Any:

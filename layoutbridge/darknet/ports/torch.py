@@ -152,7 +152,7 @@ def write_torch(
         )
     check_head(head)
     check_kinds(network)
-    described = about(network, head, names)
+    described = about(network, head, names, batch=batch)
     told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
     if target.suffix == STATE_DICT:
         require("safetensors", "safetensors", framework.EXTRA)

@@ -20,8 +20,8 @@ from rich.console import Console
 from layoutbridge.darknet import load
 from layoutbridge.darknet.ports.check import check_network, check_runners
 from layoutbridge.darknet.ports.port import Runner
-from layoutbridge.darknet.ports.recorded import read_recorded
 from layoutbridge.darknet.ports.table import TARGETS, form_names, runner
+from layoutbridge.darknet.reference.recorded import read_recorded
 from layoutbridge.errors import (
     MissingFrameworkError,
     ParameterError,

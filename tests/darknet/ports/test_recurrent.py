@@ -9,9 +9,9 @@ import pytest
 from layoutbridge.darknet import load
 from layoutbridge.darknet.ports.check import check_network
 from layoutbridge.darknet.ports.port import next_state, state_shapes
-from layoutbridge.darknet.ports.recorded import read_recorded
 from layoutbridge.darknet.ports.table import port
 from layoutbridge.darknet.reference import forward
+from layoutbridge.darknet.reference.recorded import read_recorded
 from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError, ShapeError, UnsupportedError
 from tests.darknet_files import RECURRENT, SEQUENCES, built, made
 from tests.targets import EVERY_TARGET, parameter

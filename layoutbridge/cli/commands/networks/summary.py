@@ -102,7 +102,7 @@ def check(
 
     from layoutbridge.darknet.networks.flavors import told_differences
     from layoutbridge.darknet.ports.check import check_network
-    from layoutbridge.darknet.ports.recorded import read_recorded
+    from layoutbridge.darknet.reference.recorded import read_recorded
     from layoutbridge.report.darknet.networks import show_check, show_flavors
     from layoutbridge.report.progress import step_progress
 
