@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from layoutbridge.comparing.running.feeding import fed, in_shares, wanted
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, class_and_first_line, first_line
 from layoutbridge.frameworks.tensorflow.files import load_keras_file
+from layoutbridge.frameworks.tensorflow.hdf5.designs import is_design, load_keras_design
 from layoutbridge.frameworks.tensorflow.start_up import load_keras
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.readers.tensorflow.bounds import BARRIER
 from layoutbridge.scanning.readers.tensorflow.building import placeholder
-from layoutbridge.scanning.readers.tensorflow.designs import is_design, load_keras_design
 from layoutbridge.scanning.readers.tensorflow.flattening import Flat, Functions
 from layoutbridge.scanning.readers.tensorflow.saved_models import Saved, read_saved
 

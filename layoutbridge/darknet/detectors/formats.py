@@ -17,6 +17,8 @@ _MODULES = {  # of this folder, by the ending
     ".tflite": "tflite",
     ".pt2": "torch",
     ".keras": "keras",
+    ".h5": "keras",
+    ".hdf5": "keras",
 }
 _LIMITED = "onnx"  # in memory and time, where nobody vouches for the file
 _SAVED_MODEL = "saved_model.pb"

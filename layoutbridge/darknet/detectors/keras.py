@@ -1,8 +1,9 @@
-"""Keras models: .keras files and SavedModel folders."""
+"""Keras models: .keras and .h5 files, and SavedModel folders."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,32 +12,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detectors.metadata import output_names, read_beside, read_within
+from layoutbridge.darknet.detectors.metadata import output_names, read_beside, read_within, told_in
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, is_channels_last, picture_shape
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
+from layoutbridge.frameworks.tensorflow.hdf5.designs import is_design
+from layoutbridge.frameworks.tensorflow.hdf5.files import load_keras_hdf5, read_about
 from layoutbridge.frameworks.tensorflow.start_up import load_keras
 
 
 def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
-    """The model in a .keras file, or in the folder of a SavedModel, at `path`; TensorFlow chooses the `threads`.
+    """The model in a .keras or .h5 file, or in the folder of a SavedModel, at `path`; TensorFlow chooses the `threads`.
 
     Raises `UnusableInputError` for what Keras or TensorFlow cannot load, `UnsupportedError` where its input is no
     picture, and `MissingFrameworkError`.
     """
     del threads
-    return _of_keras(path) if Path(path).suffix == KERAS else _of_saved_model(path)
+    if is_design(path):
+        return _of_keras(path, load_keras_hdf5(path), told_in(read_about(path), path))
+    if Path(path).suffix == KERAS:
+        return _of_keras(path, load_keras_file(path), read_within(path))
+    return _of_saved_model(path)
 
 
-def _of_keras(path: str | os.PathLike[str]) -> Opened:
-    source, model = os.fspath(path), load_keras_file(path)
+def _of_keras(path: str | os.PathLike[str], model: Any, metadata: Mapping[str, str]) -> Opened:
+    source = os.fspath(path)
     import tensorflow as tf
 
     taken, *others = model.inputs
     if others:
         raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
-    metadata = read_within(path)
     names = output_names(metadata, len(model.outputs), source)
 
     graph = tf.function(partial(model, training=False), reduce_retracing=True)  # layer by layer it takes far longer

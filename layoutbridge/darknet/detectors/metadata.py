@@ -20,7 +20,7 @@ def read_beside(path: Path) -> Mapping[str, str]:
     """Those in the file `path`; none where there is no such file."""
     if not exists(path) or not is_regular_file(path):
         return {}
-    return _texts(read_bytes(path, "metadata file", most=_LONGEST), path)
+    return told_in(read_bytes(path, "metadata file", most=_LONGEST), path)
 
 
 def read_within(path: str | os.PathLike[str]) -> Mapping[str, str]:
@@ -39,7 +39,20 @@ def read_within(path: str | os.PathLike[str]) -> Mapping[str, str]:
                 content = member.read(_LONGEST)
     except (OSError, BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError):
         return {}
-    return _texts(content, path)
+    return told_in(content, path)
+
+
+def told_in(content: bytes | None, path: str | os.PathLike[str]) -> Mapping[str, str]:
+    """Those that `content` of the file `path` holds; none where that is None."""
+    if content is None:
+        return {}
+    try:
+        told = read_json(content.decode("utf-8"), longest=_LONGEST)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise UnusableInputError(f"'{os.fspath(path)}': its metadata are no JSON object")
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
 
 
 def output_names(metadata: Mapping[str, str], count: int, source: str) -> list[str]:
@@ -53,13 +66,3 @@ def output_names(metadata: Mapping[str, str], count: int, source: str) -> list[s
     if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
         raise UnusableInputError(f"'{source}': its metadata tell other outputs than the {count} that it has")
     return names
-
-
-def _texts(content: bytes, path: str | os.PathLike[str]) -> Mapping[str, str]:
-    try:
-        told = read_json(content.decode("utf-8"), longest=_LONGEST)
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise UnusableInputError(f"'{os.fspath(path)}': its metadata are no JSON object")
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}

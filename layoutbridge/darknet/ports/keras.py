@@ -1,4 +1,4 @@
-"""A Darknet network in Keras 3: as a functional model, and as a .keras file or a SavedModel.
+"""A Darknet network in Keras 3: as a functional model, and as a .keras file, an older .h5 or a SavedModel.
 
 The model takes [N, H, W, C] of RGB in 0..1 (or [N, K] where the network takes a vector), or [N, C, H, W] with
 `data_format="channels_first"`, and gives pictures likewise. Its layers are Keras' own where Keras has them, and bear
@@ -43,6 +43,8 @@ from layoutbridge.frameworks.base import ABOUT, check_count
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.tensorflow.data_formats import check_data_format
 from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
+from layoutbridge.frameworks.tensorflow.hdf5.designs import HDF5
+from layoutbridge.frameworks.tensorflow.hdf5.files import save_hdf5
 from layoutbridge.frameworks.tensorflow.start_up import load_keras, require_h5py
 
 if TYPE_CHECKING:
@@ -211,18 +213,20 @@ def write_keras(
     steps: int | None = None,
     names: Sequence[str] | None = None,
 ) -> KerasExport:
-    """Write `network` to `path`, whole or not at all: a .keras file, or without an ending a SavedModel.
+    """Write `network` to `path`, whole or not at all: a .keras file, an older .h5, or without an ending a SavedModel.
 
     Model and options are those of `to_model`; `batch` None leaves it open, `names` are the classes'. The outputs of a
     SavedModel's signature are called by the layers' names. Where it comes from and how its outputs are read stands in
     `layoutbridge.json` within either.
 
-    Raises as `to_model` does, `ParameterError` for another ending or an unusable batch, and `UnusableInputError` where
-    the file cannot be written.
+    Raises as `to_model` does, `UnsupportedError` for what no .h5 can hold, `ParameterError` for another ending or an
+    unusable batch, and `UnusableInputError` where the file cannot be written.
     """
     target = Path(path)
-    if target.suffix not in ("", KERAS):
-        raise ParameterError(f"'{target}' must end in {KERAS}, or be a SavedModel folder, whose name has no ending")
+    if target.suffix not in ("", KERAS, *HDF5):
+        raise ParameterError(
+            f"'{target}' must end in {KERAS} or {HDF5[0]}, or be a SavedModel folder, whose name has no ending"
+        )
     check_head(head)
     told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW", batch=batch)
     if target.suffix:
@@ -239,7 +243,9 @@ def write_keras(
     )
     outputs = [output.name for output in built.outputs]
     with whole_file(path) as temporary:
-        if target.suffix:
+        if target.suffix in HDF5:
+            save_hdf5(built.model, temporary, json.dumps(told | {"outputs": json.dumps(outputs)}, ensure_ascii=False))
+        elif target.suffix:
             built.model.save(temporary)
             add_about(temporary, told | {"outputs": json.dumps(outputs)})
         else:
@@ -421,4 +427,4 @@ def as_darknets(result: NDArray[np.float32], output: KerasOutput) -> NDArray[np.
 
 # ---------------------------------------------------------------------- the record
 
-PORT = Port("keras", "Keras", (KERAS, ""), write_keras, Runner(run_keras, run_keras_sequence, "keras"))
+PORT = Port("keras", "Keras", (KERAS, "", *HDF5), write_keras, Runner(run_keras, run_keras_sequence, "keras"))

@@ -91,8 +91,8 @@ def head_outputs(
 ) -> list[Output[V]]:
     """What `head` gives, in order: values of layers, or boxes, which are added to the graph; with `nms` those kept.
 
-    `values` are all layers' outputs for the input `x`; `in_shares` is as for `meaning.boxes.append_head`. Raises as that
-    and `output_layers` do.
+    `values` are all layers' outputs for the input `x`; `in_shares` is as for `meaning.boxes.append_head`. Raises as
+    that and `output_layers` do.
     """
     if head not in HEAD_LAYOUTS:
         return [layer_output(network, x, values, index) for index in output_layers(network, head)]

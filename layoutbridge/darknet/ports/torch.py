@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from layoutbridge.darknet.meaning import Arrays, check_kinds
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import Export, Port, Runner, States, next_state, over_steps
 from layoutbridge.darknet.ports.provenance import about, file_sha256, origin
+from layoutbridge.darknet.ports.readers.ultralytics import NAMES
 from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.ports.torch_module import DarknetModule
 
 PROGRAM, STATE_DICT = ".pt2", ".safetensors"
+STATE_DICTS = (STATE_DICT, ".pth", ".pt")  # the others are pickled, and read with weights_only
 _WRAPPERS = ("_orig_mod", "module")  # where torch.compile and the parallel wrappers keep what they wrap
 
 
@@ -49,6 +52,13 @@ class TorchExport(Export):
     def contents(self) -> str:
         """Which state dict, where there is no program."""
         return "" if self.outputs else "the state dict of to_torch()"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How a state dict is loaded, where it is not safetensors' own."""
+        if self.outputs or self.path.suffix == STATE_DICT:
+            return ()
+        return ("load it: net.to_torch().load_state_dict(torch.load(path, weights_only=True))",)
 
 
 def to_module(
@@ -129,7 +139,7 @@ def write_torch(
     names: Sequence[str] | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
-    """Write `network` to `path`, whole or not at all: a program (.pt2), or a state dict alone (.safetensors).
+    """Write `network` to `path`, whole or not at all: a program (.pt2), or a state dict (.safetensors, .pth, .pt).
 
     The program, which `torch.export.load` reads, takes `x`, float32 [N, C, H, W] of RGB in 0..1 (or [N, K]), and
     returns the outputs of `head` (`ports.outputs`), with `every_layer` those of all layers too: one tensor, or a
@@ -137,27 +147,31 @@ def write_torch(
     order of the export's `states`, and those behind it the outputs; with `steps` T it takes and gives whole sequences,
     [T, N, ...]. `batch` None leaves N open. With `state_dict` the parameters follow into `<stem>.safetensors` beside
     it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an entry for each layer, those that
-    share parameters too. Both files tell version, source, flavor and the SHA-256 of `sources` ("cfg" and "weights" to
-    paths), the program also how its outputs are read, and the classes' `names`. Reading a state dict's file runs no
-    code.
+    share parameters too. A .pth or .pt holds the same for `torch.load(path, weights_only=True)`. All tell version,
+    source, flavor, the classes' `names` and the SHA-256 of `sources` ("cfg" and "weights" to paths), the program also
+    how its outputs are read. Reading a state dict's file runs no code.
 
     Raises as `to_module` does, `UnknownNameError` for a head, `ParameterError` for an unusable batch or another ending,
     `UnusableInputError` where the folder cannot be written, and `MissingFrameworkError` without safetensors.
     """
     target = Path(path)
     check_count("the batch", batch, may_be_open=True)
-    if target.suffix not in (PROGRAM, STATE_DICT):
+    if target.suffix not in (PROGRAM, *STATE_DICTS):
         raise ParameterError(
-            f"'{target}' must end in {PROGRAM}, the ending of exported programs, or {STATE_DICT}, that of state dicts"
+            f"'{target}' must end in {PROGRAM}, the ending of exported programs, or {' or '.join(STATE_DICTS)}, those "
+            "of state dicts"
         )
     check_head(head)
     check_kinds(network)
     described = about(network, head, names, batch=batch)
     told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
-    if target.suffix == STATE_DICT:
-        require("safetensors", "safetensors", framework.EXTRA)
+    if target.suffix in STATE_DICTS:
+        told |= {NAMES: described[NAMES]} if names is not None else {}
+        pickled = target.suffix != STATE_DICT
+        require("torch" if pickled else "safetensors", "PyTorch" if pickled else "safetensors", framework.EXTRA)
         with whole_file(target) as temporary:
-            _write_state_dict(network, parameters, temporary, target, told)
+            write = _write_pickled if pickled else _write_state_dict
+            write(network, parameters, temporary, target, told)
         return TorchExport(path=target, outputs={}, batch=batch, state_path=target)  # of all forms the same
     require("torch", "PyTorch", framework.EXTRA)
     state_path = target.with_suffix(STATE_DICT) if state_dict else None
@@ -205,18 +219,38 @@ def _exported(module: DarknetModule, in_shape: Shape, batch: int | None) -> torc
         return torch.export.export(module, example, dynamic_shapes=axes, strict=False)
 
 
-def _write_state_dict(
-    network: Network, parameters: Arrays, temporary: Path, target: Path, metadata: Mapping[str, str]
-) -> None:
+def _state_dict(network: Network, parameters: Arrays) -> dict[str, NDArray[np.float32]]:
     """The parameters as they lie in the weights file: only those in another order there are copied."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    arrays = {
+    return {
         f"{layer.name}.{parameter.name}": np.ascontiguousarray(parameters[layer.index, parameter.name], np.float32)
         for layer in network.layers
         for parameter in layer.parameters
     }
+
+
+def _write_pickled(
+    network: Network, parameters: Arrays, temporary: Path, target: Path, metadata: Mapping[str, str]
+) -> None:
+    """Tensors by their names, as `torch.save` writes them; `metadata` in the same archive."""
+    import torch
+
+    tensors = {name: framework.to_tensor(values) for name, values in _state_dict(network, parameters).items()}
+    try:
+        torch.save(tensors, temporary)
+        with ZipFile(temporary, "a") as archive:  # whose members lie in one folder
+            folder = Path(archive.namelist()[0]).parts[0]
+            archive.writestr(f"{folder}/{ABOUT}", json.dumps(dict(metadata), ensure_ascii=False))
+    except (OSError, RuntimeError) as error:  # PyTorch's own writer raises RuntimeError for a full disk
+        raise UnusableInputError(f"cannot write '{target}': {error}") from None
+
+
+def _write_state_dict(
+    network: Network, parameters: Arrays, temporary: Path, target: Path, metadata: Mapping[str, str]
+) -> None:
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    arrays = _state_dict(network, parameters)
     try:
         temporary.touch()
         usual_mode = temporary.stat().st_mode
@@ -290,9 +324,9 @@ def _write(
 PORT = Port(
     "torch",
     "PyTorch",
-    (PROGRAM, STATE_DICT),
+    (PROGRAM, *STATE_DICTS),
     _write,
     Runner(run_torch, run_torch_sequence, "torch"),
     beside=lambda path: (path.with_suffix(STATE_DICT),),
-    without_outputs=(STATE_DICT,),
+    without_outputs=STATE_DICTS,
 )

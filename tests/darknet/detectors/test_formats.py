@@ -20,7 +20,7 @@ ENDINGS = {
     "openvino": (".xml",),
     "ncnn": (".param",),
     "torch": (".pt2",),
-    "keras": (".keras", ""),
+    "keras": (".keras", ".h5", ""),
     "tflite": (".tflite",),
 }
 WITHIN, GIVEN = ("boxes", "yolov5", "yolov8"), ("darknet", "raw")  # what tells its anchors, and what does not

@@ -12,12 +12,12 @@ from typing import Any
 
 from layoutbridge.errors import LayoutBridgeError, ShapeError, UnusableInputError, class_and_first_line
 from layoutbridge.frameworks.tensorflow.files import load_keras_file
+from layoutbridge.frameworks.tensorflow.hdf5.designs import is_design, load_keras_design
 from layoutbridge.frameworks.tensorflow.start_up import load_keras
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
 from layoutbridge.scanning.readers.tensorflow.building import Misfit, Source, graph_of
-from layoutbridge.scanning.readers.tensorflow.designs import is_design, load_keras_design
 from layoutbridge.scanning.readers.tensorflow.flattening import Functions
 from layoutbridge.scanning.readers.tensorflow.layer_names import LayerNames
 from layoutbridge.scanning.readers.tensorflow.saved_models import Saved, read_saved

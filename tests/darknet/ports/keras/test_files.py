@@ -24,6 +24,7 @@ from layoutbridge.errors import (
 )
 from layoutbridge.frameworks.base import installed_version
 from layoutbridge.frameworks.tensorflow import load_keras_file
+from layoutbridge.frameworks.tensorflow.hdf5.files import load_keras_hdf5
 from tests.darknet_files import GOLDEN, NETS, ROOT, WHERE_ZOO, ZOO, load_synthesizer, made, random_weights, read
 from tests.drawn_networks import SHARES, buildable, share_of
 from tests.keras_networks import SMALL_V2, SMALL_V3, TRAINED, near, turned
@@ -89,9 +90,11 @@ assert "layoutbridge" not in sys.modules
 """
 WITH_OURS = """
 import sys, numpy
-from layoutbridge.frameworks.tensorflow import load_keras_file
+from layoutbridge.frameworks.tensorflow.files import load_keras_file
+from layoutbridge.frameworks.tensorflow.hdf5.files import load_keras_hdf5
 for path, x, y in zip(*[iter(sys.argv[1:])] * 3):
-    numpy.save(y, load_keras_file(path)(numpy.load(x)))
+    model = (load_keras_hdf5 if path.endswith("h5") else load_keras_file)(path)
+    numpy.save(y, model(numpy.load(x)))
 """
 SAVED_MODEL = """
 import sys, tensorflow, numpy
@@ -129,12 +132,15 @@ def compare_elsewhere(names, folder, program, ending, data_format):
 # ---------------------------------------------------------------------- .keras and SavedModel
 
 
-def test_ordinary_networks_load_with_keras_alone(tmp_path):
-    compare_elsewhere(ORDINARY, tmp_path, KERAS_ALONE, ".keras", "channels_last")
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_ordinary_networks_load_with_keras_alone(ending, tmp_path):
+    compare_elsewhere(ORDINARY, tmp_path, KERAS_ALONE, ending, "channels_last")
 
 
-def test_networks_with_our_layers_load_with_them(tmp_path):
-    compare_elsewhere(CUSTOM, tmp_path, WITH_OURS, ".keras", "channels_first")
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_networks_with_our_layers_load_with_them(ending, tmp_path):
+    names = CUSTOM if ending == ".keras" else CUSTOM[1:]  # the first has an operation that is no layer
+    compare_elsewhere(names, tmp_path, WITH_OURS, ending, "channels_first")
 
 
 def test_saved_models_need_tensorflow_alone(tmp_path):
@@ -155,12 +161,18 @@ def as_list(outputs):
     return outputs if isinstance(outputs, list) else [outputs]
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_every_network_is_the_same_after_a_file(name, tmp_path):
+def test_every_network_is_the_same_after_a_file(name, ending, tmp_path):
     net, x, _ = read(name)
-    model = net.to_keras()
-    model.save(tmp_path / "net.keras")
-    loaded = load_keras_file(tmp_path / "net.keras")
+    model, path = net.to_keras(), tmp_path / f"net{ending}"
+    if ending == ".h5" and any(not isinstance(one, keras.Layer) for one in model.operations):
+        with pytest.raises(UnsupportedError, match=r"older files hold layers alone, .* write a \.keras file"):
+            write_keras(net.network, net.parameters, path)
+        assert not path.exists()
+        return
+    write_keras(net.network, net.parameters, path)
+    loaded = load_keras_hdf5(path) if ending == ".h5" else load_keras_file(path)
     taken = turned(np.stack([x, x]))
     for mine, theirs in zip(as_list(loaded(taken)), as_list(model(taken)), strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
@@ -179,6 +191,24 @@ def test_a_loaded_model_trains_as_the_first(tmp_path):
         model.fit(x, wanted, epochs=2, shuffle=False, verbose=0)
     for mine, theirs in zip(*(model.variables for model in models), strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=0, atol=1e-6)
+
+
+def test_an_older_file_that_is_damaged(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    net, _, _ = read("alexey/residual")
+    path = tmp_path / "net.h5"
+    write_keras(net.network, net.parameters, path)
+    whole = path.read_bytes()
+    with h5py.File(path, "a") as held:
+        del held["model_weights"][net.layers[0].name]
+    with pytest.raises(UnusableInputError, match=r"Keras cannot read the weights of '.*net\.h5'"):
+        load_keras_hdf5(path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnusableInputError, match=r"Keras cannot read '.*net\.h5'"):
+        load_keras_hdf5(path)
+    path.write_text("no such file")
+    with pytest.raises(UnusableInputError, match=r"Keras cannot read '.*net\.h5'"):
+        load_keras_hdf5(path)
 
 
 def test_a_fixed_batch_and_several_outputs(tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -76,6 +77,26 @@ def test_a_state_dict_is_read_back_byte_for_byte(name, tmp_path):
     module.load_state_dict(held, strict=True)
     net.from_torch(module).save_weights(tmp_path / "again.weights")
     assert (tmp_path / "again.weights").read_bytes() == (NETS / name / "net.weights").read_bytes()
+
+
+@pytest.mark.parametrize("ending", [".pth", ".pt"])
+@pytest.mark.parametrize("name", ["alexey/residual", "pjreddie/passthrough", "alexey/implicit"])
+def test_a_pickled_state_dict_holds_tensors_alone(name, ending, tmp_path):
+    net, _, _ = read(name)
+    export = write(net, tmp_path / f"net{ending}", names=["собака", "cat"] if name == "alexey/residual" else None)
+    held, wanted = torch.load(export.path, weights_only=True), net.to_torch().state_dict()
+    assert held.keys() == wanted.keys() and type(held) is dict
+    assert all(torch.equal(held[key], wanted[key]) for key in wanted)
+    fresh = load(NETS / name / "net.cfg", NETS / name / "net.weights", flavor=name.split("/")[0]).to_torch()
+    for parameter in fresh.parameters():
+        parameter.data.fill_(7)
+    fresh.load_state_dict(held, strict=True)
+    assert all(torch.equal(fresh.state_dict()[key], wanted[key]) for key in wanted)
+    with zipfile.ZipFile(export.path) as archive:
+        (about,) = (name for name in archive.namelist() if name.endswith("layoutbridge.json"))
+        told = json.loads(archive.read(about))
+    assert told["source"] == "net.cfg" and ("names" in told) == (name == "alexey/residual")
+    assert "weights_only=True" in export.remarks[0]
 
 
 READ_BACK = """
@@ -277,7 +298,7 @@ def test_a_program_with_its_state_dict_beside_it(tmp_path):
 
 def test_what_is_refused(tmp_path):
     net = made(SHARED, tmp_path)
-    for name in ("net.onnx", "net.pt", "net", "net.pt2.zip"):
+    for name in ("net.onnx", "net.bin", "net", "net.pt2.zip"):
         with pytest.raises(ParameterError, match=r"must end in \.pt2, .* or \.safetensors"):
             write(net, tmp_path / name)
     for name in ("net.pt2", "net.safetensors"):
