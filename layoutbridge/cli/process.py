@@ -20,6 +20,7 @@ _DEFAULTS = {
     _LEVEL: "3",  # of TensorFlow's C++ code, which says at 3 what stops the process and nothing else
     "ORT_DISABLE_TELEMETRY": "1",  # of onnxruntime, which keeps a file of what is done with it in the home folder
     "OMP_WAIT_POLICY": "passive",  # of ncnn's threads, which turn in circles otherwise: slow where cores are busy
+    "TQDM_DISABLE": "1",  # of coremltools, whose bars count passes over a graph
 }
 # What absl's and TensorFlow's logging write before they heed a level, the line that goes on with it, LiteRT of its
 # kernels, and LiteRT's converter, whose errors are raised as well. What stops the process (F) is told.

@@ -26,7 +26,7 @@ from layoutbridge.darknet.detectors.detector import Detector
 from layoutbridge.darknet.detectors.written import deviation_of_file, reference_results
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.port import Port
-from layoutbridge.darknet.ports.table import REFERENCE, port, ports
+from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, port
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.files import PathLike
 from layoutbridge.frameworks.base import check_count, installed_version
@@ -147,7 +147,7 @@ def _written(
     head = "boxes" if _finds_objects(net) else "darknet"
     report("running the reference")
     wanted = None if net.network.states else reference_results(net.network, net.parameters, head)
-    for target in ports() if targets is None else map(port, targets):
+    for target in map(port, TARGETS if targets is None else targets):
         for form in ("", *(form for form in forms if form in target.forms)):
             name = f"{target.name}-{form}" if form else target.name
             report(f"writing {name}")
@@ -164,6 +164,8 @@ def _one_written(
     wanted: list[NDArray[np.float64]] | None,
 ) -> tuple[FormatRow, Path | None]:
     row = FormatRow(name, target.name)
+    if target.runner is None:
+        return replace(row, reason=f"{target.title} runs elsewhere alone"), None
     if installed_version(target.runner.package) is None:
         return replace(row, reason=f"{target.runner.package} is not installed"), None
     place = folder / name

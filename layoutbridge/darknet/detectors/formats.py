@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from layoutbridge.darknet.detectors.opened import Opened
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import UnsupportedError, UnusableInputError
 from layoutbridge.inputs import exists, is_folder
 
 _MODULES = {  # of this folder, by the ending
@@ -21,6 +21,7 @@ _MODULES = {  # of this folder, by the ending
     ".hdf5": "keras",
 }
 _LIMITED = "onnx"  # in memory and time, where nobody vouches for the file
+_CORE_ML = ".mlpackage"
 _SAVED_MODEL = "saved_model.pb"
 
 
@@ -29,14 +30,19 @@ def open_file(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool =
 
     One that is `vouched` for, such as a file that was just written here, may take what memory and time it likes.
 
-    Raises `UnusableInputError` for what is there under no known ending or is not there, else as the module's
-    `open_model` does.
+    Raises `UnusableInputError` for what is there under no known ending or is not there, `UnsupportedError` for a
+    package of Core ML, else as the module's `open_model` does.
     """
     ending = Path(path).suffix.lower()
     if is_folder(path) and exists(Path(path) / _SAVED_MODEL):
         module = "keras"
     elif ending in _MODULES:
         module = _MODULES[ending]
+    elif ending == _CORE_ML:
+        raise UnsupportedError(
+            f"'{os.fspath(path)}': Core ML's packages run on Apple's machines, in programs of their own: export the "
+            "network as .onnx to run it here"
+        )
     else:
         told = "is a folder without a SavedModel in it" if is_folder(path) else "is no model file"
         raise UnusableInputError(f"'{os.fspath(path)}' {told}: give a .cfg with its .weights, {', '.join(_MODULES)}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
-from layoutbridge.darknet.ports.table import REFERENCE, port
+from layoutbridge.darknet.ports.table import REFERENCE, port, runner
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, UnsupportedError, shown
 from layoutbridge.frameworks.base import installed_version, to_install
@@ -72,7 +72,7 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int, *, he
         return _exported(net, port(framework).name, threads, head)
     reasons: list[LayoutBridgeError] = []
     for name in _FASTEST:
-        if installed_version(port(name).runner.package) is not None:
+        if installed_version(runner(name).package) is not None:
             try:
                 return _exported(net, name, threads, head)
             except (UnsupportedError, MissingFrameworkError) as error:  # what writes the file may not be there

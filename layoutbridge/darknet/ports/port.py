@@ -97,16 +97,16 @@ class Port:
     `name` is that of its module and on the command line, `title` what people call it. Files end in one of `endings`
     (an empty one is a folder); with `any_ending` in any that is no other target's. `write(network, parameters, path,
     *, ...)` writes one, whole or not at all; its keywords are the target's options. `runner` runs a network there in
-    float32, `forms` in other arithmetic ("half", "winograd"). `beside(path)` are the files that may be written next
-    to `path`; files that end in one of `without_outputs` hold parameters alone. `runtimes` are programs that read the
-    files, for which `write` may choose the `runtime`'s fastest form.
+    float32, None where files are written alone, `forms` in other arithmetic ("half", "winograd"). `beside(path)` are
+    the files that may be written next to `path`; files that end in one of `without_outputs` hold parameters alone.
+    `runtimes` are programs that read the files, for which `write` may choose the `runtime`'s fastest form.
     """
 
     name: str
     title: str
     endings: tuple[str, ...]
     write: Callable[..., Export]
-    runner: Runner
+    runner: Runner | None = None
     forms: Mapping[str, Runner] = field(default_factory=lambda: MappingProxyType({}))
     beside: Callable[[Path], tuple[Path, ...]] = _nothing
     without_outputs: tuple[str, ...] = ()

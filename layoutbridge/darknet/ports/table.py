@@ -23,6 +23,7 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {  # the module of a target: what els
     "openvino": (),
 }
 TARGETS = tuple(_OTHER_NAMES)
+WRITTEN_FOR = (*TARGETS, "coreml")  # the rest are written, and run elsewhere
 REFERENCE = "reference"  # what the others are compared with
 
 
@@ -33,15 +34,15 @@ def port(name: str) -> Port:
     'Keras'
     """
     known = _known(name)
-    if known not in TARGETS:
-        raise UnknownNameError(f"a network is written for {', '.join(TARGETS)}, not for {shown(name)}")
+    if known not in WRITTEN_FOR:
+        raise UnknownNameError(f"a network is written for {', '.join(WRITTEN_FOR)}, not for {shown(name)}")
     record: Port = import_module(f"layoutbridge.darknet.ports.{known}").PORT
     return record
 
 
 def ports() -> tuple[Port, ...]:
     """The records of all targets, in the table's order. No framework is imported for it."""
-    return tuple(map(port, TARGETS))
+    return tuple(map(port, WRITTEN_FOR))
 
 
 def form_names(kind: str) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def runner(name: str, *, with_reference: bool = True) -> Runner:
     True
     """
     runners = {REFERENCE: _reference()} if with_reference else {}
-    runners |= {record.name: record.runner for record in ports()}
+    runners |= {record.name: record.runner for record in ports() if record.runner is not None}
     runners |= {f"{record.name}-{kind}": form for record in ports() for kind, form in record.forms.items()}
     known = _known(name)
     if known not in runners:

@@ -12,12 +12,12 @@ from layoutbridge.cli.commands.exports.export import export
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.onnx import write_onnx
 from layoutbridge.darknet.ports.port import Export
-from layoutbridge.darknet.ports.table import TARGETS, form_names, full_name, port, ports, runner
+from layoutbridge.darknet.ports.table import TARGETS, WRITTEN_FOR, form_names, full_name, port, ports, runner
 from layoutbridge.errors import UnknownNameError
 from layoutbridge.frameworks.framework import options_of
 from tests.darknet_files import ROOT
 
-EVERY = pytest.mark.parametrize("name", TARGETS)
+EVERY = pytest.mark.parametrize("name", WRITTEN_FOR)
 SHARED = {"progress", "sources"}  # what a writer is given beside a user's choices
 NOT_ON_THE_COMMAND_LINE = {("torch", "state_dict")}
 
@@ -32,7 +32,8 @@ def test_a_record_is_whole(name):
     assert {*record.without_outputs} <= {*record.endings}
     assert [*inspect.signature(record.write).parameters][:3] == ["network", "parameters", "path"]
     assert {"head", "every_layer"} <= {*options_of(record.write)}
-    assert 0 < record.runner.tolerance < 1
+    assert (record.runner is not None) == (name in TARGETS)
+    assert record.runner is None or 0 < record.runner.tolerance < 1
     for kind, form in record.forms.items():
         assert form is runner(f"{name}-{kind}")
         assert form.heading
@@ -51,7 +52,8 @@ def test_the_command_line_has_every_option(name):
 @EVERY
 def test_an_extra_brings_the_package(name):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    package = {"keras": "tensorflow"}.get(port(name).runner.package, port(name).runner.package)
+    package = {"keras": "tensorflow", "coreml": "coremltools"}.get(name)
+    package = port(name).runner.package if package is None else package
     bringing = [extra for extra, held in extras.items() if any(line.split(">")[0] == package for line in held)]
     assert bringing
     assert any(extra in extras["all"][0] for extra in bringing)
@@ -60,17 +62,21 @@ def test_an_extra_brings_the_package(name):
 def test_names_endings_and_runtimes_do_not_meet():
     endings = [ending for record in ports() for ending in record.endings]
     runtimes = [runtime for record in ports() for runtime in record.runtimes]
-    for values in (TARGETS, endings, runtimes):
+    for values in (WRITTEN_FOR, endings, runtimes):
         assert len(values) == len({*values})
     assert full_name("pytorch") == "torch"
     assert runner("tensorflow") is port("keras").runner
     assert form_names("winograd") == ("onnx-winograd",)
-    with pytest.raises(UnknownNameError, match=f"written for {', '.join(TARGETS)}, not for 'caffe'"):
+    with pytest.raises(UnknownNameError, match=f"written for {', '.join(WRITTEN_FOR)}, not for 'caffe'"):
         port("caffe")
 
 
 def test_files_beside():
-    assert port("onnx").beside(Path("a/net.onnx")) == (Path("a/net.onnx.data"),)
+    assert port("onnx").beside(Path("a/net.onnx")) == (
+        Path("a/net.onnx.data"),
+        Path("a/config_infer_primary_net.txt"),
+        Path("a/labels_net.txt"),
+    )
     assert port("torch").beside(Path("net.pt2")) == (Path("net.safetensors"),)
     assert port("ncnn").beside(Path("net.param")) == (Path("net.bin"), Path("net.json"))
     assert port("openvino").beside(Path("net.xml")) == (Path("net.bin"),)
@@ -87,7 +93,7 @@ def test_an_unknown_option_is_refused():
 
 def test_the_command_line_starts_without_them():
     """Names, help and completion need the table alone."""
-    heavy = ("numpy", "onnx", "torch", "keras", "tensorflow", "ncnn", "openvino")
+    heavy = ("numpy", "onnx", "torch", "keras", "tensorflow", "ncnn", "openvino", "coremltools")
     program = (
         "import sys, layoutbridge.cli, layoutbridge.darknet.ports.table\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"

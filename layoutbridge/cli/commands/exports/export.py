@@ -16,7 +16,7 @@ from layoutbridge.cli.shared.kinds import one_of, share, whole_number
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.shared.printing import remark
-from layoutbridge.darknet.ports.table import TARGETS
+from layoutbridge.darknet.ports.table import WRITTEN_FOR
 from layoutbridge.darknet.structure.heads import HEADS, NMS_KINDS
 from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError
@@ -29,7 +29,7 @@ _NO_BATCH_TOLD = (
 _OPERATION, _NETWORK, _SOME = "For an operation", "For a network", "For a network, in some targets"
 
 
-_ALL_TARGETS = tuple(dict.fromkeys([*OPERATION_TARGETS, *TARGETS]))
+_ALL_TARGETS = tuple(dict.fromkeys([*OPERATION_TARGETS, *WRITTEN_FOR]))
 
 
 def _option(help_text: str, panel: str, *names: str, kind: dict[str, Any] | None = None) -> Any:

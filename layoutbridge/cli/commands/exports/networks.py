@@ -118,6 +118,8 @@ def _checked(made: Export, net: DarknetNetwork, target: Port, options: Mapping[s
         return WrittenCheck(None, 0.0, "it holds parameters alone")
     if made.head == "efficient_nms":
         return WrittenCheck(None, 0.0, "TensorRT's plugin runs in TensorRT alone")
+    if target.runner is None:
+        return WrittenCheck(None, 0.0, f"{target.title} runs elsewhere alone")
     tolerance = FLOAT16 if options.get("half") else WINOGRAD if options.get("winograd") else target.runner.tolerance
     with step_progress(errors_console(), "checking"):
         return check_written(made.path, net.network, net.parameters, _head(made, options), tolerance=tolerance)
