@@ -75,9 +75,8 @@ def _why(graph: Graph, node: Node, limits: Limits) -> str:
 
 
 def _told(beyond: list[Located], limits: Limits) -> str:
-    return (
-        f"{beyond[0].told} is not within {limits.told}" if len(beyond) == 1 else f"places are not within {limits.told}"
-    )
+    what = beyond[0].told if len(beyond) == 1 else f"{len(beyond)} places"
+    return f"{what} would break the limits: {limits.told}"
 
 
 def _graphs(graph: Graph) -> Iterator[Graph]:

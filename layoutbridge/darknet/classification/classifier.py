@@ -23,7 +23,7 @@ from layoutbridge.darknet.detectors.answers import names_in
 from layoutbridge.darknet.detectors.detector import Unreadable
 from layoutbridge.darknet.detectors.networks import open_model, read_model
 from layoutbridge.darknet.detectors.opened import Opened
-from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, through
+from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, readable, through
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.outputs import class_tree, is_classifier, output_name
 from layoutbridge.darknet.structure.model import Network
@@ -115,7 +115,8 @@ class Classifier:
             (frame,) = frames(source)
             return look([read(frame)])[0]
         found = Classified()
-        found.extend(through(source, read, look, batch=batch, unreadable=found.unreadable.append))
+        pictures = through(frames(source), readable(read), look, batch=batch, unreadable=found.unreadable.append)
+        found.extend(pictures)
         if not found and found.unreadable:
             raise UnusableInputError(f"none of {len(found.unreadable)} pictures can be read: {found.unreadable[0]}")
         return found
@@ -135,7 +136,7 @@ class Classifier:
         def tell(fault: str) -> None:
             warnings.warn(fault, Unreadable, stacklevel=4)
 
-        yield from through(source, read, look, batch=batch, unreadable=tell)
+        yield from through(frames(source), readable(read), look, batch=batch, unreadable=tell)
 
     # ------------------------------------------------------------------ the steps
 

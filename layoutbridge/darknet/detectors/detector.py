@@ -12,8 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, TypeVar, Unpack, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +27,20 @@ from layoutbridge.darknet.detection.suppression import distance_exponent, suppre
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.networks import open_model, read_model
 from layoutbridge.darknet.detectors.opened import Opened
-from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, made_ahead, open_frame
+from layoutbridge.darknet.detectors.sources import (
+    Beside,
+    ColorOrder,
+    Frame,
+    frames,
+    is_single,
+    open_frame,
+    readable,
+    through,
+)
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.errors import (
     LayoutBridgeError,
     ParameterError,
-    ShapeError,
-    UnsupportedError,
     UnusableInputError,
     shown,
 )
@@ -51,9 +57,9 @@ OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
 _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
-_AHEAD = 4  # pictures that are read while others are looked at
-_FEW = 16  # pictures for which a model is not opened once more
+_FEW = 16  # groups of pictures for which a model is not opened once more
 RowsOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Item, Ready, Result = TypeVar("Item"), TypeVar("Ready"), TypeVar("Result")
 
 
 class Unreadable(UserWarning):
@@ -160,8 +166,8 @@ class Detector:
         how = _How.of(options)
         if is_single(source):
             (frame,) = frames(source)
-            prepared = self._prepared(frame, how)
-            return self._detections(prepared, self.rows(prepared.x[None])[0], how)
+            x, prepared = self._prepared(frame, how)
+            return self._detections(prepared, self.rows(x[None])[0], how)
         found = Found()
         for one in self._through(source, how, found.unreadable.append):
             if one.frame is not None:
@@ -176,7 +182,7 @@ class Detector:
 
         The next pictures are read while one is looked at. One that cannot be read is told as a warning, `Unreadable`.
         """
-        yield from self._through(source, _How.of(options), lambda told: warnings.warn(told, Unreadable, stacklevel=3))
+        yield from self._through(source, _How.of(options), lambda told: warnings.warn(told, Unreadable, stacklevel=4))
 
     def fitted(self, image: Image, *, letterbox: bool | None = None) -> NDArray[np.float32]:
         """An image of `open_picture` as the network takes it: float32 [C, H, W]."""
@@ -192,40 +198,45 @@ class Detector:
 
     # ------------------------------------------------------------------ the steps
 
+    def over(
+        self,
+        items: Iterator[Item],
+        prepare: Callable[[Item], tuple[NDArray[np.float32], Ready] | str],
+        finish: Callable[[Ready, Rows], Result],
+        *,
+        batch: int,
+        unreadable: Callable[[str], object],
+    ) -> Iterator[Result]:
+        """What `finish` makes of what `prepare` has made of each item and of its rows, by all cores, in order.
+
+        `prepare` gives an input [C, H, W] and what else is to be known of it, or a line, which goes to `unreadable`.
+        """
+
+        def looking(rows_of: RowsOf) -> Callable[[list[tuple[NDArray[np.float32], Ready]]], list[Result]]:
+            def look(group: list[tuple[NDArray[np.float32], Ready]]) -> list[Result]:
+                inputs = [x for x, _ in group]
+                rows = rows_of(inputs[0][None] if len(inputs) == 1 else np.stack(inputs))
+                return [finish(ready, own) for (_, ready), own in zip(group, rows, strict=True)]
+
+            return look
+
+        threads = self._threads or worker_count()
+
+        def opened() -> Callable[[list[tuple[NDArray[np.float32], Ready]]], list[Result]] | None:
+            rows_of = self._rows_beside(threads)
+            return None if rows_of is None else looking(rows_of)
+
+        beside = None if self._model.beside is None else Beside(threads, 0 if self._beside else _FEW, opened)
+        return through(items, prepare, looking(self.rows), batch=batch, unreadable=unreadable, beside=beside)
+
     def _through(self, source: Any, how: _How, unreadable: Callable[[str], object]) -> Iterator[Detections]:
-        frames_at_once = frames(source)
-        groups = iter(lambda: list(islice(frames_at_once, how.batch)), [])
-        for looked_at in self._all_looked_at(groups, how):
-            for one in looked_at:
-                if isinstance(one, str):
-                    unreadable(one)
-                else:
-                    yield one
-
-    def _all_looked_at(self, groups: Iterator[list[Frame]], how: _How) -> Iterator[list[Detections | str]]:
-        """By the model on all its threads; of many, after the first, by one on each core, which gets through more."""
-        cores = worker_count()
-        at_once = self._threads or cores
-
-        def prepared(group: list[Frame]) -> list[_Prepared | str]:
-            return [self._prepared_or_fault(frame, how) for frame in group]
-
-        def one_after_another(some: Iterator[list[Frame]]) -> Iterator[list[Detections | str]]:
-            for group in made_ahead(some, prepared, max(_AHEAD, cores), cores):
-                yield self._looked_at(group, how, self.rows)
-
-        several = self._model.beside is not None and at_once > 1
-        first = islice(groups, 0 if self._beside else _FEW) if several else groups
-        yield from one_after_another(first)
-        if (more := next(groups, None)) is None:
-            return
-        groups, rows_of = chain([more], groups), self._rows_beside(at_once)
-        if rows_of is None:
-            yield from one_after_another(groups)
-        else:
-            yield from made_ahead(
-                groups, lambda group: self._looked_at(prepared(group), how, rows_of), 2 * at_once, at_once
-            )
+        return self.over(
+            frames(source),
+            readable(lambda frame: self._prepared(frame, how)),
+            lambda one, rows: self._detections(one, rows, how),
+            batch=how.batch,
+            unreadable=unreadable,
+        )
 
     def _rows_beside(self, count: int) -> RowsOf | None:
         """As `rows`, for so many threads at once; None where the model cannot be opened once more."""
@@ -235,30 +246,15 @@ class Detector:
         beside = self._beside
         return None if beside is None else lambda x: self._answer.read(beside.outputs(x))
 
-    def _prepared_or_fault(self, frame: Frame, how: _How) -> _Prepared | str:
-        if frame.fault is not None:
-            return f"'{frame.name}', frame {frame.number}: {frame.fault}"
-        try:
-            return self._prepared(frame, how)
-        except (UnusableInputError, UnsupportedError, ShapeError) as error:
-            return str(error)
-
-    def _prepared(self, frame: Frame, how: _How) -> _Prepared:
+    def _prepared(self, frame: Frame, how: _How) -> tuple[NDArray[np.float32], _Prepared]:
         image = open_frame(frame, upright=how.upright, color_order=how.color_order)
-        return _Prepared(frame, image, self.fitted(image, letterbox=how.letterbox))
+        return self.fitted(image, letterbox=how.letterbox), _Prepared(frame, image)
 
     def _fit(self, letterbox: bool | None) -> Fit:
         if letterbox is not False and self._answer.fits is not None:
             return self._answer.fits
         boxed = self.rules.letterbox if letterbox is None else letterbox
         return "letterbox" if boxed else "stretch"
-
-    def _looked_at(self, group: Sequence[_Prepared | str], how: _How, rows_of: RowsOf) -> list[Detections | str]:
-        inputs = [one.x for one in group if not isinstance(one, str)]
-        if not inputs:
-            return [one for one in group if isinstance(one, str)]
-        rows = iter(rows_of(inputs[0][None] if len(inputs) == 1 else np.stack(inputs)))
-        return [one if isinstance(one, str) else self._detections(one, next(rows), how) for one in group]
 
     def _kept(self, rows: Rows, picture: tuple[int, int], how: _How) -> Rows:
         rows = sure_rows(rows, self.rules, how.confidence)
@@ -340,11 +336,10 @@ class _How:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A picture, opened and fitted to the network's input."""
+    """A picture, opened."""
 
     frame: Frame
     image: Image
-    x: NDArray[np.float32]
 
 
 def detect(

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -107,33 +107,83 @@ def open_frame(frame: Frame, *, upright: bool = True, color_order: ColorOrder = 
     return open_picture(picture, upright=upright)
 
 
+def readable(prepare: Callable[[Frame], T]) -> Callable[[Frame], T | str]:
+    """`prepare`, which gives a line where a picture cannot be read."""
+
+    def prepared(frame: Frame) -> T | str:
+        if frame.fault is not None:
+            return f"'{frame.name}', frame {frame.number}: {frame.fault}"
+        try:
+            return prepare(frame)
+        except (UnusableInputError, UnsupportedError, ShapeError) as error:
+            return str(error)
+
+    return prepared
+
+
 def through(
-    source: Any,
-    prepare: Callable[[Frame], T],
+    items: Iterator[Item],
+    prepare: Callable[[Item], T | str],
     look: Callable[[list[T]], list[R]],
     *,
     batch: int,
     unreadable: Callable[[str], object],
+    beside: Beside[T, R] | None = None,
 ) -> Iterator[R]:
-    """What `look` makes of `batch` pictures of `source` at a time, which `prepare` has read meanwhile.
+    """What `look` makes of `batch` items at a time, in order; `prepare` makes them ready meanwhile, in other threads.
 
-    Of those that cannot be read a line goes to `unreadable`.
+    Where it gives a line, that goes to `unreadable`. `look` has all cores; with `beside`, many items are prepared and
+    looked at by a thread on each core, each by itself, which gets through more.
     """
-
-    def prepared(frame: Frame) -> T | str:
-        try:
-            return prepare(frame) if frame.fault is None else f"'{frame.name}', frame {frame.number}: {frame.fault}"
-        except (UnusableInputError, UnsupportedError, ShapeError) as error:
-            return str(error)
-
     cores = worker_count()
-    waiting = made_ahead(frames(source), prepared, max(_AHEAD, cores) * batch, cores)
-    while together := list(islice(waiting, batch)):
-        for fault in (one for one in together if isinstance(one, str)):
-            unreadable(fault)
-        readable = [one for one in together if not isinstance(one, str)]
-        if readable:
-            yield from look(readable)
+    groups = iter(lambda: list(islice(items, batch)), [])
+
+    def prepared(group: list[Item]) -> list[T | str]:
+        return [prepare(one) for one in group]
+
+    def looked_at(group: list[T | str], by: Callable[[list[T]], list[R]]) -> list[R | _Fault]:
+        ready = [one for one in group if not isinstance(one, str)]
+        found = iter(by(ready) if ready else [])
+        return [_Fault(one) if isinstance(one, str) else next(found) for one in group]
+
+    def one_after_another(some: Iterator[list[Item]]) -> Iterator[list[R | _Fault]]:
+        for group in made_ahead(some, prepared, max(_AHEAD, cores), cores):
+            yield looked_at(group, look)
+
+    def all_of_them() -> Iterator[list[R | _Fault]]:
+        if beside is None or beside.threads < 2:
+            yield from one_after_another(groups)
+            return
+        yield from one_after_another(islice(groups, beside.first))
+        if (more := next(groups, None)) is None:
+            return
+        rest, by = chain([more], groups), beside.opened()
+        if by is None:
+            yield from one_after_another(rest)
+        else:
+            count = beside.threads
+            yield from made_ahead(rest, lambda group: looked_at(prepared(group), by), 2 * count, count)
+
+    for made in all_of_them():
+        for one in made:
+            if isinstance(one, _Fault):
+                unreadable(one.told)
+            else:
+                yield one
+
+
+@dataclass(frozen=True, slots=True)
+class Beside(Generic[T, R]):
+    """How `threads` at once look: `opened()` is asked for it behind the `first` groups; None where that cannot be."""
+
+    threads: int
+    first: int
+    opened: Callable[[], Callable[[list[T]], list[R]] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    told: str
 
 
 def _frame(picture: Any) -> Frame:

@@ -6,21 +6,18 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.copying.threads import worker_count
-from layoutbridge.darknet.detection.boxes import check_share
+from layoutbridge.darknet.detection.boxes import Rows, check_share
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.detector import OVERLAP, DetectOptions, Detector
-from layoutbridge.darknet.detectors.sources import made_ahead
 from layoutbridge.darknet.evaluation import coco, counting
 from layoutbridge.darknet.evaluation.coco import CocoCount
 from layoutbridge.darknet.evaluation.counting import ClassCount, DarknetCount
-from layoutbridge.darknet.evaluation.datasets import Dataset, Labelled, data_options, data_path, read_coco, read_data
+from layoutbridge.darknet.evaluation.datasets import Labelled, data_options, data_path, read_coco, read_data
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError, shown
 from layoutbridge.frameworks.base import check_count
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 Count = Literal["darknet", "coco", "both"]
 _MOST_AT_ONCE = 1024
-_AHEAD = 4  # pictures that are read while others are looked at
 _MOST_POINTS = 1001
 _UNREADABLE_SIDE = 10  # pixels of the black picture that Darknet takes in place of one that it cannot read
 
@@ -96,7 +92,11 @@ def evaluate(
     letterbox: bool | None = None,
     upright: bool = True,
     batch: int = 1,
+    weights: str | os.PathLike[str] | None = None,
+    cfg: str | os.PathLike[str] | None = None,
     names: Sequence[str] | str | os.PathLike[str] | None = None,
+    flavor: str = "alexey",
+    framework: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """How much of what is in labelled pictures a model finds, as Darknet's `detector map` counts it and as COCO does.
@@ -107,8 +107,9 @@ def evaluate(
 
     Darknet's: `iou` is the overlap over which a box is found, `points` 0 the area under the curve, 11 Pascal VOC
     2007's and 101 COCO's places on it; the class table is at `threshold`. `nms` None is each program's own: .45, and .6
-    for COCO's. `letterbox`, `upright` and `batch` are those of `Detector.detect`; `names` those of `Detector`, by
-    default those that the .data file names. `progress` is called with how many pictures are done, of how many.
+    for COCO's. `letterbox`, `upright` and `batch` are those of `Detector.detect`; `weights`, `cfg`, `names`, `flavor`
+    and `framework` those of `Detector`, names by default those that the .data file names. `progress` is called with how
+    many pictures are done, of how many.
 
     Raises `UnusableInputError` for data that are not there, damaged, or not the model's, and where no picture can be
     read; `ParameterError` for an option out of range, and as `Detector` does.
@@ -137,9 +138,13 @@ def evaluate(
     options = {} if of_coco else data_options(data)
     if names is None and not isinstance(model, Detector) and "names" in options:
         names = data_path(data, options, "names")
-    detector = model if isinstance(model, Detector) else Detector(model, names=names)
-    if names is not None and isinstance(model, Detector):
-        raise ParameterError("a Detector has its names already: give them when it is made")
+    if isinstance(model, Detector):
+        given = {"weights": weights, "cfg": cfg, "names": names, "framework": framework}
+        if (told := next((name for name, value in given.items() if value is not None), None)) is not None:
+            raise ParameterError(f"a Detector has its {told} already: give {told} when it is made")
+        detector = model
+    else:
+        detector = Detector(model, weights, cfg=cfg, names=names, flavor=flavor, framework=framework)
     classes = len(detector.names)
     held = read_coco(data, pictures, detector.names) if of_coco else read_data(data, options, classes)
     counter = None
@@ -147,14 +152,29 @@ def evaluate(
         counter = counting.Counter(detector.names, iou=iou, threshold=threshold)
     collector = None if counts == "darknet" else coco.Collector(held)
     unreadable: list[str] = []
-    looked_at = _looked_at(detector, held, letterbox, upright, batch, unreadable)
-    for done, (one, image, rows) in enumerate(looked_at, 1):
-        if counter is not None:
-            chosen = _options(counting.SCORES_FROM, OVERLAP if nms is None else nms, letterbox)
-            counter.add(detector.kept(rows, image.size, **chosen), one.truth, one.difficult)
-        if collector is not None:
-            chosen = _options(coco.SCORES_FROM, coco.OVERLAP if nms is None else nms, letterbox)
-            collector.add(one.number, detector.kept(rows, image.size, **chosen), image.size)
+    counted = _options(counting.SCORES_FROM, OVERLAP if nms is None else nms, letterbox)
+    collected = _options(coco.SCORES_FROM, coco.OVERLAP if nms is None else nms, letterbox)
+
+    def prepare(one: Labelled) -> tuple[NDArray[np.float32], _Opened]:
+        image, fault = _opened(one.picture, upright)
+        return detector.fitted(image, letterbox=letterbox), _Opened(one, image.size, fault)
+
+    def finish(one: _Opened, rows: Rows) -> tuple[_Opened, Rows | None, Rows | None]:
+        """What is left of the rows for either count, by the threads that look."""
+        return (
+            one,
+            None if counter is None else detector.kept(rows, one.size, **counted),
+            None if collector is None else detector.kept(rows, one.size, **collected),
+        )
+
+    looked_at = detector.over(iter(held.pictures), prepare, finish, batch=batch, unreadable=unreadable.append)
+    for done, (one, for_darknet, for_coco) in enumerate(looked_at, 1):
+        if one.fault is not None:
+            unreadable.append(one.fault)
+        if counter is not None and for_darknet is not None:
+            counter.add(for_darknet, one.labelled.truth, one.labelled.difficult)
+        if collector is not None and for_coco is not None:
+            collector.add(one.labelled.number, for_coco, one.size)
         if progress is not None:
             progress(done, len(held.pictures))
     if len(unreadable) == len(held.pictures):
@@ -191,22 +211,13 @@ def _options(confidence: float, nms: float, letterbox: bool | None) -> DetectOpt
 # ---------------------------------------------------------------------- the run
 
 
-def _looked_at(
-    detector: Detector, data: Dataset, letterbox: bool | None, upright: bool, batch: int, unreadable: list[str]
-) -> Iterator[tuple[Labelled, Image, NDArray[np.float32]]]:
-    """Each picture with its rows of boxes, the next ones being read meanwhile."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A picture's labels and size, and why it cannot be read, where it cannot."""
 
-    def prepared(one: Labelled) -> tuple[Labelled, Image, NDArray[np.float32], str | None]:
-        image, fault = _opened(one.picture, upright)
-        return one, image, detector.fitted(image, letterbox=letterbox), fault
-
-    cores = worker_count()
-    waiting = made_ahead(iter(data.pictures), prepared, max(_AHEAD, cores) * batch, cores)
-    while together := list(islice(waiting, batch)):
-        unreadable.extend(fault for *_, fault in together if fault is not None)
-        rows = detector.rows(np.stack([x for _, _, x, _ in together]))
-        for (one, image, *_), own in zip(together, rows, strict=True):
-            yield one, image, own
+    labelled: Labelled
+    size: tuple[int, int]
+    fault: str | None
 
 
 def _opened(path: str, upright: bool) -> tuple[Image, str | None]:

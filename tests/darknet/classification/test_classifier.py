@@ -11,7 +11,7 @@ from layoutbridge.darknet import Classifier, Detector, classify
 from layoutbridge.darknet.classification.classifier import down_the_tree
 from layoutbridge.darknet.classification.fitting import prepare, shorter_side_fitted
 from layoutbridge.darknet.detection.resizing import letterbox, resize
-from layoutbridge.darknet.ports.table import TARGETS, port
+from layoutbridge.darknet.ports.table import TARGETS, port, runner
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
 from tests.command_line import refused, run
@@ -22,7 +22,7 @@ Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 PLAIN = {fork: FIXTURES / "nets" / fork / "classifier" for fork in ("alexey", "pjreddie")}
 PREDICTED = json.loads((FIXTURES / "classifier_predict.json").read_text())
 TREES = {fork: FIXTURES / "more" / fork / "softmax_tree" for fork in ("alexey", "pjreddie")}
-INSTALLED = [name for name in TARGETS if find_spec(port(name).runner.package.replace("-", "_"))]
+INSTALLED = [name for name in TARGETS if find_spec(runner(name).package.replace("-", "_"))]
 
 
 def picture(width=60, height=40, seed=3):

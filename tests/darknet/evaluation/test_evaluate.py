@@ -163,3 +163,23 @@ def test_the_command(folder, capfd, annotations):
     ):
         assert told in refused(capfd, *called, *wrong)
     assert "needs its weights" in refused(capfd, "map", str(CFG), "--data", str(folder / "my.data"))
+
+
+@pytest.mark.parametrize("framework", ["onnx", "openvino"])
+def test_a_cfg_with_its_weights_over_many_pictures(framework, folder, tmp_path):
+    """So many that a model on each core looks at them: what they count is what one model counts."""
+    pytest.importorskip("onnxruntime" if framework == "onnx" else framework, reason=f"{framework} is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    many = [f"{folder}/{number % 5}.png\n" for number in range(40)]
+    many[3], many[33] = "none.png\n", f"{folder}/0.txt\n"  # neither can be read
+    (tmp_path / "valid.txt").write_text("".join(many))
+    (tmp_path / "my.data").write_text(f"classes = 4\nvalid = valid.txt\nnames = {folder}/my.names\n")
+    result = evaluate(CFG, tmp_path / "my.data", weights=WEIGHTS, framework=framework)
+    one = Detector(CFG, WEIGHTS, framework=framework, threads=1, names=NAMES)
+    wanted = evaluate(one, tmp_path / "my.data")
+    assert (result.pictures, len(result.unreadable), result.unreadable) == (40, 2, wanted.unreadable)
+    assert result.darknet == wanted.darknet and result.darknet.detections > 100
+    with pytest.raises(ParameterError, match="a Detector has its weights already: give weights when it is made"):
+        evaluate(one, tmp_path / "my.data", weights=WEIGHTS)
+    with pytest.raises(ParameterError, match="needs its weights"):
+        evaluate(CFG, tmp_path / "my.data")
