@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.onnx import write_onnx
 from layoutbridge.darknet.ports.port import Export
 from layoutbridge.darknet.ports.table import TARGETS, WRITTEN_FOR, form_names, full_name, port, ports, runner
-from layoutbridge.errors import UnknownNameError
+from layoutbridge.errors import MissingFrameworkError, UnknownNameError
 from layoutbridge.frameworks.framework import options_of
-from tests.darknet_files import ROOT
+from tests.darknet_files import ROOT, built
 
 EVERY = pytest.mark.parametrize("name", WRITTEN_FOR)
 SHARED = {"progress", "sources"}  # what a writer is given beside a user's choices
@@ -82,6 +83,14 @@ def test_files_beside():
     assert port("openvino").beside(Path("net.xml")) == (Path("net.bin"),)
     assert port("keras").beside(Path("net")) == ()
     assert Export(path=Path("a"), outputs={}).files == (Path("a"),)
+
+
+def test_core_ml_needs_its_extra(tmp_path):
+    if find_spec("coremltools") is not None:
+        pytest.skip("coremltools is installed")
+    network = built("[net]\nwidth=4\nheight=4\nchannels=1\n[maxpool]\nsize=2\nstride=2\n")
+    with pytest.raises(MissingFrameworkError, match=r"coremltools is not installed: pip install .*\[coreml\]"):
+        port("coreml").write(network, {}, tmp_path / "net.mlpackage")
 
 
 def test_an_unknown_option_is_refused():
