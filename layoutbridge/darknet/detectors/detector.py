@@ -59,7 +59,9 @@ _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
 _FEW = 16  # groups of pictures for which a model is not opened once more
 RowsOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Item, Ready, Result = TypeVar("Item"), TypeVar("Ready"), TypeVar("Result")
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+Result = TypeVar("Result")
 
 
 class Unreadable(UserWarning):

@@ -107,4 +107,5 @@ def _packages(models: list[str], found: Benchmark) -> list[str]:
 
     ran = {row.framework for row in found.rows if row.seconds is not None}
     endings = {Path(model).suffix for model in models}
-    return [each.runner.package for each in ports() if each.name in ran or not endings.isdisjoint(each.endings)]
+    runners = [each.runner for each in ports() if each.name in ran or not endings.isdisjoint(each.endings)]
+    return [runner.package for runner in runners if runner is not None]
