@@ -18,7 +18,7 @@ from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
-from layoutbridge.frameworks.base import ABOUT
+from layoutbridge.frameworks.base import ABOUT, check_count
 from layoutbridge.inputs import opened, refuse_changed
 
 BOX_UNIT, IN_SHARES = "box_unit", "shares of the input"  # where another head than boxes has these, not pixels
@@ -46,8 +46,10 @@ def about(
 
     `head` is one of `heads.HEADS`, `names` are the classes', `nms_kind` that of a suppression within the file, `batch`
     the file's, None where it is open.
-    Raises `ParameterError` where there are more or fewer names than the network has classes, or one is no text.
+    Raises `ParameterError` where there are more or fewer names than the network has classes, or one is no text, and for
+    a batch that is no number of pictures.
     """
+    check_count("the batch", batch, may_be_open=True)
     _check_names(network, names)
     told = {**origin(network), "head": head, "input_range": "0..1"}
     if len(network.in_shape) == 3:
