@@ -16,7 +16,7 @@ from typing import Any
 
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.port import Export, Port
-from layoutbridge.darknet.ports.table import port, ports
+from layoutbridge.darknet.ports.table import port, ports, runner
 from layoutbridge.darknet.quantization.changes import Changes
 from layoutbridge.darknet.quantization.judging import Judge, LayerLoss, layer_losses
 from layoutbridge.darknet.quantization.pictures import Pictures, pictures_for
@@ -110,7 +110,7 @@ def quantize(
             net.network,
             net.parameters,
             looked_at.measured,
-            target.runner.run,
+            runner(target.name).run,
             equalise=not chosen.get("every_layer"),
         )
         int8, changes = _searched(work, ready, judge, Int8(looked_at.measured), say)
