@@ -19,10 +19,10 @@ import pytest
 
 import layoutbridge as lb
 from layoutbridge.darknet import load
-from layoutbridge.darknet.ports.table import port, ports
+from layoutbridge.darknet.ports.table import TARGETS, port
 from layoutbridge.frameworks.table import frameworks
 from tests.darknet_files import NETS, built, random_weights
-from tests.targets import parameter
+from tests.targets import EVERY_TARGET, parameter
 
 THREADS = 8
 CFG = """
@@ -42,7 +42,7 @@ activation=leaky
 stride=2
 """
 BUT = {"": ("warnings",), ".tflite": ("warnings",)}  # TensorFlow's writer of SavedModels sets them aside for moments
-ENDINGS = [parameter(each.name, ending) for each in ports() for ending in each.endings]
+ENDINGS = [parameter(name, ending) for name in TARGETS for ending in port(name).endings]
 SAVED = [
     pytest.param(
         each.name,
@@ -208,7 +208,7 @@ def test_writers_of_saved_models_leave_warnings_and_logging_as_they_were(net, tm
 
 def test_different_targets_at_once(net, tmp_path):
     """All that are installed, beside threads that run the network in them."""
-    names = [each.name for each in ports() if not parameter(each.name).marks[0].args[0]]
+    names = [name for name in TARGETS if not parameter(name).marks[0].args[0]]
     if not names:
         pytest.skip("no target is installed")
     x = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
@@ -229,7 +229,7 @@ def test_different_targets_at_once(net, tmp_path):
 # ---------------------------------------------------------------------- everything else
 
 
-@pytest.mark.parametrize("target", [parameter(each.name) for each in ports()])
+@pytest.mark.parametrize("target", EVERY_TARGET)
 def test_one_network_is_run_at_once(target, net):
     x = np.random.default_rng(1).random((THREADS + 1, 3, 8, 8), np.float32)
     wanted = [net.run(picture[None], target).tobytes() for picture in x]

@@ -151,7 +151,10 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "-o", "net.bin"], "--to is needed, for 'net.bin' tells no target: onnx (.onnx), torch (.pt2, "),
         ([CFG, WEIGHTS, "-o", "net"], "--to is needed, for 'net' has no ending: "),
         ([CFG, WEIGHTS, "--to", "caffe"], "is written for onnx, torch, keras, "),
-        ([CFG, WEIGHTS, "--to", "torch", "-o", "net.onnx"], "must end in .pt2 or .safetensors with --to torch"),
+        (
+            [CFG, WEIGHTS, "--to", "torch", "-o", "net.onnx"],
+            ".pt2, .safetensors, .pth or .pt with --to torch",
+        ),
         ([CFG, WEIGHTS, "--half", "-o", "net.param"], "--half is for --to onnx or tflite"),
         ([CFG, WEIGHTS, "--to", "torch"], "must end in .pt2"),
         ([CFG, WEIGHTS, "--to", "ncnn"], "must end in .param"),

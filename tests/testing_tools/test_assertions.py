@@ -264,4 +264,4 @@ def test_the_plugin_needs_nothing_until_it_is_asked_for():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     others, ours = done.stdout.splitlines()
-    assert others == "[]" and int(ours) <= 4, done.stdout
+    assert others == "[]" and int(ours) <= 5, done.stdout

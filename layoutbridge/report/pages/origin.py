@@ -10,20 +10,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from layoutbridge.darknet.ports.table import ports
 from layoutbridge.frameworks.base import installed_version
+from layoutbridge.frameworks.table import FRAMEWORKS
 from layoutbridge.inputs import is_folder, is_regular_file, sha256_of
 from layoutbridge.report.pages.frame import Section
 from layoutbridge.report.pages.parts import code, paragraphs, size, table, text, without_passwords
 from layoutbridge.version import __version__
 
-# By the module that is imported, what its distributions are called: those that take part are known by it.
-_PACKAGES = {
-    "numpy": ("numpy",), "einops": ("einops",), "onnx": ("onnx",), "onnx_ir": ("onnx-ir",),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "torch": ("torch",), "tensorflow": ("tensorflow",),
-    "keras": ("keras",), "ai_edge_litert": ("ai-edge-litert",), "openvino": ("openvino",), "ncnn": ("ncnn",),
-    "jax": ("jax",), "mlx": ("mlx",), "cv2": ("opencv-python", "opencv-python-headless"), "PIL": ("pillow",),
-    "faster_coco_eval": ("faster-coco-eval",), "safetensors": ("safetensors",),
-}  # fmt: skip
+_OTHERS = {  # beside frameworks and runtimes: the module that is imported, and what its distributions are called
+    "PIL": ("pillow",),
+    "cv2": ("opencv-python", "opencv-python-headless"),
+    "einops": ("einops",),
+    "faster_coco_eval": ("faster-coco-eval",),
+    "keras": ("keras",),
+    "mlx": ("mlx",),
+    "onnx_ir": ("onnx-ir",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "safetensors": ("safetensors",),
+}
 _BESIDE = {".param": (".bin",), ".xml": (".bin",), ".onnx": (".onnx.data", ".data", ".onnx_data")}
 _MOST_FILES = 60
 
@@ -61,7 +66,9 @@ def sections(origin: Origin) -> list[Section]:
 def versions(packages: Iterable[str] = ()) -> dict[str, str]:
     """Versions of layoutbridge, of what was imported so far, and of `packages`; the system and the processor."""
     found = {"layoutbridge": __version__, "Python": f"{platform.python_implementation()} {platform.python_version()}"}
-    for module, distributions in _PACKAGES.items():
+    runtimes = (record.runner.package for record in ports() if record.runner is not None)
+    known = {name.replace("-", "_"): (name,) for name in (*FRAMEWORKS, *runtimes)} | _OTHERS
+    for module, distributions in known.items():
         if module in sys.modules and (version := installed_version(*distributions)) is not None:
             found[distributions[0]] = version
     for name in packages:

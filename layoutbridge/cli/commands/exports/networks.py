@@ -198,7 +198,8 @@ def _check_place(target: Port, output: str) -> None:
                 "format's ending"
             )
     elif path.suffix not in target.endings:
-        allowed = " or ".join(ending or "have no ending (a folder)" for ending in target.endings)
+        *others, last = [ending or "have no ending (a folder)" for ending in target.endings]
+        allowed = f"{', '.join(others)} or {last}" if others else last
         raise ParameterError(f"'{output}' must end in {allowed} with --to {target.name}")
     if not is_folder(path.parent):
         raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
