@@ -59,7 +59,7 @@ def parting(
     """The first pair apart; None where all that the candidate gives is the same as something of the reference.
 
     A port may leave out what ends a network, a head, where it gives what that reads. What has weights, the tensors
-    called `weighted`, it may not.
+    called `weighted`, it may not; nor all that there is, giving the input back.
     """
     first = alignment.first
     if first is None:
@@ -75,8 +75,11 @@ def parting(
     given = {
         pair.reference
         for pair in alignment.pairs
-        if pair.candidate in outputs
-        or any(_is_copy_of(pair, reference, candidate, name, tolerance) for name in outputs - {pair.candidate})
+        if pair.reference not in reference.inputs
+        and (
+            pair.candidate in outputs
+            or any(_is_copy_of(pair, reference, candidate, name, tolerance) for name in outputs - {pair.candidate})
+        )
     }
     ended: set[str] = set()
     for pair in behind:
