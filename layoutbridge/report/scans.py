@@ -8,6 +8,7 @@ from types import MappingProxyType
 from rich.console import Console
 from rich.markup import escape
 
+from layoutbridge.errors import visible
 from layoutbridge.report.checkpoints import size_told
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
@@ -31,7 +32,7 @@ def show_scan(console: Console, found: Scan, remedies: Mapping[int, str] = Mappi
     `remedies` are commands to paste, by the places' numbers.
     """
     for number, place in enumerate(found.places):
-        title = f"{escape(f'[{number}]')} [bold]{escape(_listed(place.nodes, 'nodes'))}[/]"
+        title = f"{escape(f'[{number}]')} [bold]{escape(visible(_listed(place.nodes, 'nodes')))}[/]"
         console.print(f"{title}  {escape(named_place(place))}", highlight=False)
         tensors = f"{_listed(place.inputs, 'tensors')} to {place.output}"
         shapes = f"{_shapes(place.in_shapes)} to {shape_text(place.out_shape)}, {size_told(place.bytes)}"
@@ -40,7 +41,7 @@ def show_scan(console: Console, found: Scan, remedies: Mapping[int, str] = Mappi
         )
         lines = [f"{tensors}, {shapes}", place.pattern or place.reason, others, place.advice]
         for line in filter(None, lines):
-            console.print(f"  {escape(line)}", highlight=False)
+            console.print(f"  {escape(visible(line))}", highlight=False)
         if number in remedies:
             console.print(f"  {escape(remedies[number])}", highlight=False, soft_wrap=True)
     moving, count = sum(place.kind != "view" for place in found.places), len(found.places)

@@ -201,3 +201,20 @@ def test_patterns_in_a_c_array(tmp_path, space):
     text = (tmp_path / "t.h").read_text("ascii")
     nothing_steers(text)
     assert text.count("*/") == 1 and text.count("\n") == 10
+
+
+def test_a_name_begins_no_line_of_its_own(capfd, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="a model with such a name is made")
+    helper, name = onnx.helper, "a\n[1] b  focus"
+    given, made = (
+        [helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, shape)]
+        for each, shape in (("x", [1, 4, 4, 4]), (f"{name}2", [1, 16, 2, 2]))
+    )
+    node = helper.make_node("SpaceToDepth", ["x"], [f"{name}2"], name=name, blocksize=2)
+    opset = [helper.make_opsetid("", 13)]
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(helper.make_graph([node], "g", given, made), opset_imports=opset, ir_version=8), path)
+    code, out, _ = run(capfd, "scan", str(path))
+    assert code == 0
+    assert [line[:3] for line in out.splitlines() if line.startswith("[")] == ["[0]"]
+    assert r"a\n[1] b  focus2" in out

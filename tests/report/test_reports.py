@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
-from tests.browser import chromium_path
+from tests.browser import chromium, chromium_path, opened
 from tests.command_line import ROOT, refused, run
 from tests.report.page_reader import checked_page
 
@@ -322,6 +322,18 @@ def test_a_browser_finds_nothing_to_run(tmp_path, capfd):
     assert "<title>layoutbridge scan: not darknet_reorg: 1 of 1 place</title>" in done.stdout
 
 
+def test_what_stands_in_a_step_stays_in_its_frame(tmp_path, capfd):
+    reported(capfd, tmp_path, "scan", hostile_model(tmp_path), "--expect", "darknet_reorg", code=1)
+    over = """[...document.querySelectorAll(".step > *")].filter(each =>
+        each.getBoundingClientRect().right > each.parentElement.getBoundingClientRect().right).length"""
+    with chromium() as browser:
+        for width in (360, 900):
+            with opened(browser, viewport={"width": width, "height": 800}) as (page, _):
+                page.goto((tmp_path / "report.html").as_uri())
+                assert page.locator(".step").count() == 3
+                assert page.evaluate(over) == 0
+
+
 # ---------------------------------------------------------------------- sizes
 
 
@@ -375,6 +387,14 @@ def test_a_page_does_not_replace_an_input(tmp_path, capfd):
     path.write_text("mine")
     assert "would overwrite the input" in refused(capfd, "audit", str(path), "--html", str(path))
     assert path.read_text() == "mine"
+
+
+def test_a_page_does_not_replace_what_is_written_beside_it(tmp_path, capfd):
+    both = str(tmp_path / "both.html")
+    told = refused(capfd, "rewrite", hostile_model(tmp_path), "-o", both, "--fix", "0=focus", "--html", both)
+    assert "give the page another name" in told
+    assert "give the page another name" in refused(capfd, "audit", str(tmp_path), "-o", both, "--html", both)
+    assert not (tmp_path / "both.html").exists()
 
 
 def test_it_is_refused_before_the_work(tmp_path, capfd):

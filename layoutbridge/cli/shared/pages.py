@@ -31,13 +31,16 @@ def ask_for_page(
     """See that a page can be written before the work begins, and ask whether it may replace a file that is there.
 
     `inputs` are words that may be files, `beside` what else the command writes. Raises `ParameterError` for another
-    ending, `UnusableInputError` where nothing can be written, where it would replace an input, and for a no.
+    ending or for the place of what else is written, `UnusableInputError` where nothing can be written, where it would
+    replace an input, and for a no.
     """
     if html is not None:
         from layoutbridge.files import refuse_overwriting, refuse_unwritable
 
         if Path(html).suffix.lower() not in _ENDINGS:
             raise ParameterError(f"--html writes a page: give it FILE.html or FILE.htm, not '{html[:200]}'")
+        if any(path is not None and os.path.realpath(path) == os.path.realpath(html) for path in beside):
+            raise ParameterError(f"--html and --output would both be '{html[:200]}': give the page another name")
         refuse_overwriting(html, files_among(inputs))
         refuse_unwritable(html)
     ask_before_overwriting([path for path in (*beside, html) if path is not None], force=force)

@@ -85,6 +85,7 @@ td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
 .steps td.number { text-align: right; }
 .steps td.lanes { padding: 0; } .steps td.lanes, .steps td.at { width: 1px; }
 .steps td.at { padding-right: 0; } .steps td.at:first-child { padding-left: .8rem; }
+.steps td.at:last-child { padding-right: .8rem; }
 .steps td.bars { width: auto; padding: 0 1rem; }
 .scale { display: block; position: relative; } .scale i { position: absolute; top: -5px; height: 1.35rem;
   border-left: 2px dashed var(--wrong); }
@@ -92,23 +93,24 @@ td.bars { width: 32%; min-width: 7rem; vertical-align: middle; }
  .steps td.lanes svg { margin-left: auto; }
 .lanes path { fill: none; stroke: var(--soft); stroke-width: 1.5; }
 .lanes path.head { fill: var(--soft); stroke: none; }
-.step { display: flex; gap: .5rem; align-items: center; height: 26px; width: clamp(16rem, 31vw, 27rem);
+.step { display: flex; gap: .5rem; align-items: center; height: 26px; width: 100%; min-width: clamp(16rem, 31vw, 27rem);
   padding: 0 .6rem; border: 1.5px solid var(--line); border-radius: 6px; background: var(--raised); position:
   relative;
   scroll-margin-block: 9rem; }
 .flows > .step::after { content: ""; position: absolute; left: 18px; bottom: -9.5px; height: 8px;
   border-left: 2px solid var(--soft); }
-.steps td.through { background: linear-gradient(var(--soft), var(--soft)) 18px 0 / 2px 100% no-repeat; }
+.steps td.through { background: linear-gradient(var(--soft), var(--soft)) 19.5px 0 / 2px 100% no-repeat; }
+.steps td.through:first-child { background-position-x: calc(.8rem + 19.5px); }
 .steps td.between { text-align: center; padding: 0 .8rem; }
 .step b { font-weight: 600; font-size: 13px; } .step i { font-style: normal; color: var(--soft); font-size: 12.5px;
-  overflow: hidden; text-overflow: ellipsis; }
+  flex: 1; width: 0; overflow: hidden; text-overflow: ellipsis; }
 .step > :last-child { margin-left: auto; } .step code { white-space: nowrap; font-size: 12px; }
 .step.place { border: 3px solid var(--accent); } .step.apart { border: 3px solid var(--wrong); }
 .step.first { border: 3px double var(--wrong); box-shadow: 0 0 0 2px var(--wrong); background: var(--wrong-ground); }
 .steps tr.gap td { color: var(--soft); text-align: left; }
 .badge { font-size: 12px; font-weight: 700; white-space: nowrap; }
 .place.badge { color: var(--accent); } .apart.badge, .first.badge { color: var(--wrong); }
-@media (max-width: 40rem) { h1 { font-size: 1.25rem; } body > * { padding-inline: .9rem; } .step { width: 16rem; }
+@media (max-width: 40rem) { h1 { font-size: 1.25rem; } body > * { padding-inline: .9rem; } .step { min-width: 16rem; }
   .wide td:not(.number) { min-width: 8.5rem; }
   .verdict { padding: .7rem .8rem; } .facts { grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); } }
 @media print { body { font-size: 11px; } .drawn, .drawn > .steps, .wide { max-height: none; overflow: visible; }
