@@ -75,6 +75,8 @@ def figure_of(
 ) -> Figure:
     """The figure of one subject, or of two that are compared: the rest as `plot` has it."""
     chosen = checked_theme(theme)
+    if title is not None and not isinstance(title, str):
+        raise ParameterError(f"title must be text, not {shown(title)}")
     compares = len(subjects) > 1
     if steps and (compares or digits):
         raise ParameterError("steps are drawn of one operation, as cells: leave compare and digits out")

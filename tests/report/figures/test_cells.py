@@ -287,3 +287,5 @@ def test_what_does_not_go_together_is_refused():
         lb.plot("focus", strid=2)
     with pytest.raises(ShapeError, match="multiple of"):
         lb.plot("focus", (3, 5, 4))
+    with pytest.raises(ParameterError, match="title must be text, not 5"):
+        lb.plot("focus", title=5)

@@ -90,3 +90,17 @@ def test_lanes_on_a_terminal():
     assert [pair for pair in words if pair] == [
         ["c: 16", "p: 2"], ["h: 26", "q: 2"], ["p: 2", "c: 16"], ["w: 26", "h: 26"], ["q: 2", "w: 26"]
     ]  # fmt: skip
+
+
+def test_lanes_on_a_narrow_terminal():
+    for width, seen in ((60, "axis 2 = 13"), (40, "w: 26")):
+        console = Console(width=width, record=True, file=StringIO())
+        show_figure(console, lb.plot("darknet_reorg", (64, 26, 26), digits=True))
+        text = console.export_text()
+        words = [re.findall(r"[chpwq]: \d+", line) for line in text.splitlines()]
+        assert [pair for pair in words if pair][4] == ["q: 2", "w: 26"]
+        assert seen in text and "written as" in text
+        assert ("a file has more" in text.replace("\n", " ")) == (width == 40)
+    console = Console(width=40, record=True, file=StringIO())
+    show_figure(console, lb.plot("a b -> (a b)", (1, 1), digits=True))  # an axis that has no digit of its own
+    assert "axis 0 = 1" in console.export_text()
