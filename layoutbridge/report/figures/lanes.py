@@ -140,7 +140,7 @@ def lanes_scene(title: str, crossings: Sequence[Crossing]) -> Scene:
     beside = max((text_width(Label((0, 0), own.words)) for each in crossings for own in each.read_axes), default=0.0)
     left, bottom = MARGIN + beside + 24, MARGIN + TITLE_SIZE
     words = [words for each in crossings for digit in each.digits for words in (digit.read, digit.written)]
-    box = max(_NARROWEST, *(text_width(Label((0, 0), each)) + 16 for each in words))
+    box = max((_NARROWEST, *(text_width(Label((0, 0), each)) + 16 for each in words)))
     right = left + box + _CROSSING
     for crossing in crossings:
         if crossing.title != title:

@@ -104,3 +104,13 @@ def test_lanes_on_a_narrow_terminal():
     console = Console(width=40, record=True, file=StringIO())
     show_figure(console, lb.plot("a b -> (a b)", (1, 1), digits=True))  # an axis that has no digit of its own
     assert "axis 0 = 1" in console.export_text()
+
+
+@pytest.mark.parametrize("pattern", ["1 -> 1 1", "1 1 -> 1", "1 -> 1 then 1 -> 1 1"])
+def test_patterns_without_digits_have_no_lanes(pattern):
+    figure = lb.plot(pattern, digits=True)
+    assert [crossing.order for crossing in figure.crossings] == [()] * (1 + pattern.count("then"))
+    assert figure.svg.count("<path") == 6 * len(figure.crossings)  # brackets alone
+    console = Console(width=80, record=True, file=StringIO())
+    show_figure(console, figure)
+    assert "written as" in console.export_text()
