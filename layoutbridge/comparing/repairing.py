@@ -59,7 +59,7 @@ def parting(
     """The first pair apart; None where all that the candidate gives is the same as something of the reference.
 
     A port may leave out what ends a network, a head, where it gives what that reads. What has weights, the tensors
-    called `weighted`, it may not; nor all that there is, giving the input back.
+    called `weighted`, it may not; nor what moves elements, nor all that there is, giving the input back.
     """
     first = alignment.first
     if first is None:
@@ -87,12 +87,24 @@ def parting(
             alignment.by_reference[name] for name in reference.parents[pair.reference] if name in alignment.by_reference
         ]
         is_end = all(each.reference in ended or each.reference in given for each in before)
-        if is_end and pair.candidate in (None, *same) and pair.reference not in weighted:
+        may_end = pair.candidate in (None, *same) and pair.reference not in weighted
+        if is_end and may_end and not _moves(pair, reference, tolerance):
             ended.add(pair.reference)
     if not outputs:
         return first
     left = next((pair for pair in behind if pair.reference not in ended), None)
     return left or (first if strange_outputs(alignment, reference, candidate, tolerance) else None)
+
+
+def _moves(pair: Pair, reference: Trace, tolerance: float) -> bool:
+    """Whether a tensor has the values of one that it is computed from, in an order that no order of axes makes."""
+    made = reference.prints[pair.reference]
+    return any(
+        distance(reference.prints[name], made) <= tolerance
+        and related(reference.values.get(name), reference.values.get(pair.reference), tolerance).relation == "moved"
+        for name in reference.parents[pair.reference]
+        if name in reference.prints
+    )
 
 
 def weighted(net: DarknetNetwork) -> frozenset[str]:
