@@ -104,7 +104,7 @@ def whole_files(
     """
     targets = [_target(path) for path in paths]
     told = os.fspath(paths[0])
-    _refuse_anothers(targets)
+    refuse_anothers_weights(targets)
     with ExitStack() as held:
         hidden: dict[Path, Path] = {}
         try:
@@ -162,8 +162,8 @@ def _check_name(path: PathLike) -> None:
         raise UnusableInputError(f"cannot write '{text}': {error}") from None
 
 
-def _refuse_anothers(targets: Sequence[Path]) -> None:
-    """Raise where a target exists that holds the weights of another file than the first one."""
+def refuse_anothers_weights(targets: Sequence[Path]) -> None:
+    """Raise `UnusableInputError` where a target exists that holds the weights of another file than the first one."""
     first, *others = targets
     for target in others:
         for ending in _FIRST_FILES.get(target.suffix, ()):
@@ -266,7 +266,7 @@ def _take(places: Sequence[Place], obsolete: Callable[[], Sequence[Path]]) -> No
                 _make_lasting(written, place.target)
     folders = {place.target.parent for place in places}
     with alone_in(folders):
-        _refuse_anothers([place.target for place in places])
+        refuse_anothers_weights([place.target for place in places])
         for place in places:
             if place.temporary.is_dir():
                 _make_room(place.target)

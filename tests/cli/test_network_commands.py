@@ -133,6 +133,13 @@ def test_every_target_is_written(capfd, tmp_path, monkeypatch, arguments, files,
     assert sorted(path.name for path in tmp_path.iterdir()) == files
 
 
+def test_what_detect_cannot_run_is_not_told_as_next(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    for options, next_one in (([], True), (["--dynamic-size"], False)):
+        code, _, err = run(capfd, "export", CFG, WEIGHTS, "-o", str(tmp_path / "net.onnx"), *options)
+        assert (code, "next: layoutbridge detect" in err) == (0, next_one), err
+
+
 def test_winograd_tells_what_it_costs(capfd, tmp_path):
     pytest.importorskip("onnxruntime")
     text = "[net]\nwidth=52\nheight=52\nchannels=64\n" + 2 * "[convolutional]\nfilters=128\nsize=3\npad=1\n"

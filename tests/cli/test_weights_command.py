@@ -95,3 +95,13 @@ def test_unusable_calls(capfd, tmp_path):
     assert "net.safetensors" in refused(capfd, "weights", CFG, state, "-o", state)
     (tmp_path / "broken.safetensors").write_bytes(b"12345678")
     assert "no whole safetensors" in refused(capfd, "weights", CFG, str(tmp_path / "broken.safetensors"))
+
+
+def test_places_that_cannot_be_are_told_before_anything_is_read(capfd, tmp_path):
+    for output, says in (
+        ("net.onnx", ".onnx is another format's ending"),
+        (str(tmp_path / "none/net.weights"), "there is no such folder"),
+        (str(tmp_path), "is a folder"),
+    ):
+        assert says in refused(capfd, "weights", CFG, "none.pth", "-o", output)
+    assert "there is no file of PyTorch" in refused(capfd, "weights", CFG, "none.pth", "-o", "net.conv.137")

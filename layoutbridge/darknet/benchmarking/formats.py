@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.benchmarking.worker import MEMORY, Boxes, Loaded
 from layoutbridge.darknet.detection.boxes import head_layers
+from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detection.suppression import box_iou
 from layoutbridge.darknet.detectors.detector import Detector
 from layoutbridge.darknet.detectors.written import deviation_of_file, reference_results
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.port import Port
 from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, port
+from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.files import PathLike
 from layoutbridge.frameworks.base import check_count, installed_version
@@ -104,7 +106,8 @@ def benchmark(
     many as there are `rounds`: what else the machine does is the same for all. With `pictures` the boxes found in them
     are compared with the reference's, of a list of files with those of the first. `progress` hears what is done.
 
-    Raises as `load` does, `UnknownNameError` for a target, `ParameterError`, `UnusableInputError` where nothing ran.
+    Raises as `load` does, `UnknownNameError` for a target, `ParameterError`, `UnusableInputError` where nothing ran or
+    a picture cannot be read, `UnsupportedError` for pictures with a network that finds no boxes.
 
     >>> nets = "fixtures/nets/alexey/yolo_head"
     >>> found = benchmark(f"{nets}/net.cfg", f"{nets}/net.weights", targets=["onnx"], forms=(), rounds=2)
@@ -121,6 +124,7 @@ def benchmark(
         model = load(model, weights, flavor=flavor)
     elif weights is not None:
         raise ParameterError("weights go with a .cfg")
+    _check_pictures(pictures, model.network if isinstance(model, DarknetNetwork) else None)
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         if isinstance(model, DarknetNetwork):
             source, network = model.network.source, model
@@ -135,6 +139,14 @@ def benchmark(
         raise UnusableInputError(f"nothing ran of {source}: {rows_measured[0].reason or 'no runtime is installed'}")
     order = sorted(rows_measured, key=lambda row: (row.seconds is None, row.seconds or 0))
     return Benchmark(source, threads or 0, tuple(order))
+
+
+def _check_pictures(pictures: Sequence[PathLike], network: Network | None) -> None:
+    """Raise for a picture that cannot be read, and for a network that finds no boxes, before anything is measured."""
+    if pictures and network is not None:
+        head_layers(network)
+    for picture in pictures:
+        open_picture(picture)
 
 
 # ---------------------------------------------------------------------- the files

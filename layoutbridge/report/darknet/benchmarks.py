@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show_benchmark(console: Console, found: Benchmark) -> None:
-    """A line a format, the fastest first; below, why others did not run."""
+    """A line a format, the fastest first; below, why others did not run, or could not be looked at."""
     ran = [row for row in found.rows if row.seconds is not None]
     columns: dict[str, Callable[[FormatRow], str]] = {
         "size": lambda row: "" if row.bytes is None else size_told(row.bytes),
@@ -43,7 +43,7 @@ def show_benchmark(console: Console, found: Benchmark) -> None:
         markup=False,
     )
     for row in found.rows:
-        if row.seconds is None:
+        if row.reason:
             console.print(f"{row.name}: {row.reason}", highlight=False, markup=False)
 
 

@@ -32,7 +32,7 @@ def benchmark_page(found: Benchmark, origin: Origin) -> str:
     ]
     if any(row.deviation is not None or row.boxes is not None for row in ran):
         parts.append(Section("Distance from the reference", _distances(ran)))
-    if others := [row for row in found.rows if row.seconds is None]:
+    if others := [row for row in found.rows if row.reason]:
         rows = [(text(row.name), text(row.reason)) for row in others]
         parts.append(Section("Not measured", table(("format", "why"), rows)))
     count = f"{len(ran)} {'format' if len(ran) == 1 else 'formats'} measured"

@@ -119,3 +119,21 @@ def test_what_cannot_be_measured(capfd, tmp_path):
         lb.darknet.benchmark(*YOLO, targets=("caffe",))
     with pytest.raises(UnusableInputError, match="nothing ran"):
         lb.darknet.benchmark([tmp_path / "none.onnx"], rounds=1)
+
+
+def test_pictures_that_cannot_be_looked_at_are_told_first(capfd, picture, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    assert "no picture that can be read" in refused(
+        capfd, "benchmark", *YOLO, "--picture", picture, "--picture", str(tmp_path / "text.png")
+    )
+    assert "there is no picture 'none.png'" in refused(capfd, "benchmark", "a.onnx", "--picture", "none.png")
+    assert "gives no boxes" in refused(capfd, "benchmark", *CLASSIFIER, "--picture", picture)
+
+
+def test_a_model_whose_boxes_cannot_be_read_says_why(capfd, picture, tmp_path):
+    lb.darknet.load(*YOLO).to_onnx(tmp_path / "net.onnx")  # the head darknet, whose anchors stand in the cfg
+    path, page = str(tmp_path / "net.onnx"), tmp_path / "page.html"
+    code, out, _ = run(capfd, "benchmark", path, "--rounds", "1", "--picture", picture, "--html", str(page))
+    assert code == 0
+    assert f"{path}: " in out and "cfg" in out.splitlines()[-1]
+    assert "Not measured" in page.read_text(encoding="utf-8")

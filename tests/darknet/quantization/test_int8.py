@@ -209,6 +209,10 @@ def test_the_command_line_refuses(tmp_path, capfd):
     }
     for (output, *options), told in cases.items():
         assert told in refused(capfd, *command, str(tmp_path / output), *options)
+    for name in ("net.xml", "net.bin"):
+        (tmp_path / name).touch()
+    told = refused(capfd, *command, str(tmp_path / "net.param"), "--int8", "--calibrate", str(tmp_path / "none"))
+    assert "holds the weights of" in told  # before pictures are read, and all is measured
 
 
 def test_the_command_line_tells_what_it_costs(tmp_path, capfd):

@@ -47,7 +47,7 @@ def export_network(
     from layoutbridge.darknet.detectors.written import WrittenCheck
     from layoutbridge.darknet.networks.flavors import told_differences
     from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead
-    from layoutbridge.files import refuse_overwriting
+    from layoutbridge.files import refuse_anothers_weights, refuse_overwriting
     from layoutbridge.frameworks.framework import options_of
     from layoutbridge.report.progress import byte_progress
 
@@ -59,6 +59,7 @@ def export_network(
     for written in files:
         refuse_overwriting(written, [cfg, weights, *([] if names is None else [names])])
     _check_place(target, output)
+    refuse_anothers_weights(files)
     ask_before_overwriting(files, force=force)
     if Path(output).suffix in target.without_outputs:
         for option in ("head", "batch", "every_layer"):
@@ -78,9 +79,7 @@ def export_network(
             record = _record(quantized.export, target.name, quantized.bytes, unchecked)
             print_json(record | quantized_record(quantized))
         elif quantized.changes.of == "boxes":
-            remark(
-                f"next: layoutbridge detect {output} PICTURES -o FOLDER{_needed(cfg, _head(quantized.export, options))}"
-            )
+            _tell_next(quantized.export, cfg, output, options)
         return True
     with ExitStack() as bars:
         if "progress" in taken:
@@ -102,7 +101,7 @@ def export_network(
     elif found.deviation is not None and any(
         isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
     ):
-        remark(f"next: layoutbridge detect {output} PICTURES -o FOLDER{_needed(cfg, _head(made, options))}")
+        _tell_next(made, cfg, output, options)
     if as_json:
         print_json(_record(made, target.name, size, found))
     return found.ok
@@ -142,9 +141,11 @@ def _head(made: Export, options: Mapping[str, Any]) -> str:
     return made.head or options.get("head") or "darknet"
 
 
-def _needed(cfg: str, head: str) -> str:
-    """What `detect` needs beside the file: its anchors stand in the cfg."""
-    return f" --cfg {cfg}" if head in ("darknet", "raw") else ""
+def _tell_next(made: Export, cfg: str, output: str, options: Mapping[str, Any]) -> None:
+    """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg."""
+    if not options.get("dynamic_size"):  # detect fits pictures to the model's own size
+        needed = f" --cfg {cfg}" if _head(made, options) in ("darknet", "raw") else ""
+        remark(f"next: layoutbridge detect {output} PICTURES -o FOLDER{needed}")
 
 
 def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[str, Any]:

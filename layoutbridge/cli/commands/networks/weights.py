@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,9 @@ from layoutbridge.cli.shared.arguments import (
 from layoutbridge.cli.shared.kinds import share, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
+from layoutbridge.darknet.ports.table import ports
+from layoutbridge.errors import ParameterError, UnusableInputError
+from layoutbridge.inputs import is_folder
 
 
 @app.command()
@@ -78,6 +82,7 @@ def weights(
     net = loaded_network(cfg, base, flavor=flavor, size=size, upto=upto, activations=activation, allow_paths=allow_path)
     if output is not None:
         net.refuse_weights_at(output, model, state)
+        _check_place(output)
         ask_before_overwriting([output], force=force)
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
         source = named_source(model, state)
@@ -95,3 +100,17 @@ def weights(
         remark(f"wrote {output}" + (", though the two differ" if done.proven is False else ""))
     if done.proven is False:
         raise typer.Exit(1)
+
+
+def _check_place(output: str) -> None:
+    """Raise for an ending or a folder that cannot be, before anything is read: backbones end as `net.conv.137`."""
+    path = Path(output)
+    if path.suffix and path.suffix in {ending for target in ports() for ending in target.endings}:
+        raise ParameterError(
+            f"'{output}' is to be a .weights file, and {path.suffix} is another format's ending: layoutbridge export "
+            "writes these"
+        )
+    if not is_folder(path.parent):
+        raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
+    if is_folder(path):
+        raise UnusableInputError(f"'{output}' is a folder: name a file")
