@@ -43,7 +43,7 @@ def torch_source(
         raise ParameterError(f"a module, a state dict or a path of one is needed, not {type(model).__name__}")
     from layoutbridge.darknet.returning.torch_modules import source_of_module
 
-    return source_of_module(model, network.in_shape)
+    return source_of_module(model, network.in_shape, epsilon)
 
 
 def keras_source(network: Network, model: keras.Model | Path_, epsilon: float | None = None) -> Source:

@@ -6,7 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.darknet.returning.source import Kind, Normalization, Part, Source, Tensor, loose_tensors
-from layoutbridge.darknet.returning.torch_states import arrays_of, paired, with_norms
+from layoutbridge.darknet.returning.torch_states import (
+    arrays_of,
+    paired,
+    source_of_state,
+    tensors_of,
+    unwrapped,
+    with_norms,
+)
 from layoutbridge.darknet.structure.model import Shape
 from layoutbridge.errors import class_and_first_line
 
@@ -16,14 +23,15 @@ if TYPE_CHECKING:
 _KEPT = 8  # outputs of products that a batch norm may follow: others may stand between the two
 
 
-def source_of_module(module: torch.nn.Module, in_shape: Shape) -> Source:
+def source_of_module(module: torch.nn.Module, in_shape: Shape, epsilon: float | None = None) -> Source:
     """The layers of `module`, which is run once on zeros [1, *in_shape], in evaluation mode and without gradients.
 
-    Where that fails the order is that of definition, and a note says why.
+    Where that fails the order is that of definition, and a note says why. Where no layer is of PyTorch's classes, as in
+    scripts and exported programs, its state dict is read, with `epsilon` where its batch norms do not tell theirs.
     """
     import torch
 
-    arrays = arrays_of(module.state_dict(), type(module).__name__)
+    arrays = tensors_of(module.state_dict())
     products: dict[str, Part] = {}
     norms: dict[str, Normalization] = {}
     layers: dict[str, torch.nn.Module] = {}
@@ -46,6 +54,11 @@ def source_of_module(module: torch.nn.Module, in_shape: Shape) -> Source:
         if name in products or name in norms:
             layers[name] = layer
             used.update(tensor.name for tensor in held.values())
+    if not products:
+        told_epsilons = {norm.epsilon for norm in norms.values()}
+        known = told_epsilons.pop() if len(told_epsilons) == 1 else epsilon
+        held_arrays = arrays_of(module.state_dict(), type(module).__name__)
+        return source_of_state(held_arrays, ordered=True, epsilon=known, named=type(module).__name__)
     notes: tuple[str, ...] = ()
     try:
         order, pairs = _run(module, layers, products, norms, in_shape)
@@ -57,14 +70,18 @@ def source_of_module(module: torch.nn.Module, in_shape: Shape) -> Source:
     rest = {name: norm for name, norm in norms.items() if name not in pairs}
     free = {name: part for name, part in products.items() if name not in pairs.values()}
     pairs |= paired(order, free, rest) if notes else {}
-    loose = loose_tensors({name: values for name, values in arrays.items() if name not in used})
+    behind = tuple(f"{name}.parametrizations." for name in layers)  # what their weights are made of
+    rest_of_it = {name: values for name, values in arrays.items() if name not in used and not name.startswith(behind)}
+    loose = loose_tensors(unwrapped(rest_of_it))
     return Source(type(module).__name__, with_norms(order, products, norms, pairs), loose, told, notes)
 
 
 def _own(layer: torch.nn.Module) -> list[tuple[str, Any]]:
     """The tensors of a layer itself that its kind has, those of a parametrized weight as they come out of it."""
+    import torch
+
     names = ("weight", "bias", "running_mean", "running_var")
-    return [(name, value) for name in names if (value := getattr(layer, name, None)) is not None]
+    return [(name, value) for name in names if isinstance(value := getattr(layer, name, None), torch.Tensor)]
 
 
 def _run(

@@ -117,19 +117,28 @@ def arrays_of(held: object, told: str) -> dict[str, NDArray[Any]]:
     """
     left = held
     for _ in range(len(_WITHIN)):
-        if not isinstance(left, Mapping) or _tensors(left):
+        if not isinstance(left, Mapping) or tensors_of(left):
             break
         left = next((left[name] for name in _WITHIN if isinstance(left.get(name), Mapping)), None)
-    found = _tensors(left) if isinstance(left, Mapping) else {}
+    found = tensors_of(left) if isinstance(left, Mapping) else {}
     if not found:
-        raise UnusableInputError(f"{told} holds no state dict, but {shown(type(held).__name__)}")
+        raise UnusableInputError(
+            f"{told} is no state dict: no tensors with names are in it ({shown(type(held).__name__)})"
+        )
+    return unwrapped(found)
+
+
+def unwrapped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays by their names without a wrapper's prefix, where all have it."""
+    found = dict(arrays)
     for prefix in _WRAPPERS:
         while found and all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): values for name, values in found.items()}
     return found
 
 
-def _tensors(held: Mapping[Any, Any]) -> dict[str, NDArray[Any]]:
+def tensors_of(held: Mapping[Any, Any]) -> dict[str, NDArray[Any]]:
+    """What of it are tensors, or arrays, with a name."""
     return {
         name: values
         for name, value in held.items()

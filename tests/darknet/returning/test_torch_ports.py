@@ -6,7 +6,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from layoutbridge.comparing.comparison import compare  # noqa: E402
+from layoutbridge.comparing.returning import back_to_darknet  # noqa: E402
 from layoutbridge.darknet import load  # noqa: E402
+from layoutbridge.darknet.returning.opening import torch_source  # noqa: E402
 from layoutbridge.errors import UnusableInputError, WeightsError  # noqa: E402
 from tests.darknet.returning.torch_modules import Port, by_index, nested, pairs  # noqa: E402
 from tests.darknet_files import NETS  # noqa: E402
@@ -159,3 +161,59 @@ def test_what_belongs_to_no_layer_is_told():
     back = net.from_torch(state)
     assert any("anchor_grid" in note for note in back.returned.notes)
     assert np.isfinite(back.run(np.zeros((1, *net.network.in_shape), np.float32))).all()
+
+
+def test_wrapped_modules_leave_nothing_out():
+    net = loaded("alexey/residual")
+    model = Port(net, pairs())
+    for wrapped in (torch.nn.DataParallel(model), torch.compile(model, backend="eager")):
+        back = net.from_torch(wrapped)
+        assert not any("left out" in note for note in back.returned.notes), back.returned.notes
+        refuse_difference(back, model)
+
+
+def test_parametrized_weights_are_taken_as_they_come_out():
+    net = loaded("alexey/residual")
+    model = Port(net, pairs())
+    torch.nn.utils.parametrizations.weight_norm(model.conv1)
+    with torch.no_grad():
+        model.conv1.parametrizations.weight.original0.mul_(1.5)
+    back = net.from_torch(model)
+    assert not any("left out" in note for note in back.returned.notes), back.returned.notes
+    refuse_difference(back, model)
+
+
+class OwnConvolution(torch.nn.Module):
+    """A convolution that is none of PyTorch's classes."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.weight, self.settings = held.weight, (None, held.stride, held.padding, held.dilation, held.groups)
+
+    def forward(self, x):
+        return torch.nn.functional.conv2d(x, self.weight, *self.settings)
+
+
+def test_layers_of_other_classes_are_taken_by_their_state_dict():
+    net = loaded("alexey/residual")
+    model = Port(net, pairs(), eps=1e-3)
+    x = torch.zeros(1, *net.network.in_shape)
+    traced = torch.jit.trace(model, x)
+    program = torch.export.export(model, (x,)).module()
+    for module in (traced, program):
+        refuse_difference(net.with_weights_of(torch_source(net.network, module, epsilon=1e-3)), model)
+    for index, parts in model.of.items():
+        model.of[index] = (OwnConvolution(parts[0]), *parts[1:])
+        setattr(model, f"conv{list(model.of).index(index) + 1}", model.of[index][0])
+    back = net.from_torch(model)  # its batch norms tell their epsilon
+    assert not any("taken to be" in note for note in back.returned.notes), back.returned.notes
+    refuse_difference(back, model)
+
+
+def test_scripts_are_not_proven_and_say_why():
+    net = loaded("alexey/residual")
+    model = Port(net, pairs())
+    brought = back_to_darknet(net, torch.jit.trace(model, torch.zeros(1, *net.network.in_shape)))
+    assert brought.proven is None
+    assert any("give the module it was made of" in note for note in brought.notes), brought.notes
+    refuse_difference(brought.network, model)

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from layoutbridge.errors import ShapeError, UnusableInputError, class_and_first_line, shown
+from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError, class_and_first_line, shown
 from layoutbridge.frameworks.base import require
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph
@@ -97,13 +97,21 @@ def export_module(
 
 
 def shapes_given(module: torch.nn.Module, shapes: Shapes) -> dict[str, tuple[int | str | None, ...]]:
-    """The shapes by the names of the arguments of `module`; raises `ShapeError` without any."""
+    """The shapes by the names of the arguments of `module`.
+
+    Raises `ShapeError` without any, `UnsupportedError` for a module that is no longer Python's, as TorchScript's are.
+    """
     import inspect
 
     kind = type(module).__name__
     if shapes is None:
         raise ShapeError(f"a {kind} does not say what it takes: give the shape of its input (--shape 1,3,640,640)")
-    parameters = inspect.signature(module.forward).parameters.values()
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except ValueError:  # of what TorchScript compiled
+        raise UnsupportedError(
+            f"{kind} is compiled, and not to be looked into: give the module it was made of"
+        ) from None
     names = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if not isinstance(shapes, Mapping):
         return {names[0] if names else "input": tuple(shapes)}
