@@ -138,6 +138,8 @@ def test_what_detect_cannot_run_is_not_told_as_next(capfd, tmp_path):
     for options, next_one in (([], True), (["--dynamic-size"], False)):
         code, _, err = run(capfd, "export", CFG, WEIGHTS, "-o", str(tmp_path / "net.onnx"), *options)
         assert (code, "next: layoutbridge detect" in err) == (0, next_one), err
+    code, _, err = run(capfd, "export", CFG, WEIGHTS, "-o", str(tmp_path / "my net.onnx"))
+    assert f"next: layoutbridge detect '{tmp_path}/my net.onnx' PICTURES" in " ".join(err.split())
 
 
 def test_winograd_tells_what_it_costs(capfd, tmp_path):

@@ -15,7 +15,7 @@ from layoutbridge.darknet.detection.fitting import fit
 from layoutbridge.darknet.detectors.sources import frames, open_frame
 from layoutbridge.darknet.ports.outputs import is_classifier
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,14 +42,20 @@ def pictures_for(network: Network, source: Any) -> Pictures:
     """The pictures that `source` means, as `Detector.detect` takes them: a file, a folder, a pattern, a list of them.
 
     A float32 array [N, C, H, W] of values in 0..1 is taken as it is. Raises `UnusableInputError` where no picture can
-    be read, `UnsupportedError` for a network that takes no pictures.
+    be read, `ShapeError` or `ParameterError` for other arrays, `UnsupportedError` for a network that takes none.
     """
     if len(network.in_shape) != 3:
         raise UnsupportedError(f"{network.source} takes {network.channels} numbers, no picture to measure int8 over")
-    if isinstance(source, np.ndarray) and source.ndim == 4 and source.dtype == np.float32:
+    if isinstance(source, np.ndarray) and source.ndim == 4 and np.issubdtype(source.dtype, np.floating):
         if source.shape[1:] != network.in_shape or not len(source):
             wanted = ", ".join(map(str, network.in_shape))
             raise ShapeError(f"pictures must be [N, {wanted}], not {list(source.shape)}")
+        least, most = source.min(), source.max()
+        if source.dtype != np.float32 or not (least >= 0 and most <= 1):  # NaN is neither
+            raise ParameterError(
+                f"pictures as an array are float32 in 0..1, not {source.dtype} from {least:g} to {most:g}: ranges "
+                "measured over others would be wrong"
+            )
         return Pictures(source, source)
     given: list[NDArray[np.float32]] = []
     parts: list[NDArray[np.float32]] = []

@@ -184,6 +184,9 @@ def test_refusals(tmp_path):
         quantize(net, tmp_path / "net.keras", noise(net), to="keras")
     with pytest.raises(ShapeError, match="pictures must be"):
         quantize(net, tmp_path / "net.onnx", np.zeros((1, 3, 5, 5), np.float32))
+    for others in (255 * noise(net), noise(net) - 1, noise(net).astype(np.float64), np.nan * noise(net)):
+        with pytest.raises(ParameterError, match=r"float32 in 0\.\.1, not float"):
+            quantize(net, tmp_path / "net.onnx", others)
     with pytest.raises(UnusableInputError, match="none of 1 pictures"):
         quantize(net, tmp_path / "net.onnx", tmp_path / "no.png")
     with pytest.raises(ParameterError, match="takes no 'colour'"):

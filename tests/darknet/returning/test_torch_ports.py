@@ -10,7 +10,7 @@ from layoutbridge.comparing.returning import back_to_darknet  # noqa: E402
 from layoutbridge.darknet import load  # noqa: E402
 from layoutbridge.darknet.returning.opening import torch_source  # noqa: E402
 from layoutbridge.errors import UnusableInputError, WeightsError  # noqa: E402
-from tests.darknet.returning.torch_modules import Port, by_index, nested, pairs  # noqa: E402
+from tests.darknet.returning.torch_modules import OwnConvolution, Port, by_index, nested, pairs  # noqa: E402
 from tests.darknet_files import NETS  # noqa: E402
 
 NETWORKS = (
@@ -181,17 +181,6 @@ def test_parametrized_weights_are_taken_as_they_come_out():
     back = net.from_torch(model)
     assert not any("left out" in note for note in back.returned.notes), back.returned.notes
     refuse_difference(back, model)
-
-
-class OwnConvolution(torch.nn.Module):
-    """A convolution that is none of PyTorch's classes."""
-
-    def __init__(self, held):
-        super().__init__()
-        self.weight, self.settings = held.weight, (None, held.stride, held.padding, held.dilation, held.groups)
-
-    def forward(self, x):
-        return torch.nn.functional.conv2d(x, self.weight, *self.settings)
 
 
 def test_layers_of_other_classes_are_taken_by_their_state_dict():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.commands.exports.int8 import export_in_int8, quantized_record, tell_quantized
@@ -97,7 +98,7 @@ def export_network(
     if differences:
         remark(differences)
     if not found.ok:
-        remark(f"what differs: layoutbridge compare {cfg} {weights} {output}")
+        remark(f"what differs: layoutbridge compare {quote(cfg)} {quote(weights)} {quote(output)}")
     elif found.deviation is not None and any(
         isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
     ):
@@ -144,8 +145,8 @@ def _head(made: Export, options: Mapping[str, Any]) -> str:
 def _tell_next(made: Export, cfg: str, output: str, options: Mapping[str, Any]) -> None:
     """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg."""
     if not options.get("dynamic_size"):  # detect fits pictures to the model's own size
-        needed = f" --cfg {cfg}" if _head(made, options) in ("darknet", "raw") else ""
-        remark(f"next: layoutbridge detect {output} PICTURES -o FOLDER{needed}")
+        needed = f" --cfg {quote(cfg)}" if _head(made, options) in ("darknet", "raw") else ""
+        remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}")
 
 
 def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[str, Any]:
