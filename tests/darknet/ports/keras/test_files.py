@@ -392,7 +392,10 @@ def test_boxes_and_channels_first_in_litert(head, tmp_path):
     write_tflite(net.network, net.parameters, tmp_path / "net.tflite", head=head, data_format="channels_first", batch=2)
     x = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
     found = run_tflite(tmp_path / "net.tflite", x, data_format="channels_first")
-    assert near(found[head], net.to_keras(head=head)(turned(x)).numpy())
+    wanted = net.to_keras(head=head)(turned(x)).numpy()
+    if head != "boxes":  # whose own are shares already
+        wanted[(..., slice(4)) if head == "yolov5" else (slice(None), slice(4))] /= 32
+    assert near(found[head], wanted)
 
 
 @needs_litert
@@ -467,8 +470,9 @@ run_litert(net.network, net.parameters, numpy.zeros((1, *net.network.in_shape)))
 
 def test_what_is_refused(tmp_path, monkeypatch):
     net, x, _ = read("alexey/residual")
-    for name in ("net.h5", "net.pb", "net.keras.zip", "yolov4.v2"):
-        with pytest.raises(ParameterError, match=r"must end in \.keras, or be a SavedModel folder, whose name has no"):
+    for name in ("net.h4", "net.pb", "net.keras.zip", "yolov4.v2"):
+        told = r"must end in \.keras or \.h5, or be a SavedModel folder, whose name has no"
+        with pytest.raises(ParameterError, match=told):
             write_keras(net.network, net.parameters, tmp_path / name)
         with pytest.raises(ParameterError, match=r"must end in \.tflite"):
             write_tflite(net.network, net.parameters, tmp_path / name)
