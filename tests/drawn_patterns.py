@@ -10,7 +10,7 @@ from layoutbridge import Rearrangement
 @st.composite
 def rearrangements(draw, rank=3):
     """A random pattern of einops' kind over `rank` axes, and a shape that it takes."""
-    letters = iter("abcdefghijklmnopq")
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
     groups, lengths, shape = [], {}, []
     for _ in range(rank):
         names = [next(letters) for _ in range(draw(st.integers(1, 3)))]
