@@ -20,7 +20,7 @@ _MODULES = {  # of this folder, by the ending
     ".h5": "keras",
     ".hdf5": "keras",
 }
-_LIMITED = "onnx"  # in memory and time, where nobody vouches for the file
+_LIMITED = "onnx"  # in memory, where nobody vouches for the file
 _CORE_ML = ".mlpackage"
 _SAVED_MODEL = "saved_model.pb"
 
@@ -28,7 +28,7 @@ _SAVED_MODEL = "saved_model.pb"
 def open_file(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False) -> Opened:
     """The model in the file or folder at `path`; `threads` 0 leaves their number to the runtime.
 
-    One that is `vouched` for, such as a file that was just written here, may take what memory and time it likes.
+    One that is `vouched` for, such as a file that was just written here, may take what memory it likes.
 
     Raises `UnusableInputError` for what is there under no known ending or is not there, `UnsupportedError` for a
     package of Core ML, else as the module's `open_model` does.
