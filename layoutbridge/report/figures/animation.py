@@ -6,10 +6,8 @@ Without scripts the page is the still figure.
 
 from __future__ import annotations
 
-from html import escape
-
-from layoutbridge.errors import visible
 from layoutbridge.report.figures.colours import GROUNDS, Theme
+from layoutbridge.report.figures.markup import escaped
 from layoutbridge.report.figures.scene import Scene
 from layoutbridge.report.figures.svg import svg
 
@@ -100,7 +98,7 @@ def page(scene: Scene, theme: Theme, *, moves: bool) -> str:
     False
     """
     scheme = "light dark" if theme == "auto" else theme
-    title = escape(visible(scene.title))
+    title = escaped(scene.title)
     drawn = svg(scene, theme, is_inline=True, moves=moves)
     grounds = _ground(theme)
     parts = [

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
-from layoutbridge.errors import visible
 from layoutbridge.report.figures.colours import EDGE, GROUNDS, Theme
+from layoutbridge.report.figures.markup import escaped
 from layoutbridge.report.figures.scene import MARK_INSET, NUMBER_SIZE, Box, Curve, Label, Scene
 
 _SANS = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -26,11 +25,11 @@ def svg(scene: Scene, theme: Theme = "auto", *, is_inline: bool = False, moves: 
     width, height = scene.size
     ground = GROUNDS["dark" if theme == "dark" else "light"]
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="layoutbridge" role="img" aria-label="{_text(scene.title)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="layoutbridge" role="img" aria-label="{escaped(scene.title)}" '
         f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     )
     head += ' style="max-width: 100%; height: auto">' if is_inline else f' color="{ground.words}">'
-    lines = [head, f"<title>{_text(scene.title)}</title>", f"<desc>{_text(scene.description)}</desc>"]
+    lines = [head, f"<title>{escaped(scene.title)}</title>", f"<desc>{escaped(scene.description)}</desc>"]
     if not is_inline:
         lines.append(_style(theme))
         lines.append(f'<rect class="ground" width="{width:g}" height="{height:g}" fill="{ground.page}"/>')
@@ -63,11 +62,11 @@ def _box(box: Box, moves: bool) -> str:
     if moves and box.is_result:  # what comes from no place that is drawn appears where it belongs
         start = box.start or box.at
         data += f' data-from="{start[0] - x:g} {start[1] - y:g}"'
-    told = f"<title>{_text(box.told)}</title>" if box.told else ""
+    told = f"<title>{escaped(box.told)}</title>" if box.told else ""
     return (
         f'<g class="cell"{data}>{told}<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
         f'fill="{box.fill}" stroke="{EDGE}"/>{"".join(_mark(box)) if box.differs else ""}'
-        f'<text x="{x + width / 2:g}" y="{y + height / 2 + 4:g}" fill="{box.ink}">{_text(box.words)}</text></g>'
+        f'<text x="{x + width / 2:g}" y="{y + height / 2 + 4:g}" fill="{box.ink}">{escaped(box.words)}</text></g>'
     )
 
 
@@ -90,7 +89,7 @@ def _label(label: Label) -> str:
     family = f' font-family="{_CODE}"' if label.is_code else ""
     return (
         f'<text x="{x:g}" y="{y:g}" font-size="{label.size:g}"{anchor}{weight}{family} fill="currentColor">'
-        f"{_text(label.words)}</text>"
+        f"{escaped(label.words)}</text>"
     )
 
 
@@ -104,8 +103,3 @@ def _curve(curve: Curve) -> str:
         f'<path d="{path}" fill="none" stroke="{EDGE}" stroke-width="8"/>'
         f'<path d="{path}" fill="none" stroke="{curve.stroke}" stroke-width="6"/>'
     )
-
-
-def _text(words: str) -> str:
-    """Words as they may stand in XML, and what could not be seen of them as Python writes it."""
-    return escape(visible(words))

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from html import escape
 
 from layoutbridge.algebra.proof import Proof
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.comparing.comparison import Comparison
-from layoutbridge.errors import LayoutBridgeError, visible
+from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.matrix import native_matrix
 from layoutbridge.recognition.verification import Verification
 from layoutbridge.report.comparisons import everywhere_lines, folded_rows, verdict_lines
+from layoutbridge.report.figures.markup import escaped
 from layoutbridge.report.figures.plotting import plot
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
@@ -29,11 +29,11 @@ def result_html(value: object) -> str:
     for kind, told in _KINDS:
         if isinstance(value, kind):
             return "\n".join(["<div>", *told(value), "</div>"])
-    return f"<pre>{_text(str(value))}</pre>"
+    return f"<pre>{escaped(str(value))}</pre>"
 
 
 def _rearrangement(op: Rearrangement) -> Iterator[str]:
-    yield f"<p><code>{_text(op.pattern)}</code></p>"
+    yield f"<p><code>{escaped(op.pattern)}</code></p>"
     yield from _figure(op, None)
 
 
@@ -44,12 +44,12 @@ def _figure(op: Rearrangement, shape: Sequence[int] | None) -> Iterator[str]:
 
 def _proof(verdict: Proof) -> Iterator[str]:
     yield _headline(str(verdict))
-    yield f"<ol>{''.join(f'<li>{_text(line)}</li>' for line in verdict.argument)}</ol>"
+    yield f"<ol>{''.join(f'<li>{escaped(line)}</li>' for line in verdict.argument)}</ol>"
 
 
 def _identification(found: Identification) -> Iterator[str]:
     yield _headline(str(found))
-    yield "<br>".join(map(_text, found.explain().splitlines()))
+    yield "<br>".join(map(escaped, found.explain().splitlines()))
     if found.matches and len(found.in_shape) - found.matches[0].op.rank in (0, 1) and not found.wrapping.words:
         yield from _folded("where each element goes", _figure(found.matches[0].op, found.in_shape))
 
@@ -83,7 +83,7 @@ def _scan(found: Scan) -> Iterator[str]:
     ]
     if rows:
         yield from _table(("", "nodes", "is", "shapes", "pattern", "advice"), rows)
-    yield from (f"<p>{_text(note)}</p>" for note in found.notes)
+    yield from (f"<p>{escaped(note)}</p>" for note in found.notes)
 
 
 def _comparison(found: Comparison) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _comparison(found: Comparison) -> Iterator[str]:
     for cause in found.causes:
         lines = [f"found: {cause.found}", f"expected: {cause.expected}", cause.explanation, f"to do: {cause.fix}"]
         lines += everywhere_lines(cause)
-        yield f"<p>{_text(cause.cause)} at <code>{_text(cause.at)}</code><br>{'<br>'.join(map(_text, lines))}</p>"
+        yield f"<p>{escaped(cause.cause)} at <code>{escaped(cause.at)}</code><br>{'<br>'.join(map(escaped, lines))}</p>"
     rows = (cells for cells, _ in folded_rows(found))
     yield from _folded("tensors", _table(("reference", "candidate", "relation", "deviation"), rows))
 
@@ -110,28 +110,23 @@ _KINDS: tuple[tuple[type, Callable[..., Iterator[str]]], ...] = (
 
 
 def _headline(words: str) -> str:
-    return f"<p><strong>{_text(words)}</strong></p>"
+    return f"<p><strong>{escaped(words)}</strong></p>"
 
 
 def _folded(summary: str, inside: Iterable[str]) -> Iterator[str]:
     """Something that a click opens; nothing where there is nothing inside."""
     parts = list(inside)
     if parts:
-        yield f"<details><summary>{_text(summary)}</summary>"
+        yield f"<details><summary>{escaped(summary)}</summary>"
         yield from parts
         yield "</details>"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"<table><thead><tr>{''.join(f'<th>{_text(column)}</th>' for column in columns)}</tr></thead><tbody>"
+    yield f"<table><thead><tr>{''.join(f'<th>{escaped(column)}</th>' for column in columns)}</tr></thead><tbody>"
     told = list(rows)
     for row in told[:_ROWS]:
-        yield f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>"
+        yield f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>"
     yield "</tbody></table>"
     if len(told) > _ROWS:
         yield f"<p>and {len(told) - _ROWS:,} more</p>"
-
-
-def _text(words: str) -> str:
-    """Words as HTML, and what could not be seen of them as Python writes it."""
-    return escape(visible(words))

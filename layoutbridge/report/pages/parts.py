@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from html import escape
 from math import isfinite
 from typing import TypeVar
 
-from layoutbridge.errors import visible
 from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.figures.markup import escaped
 from layoutbridge.report.numbers import short
 
 _Item = TypeVar("_Item")
@@ -24,7 +23,7 @@ def text(value: str, *, most: int | None = None) -> str:
     ('&lt;b&gt;\\\\x1b', 'abc…')
     """
     held = value if most is None or len(value) <= most else f"{value[:most]}…"
-    return escape(visible(held))
+    return escaped(held)
 
 
 def without_passwords(value: str) -> str:
