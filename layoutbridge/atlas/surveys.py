@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from layoutbridge.atlas.measuring import measure, version_of
 from layoutbridge.atlas.table import NOT_MEASURED, subjects
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.files import PathLike, whole_file
+from layoutbridge.machine import usable_cores
 from layoutbridge.version import __version__
 
 Progress = Callable[[str, int, int], None]  # what is begun, how many subjects are done, and how many there are
@@ -59,8 +59,7 @@ def survey(
 
 
 def _at_once() -> int:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, _MOST_AT_ONCE)
+    return min(usable_cores(), _MOST_AT_ONCE)
 
 
 class _Measuring:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from layoutbridge.auditing.engines import Engine, by_processes, by_scheduler, processes_here
+from layoutbridge.auditing.engines import Engine, by_processes, by_scheduler
 from layoutbridge.auditing.examining import content_hash
 from layoutbridge.auditing.finding import EXTRA, Findings, ModelFile, find_models, same_sized
 from layoutbridge.auditing.journal import ENDING, Journal, journal_at
@@ -24,6 +24,7 @@ from layoutbridge.auditing.tables import write_parquet
 from layoutbridge.errors import ParameterError, UnusableInputError, shown
 from layoutbridge.files import PathLike, whole_file
 from layoutbridge.frameworks.base import require
+from layoutbridge.machine import usable_cores
 
 Progress = Callable[[int, int], None]  # how many files are done, and how many there are in all
 _SECONDS = 300.0
@@ -153,7 +154,7 @@ def _engine(jobs: int | None, seconds: float, scheduler: str | None) -> Engine:
     if jobs is not None and jobs < 1:
         raise ParameterError(f"jobs={jobs} must be at least 1")
     prepared()
-    return partial(by_processes, jobs=jobs or processes_here(), seconds=seconds)
+    return partial(by_processes, jobs=jobs or usable_cores(), seconds=seconds)
 
 
 @contextmanager

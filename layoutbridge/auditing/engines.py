@@ -19,6 +19,7 @@ from layoutbridge.auditing.processes import prepared
 from layoutbridge.auditing.records import Record, Status
 from layoutbridge.errors import UnusableInputError, class_and_first_line, first_line
 from layoutbridge.frameworks.base import require
+from layoutbridge.machine import usable_cores
 
 _AHEAD = 4  # batches that wait for each process
 _TOGETHER = 8  # small files in a batch
@@ -27,11 +28,6 @@ _PATIENCE = 15  # seconds for a scheduler to answer, and for a worker to join it
 _RETRIES = 3  # of a batch whose machine is lost
 Batch = tuple[ModelFile, ...]
 Engine = Callable[[Iterable[ModelFile]], Iterator[list[Record]]]
-
-
-def processes_here() -> int:
-    """How many processes this machine runs at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def by_processes(models: Iterable[ModelFile], jobs: int, seconds: float) -> Iterator[list[Record]]:
@@ -142,7 +138,7 @@ def _workers_pool() -> Any:
 @cache
 def _kept_pool() -> Any:
     multiprocessing.current_process().daemon = False  # Dask's workers are daemons, which may have no children
-    return _pool(processes_here())
+    return _pool(usable_cores())
 
 
 def _pool(jobs: int) -> Any:

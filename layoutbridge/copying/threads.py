@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
+from layoutbridge.machine import usable_cores
+
 _MOST_WORKERS = 16  # a few cores saturate the memory; more only wait for each other
 
 
@@ -33,8 +35,7 @@ if hasattr(os, "register_at_fork"):
 def worker_count() -> int:
     """How many threads may run at once, the calling one included."""
     if not _state.workers:
-        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _state.workers = min(allowed, _MOST_WORKERS)
+        _state.workers = min(usable_cores(), _MOST_WORKERS)
     return _state.workers
 
 

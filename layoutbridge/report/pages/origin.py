@@ -14,6 +14,7 @@ from layoutbridge.darknet.ports.table import ports
 from layoutbridge.frameworks.base import installed_version
 from layoutbridge.frameworks.table import FRAMEWORKS
 from layoutbridge.inputs import is_folder, is_regular_file, sha256_of
+from layoutbridge.machine import this_machine
 from layoutbridge.report.pages.frame import Section
 from layoutbridge.report.pages.parts import code, paragraphs, size, table, text, without_passwords
 from layoutbridge.version import __version__
@@ -74,17 +75,12 @@ def versions(packages: Iterable[str] = ()) -> dict[str, str]:
     for name in packages:
         if name not in found and (version := installed_version(name)) is not None:
             found[name] = version
-    return found | {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count() or "unknown")}
-
-
-def _processor() -> str:
-    """The processor's name, as Linux tells it, else as Python does."""
-    try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        told = ""
-    names = (line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+    machine = this_machine()
+    return found | {
+        "system": platform.platform(),
+        "processor": f"{machine.processor} ({machine.kind})",
+        "cores": str(machine.cores),
+    }
 
 
 def _file_rows(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, str, str]]:
