@@ -48,6 +48,7 @@ from layoutbridge.frameworks.onnx.limits import read_limits
 from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.programs.table import PROFILES, profile_of
 from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
+from layoutbridge.frameworks.winograd import Tile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,8 @@ class OnnxOptions(TypedDict, total=False):
     keep_batch_norm: bool
     half: bool
     int8: Int8 | None
-    winograd: bool
+    winograd: bool | Mapping[int, Tile]
+    store_winograd: bool
     runtime: str | None
     max_rank: int | None
     without: Sequence[str]
@@ -110,7 +112,8 @@ class RunOptions(TypedDict, total=False):
     opset: int | None
     keep_batch_norm: bool
     half: bool
-    winograd: bool
+    winograd: bool | Mapping[int, Tile]
+    store_winograd: bool
     runtime: str | None
     max_rank: int | None
     without: Sequence[str]
@@ -129,7 +132,8 @@ def write_onnx(
     keep_batch_norm: bool = False,
     half: bool = False,
     int8: Int8 | None = None,
-    winograd: bool = False,
+    winograd: bool | Mapping[int, Tile] = False,
+    store_winograd: bool = False,
     runtime: str | None = None,
     max_rank: int | None = None,
     without: Sequence[str] = (),
@@ -160,9 +164,11 @@ def write_onnx(
     `int8` rounds weights and what goes through the layers to whole numbers of 8 bits, over ranges measured in
     onnxruntime, as pairs of QuantizeLinear and DequantizeLinear; what stays float32 with `half` does here, too. Not
     with `half`, `winograd` or a `runtime` with limits of its own.
-    `winograd` writes 3×3 convolutions as Winograd's F(4, 3) where that is faster (`network.winograd`), at the cost
-    of memory and time to load (the export's `winograd` has the bytes) and of a last digit; not with `half` or
-    `dynamic_size`. `runtime` chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
+    `winograd` writes 3×3 convolutions in Winograd's form where that is faster (`frameworks.winograd`), at the cost of
+    memory and time to load (the export's `winograd` has the bytes) and of a last digit; or those of its keys, indices
+    of layers, in tiles of so many rows and columns of outputs, 2 to 6; not with `half` or `dynamic_size`.
+    `store_winograd` stores their weights as they are multiplied: a larger file, in two, that loads quickly. `runtime`
+    chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
     `frameworks.onnx.programs.forms`), or that keep its limits ("opencv45", "rknn" and others:
     `frameworks.onnx.programs.table`); for "deepstream" its configuration and a file of the names are written beside the
     model (`readers.deepstream`). With `max_rank` no tensor has more axes, with `without` none of these ONNX
@@ -185,7 +191,7 @@ def write_onnx(
     told = about(network, head, names, nms_kind=nms_kind, batch=batch)
     if int8 is not None:
         int8.check(network)
-        others = {"half": half, "winograd": winograd, "keep_batch_norm": keep_batch_norm}
+        others = {"half": half, "winograd": bool(winograd), "keep_batch_norm": keep_batch_norm}
         refused = next((name for name, given in others.items() if given), None)
         if refused is not None:
             raise ParameterError(f"int8 folds and rounds the weights by itself: leave out {refused}")
@@ -204,6 +210,7 @@ def write_onnx(
         keep_batch_norm=keep_batch_norm,
         half=half,
         winograd=winograd,
+        store_winograd=store_winograd,
         runtime=runtime,
         limits=read_limits(max_rank, without),
         every_layer=every_layer,
@@ -228,7 +235,7 @@ def write_onnx(
             built.model,
             built.initializers,
             path,
-            external_data=external_data,
+            external_data=external_data or store_winograd,  # within the model they would be copied while it loads
             metadata=metadata,
             progress=progress,
         )

@@ -23,6 +23,7 @@ from layoutbridge.frameworks.onnx.limits import refuse_beyond
 from layoutbridge.frameworks.onnx.programs.limits import Limits
 from layoutbridge.frameworks.onnx.programs.table import profile_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
+from layoutbridge.frameworks.winograd import POINTS, Tile
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -37,19 +38,25 @@ _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept i
 
 @dataclass(frozen=True, slots=True)
 class WinogradUse:
-    """How many of the network's `convolutions` are in Winograd's form, and what their weights take beyond the file's.
+    """How many of the network's `convolutions` are in Winograd's form, and what their weights take more.
 
-    `extra_bytes` are those of the transformed weights that a runtime makes when it loads the model, less the file's.
+    `extra_bytes` are those of the transformed weights, which a runtime makes when it loads the model, less those of the
+    small ones; `tiles` are the layers' by index. If they are `stored`, the file is larger by so much.
     """
 
     layers: int
     convolutions: int
     extra_bytes: int
+    tiles: Mapping[int, Tile]
+    stored: bool = False
 
     @property
     def told(self) -> str:
         """The same in a sentence."""
-        cost = f"a session takes {self.extra_bytes / 1e6:.1f} MB more for their weights, and seconds longer to load"
+        more = f"{self.extra_bytes / 1e6:.1f} MB more"
+        cost = f"a session takes {more} for their weights, and seconds longer to load"
+        if self.stored:
+            cost = f"the file and a session take {more} for their weights"
         gain = cost if self.layers else "at these sizes it would gain nothing"
         return f"Winograd's form in {self.layers} of {self.convolutions} convolutions: {gain}"
 
@@ -78,7 +85,8 @@ def build_model(
     dynamic_size: bool,
     keep_batch_norm: bool,
     half: bool,
-    winograd: bool,
+    winograd: bool | Mapping[int, Tile],
+    store_winograd: bool,
     runtime: str | None,
     limits: Limits,
     every_layer: bool,
@@ -111,13 +119,16 @@ def build_model(
     from layoutbridge.frameworks.onnx.target import OnnxTarget
 
     check_steps(network, steps)
+    if store_winograd and not winograd:
+        raise ParameterError("store_winograd stores the weights of Winograd's form: ask for winograd, too")
     target = OnnxTarget(
         network.in_shape,
         opset=opset,
         batch=batch,
         open_size=dynamic_size,
         forms=profile.forms,
-        winograd=winograd,
+        winograd=_tiles_by_name(network, winograd),
+        store_winograd=store_winograd,
         steps=steps,
         limits=limits,
     )
@@ -254,10 +265,33 @@ def _open_shape(value: OnnxValue) -> tuple[int | None, ...]:
     return tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
 
 
+def _tiles_by_name(network: Network, winograd: bool | Mapping[int, Tile]) -> bool | Mapping[str, Tile]:
+    """The same by the layers' names; raises `ParameterError` for tiles that there are not."""
+    if not isinstance(winograd, Mapping):
+        return winograd
+    for index, tile in winograd.items():
+        if not 0 <= index < len(network.layers):
+            raise ParameterError(
+                f"winograd names layer {index}: {network.source} has layers 0 to {len(network.layers) - 1}"
+            )
+        if len(tile) != 2 or not set(tile) <= set(POINTS):
+            raise ParameterError(f"winograd gives layer {index} tiles of {tile}: rows and columns are of {[*POINTS]}")
+    return {network.layers[index].name: tile for index, tile in winograd.items()}
+
+
 def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
     convolutions = sum(layer.kind == "convolutional" for layer in network.layers)
-    held = {weights: extra for (_, weights), extra in target.in_winograd.items()}  # shared ones are held once
-    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()))
+    held = {weights: extra for (_, weights), (_, extra) in target.in_winograd.items()}  # shared ones are held once
+    tiles = {int(scope.partition("_")[0]): tile for (scope, _), (tile, _) in target.in_winograd.items()}
+    asked = target.winograd if isinstance(target.winograd, Mapping) else {}
+    written = {scope.partition("/")[0] for scope, _ in target.in_winograd}
+    for layer in network.layers:
+        if layer.name in asked and layer.name not in written:
+            raise ParameterError(
+                f"{network.where(layer)}: {layer.name} has no form of Winograd's: it needs 3 × 3 weights, stride 1, "
+                "no dilation and no groups"
+            )
+    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()), tiles, stored=target.store_winograd)
 
 
 def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:

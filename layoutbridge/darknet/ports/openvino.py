@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.ports.onnx import write_onnx
+from layoutbridge.darknet.ports.onnx_model import WinogradUse
 from layoutbridge.darknet.ports.outputs import last_is_output
 from layoutbridge.darknet.ports.port import (
     FLOAT16,
+    WINOGRAD,
     Export,
     Port,
+    Run,
     Runner,
     States,
     first_step,
@@ -40,6 +43,7 @@ from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
 from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.base import require
+from layoutbridge.frameworks.winograd import Tile
 from layoutbridge.inputs import file_size
 
 ENDING = ".xml"
@@ -51,6 +55,7 @@ class OpenvinoExport(Export):
     """What was written: the graph, and the file of its weights."""
 
     bin_path: Path
+    winograd: WinogradUse | None = None
     others: tuple[Path, ...] = ()
 
     @property
@@ -60,8 +65,9 @@ class OpenvinoExport(Export):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """How to have OpenVINO compute in float32."""
-        return ("for float32 compile it with INFERENCE_PRECISION_HINT f32: some processors take bfloat16 by default",)
+        """How to have OpenVINO compute in float32, where Winograd's form stands and what it costs."""
+        told = "for float32 compile it with INFERENCE_PRECISION_HINT f32: some processors take bfloat16 by default"
+        return (told, *(() if self.winograd is None else (self.winograd.told,)))
 
 
 def write_openvino(
@@ -74,6 +80,8 @@ def write_openvino(
     dynamic_size: bool = False,
     half: bool = False,
     int8: Int8 | None = None,
+    winograd: bool | Mapping[int, Tile] = False,
+    store_winograd: bool = False,
     names: Sequence[str] | None = None,
     every_layer: bool = False,
     nms: bool = False,
@@ -94,6 +102,8 @@ def write_openvino(
     target = Path(path)
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
+    if winograd and half:
+        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
     if target.suffix != ENDING:
         raise ParameterError(f"'{os.fspath(path)}' must end in {ENDING}: the weights go into the .bin beside it")
     openvino = require("openvino", "OpenVINO", "openvino")
@@ -111,7 +121,9 @@ def write_openvino(
             batch=batch,
             dynamic_size=dynamic_size,
             int8=int8,
-            runtime="openvino" if int8 is not None else None,
+            winograd=winograd,
+            store_winograd=store_winograd,
+            runtime="openvino" if int8 is not None or winograd else None,
             names=names,
             every_layer=every_layer,
             nms=nms,
@@ -139,12 +151,19 @@ def write_openvino(
         states=made.states,
         steps=steps,
         bin_path=weights,
+        winograd=made.winograd,
         others=others,
     )
 
 
 def run_openvino(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    every_layer: bool = False,
+    *,
+    half: bool = False,
+    winograd: bool = False,
 ) -> list[NDArray[np.float32]]:
     """The outputs of all layers for x [N, C, H, W] (or [N, K]) in OpenVINO; of the last layer alone by default.
 
@@ -152,17 +171,27 @@ def run_openvino(
     `run_openvino_files` do.
     """
     if network.states:
-        return first_step(partial(run_openvino_sequence, half=half), network, parameters, x, every_layer)
+        return first_step(
+            partial(run_openvino_sequence, half=half, winograd=winograd), network, parameters, x, every_layer
+        )
     layers = network.layers if every_layer else network.layers[-1:]
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         all_named = every_layer or not last_is_output(network)
-        written = write_openvino(network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half)
+        written = write_openvino(
+            network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half, winograd=winograd
+        )
         results = run_openvino_files(written.path, x)
     return [results[layer.name] for layer in layers]
 
 
 def run_openvino_sequence(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    every_layer: bool = False,
+    *,
+    half: bool = False,
+    winograd: bool = False,
 ) -> list[NDArray[np.float32]]:
     """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in OpenVINO, step after step from zeros.
 
@@ -172,7 +201,9 @@ def run_openvino_sequence(
     states = list(state_shapes(network))
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         all_named = every_layer or not last_is_output(network)
-        written = write_openvino(network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half)
+        written = write_openvino(
+            network, parameters, Path(folder) / "net.xml", every_layer=all_named, half=half, winograd=winograd
+        )
         openvino = require("openvino", "OpenVINO", "openvino")
         model = read_files(openvino, written.path)
         with refusals_of(written.path, "run"):
@@ -245,8 +276,11 @@ def _reason(error: Exception) -> str:
 # ---------------------------------------------------------------------- the record
 
 
-def _run_half(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-    return list(run_openvino(network, parameters, x, every_layer, half=True))
+def _running(*, half: bool = False, winograd: bool = False) -> Run:
+    def run(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
+        return list(run_openvino(network, parameters, x, every_layer, half=half, winograd=winograd))
+
+    return run
 
 
 PORT = Port(
@@ -255,6 +289,11 @@ PORT = Port(
     (ENDING,),
     write_openvino,
     Runner(run_openvino, run_openvino_sequence, "openvino", heading="ov"),
-    {"half": Runner(_run_half, partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ov-half")},
+    {
+        "half": Runner(_running(half=True), partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ov-half"),
+        "winograd": Runner(
+            _running(winograd=True), partial(run_openvino_sequence, winograd=True), "openvino", WINOGRAD, "ov-wino"
+        ),
+    },
     beside=lambda path: (_beside(path), *ultralytics.yaml_beside(path, "openvino")),
 )

@@ -6,7 +6,7 @@ name. Rearrangements are written by `frameworks.onnx.moves`, in the form that on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from math import prod
@@ -28,7 +28,7 @@ from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of,
 from layoutbridge.frameworks.onnx.network.reductions import maximum_by_pool, sum_by_conv
 from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
 from layoutbridge.frameworks.onnx.network.values import OnnxValue
-from layoutbridge.frameworks.onnx.network.winograd import extra_bytes, pays, winograd_conv2d
+from layoutbridge.frameworks.onnx.network.winograd import winograd_conv2d
 from layoutbridge.frameworks.onnx.programs.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
 from layoutbridge.frameworks.onnx.versions import LOWEST_NETWORK_OPSET, LOWEST_OPSET
@@ -45,6 +45,7 @@ from layoutbridge.frameworks.primitives import (
     transposed_lengths,
     windows,
 )
+from layoutbridge.frameworks.winograd import Tile, best_tile, extra_bytes
 
 _END = (1 << 63) - 1  # "to the end" of a Slice
 _NO_SLICES = Limits(without=frozenset({"Slice"}))
@@ -53,10 +54,12 @@ _NO_SLICES = Limits(without=frozenset({"Slice"}))
 class OnnxTarget:
     """Implements `layoutbridge.frameworks.primitives.Target`; `graph` holds what was made.
 
-    With `winograd` on, convolutions are written so where that pays; `in_winograd` holds them: the scope and the name of
-    the weights, with the bytes that a runtime holds beyond those of the file. `defaults` are inputs beside the first
-    that have a value already: an initializer's name and the lengths that others may have in its place. With `steps` T
-    the model takes and gives sequences, [T, N, ...] (`given`), and all between is a batch of T·N, which `batch` counts.
+    With `winograd` on, convolutions are written so where that pays, or those whose scope is among its keys, in such
+    tiles; with `store_winograd` the file holds the transformed weights. `in_winograd` holds them: the scope and the
+    name of the weights, with the tile and the bytes beyond those of the small weights. `defaults` are inputs beside the
+    first that have a value already: an initializer's name and the lengths that others may have in its place. With
+    `steps` T the model takes and gives sequences, [T, N, ...] (`given`), and all between is a batch of T·N, which
+    `batch` counts.
     """
 
     def __init__(
@@ -67,19 +70,21 @@ class OnnxTarget:
         batch: int | None = None,
         open_size: bool = False,
         forms: Forms = PLAIN,
-        winograd: bool = False,
+        winograd: bool | Mapping[str, Tile] = False,
+        store_winograd: bool = False,
         steps: int | None = None,
         limits: Limits = UNLIMITED,
     ) -> None:
         number = known_opset(opset, LOWEST_NETWORK_OPSET, limits, "of a network")
-        check_asked(in_shape, number, batch=batch, open_size=open_size, winograd=winograd, steps=steps)
+        check_asked(in_shape, number, batch=batch, open_size=open_size, winograd=bool(winograd), steps=steps)
         self.graph = Graph(number)
         self.batch = batch if batch is None or steps is None else steps * batch
         self.steps = steps
         self.forms = forms
         self.limits = limits
         self.winograd = winograd
-        self.in_winograd: dict[tuple[str, str], int] = {}
+        self.store_winograd = store_winograd
+        self.in_winograd: dict[tuple[str, str], tuple[Tile, int]] = {}
         self.given = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
         self.input = self.given
         if steps is not None:
@@ -149,17 +154,27 @@ class OnnxTarget:
             every = self.conv2d(x, weights, bias, padding=padding, groups=groups)
             return self.slice(every, (0, 0, 0), every.shape, (1, *stride))
         shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
-        suited = self.winograd and stride == dilation == (1, 1) and groups == 1
-        if suited and pays(weights.shape, shape, self.batch or 1):
-            self.in_winograd[self.graph.where, weights.name] = extra_bytes(weights.shape)
+        suited = size == (3, 3) and stride == dilation == (1, 1) and groups == 1
+        tile = self._tile(weights.shape, shape) if suited else None
+        if tile is not None:
+            self.in_winograd[self.graph.where, weights.name] = tile, extra_bytes(weights.shape, tile)
             tensor = self._with_batch(x).name
-            return OnnxValue(winograd_conv2d(self.graph, tensor, x.shape, weights, bias, padding), shape)
+            name = winograd_conv2d(
+                self.graph, tensor, x.shape, weights, bias, padding, tile, stored=self.store_winograd
+            )
+            return OnnxValue(name, shape)
         if groups == x.shape[0] and any(padding) and self.forms.pads_before(stride, dilation, padding):
             x = self.pad(x, (0, *padding[:2]), (0, *padding[2:]))
             padding = NO_PADDING
         attributes = _window(size, stride, padding) | {"group": groups, "dilations": list(dilation)}
         name = self.graph.add("Conv", self._weighted(x, weights, bias), **attributes)
         return OnnxValue(name, shape, x.open)
+
+    def _tile(self, weights: Shape, out_shape: Shape) -> Tile | None:
+        """That of Winograd's form of a convolution; None where it is to stay direct."""
+        if isinstance(self.winograd, Mapping):
+            return self.winograd.get(self.graph.where.partition("/")[0])
+        return best_tile(weights, out_shape, self.forms.winograd, self.batch or 1) if self.winograd else None
 
     def conv_transpose2d(
         self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None, *, stride: Pair, padding: Padding
