@@ -170,7 +170,7 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--to", "tflite"], "must end in .tflite"),
         ([CFG, WEIGHTS, "--to", "keras"], "must end in .keras"),
         ([CFG, WEIGHTS, "--to", "torch", "--half"], "--half is for --to onnx or tflite"),
-        ([CFG, WEIGHTS, "--to", "keras", "--winograd"], "--winograd is for --to onnx"),
+        ([CFG, WEIGHTS, "--to", "keras", "--winograd"], "--winograd is for --to onnx or openvino"),
         ([CFG, WEIGHTS, "--to", "ncnn", "--batch", "2"], "--batch is for --to onnx or torch or keras or tflite"),
         ([CFG, WEIGHTS, "--to", "onnx", "--data-format", "channels_last"], "--data-format is for --to keras"),
         ([CFG, WEIGHTS, "--to", "onnx", "--half", "--winograd"], "half"),

@@ -34,7 +34,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "export": (
         "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--spatial", "--dtype", "--flavor",
         "--head", "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for",
-        "--winograd", "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names", "--dynamic-size",
+        "--winograd", "--store-winograd", "--nms", "--threshold", "--overlap", "--nms-kind", "--steps", "--names",
+        "--dynamic-size",
         "--keep-batch-norm", "--external-data", "--no-batch",
     ),
     "table": ("--shape", "--stride", "--groups", "--spatial", "--order", "--output", "--format", "--json"),
@@ -49,6 +50,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "-o", "--json"),
 }  # fmt: skip
 _ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
+          "--store-winograd",
           "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch", "--undo", "--dry-run",
           "--force", "--steps", "--digits", "--animate"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {

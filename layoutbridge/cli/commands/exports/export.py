@@ -132,7 +132,10 @@ def export(
             **one_of(runtimes, shown="<runtime>"),
         ),
     ] = None,
-    winograd: Annotated[bool, _option("Winograd F(4, 3), where it pays", _SOME, "--winograd")] = False,
+    winograd: Annotated[bool, _option("Winograd's form, where it pays", _SOME, "--winograd")] = False,
+    store_winograd: Annotated[
+        bool, _option("Its weights in the file: larger, quick to load", _SOME, "--store-winograd")
+    ] = False,
     nms: Annotated[bool, _option("Add Darknet's suppression behind the boxes", _SOME, "--nms")] = False,
     threshold: Annotated[
         float | None, _option("With --nms: least score. (default: 0.25)", _SOME, kind=share("--threshold"))
@@ -183,7 +186,8 @@ def export(
     }  # fmt: skip
     for_networks = {
         "--head": head, "--every-layer": every_layer, "--half": half, "--int8": int8, "--calibrate": calibrate,
-        "--winograd": winograd, "--nms": nms, "--threshold": threshold, "--overlap": overlap,
+        "--winograd": winograd, "--store-winograd": store_winograd, "--nms": nms,
+        "--threshold": threshold, "--overlap": overlap,
         "--nms-kind": nms_kind, "--names": names, "--dynamic-size": dynamic_size,
         "--keep-batch-norm": keep_batch_norm, "--external-data": external_data, "--steps": steps, "--json": as_json,
     }  # fmt: skip
@@ -210,7 +214,7 @@ def export(
     options = {
         "head": head, "batch": None if batch is None else whole(batch, "--batch"), "every_layer": every_layer,
         "half": half, "runtime": runtime, "max_rank": max_rank, "without": operators,
-        "winograd": winograd, "nms": nms, "names": names,
+        "winograd": winograd, "store_winograd": store_winograd, "nms": nms, "names": names,
         "threshold": threshold,
         "overlap": overlap, "nms_kind": nms_kind,
         "dynamic_size": dynamic_size, "keep_batch_norm": keep_batch_norm, "external_data": external_data,
