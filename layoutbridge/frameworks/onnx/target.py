@@ -28,7 +28,7 @@ from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of,
 from layoutbridge.frameworks.onnx.network.reductions import maximum_by_pool, sum_by_conv
 from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
 from layoutbridge.frameworks.onnx.network.values import OnnxValue
-from layoutbridge.frameworks.onnx.network.winograd import winograd_conv2d
+from layoutbridge.frameworks.onnx.network.winograd import chosen_tile, winograd_conv2d
 from layoutbridge.frameworks.onnx.programs.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
 from layoutbridge.frameworks.onnx.versions import LOWEST_NETWORK_OPSET, LOWEST_OPSET
@@ -45,7 +45,7 @@ from layoutbridge.frameworks.primitives import (
     transposed_lengths,
     windows,
 )
-from layoutbridge.frameworks.winograd import Tile, best_tile, extra_bytes
+from layoutbridge.frameworks.winograd import Tile, extra_bytes
 
 _END = (1 << 63) - 1  # "to the end" of a Slice
 _NO_SLICES = Limits(without=frozenset({"Slice"}))
@@ -56,10 +56,9 @@ class OnnxTarget:
 
     With `winograd` on, convolutions are written so where that pays, or those whose scope is among its keys, in such
     tiles; with `store_winograd` the file holds the transformed weights. `in_winograd` holds them: the scope and the
-    name of the weights, with the tile and the bytes beyond those of the small weights. `defaults` are inputs beside the
-    first that have a value already: an initializer's name and the lengths that others may have in its place. With
-    `steps` T the model takes and gives sequences, [T, N, ...] (`given`), and all between is a batch of T·N, which
-    `batch` counts.
+    weights, with the tile and the bytes beyond the small ones'. `defaults` are inputs beside the first that have a
+    value already: a name and the lengths that others may have in its place. With `steps` T the model takes and gives
+    sequences, [T, N, ...] (`given`), and all between is a batch of T·N, which `batch` counts.
     """
 
     def __init__(
@@ -78,12 +77,9 @@ class OnnxTarget:
         number = known_opset(opset, LOWEST_NETWORK_OPSET, limits, "of a network")
         check_asked(in_shape, number, batch=batch, open_size=open_size, winograd=bool(winograd), steps=steps)
         self.graph = Graph(number)
-        self.batch = batch if batch is None or steps is None else steps * batch
-        self.steps = steps
-        self.forms = forms
-        self.limits = limits
-        self.winograd = winograd
-        self.store_winograd = store_winograd
+        self.batch, self.steps = batch if batch is None or steps is None else steps * batch, steps
+        self.forms, self.limits = forms, limits
+        self.winograd, self.store_winograd = winograd, store_winograd
         self.in_winograd: dict[tuple[str, str], tuple[Tile, int]] = {}
         self.given = OnnxValue("input", in_shape, frozenset({1, 2}) if open_size else frozenset())
         self.input = self.given
@@ -154,27 +150,18 @@ class OnnxTarget:
             every = self.conv2d(x, weights, bias, padding=padding, groups=groups)
             return self.slice(every, (0, 0, 0), every.shape, (1, *stride))
         shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
-        suited = size == (3, 3) and stride == dilation == (1, 1) and groups == 1
-        tile = self._tile(weights.shape, shape) if suited else None
-        if tile is not None:
-            self.in_winograd[self.graph.where, weights.name] = tile, extra_bytes(weights.shape, tile)
-            tensor = self._with_batch(x).name
-            name = winograd_conv2d(
-                self.graph, tensor, x.shape, weights, bias, padding, tile, stored=self.store_winograd
-            )
-            return OnnxValue(name, shape)
+        suited, where = stride == dilation == (1, 1) and groups == 1, self.graph.where
+        tile = chosen_tile(self.winograd, where, weights.shape, shape, self.forms.winograd, self.batch or 1)
+        if suited and tile is not None:
+            self.in_winograd[where, weights.name] = tile, extra_bytes(weights.shape, tile)
+            given, stored = self._with_batch(x).name, self.store_winograd
+            return OnnxValue(winograd_conv2d(self.graph, given, x.shape, weights, bias, padding, tile, stored), shape)
         if groups == x.shape[0] and any(padding) and self.forms.pads_before(stride, dilation, padding):
             x = self.pad(x, (0, *padding[:2]), (0, *padding[2:]))
             padding = NO_PADDING
         attributes = _window(size, stride, padding) | {"group": groups, "dilations": list(dilation)}
         name = self.graph.add("Conv", self._weighted(x, weights, bias), **attributes)
         return OnnxValue(name, shape, x.open)
-
-    def _tile(self, weights: Shape, out_shape: Shape) -> Tile | None:
-        """That of Winograd's form of a convolution; None where it is to stay direct."""
-        if isinstance(self.winograd, Mapping):
-            return self.winograd.get(self.graph.where.partition("/")[0])
-        return best_tile(weights, out_shape, self.forms.winograd, self.batch or 1) if self.winograd else None
 
     def conv_transpose2d(
         self, x: OnnxValue, weights: LazyArray, bias: LazyArray | None = None, *, stride: Pair, padding: Padding

@@ -5,8 +5,8 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import layoutbridge as lb  # noqa: E402
-from layoutbridge.frameworks.onnx import target  # noqa: E402
 from layoutbridge.frameworks.onnx.folding import folded_bytes  # noqa: E402
+from layoutbridge.frameworks.onnx.network import winograd  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import open_session  # noqa: E402
 from tests.conftest import FIXTURES  # noqa: E402
 
@@ -89,7 +89,7 @@ def test_shapes_of_open_inputs_are_no_constants():
 
 def test_winograd_weights_are_folded_and_give_the_same(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    monkeypatch.setattr(target, "pays", lambda weights, *_: weights[2:] == (3, 3))
+    monkeypatch.setattr(winograd, "best_tile", lambda weights, *_: (4, 4) if weights[2:] == (3, 3) else None)
     folder = FIXTURES / "nets" / "pjreddie" / "passthrough"
     net = lb.darknet.load(folder / "net.cfg", folder / "net.weights", flavor="pjreddie")
     path = tmp_path / "net.onnx"

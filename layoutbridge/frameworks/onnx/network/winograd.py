@@ -17,6 +17,8 @@ Aᵀ[(G w Gᵀ) ⊙ (Bᵀ x B)]A summed over the input's channels:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,9 @@ from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.primitives import LazyArray, Padding, Shape
 from layoutbridge.frameworks.winograd import (
     KERNEL,
+    Costs,
     Tile,
+    best_tile,
     kernel_matrix,
     matrices,
     outputs_matrix,
@@ -35,6 +39,15 @@ from layoutbridge.frameworks.winograd import (
 )
 
 
+def chosen_tile(
+    winograd: bool | Mapping[str, Tile], scope: str, weights: Shape, out_shape: Shape, costs: Costs, pictures: int
+) -> Tile | None:
+    """That of a convolution of stride 1 in a scope: what its outermost one is given, else what pays; None: direct."""
+    if isinstance(winograd, Mapping):
+        return winograd.get(scope.partition("/")[0]) if weights[2:] == (KERNEL, KERNEL) else None
+    return best_tile(weights, out_shape, costs, pictures) if winograd else None
+
+
 def winograd_conv2d(
     graph: Graph,
     x: str,
@@ -43,8 +56,7 @@ def winograd_conv2d(
     bias: LazyArray | None,
     padding: Padding,
     tile: Tile,
-    *,
-    stored: bool = False,
+    stored: bool,
 ) -> str:
     """The name of the convolution, stride 1, of x [N, *in_shape] with weights [filters, C, 3, 3] and bias [filters].
 
