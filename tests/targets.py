@@ -26,4 +26,5 @@ def parameter(name, *more, marks=()):
 
 EVERY_TARGET = [parameter(name) for name in TARGETS]
 EVERY_FORM = [parameter(name) for name in FORMS]
+IN_WINOGRADS_FORM = [parameter(name) for name in form_names("winograd")]
 assert all(port(name).name == name for name in TARGETS)

@@ -16,7 +16,7 @@ from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.settings import FLAVORS
 from tests.darknet_files import made
 from tests.drawn_networks import drawn, has_state
-from tests.targets import EVERY_TARGET, parameter
+from tests.targets import EVERY_TARGET, IN_WINOGRADS_FORM
 
 TOLERANCE = 5e-5  # of a layer's largest value
 ROUNDINGS = 5  # or so many times what the reference loses in float32
@@ -83,7 +83,7 @@ def compared(net, x, outputs):
 @pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("flavor", FLAVORS)
 @pytest.mark.parametrize("seed", seeds())
-@pytest.mark.parametrize("target", [*EVERY_TARGET, parameter("onnx-winograd")])
+@pytest.mark.parametrize("target", [*EVERY_TARGET, *IN_WINOGRADS_FORM])
 def test_every_target_computes_what_the_reference_does(seed, flavor, target, tmp_path):
     text, network = drawn(seed, flavor)
     net = made(text, tmp_path, flavor, seed)

@@ -7,7 +7,7 @@ from layoutbridge.darknet import load
 from layoutbridge.darknet.ports.check import check_network
 from layoutbridge.errors import CfgError
 from tests.darknet_files import MORE, MORE_NETS, built, made
-from tests.targets import EVERY_TARGET, parameter
+from tests.targets import EVERY_TARGET, IN_WINOGRADS_FORM, parameter
 
 TOLERANCE = 1e-5  # of a layer's largest value
 NOT_A_NUMBER = {("pjreddie/region_tree_batch3", 2)}  # in Darknet itself
@@ -24,7 +24,7 @@ def recorded(name):
     return net, x[None] if single else x, [layer[None] if single else layer for layer in layers]
 
 
-@pytest.mark.parametrize("target", ["reference", *EVERY_TARGET, parameter("onnx-winograd")])
+@pytest.mark.parametrize("target", ["reference", *EVERY_TARGET, *IN_WINOGRADS_FORM])
 @pytest.mark.parametrize("name", MORE_NETS)
 def test_every_layer_is_darknets(name, target):
     net, x, layers = recorded(name)

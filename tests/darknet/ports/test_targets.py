@@ -5,7 +5,7 @@ import pytest
 
 from layoutbridge.darknet.ports.check import check_network
 from tests.darknet_files import made
-from tests.targets import EVERY_FORM, EVERY_TARGET, parameter
+from tests.targets import EVERY_FORM, EVERY_TARGET, IN_WINOGRADS_FORM
 
 NET = "[net]\nwidth=6\nheight=4\nchannels=3\n"
 CONV = "[convolutional]\nfilters=4\nsize=3\npad=1\n"
@@ -13,7 +13,7 @@ NORMED = "batch_normalize=1\n"
 YOLO = "[convolutional]\nfilters=7\n[yolo]\nmask=0\nanchors=1,2\nclasses=2\nnum=1\n"
 
 
-@pytest.mark.parametrize("target", [*EVERY_TARGET, parameter("onnx-winograd")])
+@pytest.mark.parametrize("target", [*EVERY_TARGET, *IN_WINOGRADS_FORM])
 @pytest.mark.parametrize(("first", "second"), [("", ""), (NORMED, ""), (NORMED, NORMED)])
 def test_shared_weights_with_batch_norm_in_one_of_two(first, second, target, tmp_path):
     net = made(f"{NET}channels=4\n{CONV}{first}{CONV}{second}share_index=0\n".replace("channels=3\n", ""), tmp_path)
