@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from layoutbridge.frameworks.primitives import Padding, Pair
 from layoutbridge.frameworks.winograd import Costs
 
-_ONNXRUNTIME = Costs(product=1.2, given=38, made=61, weight=11, start=1e7)
+_ONNXRUNTIME = Costs(product=1.2, given=25, made=40, weight=11, start=1e7)  # between other convolutions
 _OPENVINO = Costs(product=0.97, given=36, made=36, weight=9, start=1.7e7, direct_start=1.2e7)
 
 
