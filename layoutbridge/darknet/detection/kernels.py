@@ -23,9 +23,12 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_compiled
 def resize_into(result, top, start, pixels, left, right, near, far, upper, lower, above, below):
-    """Fill `result` [C, H, W] from `top` and `start` on with uint8 `pixels` [H, W, C], mixed as the taps say."""
-    channels, old_width, width, byte = result.shape[0], pixels.shape[1], len(left), np.float32(255)
-    shares = np.empty(old_width * channels, np.float32)
+    """Fill `result` [C, H, W] from `top` and `start` on with `pixels`, mixed as the taps say.
+
+    `pixels` [H, W] are uint32, the first channel in the lowest byte: one look-up brings all channels of a pixel.
+    """
+    channels, width, byte = result.shape[0], len(left), np.float32(255)
+    one, other = np.empty(width, np.uint32), np.empty(width, np.uint32)
     lines = np.empty((2, channels, width), np.float32)  # of rows that are even, and odd
     held = np.full(2, -1)
     for y in range(len(upper)):
@@ -33,13 +36,14 @@ def resize_into(result, top, start, pixels, left, right, near, far, upper, lower
             if held[row & 1] == row:
                 continue
             held[row & 1] = row
-            taken = pixels[row].reshape(-1)
-            for k in range(old_width * channels):
-                shares[k] = np.float32(taken[k]) / byte
+            taken = pixels[row]
+            for x in range(width):
+                one[x], other[x] = taken[left[x]], taken[right[x]]
             for c in range(channels):
-                line = lines[row & 1, c]
+                line, shift, low = lines[row & 1, c], np.uint32(8 * c), np.uint32(255)
                 for x in range(width):
-                    line[x] = near[x] * shares[left[x] * channels + c] + far[x] * shares[right[x] * channels + c]
+                    share, beside = np.float32(one[x] >> shift & low) / byte, np.float32(other[x] >> shift & low) / byte
+                    line[x] = near[x] * share + far[x] * beside
         first, second = lines[upper[y] & 1], lines[lower[y] & 1]
         for c in range(channels):
             for x in range(width):

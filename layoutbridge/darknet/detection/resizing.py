@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.pictures import Size, check_channels, pixels_of
+from layoutbridge.darknet.detection.pictures import Size, check_channels, packed_pixels_of, pixels_of
 from layoutbridge.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _kernel() -> Callable[..., None] | None:
         with suppress(Exception):  # numba is absent, or cannot work here: NumPy is always right
             from layoutbridge.darknet.detection.kernels import resize_into
 
-            _run(resize_into, np.empty((3, 2, 2), np.float32), (0, 0), (2, 2), np.zeros((2, 2, 3), np.uint8))
+            _run(resize_into, np.empty((3, 2, 2), np.float32), (0, 0), (2, 2), np.zeros((2, 2), np.uint32))
             _state.kernel = resize_into
     return _state.kernel
 
@@ -260,14 +260,13 @@ def _compiled(
 ) -> NDArray[np.float32]:
     inner, corner = _place(image.size, size) if letterboxed else (size, (0, 0))
     result = np.full((channels, size[1], size[0]), _FILL, np.float32)
-    _run(kernel, result, corner, inner, pixels_of(image, channels).transpose(1, 2, 0))
+    _run(kernel, result, corner, inner, packed_pixels_of(image, channels))
     return result
 
 
-def _run(kernel: Callable[..., None], result: Floats, corner: Size, inner: Size, pixels: Pixels) -> None:
-    pixels = np.ascontiguousarray(pixels)
+def _run(kernel: Callable[..., None], result: Floats, corner: Size, inner: Size, pixels: NDArray[np.uint32]) -> None:
     pixels.flags.writeable = False  # always the same types, which are compiled once
-    height, width, _ = pixels.shape
+    height, width = pixels.shape
     left, right, near, far = _taps_across(width, inner[0])
     columns = (left.astype(np.uint32), right.astype(np.uint32))  # without a sign: no place is counted from the end
     kernel(result, corner[1], corner[0], pixels, *columns, near, far, *_taps_down(height, inner[1]))

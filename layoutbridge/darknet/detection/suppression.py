@@ -30,6 +30,7 @@ _HALF = np.float32(0.5)
 _BLOCK = 128  # boxes that are compared with all behind them at once
 _PAIRS = 1 << 20  # of a block that are looked at together: what fits into the caches
 _LEVELS = 255
+_FEW = 64  # boxes in all, of which each pair is compared once for all classes
 
 
 def suppress(
@@ -51,11 +52,15 @@ def suppress(
     ranked = rows[_to_the_front(~empty)]
     scores = np.ascontiguousarray(ranked[:, _BOX:].T)  # a class after another
     order = np.arange(len(ranked))
+    over = _over_all(ranked[:, :4], limit, exponent) if len(ranked) <= _FEW else None
     for column in np.flatnonzero(scores.any(axis=1)):
         own = scores[column]
         order = order[np.argsort(-own[order], kind="stable")]
         candidates = order[own[order] != 0]
         if len(candidates) == 1:
+            continue
+        if over is not None:
+            own[_suppressed_of_few(candidates.tolist(), over)] = 0
             continue
         try:
             own[candidates[_suppressed(ranked[candidates, :4], limit, exponent, until)]] = 0
@@ -101,6 +106,26 @@ def _to_the_front(full: NDArray[np.bool_]) -> Places:
 
 
 # ---------------------------------------------------------------------- one class
+
+
+def _over_all(boxes: Rows, limit: np.float32, exponent: float | None) -> list[set[int]]:
+    """For each of a few boxes [n, 4] those that it overlaps by more than `limit`."""
+    first, second = np.divmod(np.arange(len(boxes) ** 2), max(len(boxes), 1))
+    columns = np.ascontiguousarray(boxes.T)
+    over = _overlap(tuple(columns[:, first]), tuple(columns[:, second]), exponent) > limit
+    met: list[set[int]] = [set() for _ in boxes]
+    for one, other in zip(first[over].tolist(), second[over].tolist(), strict=True):
+        met[one].add(other)
+    return met
+
+
+def _suppressed_of_few(candidates: list[int], over: list[set[int]]) -> list[int]:
+    """Which of `candidates`, the best first, are suppressed by better ones that are left."""
+    lost: list[int] = []
+    left: list[int] = []
+    for one in candidates:
+        (left if over[one].isdisjoint(left) else lost).append(one)
+    return lost
 
 
 def _suppressed(boxes: Rows, limit: np.float32, exponent: float | None, until: float) -> NDArray[np.bool_]:
@@ -156,11 +181,13 @@ def _over(
     first, second = np.divmod(np.flatnonzero(meet), len(others[0]))
     one = tuple(column[first] for column in some[:4])
     other = tuple(column[second] for column in others[:4])
-    overlap = _iou(one, other)
-    if exponent is not None:
-        overlap = overlap - _distance_term(one, other, exponent)
-    over = overlap > limit
+    over = _overlap(one, other, exponent) > limit
     return first[over], second[over]
+
+
+def _overlap(box: Columns, other: Columns, exponent: float | None) -> Rows:
+    overlap = _iou(box, other)
+    return overlap if exponent is None else overlap - _distance_term(box, other, exponent)
 
 
 def _iou(box: Columns, other: Columns) -> Rows:
