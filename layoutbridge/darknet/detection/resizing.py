@@ -78,6 +78,11 @@ def fitted(image: Image, channels: int, size: Size, *, letterboxed: bool) -> Flo
     return result
 
 
+def expect(pictures: int) -> None:
+    """Count pictures that are going to be resized as if they had been: what pays with many pays from the first on."""
+    _state.pictures += pictures
+
+
 def letterbox_size(picture: Size, network: Size) -> Size:
     """The size that a picture takes on the network's input when its aspect is kept: whole numbers, rounded down.
 

@@ -23,6 +23,7 @@ from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.names import read_names
 from layoutbridge.darknet.detection.objects import Detection
+from layoutbridge.darknet.detection.resizing import expect
 from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.networks import open_model, read_model
@@ -32,6 +33,7 @@ from layoutbridge.darknet.detectors.sources import (
     ColorOrder,
     Frame,
     frames,
+    how_many,
     is_single,
     open_frame,
     readable,
@@ -208,10 +210,12 @@ class Detector:
         *,
         batch: int,
         unreadable: Callable[[str], object],
+        expected: int | None = None,
     ) -> Iterator[Result]:
         """What `finish` makes of what `prepare` has made of each item and of its rows, by all cores, in order.
 
         `prepare` gives an input [C, H, W] and what else is to be known of it, or a line, which goes to `unreadable`.
+        `expected` is how many items there will be, where that is known.
         """
 
         def looking(rows_of: RowsOf) -> Callable[[list[tuple[NDArray[np.float32], Ready]]], list[Result]]:
@@ -223,6 +227,7 @@ class Detector:
             return look
 
         threads = self._threads or worker_count()
+        expect(expected or 0)
 
         def opened() -> Callable[[list[tuple[NDArray[np.float32], Ready]]], list[Result]] | None:
             rows_of = self._rows_beside(threads)
@@ -238,6 +243,7 @@ class Detector:
             lambda one, rows: self._detections(one, rows, how),
             batch=how.batch,
             unreadable=unreadable,
+            expected=how_many(source),
         )
 
     def _rows_beside(self, count: int) -> RowsOf | None:

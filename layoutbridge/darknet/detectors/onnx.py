@@ -15,7 +15,7 @@ from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.reading import read_declared
-from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of, run_limited, state_shapes
+from layoutbridge.frameworks.onnx.sessions import feeding, open_session, refusals_of, run_limited, state_shapes
 from layoutbridge.frameworks.onnx.versions import EXTRA
 from layoutbridge.inputs import memory_allowed, refuse_costly
 
@@ -52,8 +52,10 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool 
     refuse_costly(states, declared.size, f"the states of '{source}'", doing="to fill")
 
     def running(session: Any, most_bytes: int) -> Callable[[NDArray[np.float32]], Outputs]:
+        fed = feeding(session)
+
         def run(x: NDArray[np.float32]) -> Outputs:
-            return dict(zip(names, run_limited(session, names, fed(session, x), path, most_bytes), strict=True))
+            return dict(zip(names, run_limited(session, names, fed(x), path, most_bytes), strict=True))
 
         return run
 

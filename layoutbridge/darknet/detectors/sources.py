@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -42,6 +43,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _LIST = ".txt"
 _AHEAD = 4  # batches of pictures that are read while others are looked at
+_KEPT = 31 << 20  # bytes of a block: glibc goes up to 32 MiB
 _LARGEST_LIST = 64 << 20  # bytes
 
 
@@ -136,6 +138,7 @@ def through(
     looked at by a thread on each core, each by itself, which gets through more.
     """
     cores = worker_count()
+    _keep_freed_blocks()
     groups = iter(lambda: list(islice(items, batch)), [])
 
     def prepared(group: list[Item]) -> list[T | str]:
@@ -170,6 +173,15 @@ def through(
                 unreadable(one.told)
             else:
                 yield one
+
+
+def _keep_freed_blocks() -> None:
+    """Have glibc keep freed blocks as large as pictures: it gives back those over the largest that it has seen freed.
+
+    What is given back has to be filled with zeros anew, a page at a time, for every picture.
+    """
+    with suppress(MemoryError):
+        np.empty(_KEPT, np.uint8)  # never touched: it takes no memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,14 @@ def evaluate(
             None if collector is None else detector.kept(rows, one.size, **collected),
         )
 
-    looked_at = detector.over(iter(held.pictures), prepare, finish, batch=batch, unreadable=unreadable.append)
+    looked_at = detector.over(
+        iter(held.pictures),
+        prepare,
+        finish,
+        batch=batch,
+        unreadable=unreadable.append,
+        expected=len(held.pictures),
+    )
     for done, (one, for_darknet, for_coco) in enumerate(looked_at, 1):
         if one.fault is not None:
             unreadable.append(one.fault)

@@ -47,7 +47,7 @@ from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.onnx.limits import read_limits
 from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
 from layoutbridge.frameworks.onnx.programs.table import PROFILES, profile_of
-from layoutbridge.frameworks.onnx.sessions import fed, open_session, refusals_of
+from layoutbridge.frameworks.onnx.sessions import feeding, open_session, refusals_of
 from layoutbridge.frameworks.winograd import Tile
 
 
@@ -316,7 +316,7 @@ def run_model(
     with refusals_of(path, "run"):
         session = open_session(path)
         wanted = None if outputs is None else list(outputs)
-        results = session.run(wanted, fed(session, x))
+        results = session.run(wanted, feeding(session)(x))
     return [np.asarray(result) for result in results]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from math import prod
-from threading import Lock, Timer
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line
 from layoutbridge.frameworks.apart import is_lack_of_memory
 from layoutbridge.frameworks.base import numpy_dtype, require
+from layoutbridge.frameworks.deadlines import stopped_after
 from layoutbridge.frameworks.onnx.versions import ELEM_TYPES, EXTRA
 from layoutbridge.inputs import read_json, seconds_allowed, too_large, too_slow
 
@@ -103,11 +104,8 @@ def run_limited(
 
     seconds = seconds_allowed(_SECONDS)
     options = onnxruntime.RunOptions()
-    timer = Timer(seconds, setattr, (options, "terminate", True))
-    timer.daemon = True
-    timer.start()
     try:
-        with refusals_of(path, "run"):
+        with stopped_after(seconds, lambda: setattr(options, "terminate", True)), refusals_of(path, "run"):
             results: list[Any] = session.run(outputs, given, options)
             return results
     except UnusableInputError as error:
@@ -116,8 +114,6 @@ def run_limited(
         if error.__cause__ is not None and is_lack_of_memory(error.__cause__):
             raise too_large(f"'{os.fspath(path)}'", most_bytes) from None
         raise
-    finally:
-        timer.cancel()
 
 
 def run_in_onnxruntime(model: str | bytes) -> Run:
@@ -164,14 +160,18 @@ def run_in_reference(model: Any) -> Run:
     return run
 
 
-def fed(session: Any, x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """x [N, ...] for a model's first input, and zeros for the states [N, ...] that its metadata name.
+def feeding(session: Any) -> Callable[[NDArray[Any]], dict[str, NDArray[np.float32]]]:
+    """What makes of x [N, ...] a model's first input, and zeros for the states [N, ...] that its metadata name.
 
     Raises `UnusableInputError` where the model leaves the size of a state open.
     """
-    taken = session.get_inputs()[0].name
-    given = {taken: np.ascontiguousarray(x, np.float32)}
-    return given | {name: np.zeros((len(x), *shape), np.float32) for name, shape in state_shapes(session).items()}
+    taken, states = session.get_inputs()[0].name, state_shapes(session)  # told slowly: asked for once
+
+    def fed(x: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        given = {taken: np.ascontiguousarray(x, np.float32)}
+        return given | {name: np.zeros((len(x), *shape), np.float32) for name, shape in states.items()}
+
+    return fed
 
 
 def state_shapes(session: Any) -> dict[str, tuple[int, ...]]:

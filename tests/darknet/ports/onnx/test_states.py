@@ -11,7 +11,7 @@ from layoutbridge.darknet import load  # noqa: E402
 from layoutbridge.darknet.ports.onnx import run_model  # noqa: E402
 from layoutbridge.darknet.ports.port import state_shapes  # noqa: E402
 from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError  # noqa: E402
-from layoutbridge.frameworks.onnx.sessions import fed, open_session  # noqa: E402
+from layoutbridge.frameworks.onnx.sessions import feeding, open_session  # noqa: E402
 from tests.darknet_files import RECURRENT, made  # noqa: E402
 
 TOLERANCE = 1e-5  # of a layer's largest value
@@ -81,4 +81,4 @@ def test_states_are_those_of_a_list_of_names(told, tmp_path):
     net = load(folder / "net.cfg", folder / "net.weights")
     model = onnx.load(net.to_onnx(tmp_path / "a.onnx").path)
     next(each for each in model.metadata_props if each.key == "states").value = told
-    assert list(fed(open_session(model.SerializeToString()), np.zeros((1, 12)))) == ["input"]
+    assert list(feeding(open_session(model.SerializeToString()))(np.zeros((1, 12)))) == ["input"]
