@@ -2,20 +2,25 @@
 
 Darknet compares every box with every better one. Here the better ones come in blocks, and only boxes that overlap are
 compared at all: an overlap is at most the intersection over the union, so that boxes apart never suppress each other.
-Which are apart is told by edges that are rounded to a byte, most of them at least.
+Which are apart is told by edges that are rounded to a byte, most of them at least. Where many classes have very many
+boxes it is compiled code that looks for those near by.
 
 Definitions: do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box.c of the forks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress as passing_over
 from math import inf
+from threading import Lock
 from time import monotonic
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.copying.threads import run_pieces, worker_count
 from layoutbridge.darknet.structure.heads import NMS_KINDS
 from layoutbridge.errors import ParameterError, shown
 from layoutbridge.inputs import too_slow
@@ -30,6 +35,13 @@ _HALF = np.float32(0.5)
 _BLOCK = 128  # boxes that are compared with all behind them at once
 _PAIRS = 1 << 20  # of a block that are looked at together: what fits into the caches
 _LEVELS = 255
+_PAYS_FROM = (
+    4e9  # pairs of boxes of a class: loading numba and the compiled code takes as long as it saves with so many
+)
+_MANY = 1000  # boxes for which it is faster, once it is loaded
+_LEAST_LIMIT = 0.2  # for which it is fast
+_LEAST_SIDE = 1e-5  # of the largest number in boxes: rounding moves edges little then
+_SURE = 0.9  # of the limit: what rounding may do to a quotient, and far more
 _FEW = 64  # boxes in all, of which each pair is compared once for all classes
 
 
@@ -52,20 +64,28 @@ def suppress(
     ranked = rows[_to_the_front(~empty)]
     scores = np.ascontiguousarray(ranked[:, _BOX:].T)  # a class after another
     order = np.arange(len(ranked))
-    over = _over_all(ranked[:, :4], limit, exponent) if len(ranked) <= _FEW else None
+    classes: list[tuple[Rows, Places]] = []  # with several boxes: their scores, and whose they are, the best first
     for column in np.flatnonzero(scores.any(axis=1)):
         own = scores[column]
         order = order[np.argsort(-own[order], kind="stable")]
-        candidates = order[own[order] != 0]
-        if len(candidates) == 1:
-            continue
+        if len(candidates := order[own[order] != 0]) > 1:
+            classes.append((own, candidates))
+    kernel = _kernel([len(candidates) for _, candidates in classes], limit)
+    over = _over_all(ranked[:, :4], limit, exponent) if len(ranked) <= _FEW else None
+
+    def go_through(number: int) -> None:
+        own, candidates = classes[number]
         if over is not None:
             own[_suppressed_of_few(candidates.tolist(), over)] = 0
-            continue
-        try:
-            own[candidates[_suppressed(ranked[candidates, :4], limit, exponent, until)]] = 0
-        except TimeoutError:
-            raise too_slow(f"the suppression of {len(ranked):,} boxes", seconds) from None
+            return
+        boxes = ranked[candidates, :4]
+        lost = None if kernel is None else _suppressed_by(kernel, boxes, limit, exponent)
+        own[candidates[_suppressed(boxes, limit, exponent, until) if lost is None else lost]] = 0
+
+    try:
+        run_pieces(go_through, len(classes), 1 if kernel is None else worker_count())
+    except TimeoutError:
+        raise too_slow(f"the suppression of {len(ranked):,} boxes", seconds) from None
     ranked[:, _BOX:] = scores.T
     return np.concatenate([ranked[order], rows[empty]])
 
@@ -213,3 +233,46 @@ def _distance_term(box: Columns, other: Columns, exponent: float) -> Rows:
     distance = (box[0] - other[0]) ** 2 + (box[1] - other[1]) ** 2
     share = np.divide(distance, diagonal, out=np.zeros_like(diagonal), where=diagonal != 0)
     return (share.astype(np.float64) ** exponent).astype(np.float32)
+
+
+# ---------------------------------------------------------------------- the same, compiled
+
+_Kernel = Callable[..., bool]
+
+
+class _State:
+    """What this process has done so far."""
+
+    pairs = 0
+    kernel: _Kernel | None = None
+
+    def __init__(self) -> None:
+        self.loading = Lock()  # taken once and for all by who loads it
+
+
+_state = _State()
+
+
+def _kernel(counts: list[int], limit: np.float32) -> _Kernel | None:
+    """The compiled suppression, where a process compares very many boxes, so many of each class, and numba is there."""
+    if not limit >= _LEAST_LIMIT or not max(counts, default=0) >= _MANY:
+        return None
+    _state.pairs += sum(count**2 for count in counts)
+    if _state.kernel is None and _state.pairs > _PAYS_FROM and _state.loading.acquire(blocking=False):
+        with passing_over(Exception):  # numba is absent, or cannot work here: NumPy is always right
+            from layoutbridge.darknet.detection.kernels import suppress_into
+
+            _suppressed_by(suppress_into, np.ones((2, 4), np.float32), limit, None)
+            _state.kernel = suppress_into
+    return _state.kernel
+
+
+def _suppressed_by(kernel: _Kernel, boxes: Rows, limit: np.float32, exponent: float | None) -> NDArray[np.bool_] | None:
+    """As `_suppressed`; None for boxes that the compiled code is not sure about, or slow with."""
+    largest = max(float(np.abs(boxes).max()), 1.0)
+    if not boxes[:, 2:].min() >= _LEAST_SIDE * largest or not largest < inf:  # NaN, too
+        return None
+    lost = np.zeros(len(boxes), np.bool_)
+    power = -1.0 if exponent is None else float(exponent)
+    sure: bool = kernel(lost, *np.ascontiguousarray(boxes.T), limit, power, _SURE * float(limit))
+    return lost if sure else None

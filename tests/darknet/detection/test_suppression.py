@@ -41,14 +41,16 @@ def test_distance_lets_a_neighbour_live() -> None:
     st.integers(0, 2**32 - 1),
     st.sampled_from(NMS_KINDS),
     st.sampled_from([0.0, 0.2, 0.45, 0.7]),
-    st.sampled_from([1, 2, 5, 64]),
+    st.sampled_from([None, 1, 2, 5, 64]),
 )
-def test_suppression_is_that_of_darknets_loops(seed: int, kind: str, threshold: float, block: int) -> None:
+def test_suppression_is_that_of_darknets_loops(seed: int, kind: str, threshold: float, block: int | None) -> None:
     rows = crowd(seed)
     beta = float(np.random.default_rng(seed).choice([0.0, 0.6, 1.5]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suppression, "_BLOCK", block)  # few boxes are many blocks then
-        patch.setattr(suppression, "_PAIRS", 4 * block)
+        if block is not None:  # few boxes are many blocks then, not compared all at once
+            patch.setattr(suppression, "_FEW", 0)
+            patch.setattr(suppression, "_BLOCK", block)
+            patch.setattr(suppression, "_PAIRS", 4 * block)
         ours = suppress(rows, threshold, kind, beta)
     assert np.array_equal(ours, darknets_suppression(rows, threshold, kind, beta))
 
@@ -83,6 +85,51 @@ def test_who_is_left_of_many_is_who_no_better_one_left_overlaps(side: float) -> 
             left[place + 1 :] &= ~(box_iou(rows[number, :4], rows[order[place + 1 :], :4]) > 0.45)
     assert np.array_equal(found[:, 5], np.where(left, rows[order, 5], 0))
     assert 0 < np.count_nonzero(left) < len(rows) or side < 0.01
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The suppression's state, with compiled code from the first box on."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setattr(suppression, "_state", suppression._State())
+    for name in ("_FEW", "_MANY", "_PAYS_FROM"):
+        monkeypatch.setattr(suppression, name, 0)
+    return suppression._state
+
+
+def test_compiled_suppression_is_that_of_darknets_loops(compiled: Any) -> None:
+    for seed in range(150):
+        rows = crowd(seed)
+        rows[:, 2:4] = np.maximum(rows[:, 2:4], 0.01)
+        for kind in NMS_KINDS:
+            for threshold, beta in ((0.2, 0.6), (0.45, 1.5), (0.7, 0.0), (1.0, 0.6)):
+                expected = darknets_suppression(rows, threshold, kind, beta)
+                assert np.array_equal(suppress(rows, threshold, kind, beta), expected)
+    assert compiled.kernel is not None
+
+
+@pytest.mark.parametrize("kind", NMS_KINDS)
+@pytest.mark.parametrize("side", [0.003, 0.03, 0.4])
+def test_compiled_suppression_leaves_what_numpy_leaves(side: float, kind: str, compiled: Any) -> None:
+    random, rows = np.random.default_rng(3), many(3000, 2, side)
+    rows[:, 2:4] *= np.exp(random.normal(0, 1, (len(rows), 2)))  # of all sizes, long and narrow ones too
+    rows[::7, :4] = rows[:: len(rows) // 3, :4][random.integers(0, 3, len(rows[::7]))]  # some at one place
+    rows[:, :2] -= 0.5 * (random.random((len(rows), 1)) < 0.2)  # and beside the picture
+    asked = suppress(rows, 0.45, kind)
+    assert compiled.kernel is not None
+    compiled.kernel = None
+    assert np.array_equal(asked, suppress(rows, 0.45, kind))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("box", [(0.5, 0.5, 0, 0.4), (0.5, 0.5, -0.4, 0.4), (np.nan,) * 4, (9e9, 0.5, 0.4, 0.4)])
+def test_what_compiled_code_cannot_tell_numpy_tells(box: tuple[float, ...], compiled: Any) -> None:
+    rows = many(50, 1, 0.3)
+    rows[10, :4] = box
+    asked = suppress(rows, 0.45)
+    assert compiled.kernel is not None
+    compiled.kernel = None
+    assert np.array_equal(asked, suppress(rows, 0.45), equal_nan=True)
 
 
 def test_suppression_that_takes_too_long_is_told() -> None:
