@@ -14,6 +14,7 @@ import sys
 import warnings
 from contextlib import suppress
 
+from layoutbridge.cli.completing import command_for_completion, completes, words_in_front
 from layoutbridge.cli.process import own_process
 from layoutbridge.cli.shared.printing import drop, remark
 from layoutbridge.errors import CfgError, LayoutBridgeError, class_and_first_line, visible
@@ -37,6 +38,8 @@ class _Ended(SystemExit):
 def program() -> int:
     """`main` in a process of its own, whose streams, environment and warnings are the command line's."""
     prepare_streams()
+    if completes():
+        return main()  # which loads no framework: there is nothing to keep from stderr
     with own_process():
         logging.lastResort = _Remarks(logging.ERROR)  # Python's own writes warnings, too: of caches in homes, say
         warnings.showwarning = _tell_warning
@@ -60,26 +63,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    from typer.main import get_command
+
     from layoutbridge.cli.commands import application
 
-    app = application(_whole_words() if arguments is None else arguments)
     words = tuple(sys.argv[1:] if arguments is None else arguments)  # for reports, which say how to do it again
-    code = app(args=arguments, standalone_mode=False, obj=words)
+    if completes():
+        in_front = words_in_front() if arguments is None else arguments
+        command = command_for_completion(application(in_front), in_front)
+    else:
+        command = get_command(application(words))
+    code = command(args=arguments, standalone_mode=False, obj=words)
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
-
-
-def _whole_words() -> list[str]:
-    """The words behind the program's name; where a shell asks how one goes on, those in front of that one."""
-    if not _completes():
-        return sys.argv[1:]
-    words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", ""))
-    whole = words.split() if words[-1:].isspace() else words.split()[:-1]
-    return whole[1:]
-
-
-def _completes() -> bool:
-    return any(name.endswith("_COMPLETE") for name in os.environ)
 
 
 def _told(error: BaseException) -> int:
@@ -102,7 +98,7 @@ def _told(error: BaseException) -> int:
         return _told_by_system(error)
     if isinstance(error, _Ended):
         raise error
-    if isinstance(error, SystemExit) and (not error.code or _completes()):
+    if isinstance(error, SystemExit) and (not error.code or completes()):
         return 2 if error.code else 0  # typer has completed words, or told what is wrong with the wish
     return _told_by_typer(error)
 
