@@ -1,6 +1,6 @@
 """How long a shell waits for completion: of commands, of every command's options, and of every option's values.
 
-    python -m pytest benchmarks/test_completion_speed.py -q -s
+python -m pytest benchmarks/test_completion_speed.py -q -s
 """
 
 from __future__ import annotations

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from layoutbridge.algebra.digits import DigitStep, common_refinement
 from layoutbridge.algebra.readings import Reading, as_reading, is_order, joined_readings, values_read
 from layoutbridge.algebra.sizes import Domain, Size
+from layoutbridge.late import Late
 
-Values = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.int64]
+else:
+    np = Late("numpy")
+
 Refinement = tuple[list[Size], list[int], list[int]]
 _LARGEST_ORDER = 4096  # values of an order that is made of the digits of two steps
 

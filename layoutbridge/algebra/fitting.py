@@ -8,14 +8,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import prod
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.pattern import LARGEST, batch_name
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.errors import ShapeError, shown
+from layoutbridge.late import Late
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Late("numpy")
 
 Lengths = tuple[int | None, ...]
 Refusal = Callable[[tuple[int, ...]], str | None]

@@ -12,9 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import isqrt, prod
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from layoutbridge.late import Late
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Late("numpy")
 
 Reading = tuple[int, ...]
 PLAIN: Reading = ()

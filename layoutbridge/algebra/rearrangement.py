@@ -7,10 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 from math import prod
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from layoutbridge.algebra.chains import reduce_chain, same_map
 from layoutbridge.algebra.digits import DigitStep
@@ -21,13 +18,17 @@ from layoutbridge.algebra.sizes import Domain, Size, product, whole_conditions
 from layoutbridge.algebra.table import Digits, digits_of, gather_table, read_position, reading_of
 from layoutbridge.displays import as_html
 from layoutbridge.errors import PatternError, ShapeError
+from layoutbridge.late import Late
 
-_ndarray = np.ndarray  # looked up on every call
-Copier = Callable[..., NDArray[Any]]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Late("numpy")
+
 ParameterValue = int | str | tuple[int, ...]
 Parameters = tuple[tuple[str, ParameterValue], ...]
-_SHAPES_KEPT = 256
-_THEN = " then "
+_SHAPES_KEPT, _THEN, Copier = 256, " then ", Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,13 +272,13 @@ class Rearrangement:
         Returns a new C-contiguous array, or `out`. Raises `ShapeError` for a shape or an `out` that does not fit.
         """
         shape, dtype, copier, out_shape = self._latest  # a call like the one before skips every other look-up
-        if x.__class__ is not _ndarray or x.dtype is not dtype or x.shape != shape:
+        if x.__class__ is not np.ndarray or x.dtype is not dtype or x.shape != shape:
             x = _plain_array(x)
             copier, out_shape = self._copiers.get((x.shape, x.dtype)) or self._new_copier(x)
             self.__dict__["_latest"] = x.shape, x.dtype, copier, out_shape
         if out is None:
             return copier(x)
-        if not isinstance(out, _ndarray) or out.dtype != x.dtype or out.shape != out_shape or not out.flags.writeable:
+        if not isinstance(out, np.ndarray) or out.dtype != x.dtype or out.shape != out_shape or not out.flags.writeable:
             raise _out_error(out, x, out_shape)
         return copier(x, out)
 

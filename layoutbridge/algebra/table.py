@@ -11,14 +11,19 @@ import os
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from math import prod
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.readings import PLAIN, Reading, value_read, values_read
 from layoutbridge.algebra.sizes import Size
 from layoutbridge.errors import ShapeError
+from layoutbridge.late import Late
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Late("numpy")
 
 Digit = tuple[int, int] | tuple[int, int, Reading]
 Digits = tuple[Digit, ...]

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import prod
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from layoutbridge.late import Late
 
-from layoutbridge.frameworks.primitives import Shape
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from layoutbridge.frameworks.primitives import Shape
+else:
+    np = Late("numpy")
 
 KERNEL = 3
 Tile = tuple[int, int]  # outputs of one tile: rows, columns

@@ -8,8 +8,15 @@ s², some positions are read twice and others never.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
+
+from layoutbridge.late import Late
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Late("numpy")
 
 _SHOWN = 6
 _LARGEST_TABLE = 1 << 18  # elements: a larger shape is refused without the list

@@ -7,13 +7,18 @@ from functools import partial
 from itertools import permutations
 from math import isqrt
 from types import MappingProxyType
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from layoutbridge.errors import ParameterError
+from layoutbridge.late import Late
 from layoutbridge.operations.blocks import BLOCKS
 from layoutbridge.operations.entry import CatalogEntry
 from layoutbridge.operations.parameters import Form, Parameter, form
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Late("numpy")
 
 _CONVOLUTIONS = "convolution weights"
 _DENSE = "dense weights"

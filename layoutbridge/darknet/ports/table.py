@@ -24,6 +24,7 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {  # the module of a target: what els
 }
 TARGETS = tuple(_OTHER_NAMES)
 WRITTEN_FOR = (*TARGETS, "coreml")  # the rest are written, and run elsewhere
+LITERT = ("litert",)  # the programs that read .tflite files
 REFERENCE = "reference"  # what the others are compared with
 
 
@@ -43,6 +44,17 @@ def port(name: str) -> Port:
 def ports() -> tuple[Port, ...]:
     """The records of all targets, in the table's order. No framework is imported for it."""
     return tuple(map(port, WRITTEN_FOR))
+
+
+def runtimes() -> tuple[str, ...]:
+    """The programs that a file can be written for, in the order of the targets that they read; no record is loaded.
+
+    >>> runtimes()[:2], runtimes()[-1]
+    (('onnxruntime', 'openvino'), 'litert')
+    """
+    from layoutbridge.frameworks.onnx.programs.table import PROFILES, RUNTIMES
+
+    return (*RUNTIMES, *PROFILES, *LITERT)
 
 
 def form_names(kind: str) -> tuple[str, ...]:

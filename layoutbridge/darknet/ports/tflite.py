@@ -33,6 +33,7 @@ from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, o
 from layoutbridge.darknet.ports.provenance import BOX_UNIT, IN_SHARES, about, add_about
 from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.ports.readers.names import listed
+from layoutbridge.darknet.ports.table import LITERT
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.rounding.tflite import int8_content
 from layoutbridge.darknet.structure.model import Network
@@ -77,8 +78,8 @@ def write_tflite(
     target = Path(path)
     if target.suffix != TFLITE:
         raise ParameterError(f"'{target}' must end in {TFLITE}")
-    if runtime not in (None, *RUNTIMES):
-        raise ParameterError(f"{TFLITE} files are for {' or '.join(RUNTIMES)}, not for {runtime}")
+    if runtime not in (None, *LITERT):
+        raise ParameterError(f"{TFLITE} files are for {' or '.join(LITERT)}, not for {runtime}")
     check_head(head)
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
@@ -277,7 +278,6 @@ def _run_half(network: Network, parameters: Arrays, x: NDArray[Any], every_layer
     return list(run_litert(network, parameters, x, every_layer, half=True))
 
 
-RUNTIMES = ("litert",)
 PACKAGE = "ai-edge-litert"
 PORT = Port(
     "tflite",
@@ -286,5 +286,5 @@ PORT = Port(
     write_tflite,
     Runner(run_litert, run_litert_sequence, PACKAGE),
     {"half": Runner(_run_half, partial(run_litert_sequence, half=True), PACKAGE, FLOAT16, "lite-half")},
-    runtimes=RUNTIMES,
+    runtimes=LITERT,
 )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layoutbridge.cli.commands.exports.int8 import read_calibrate
-from layoutbridge.cli.commands.exports.networks import export_network, runtimes
+from layoutbridge.cli.commands.exports.networks import export_network
 from layoutbridge.cli.commands.exports.operations import OPERATION_TARGETS, export_operation, with_batch_told
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import NMS_KINDS_TOLD, complete_name, listed, whole
@@ -16,7 +16,7 @@ from layoutbridge.cli.shared.kinds import one_of, share, whole_number
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.shared.printing import remark
-from layoutbridge.darknet.ports.table import WRITTEN_FOR
+from layoutbridge.darknet.ports.table import WRITTEN_FOR, runtimes
 from layoutbridge.darknet.structure.heads import HEADS, NMS_KINDS
 from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError

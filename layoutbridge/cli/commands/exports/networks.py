@@ -12,7 +12,7 @@ from layoutbridge.cli.commands.exports.int8 import export_in_int8, quantized_rec
 from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import errors_console, print_json, remark, remark_warnings
-from layoutbridge.darknet.ports.table import port, ports
+from layoutbridge.darknet.ports.table import port, ports, runtimes
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder
 
@@ -159,11 +159,6 @@ def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[s
         "checked": found.deviation is not None, "deviation": found.deviation, "tolerance": found.tolerance,
         "ok": found.ok, "reason": found.reason, "warnings": list(made.warnings),
     }  # fmt: skip
-
-
-def runtimes() -> tuple[str, ...]:
-    """The programs that a file can be written for, in the order of the targets that they read."""
-    return tuple(runtime for target in ports() for runtime in target.runtimes)
 
 
 def _target(to: str | None, runtime: str | None, output: str) -> Port:

@@ -11,9 +11,12 @@ batch open or fixed, opset 13 or 17 or 21. Split instead of Slice costs 0.06 in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from layoutbridge.frameworks.primitives import Padding, Pair
 from layoutbridge.frameworks.winograd import Costs
+
+if TYPE_CHECKING:
+    from layoutbridge.frameworks.primitives import Padding, Pair
 
 _ONNXRUNTIME = Costs(product=1.2, given=25, made=40, weight=11, start=1e7)  # between other convolutions
 _OPENVINO = Costs(product=0.97, given=36, made=36, weight=9, start=1.7e7, direct_start=1.2e7)
