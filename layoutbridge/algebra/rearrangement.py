@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 else:
     np = Late("numpy")
-
 ParameterValue = int | str | tuple[int, ...]
 Parameters = tuple[tuple[str, ParameterValue], ...]
-_SHAPES_KEPT, _THEN, Copier = 256, " then ", Callable[..., Any]
+Copier = Callable[..., Any]
+_SHAPES_KEPT, _THEN = 256, " then "
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ def runtimes() -> tuple[str, ...]:
     >>> runtimes()[:2], runtimes()[-1]
     (('onnxruntime', 'openvino'), 'litert')
     """
-    from layoutbridge.frameworks.onnx.programs.table import PROFILES, RUNTIMES
+    from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES
+    from layoutbridge.frameworks.onnx.programs.table import PROFILES
 
     return (*RUNTIMES, *PROFILES, *LITERT)
 
