@@ -4,7 +4,7 @@ Importing this module imports numba: only `resizing.py` and `suppression.py` do,
 """
 
 # numba infers the types, and types its own decorators badly.
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, assignment"
 
 from __future__ import annotations
 
