@@ -99,14 +99,14 @@ def ncnn(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
     return run, run
 
 
-def torch(folder: Path, x: NDArray[np.float32], compiled: bool = False) -> tuple[Run, Run]:
+def torch(folder: Path, x: NDArray[np.float32], compiled: bool = False, for_inference: bool = False) -> tuple[Run, Run]:
     """The module of `to_torch` in PyTorch, channels last in memory."""
     import torch
 
     from layoutbridge.darknet import load
 
     torch.set_num_threads(THREADS)
-    module = load(folder / "net.cfg", folder / "net.weights").to_torch().eval()
+    module = load(folder / "net.cfg", folder / "net.weights").to_torch(for_inference=for_inference).eval()
     module = module.to(memory_format=torch.channels_last)
     heads = [index for index, layer in enumerate(module.layers) if layer.kind in ("region", "yolo")]
     called = torch.compile(module) if compiled else module
@@ -152,6 +152,7 @@ FORMS: dict[str, Callable[[Path, NDArray[np.float32]], tuple[Run, Run]]] = {
     "LiteRT": litert,
     "PyTorch, compiled": partial(torch, compiled=True),
     "PyTorch": torch,
+    "PyTorch, for inference": partial(torch, for_inference=True),
 }
 
 

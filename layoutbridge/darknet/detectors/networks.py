@@ -1,4 +1,4 @@
-"""A network of a cfg with its weights, opened in the runtime that runs it fastest, through an exported file."""
+"""A network of a cfg with its weights, opened in the runtime that runs it fastest: mostly through an exported file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.darknet.detectors import torch
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
@@ -86,6 +87,8 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int, *, he
 
 
 def _exported(net: DarknetNetwork, name: str, threads: int, head: str) -> Opened:
+    if name == torch.FRAMEWORK:
+        return torch.open_network(net, head)
     folder = tempfile.TemporaryDirectory(prefix="layoutbridge-")
     target = port(name)
     path = Path(folder.name) / f"net{target.endings[0]}"

@@ -163,17 +163,20 @@ class DarknetNetwork:
         self.refuse_overwriting(path, PORT)
         return write_ncnn(self.network, self.parameters, path, head=head, every_layer=every_layer, progress=progress)
 
-    def to_torch(self, head: str | None = None, *, steps: int | None = None) -> DarknetModule:
+    def to_torch(
+        self, head: str | None = None, *, steps: int | None = None, for_inference: bool = False
+    ) -> DarknetModule:
         """The network as a trainable `nn.Module` with copies of the weights: see `ports.torch_module.DarknetModule`.
 
         It returns the last layer's output; with a `head` ("darknet", "raw", "boxes", "yolov5", "yolov8") what that
         consists of, as `to_onnx` does: several are a tuple. Of a recurrent network it is one step, or with `steps`
-        whole sequences of so many. Raises `WeightsError` without weights, `UnknownNameError` for a head,
-        `ParameterError`, `UnsupportedError`, `MissingFrameworkError`.
+        whole sequences of so many. `for_inference` gives the same outputs faster, and no gradients: batch norms are
+        folded and weights packed for the processor. Raises `WeightsError` without weights, `UnknownNameError` for a
+        head, `ParameterError`, `UnsupportedError`, `MissingFrameworkError`.
         """
         from layoutbridge.darknet.ports.torch import to_module
 
-        return to_module(self.network, self._given_weights(), head, steps=steps)
+        return to_module(self.network, self._given_weights(), head, steps=steps, for_inference=for_inference)
 
     def to_keras(
         self,

@@ -62,21 +62,28 @@ class TorchExport(Export):
 
 
 def to_module(
-    network: Network, weights: Weights, head: str | None = None, *, steps: int | None = None
+    network: Network,
+    weights: Weights,
+    head: str | None = None,
+    *,
+    steps: int | None = None,
+    for_inference: bool = False,
 ) -> DarknetModule:
     """`network` with copies of its weights as an `nn.Module`: see `ports.torch_module.DarknetModule`.
 
-    With `steps` a recurrent network takes whole sequences. With a `head` it returns what that consists of: see
-    `torch_module.DarknetProgram`. Raises `UnsupportedError` for a layer that cannot be expressed, with the cfg's line,
-    `UnknownNameError` for a head, `ParameterError` for steps, and `MissingFrameworkError`.
+    With `steps` a recurrent network takes whole sequences, `for_inference` it is not to be trained. With a `head` it
+    returns what that consists of: see `torch_module.DarknetProgram`. Raises `UnsupportedError` for a layer that cannot
+    be expressed, with the cfg's line, `UnknownNameError` for a head, `ParameterError` for steps, and
+    `MissingFrameworkError`.
     """
     check_kinds(network)
     require("torch", "PyTorch", framework.EXTRA)
     from layoutbridge.darknet.ports.torch_module import DarknetModule, DarknetProgram
 
+    given = (network, weights.arrays, weights.header, weights.trailing)
     if head is None:
-        return DarknetModule(network, weights.arrays, weights.header, weights.trailing, steps=steps)
-    return DarknetProgram(network, weights.arrays, weights.header, weights.trailing, head=head, steps=steps)
+        return DarknetModule(*given, steps=steps, for_inference=for_inference)
+    return DarknetProgram(*given, head=head, steps=steps, for_inference=for_inference)
 
 
 def run_torch(

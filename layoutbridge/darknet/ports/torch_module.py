@@ -2,7 +2,8 @@
 
 A layer is a submodule with Darknet's number and name. Its parameters are those of the weights file, under the names
 that Darknet gives them: biases, scales and weights can be trained, means and variances are buffers. Batch norm is
-what Darknet computes in inference, also while training.
+what Darknet computes in inference, also while training. A module for inference holds no parameters: its batch norms are
+folded into weights that are packed for the processor.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from layoutbridge.darknet.structure.model import Layer, Network, is_statistic
 from layoutbridge.errors import ParameterError, ShapeError, WeightsError
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.torch.derived import Derived
+from layoutbridge.frameworks.torch.packing import with_activations
 from layoutbridge.frameworks.torch.program import Program, ProgramModule
 from layoutbridge.frameworks.torch.target import TorchTarget, TorchValue
 
@@ -60,24 +62,28 @@ class DarknetLayer(ProgramModule):
 
     A recurrent one takes its `states` behind them, and returns a tuple of the output and the states behind the step;
     with `steps` T it takes and returns batches [T·N, ...] of whole sequences, without states. Parameters and buffers
-    stand in the order of the weights file; `in_file` describes them.
+    stand in the order of the weights file; `in_file` describes them. `for_inference` there are none.
     """
 
-    def __init__(self, network: Network, layer: Layer, arrays: Arrays, steps: int | None = None) -> None:
+    def __init__(
+        self, network: Network, layer: Layer, arrays: Arrays, steps: int | None = None, *, for_inference: bool = False
+    ) -> None:
         states = layer.states if steps is None else ()
         in_shapes = layer.in_shapes or (network.in_shape,)  # a layer without inputs sees the batch there
-        target = TorchTarget((*in_shapes, *(state.shape for state in states)))
+        target = TorchTarget((*in_shapes, *(state.shape for state in states)), packs=for_inference)
         inputs = target.inputs[: len(layer.inputs)]
         before = target.inputs[len(in_shapes) :]
         memory = Memory(
             1 if steps is None else steps,
             {(layer.index, state.name): value for state, value in zip(states, before, strict=True)},
         )
-        variant = Variant(keep_batch_norm=True)
-        value = target.with_batch(write_layer(_TorchContext(target, network, layer, inputs, arrays, variant, memory)))
+        variant = Variant(keep_batch_norm=not for_inference)
+        context: type[Context[TorchValue]] = Context if for_inference else _TorchContext
+        value = target.with_batch(write_layer(context(target, network, layer, inputs, arrays, variant, memory)))
         if states:
             after = [memory.after[layer.index, state.name] for state in states]
             value = target.together([value, *after])
+        with_activations(target.program, value.number)
         super().__init__(target.program, value.number)
         self.states = {state_name(layer, state): state.shape for state in states}
         self.kind, self.line, self.in_file = layer.kind, layer.line, layer.parameters
@@ -117,6 +123,10 @@ class DarknetModule(torch.nn.Module):
     A recurrent network is one step, from states of zeros; `step` takes and gives the states. With `steps` T it takes
     whole sequences, [T, N, ...], and gives [T, N, ...].
 
+    `for_inference` it runs faster and nothing can be trained: batch norms are folded, in float64, convolutions' weights
+    packed (`frameworks.torch.packing`), the state dict is empty and outputs have no gradient. `train()` raises
+    `ParameterError`, `to_weights` `WeightsError`.
+
     >>> from layoutbridge.darknet.reading.build import build_network
     >>> from layoutbridge.darknet.reading.cfg import parse_cfg
     >>> cfg = "[net]\\nwidth=4\\nheight=4\\nchannels=8\\n[reorg]\\nstride=2\\n"
@@ -139,21 +149,31 @@ class DarknetModule(torch.nn.Module):
         trailing: NDArray[np.uint8] | None = None,
         *,
         steps: int | None = None,
+        for_inference: bool = False,
     ) -> None:
         check_steps(network, steps)
         super().__init__()
-        self.in_shape, self.steps = network.in_shape, steps
+        self.in_shape, self.steps, self.for_inference = network.in_shape, steps, for_inference
         self.header, self.trailing = header, b"" if trailing is None else trailing.tobytes()
         self.names = tuple(layer.name for layer in network.layers)
         made: list[DarknetLayer] = []
         for layer in network.layers:
-            module = DarknetLayer(network, layer, arrays, steps)
-            owners = {p.name: made[p.shared_with] for p in layer.parameters if p.shared_with is not None}
-            module.hold({p.name: arrays[layer.index, p.name] for p in layer.parameters}, owners)
+            module = DarknetLayer(network, layer, arrays, steps, for_inference=for_inference)
+            if not for_inference:
+                owners = {p.name: made[p.shared_with] for p in layer.parameters if p.shared_with is not None}
+                module.hold({p.name: arrays[layer.index, p.name] for p in layer.parameters}, owners)
             made.append(module)
             self.add_module(layer.name, module)
         self._sources = tuple(layer.inputs or (-1,) for layer in network.layers)
         self._done = _last_uses(self._sources, kept=(len(self.names) - 1,))
+        if for_inference:
+            self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module's; raises `ParameterError` where there is nothing to train."""
+        if mode and self.for_inference:
+            raise ParameterError("a module for inference has nothing to train: take that of to_torch() without")
+        return super().train(mode)
 
     @property
     def layers(self) -> tuple[DarknetLayer, ...]:
@@ -232,6 +252,12 @@ class DarknetModule(torch.nn.Module):
             raise ShapeError(f"the input must be [N, {', '.join(map(str, self.in_shape))}], not {list(x.shape)}")
         if not x.is_floating_point():
             raise ParameterError(f"the input must hold floats (a picture's values in 0..1), not {x.dtype}")
+        if self.for_inference and torch.is_grad_enabled():
+            with torch.no_grad():
+                return self._passed(x, keep_all, states)
+        return self._passed(x, keep_all, states)
+
+    def _passed(self, x: torch.Tensor, keep_all: bool, states: dict[str, torch.Tensor]) -> list[Any]:
         values: list[Any] = []
         for name, sources, done in zip(self.names, self._sources, self._done, strict=True):
             inputs = [x if source < 0 else values[source] for source in sources]
@@ -257,8 +283,10 @@ class DarknetModule(torch.nn.Module):
         """The parameters as a weights file holds them, float32, under the header that was read.
 
         Without `copy`, what lies in memory already is the module's own and changes with it. Raises `WeightsError`
-        for a module without a header, and as `reading.weights.made_weights` does.
+        for a module without a header or for inference, and as `reading.weights.made_weights` does.
         """
+        if self.for_inference:
+            raise WeightsError("a module for inference holds folded weights alone: take them of to_torch() without")
         if self.header is None:
             raise WeightsError("this module was made without a weights file: it has no header to write")
 
@@ -298,9 +326,10 @@ class DarknetProgram(DarknetModule):
         head: str = "darknet",
         every_layer: bool = False,
         steps: int | None = None,
+        for_inference: bool = False,
     ) -> None:
         self._read = output_layers(network, head)
-        super().__init__(network, arrays, header, trailing, steps=steps)
+        super().__init__(network, arrays, header, trailing, steps=steps, for_inference=for_inference)
         self._done = _last_uses(self._sources, kept=self._read)
         self._every_layer = every_layer
         self.boxes = _boxes(network, self._read, head) if head in HEAD_LAYOUTS else None

@@ -96,6 +96,11 @@ class ProgramModule(torch.nn.Module):
         return values[self.result]
 
 
+def called(module: torch.nn.Module, x: torch.Tensor) -> Any:
+    """What a submodule makes of x."""
+    return module(x)
+
+
 def _nothing() -> None:
     return None
 

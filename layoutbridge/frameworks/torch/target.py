@@ -31,7 +31,8 @@ from layoutbridge.frameworks.primitives import (
 )
 from layoutbridge.frameworks.torch.derived import Held, step
 from layoutbridge.frameworks.torch.module import Rearrange
-from layoutbridge.frameworks.torch.program import Program, Source
+from layoutbridge.frameworks.torch.packing import PackedConvolution
+from layoutbridge.frameworks.torch.program import Program, Source, called
 
 _ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -58,6 +59,8 @@ class TorchValue:
 class TorchTarget:
     """Implements `layoutbridge.frameworks.primitives.Target` for one layer; `program` holds what was recorded.
 
+    With `packs` convolutions are submodules with packed weights, for inference (`packing`).
+
     `inputs` are its values at the start, one for each of `in_shapes`. There must be at least one: it tells the batch.
 
     >>> from layoutbridge.frameworks.torch.program import ProgramModule
@@ -69,8 +72,9 @@ class TorchTarget:
     torch.Size([5, 1, 3, 3])
     """
 
-    def __init__(self, in_shapes: Sequence[Shape]) -> None:
-        self.program = Program(len(in_shapes))
+    def __init__(self, in_shapes: Sequence[Shape], *, packs: bool = False) -> None:
+        self.program, self.packs = Program(len(in_shapes)), packs
+        self._packed: dict[object, str] = {}  # names of convolutions by what they are made of
         self.inputs = tuple(TorchValue(number, shape) for number, shape in enumerate(in_shapes))
 
     @contextmanager
@@ -102,10 +106,25 @@ class TorchTarget:
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> TorchValue:
-        """conv2d."""
+        """conv2d, or a packed one."""
         x, sides = self._padded(x, padding)
         size = dilated((weights.shape[2], weights.shape[3]), dilation)
         shape = (weights.shape[0], *windows(x.shape, size, stride, (*sides, *sides)))
+        if self.packs:
+            key = (weights.name, bias and bias.name, x.shape, stride, sides, dilation, groups)
+            if key not in self._packed:
+                addends = None if bias is None else bias.read()
+                module = PackedConvolution(
+                    weights.read(),
+                    addends,
+                    in_shape=x.shape,
+                    stride=stride,
+                    padding=sides,
+                    dilation=dilation,
+                    groups=groups,
+                )
+                self._packed[key] = self.program.module("convolution", module)
+            return replace(x, number=self.program.record(called, self._packed[key], x.number), shape=shape)
         options = {"stride": stride, "padding": sides, "dilation": dilation, "groups": groups}
         return self._weighted(functional.conv2d, x, weights, bias, shape, **options)
 
@@ -234,7 +253,7 @@ class TorchTarget:
     def rearrange(self, x: TorchValue, operation: Rearrangement) -> TorchValue:
         """The module of `frameworks.torch.module`, as a submodule called by the operation's name."""
         name = self.program.module(operation.name or "rearrange", Rearrange(operation))
-        number = self.program.record(_called, name, self.with_batch(x).number)
+        number = self.program.record(called, name, self.with_batch(x).number)
         return TorchValue(number, operation.out_shape(x.shape))
 
     # ------------------------------------------------------------------ numbers
@@ -382,10 +401,6 @@ def _viewed(x: torch.Tensor, shape: Shape) -> torch.Tensor:
     if torch.compiler.is_compiling() and x.stride(0) != prod(x.shape[1:]):
         x = x.clone(memory_format=torch.contiguous_format)  # a part's view depends on whether the batch is 1
     return x.reshape(x.shape[0], *shape)
-
-
-def _called(module: torch.nn.Module, x: torch.Tensor) -> Any:
-    return module(x)
 
 
 def _local(
