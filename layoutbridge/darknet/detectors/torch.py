@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.torch.emission import EXTRA, to_numpy
 from layoutbridge.inputs import file_size
+
+if TYPE_CHECKING:
+    from layoutbridge.darknet.ports.torch_module import DarknetProgram
 
 FRAMEWORK = "torch"
 
@@ -50,10 +53,10 @@ def open_network(net: DarknetNetwork, head: str) -> Opened:
 
     Raises as `to_torch` does, and `UnsupportedError` where its input is no picture.
     """
-    module = net.to_torch(head, for_inference=True)
+    module = cast("DarknetProgram", net.to_torch(head, for_inference=True))
     shapes = [(None, *net.network.in_shape), *((None, *shape) for shape in module.state_shapes.values())]
-    names: list[str] = list(module.output_shapes)  # type: ignore[attr-defined]
-    return _opened(net.network.source, module, shapes, {**about(net.network, head), "outputs": json.dumps(names)})
+    told = {**about(net.network, head), "outputs": json.dumps([*module.output_shapes])}
+    return _opened(net.network.source, module, shapes, told)
 
 
 def _opened(source: str, module: Any, shapes: Sequence[tuple[int | None, ...]], metadata: Mapping[str, str]) -> Opened:

@@ -125,20 +125,22 @@ def with_activations(program: Program, result: int) -> None:
     readers = Counter(source for call in program.calls for source in call.sources)
     makers = dict(enumerate(program.calls, program.inputs))
     for place, call in enumerate(program.calls):
-        source = call.sources[0] if len(call.sources) == 1 else None
-        before = makers.get(source) if isinstance(source, int) else None
-        if call.function not in _NAMES or before is None or source == result or readers[source] > 1:
+        if call.function not in _NAMES or call.sources[0] == result or readers[call.sources[0]] > 1:
             continue
-        name = before.sources[0] if before.function is called else None
+        source = call.sources[0]
+        before = makers.get(source) if isinstance(source, int) else None
+        name = before.sources[0] if before is not None and before.function is called else None
         if isinstance(name, str) and readers[name] == 1:
             convolution = program.modules[name]
-            if isinstance(convolution, PackedConvolution):
+            if before is not None and isinstance(convolution, PackedConvolution):
                 convolution.activation = call.function, call.rest
                 program.calls[place] = before
 
 
 def _is_packable(weights: torch.Tensor) -> bool:
-    if not torch.backends.mkldnn.is_available() or weights.device.type != "cpu":
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if weights.device.type != "cpu":
         return False
     if not hasattr(torch.ops.mkldnn, "_reorder_convolution_weight"):
         return False
