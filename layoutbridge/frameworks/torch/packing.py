@@ -104,7 +104,7 @@ class PackedConvolution(torch.nn.Module):
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> PackedConvolution:
         """What `to`, `double` and `cuda` call: packed weights neither change their type nor leave the processor."""
         self._unpack()
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._pack()
         return self
 
@@ -116,7 +116,7 @@ class PackedConvolution(torch.nn.Module):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._pack()
 
 
