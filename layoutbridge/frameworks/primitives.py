@@ -98,6 +98,20 @@ class LazyArray:
 
         return LazyArray(name, (ends[-1], *arrays[0].shape[1:]), rows)
 
+    def within(self, start: int, stop: int) -> LazyArray:
+        """Entries start to stop (excluded) along its second axis.
+
+        >>> LazyArray.of("weights", [[1.0, 2.0, 3.0]]).within(1, 3).read().tolist()
+        [[2.0, 3.0]]
+        """
+        whole, unrounded = self.rows, self.unrounded
+        return LazyArray(
+            f"{self.name}_{start}_{stop}",
+            (self.shape[0], stop - start, *self.shape[2:]),
+            lambda first, last: whole(first, last)[:, start:stop],
+            unrounded=None if unrounded is None else lambda first, last: unrounded(first, last)[:, start:stop],
+        )
+
     @property
     def size(self) -> int:
         """How many values it has."""

@@ -286,8 +286,12 @@ def build_model(
     keep_batch_norm: bool = True,
     steps: int | None = None,
     in_shares: bool = False,
+    longest_sum: int | None = None,
 ) -> KerasNetwork:
-    """The model of a `head`'s outputs, or without one of these `layers`' own; boxes of any head `in_shares`."""
+    """The model of a `head`'s outputs, or without one of these `layers`' own; boxes of any head `in_shares`.
+
+    `longest_sum` is that of `meaning.Variant`.
+    """
     check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
     check_steps(network, steps)
@@ -306,7 +310,7 @@ def build_model(
         network,
         parameters,
         target.input,
-        variant=Variant(keep_batch_norm=keep_batch_norm),
+        variant=Variant(keep_batch_norm=keep_batch_norm, longest_sum=longest_sum),
         context=_TrainedContext if keep_batch_norm else Context,
         memory=memory,
     )
