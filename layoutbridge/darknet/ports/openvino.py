@@ -38,6 +38,7 @@ from layoutbridge.darknet.ports.port import (
 )
 from layoutbridge.darknet.ports.provenance import about
 from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.rounding.openvino import shorten, simplify
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
@@ -136,7 +137,11 @@ def write_openvino(
         )
         model = read_files(openvino, source)
         with refusals_of(target, "write"):
+            if int8 is not None:
+                simplify(model)
             openvino.save_model(model, os.fspath(temporary), compress_to_fp16=half)
+        if int8 is not None:
+            shorten(temporary)
         if _beside(temporary) != temporary_weights:  # where one of them is a link into another folder
             shutil.move(_beside(temporary), temporary_weights)
         for other in beside:

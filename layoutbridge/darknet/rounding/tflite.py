@@ -1,6 +1,7 @@
 """A .tflite file in int8, by Google's own quantizer for such files, over ranges measured in LiteRT.
 
-What it has no whole numbers for (leaky, mish, swish) is computed in float32 between two of its steps, as are heads.
+What it has no whole numbers for (mish, swish) is computed in float32 between two of its steps, as are heads; leaky
+activations are put right behind it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Layer, Network
+from layoutbridge.darknet.rounding.tflite_file import compacted
 from layoutbridge.errors import UnsupportedError, first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.rounding import Follows, Range, Sample, leaky, swish
@@ -55,7 +57,7 @@ def int8_content(network: Network, content: bytes, int8: Int8, *, channels_last:
         made = quantizer.quantize(told, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
         raise UnsupportedError(f"{network.source} cannot be rounded for LiteRT: {first_line(error)}") from None
-    return _with_outputs(content, bytes(made.quantized_model))
+    return compacted(_with_outputs(content, bytes(made.quantized_model)))
 
 
 def _has_own_steps(layer: Layer) -> bool:
