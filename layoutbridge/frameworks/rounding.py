@@ -18,6 +18,7 @@ _LEAST_SCALE = 1e-12
 _LEAST_SHORT, _LARGEST_SHORT = 2.0**-14, 2.0**15  # what float16 has all its digits for
 _LARGEST_BIAS = 2.0**30  # int32, with room for the sums that it is added to
 _SHARES = (1.0, 0.94, 0.88, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # of an end of the range that are tried
+_LLOYD = 32  # rounds
 _LARGEST_SAMPLE = 1 << 14  # values for which they are
 
 Follows = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -101,6 +102,31 @@ def weights_rounded(
 def bias_rounded(biases: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32]:
     """Biases [n] as int32 of these scales [n]."""
     return np.rint(biases.astype(np.float64) / scales).astype(np.int32)
+
+
+def codebook(values: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The numbers [count], at most 256, that lie nearest to values, and the place of each value's own among them.
+
+    By Lloyd's method, from as many values at equal steps of rank and of size.
+
+    >>> table, places = codebook(np.array([[0.5, 2.0], [0.5, -1.0]], np.float32), 4)
+    >>> table[places].tolist()
+    [[0.5, 2.0], [0.5, -1.0]]
+    """
+    flat = np.sort(values.ravel()).astype(np.float64)
+    distinct = np.unique(flat)
+    if len(distinct) <= count:
+        table = np.pad(distinct, (0, count - len(distinct)), mode="edge")
+        return table.astype(np.float32), np.searchsorted(distinct, values.ravel()).astype(np.uint8).reshape(values.shape)
+    half = count // 2
+    table = np.sort([*np.quantile(flat, np.linspace(0, 1, half)), *np.linspace(flat[0], flat[-1], count - half)])
+    for _ in range(_LLOYD):
+        edges = np.searchsorted(flat, (table[1:] + table[:-1]) / 2)
+        sums = np.diff(np.concatenate([[0.0], np.cumsum(flat)])[[0, *edges, len(flat)]])
+        counts = np.diff([0, *edges, len(flat)])
+        table = np.where(counts > 0, sums / np.maximum(counts, 1), table)
+    places = np.searchsorted((table[1:] + table[:-1]) / 2, values.ravel())
+    return table.astype(np.float32), places.astype(np.uint8).reshape(values.shape)
 
 
 def loss(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> float:

@@ -1,7 +1,8 @@
 """ncnn's layers in int8: weights as whole numbers with a scale a filter; what is read with one, on both sides of 0.
 
 What a convolution gives is float32 again, its activation with it. The first one, which reads the picture, stays as it
-is: its range would have one side alone. Weights of what stays in float are stored as float16.
+is: its range would have one side alone. Weights of what stays in float are stored as float16, many of them as places
+in a table, a byte each: both become float32 when ncnn loads them. Inner blobs are numbered, as names cost bytes.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def int8_layers(
             return _shortened(layer)
         return _rounded(layer, steps[source])
 
-    return [rounded(layer) for layer in layers]
+    return _renamed([rounded(layer) for layer in layers])
 
 
 def _is_own(layer: NcnnLayer, product: Layer) -> bool:
@@ -81,9 +82,28 @@ def _rounded(layer: NcnnLayer, step: float) -> NcnnLayer:
 def _shortened(layer: NcnnLayer) -> NcnnLayer:
     held, *others = layer.weights
     largest = max((float(np.abs(part).max(initial=0)) for part in held.array.chunks()), default=0.0)
-    if largest > _LARGEST_SHORT:
-        return layer
-    return replace(layer, weights=(replace(held, stored="float16"), *others))
+    short = replace(held, stored="float16" if largest <= _LARGEST_SHORT else "float32")
+    table = replace(held, stored="table")
+    return replace(layer, weights=(min(short, table, key=lambda weight: weight.nbytes), *others))
+
+
+def _renamed(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
+    """With numbers for names, but for those of inputs, and of blobs that no layer reads: the results."""
+    read = {blob for layer in layers for blob in layer.inputs}
+    inputs = {layer.name for layer in layers if layer.kind == "Input"}
+    inner = (blob for layer in layers for blob in layer.outputs if blob in read and blob not in inputs)
+    numbers = {blob: str(number) for number, blob in enumerate(inner)}
+    return [
+        layer
+        if layer.name in inputs
+        else replace(
+            layer,
+            name=str(place),
+            inputs=tuple(numbers.get(blob, blob) for blob in layer.inputs),
+            outputs=tuple(numbers.get(blob, blob) for blob in layer.outputs),
+        )
+        for place, layer in enumerate(layers)
+    ]
 
 
 def _step(sample: Sample) -> float:

@@ -21,15 +21,17 @@ _ACTIVATION_TYPE, _ACTIVATION_NUMBERS = 9, 10  # where these layers take the act
 _ACTIVATIONS = {"ReLU": 1, "LeakyReLU": 2, "Clip": 3, "Sigmoid": 4, "Mish": 5}  # a ReLU with a slope is the leaky one
 
 
-Stored = Literal["float32", "float16", "int8"]
-_BYTES: dict[Stored, int] = {"float32": 4, "float16": 2, "int8": 1}
+Stored = Literal["float32", "float16", "int8", "table"]
+_BYTES: dict[Stored, int] = {"float32": 4, "float16": 2, "int8": 1, "table": 1}
+TABLE = 256  # float32 numbers before the places of weights in them
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
     """An array of a layer in the .bin; `tagged` where ncnn reads how it is stored from a word in front of it.
 
-    Only such a one may be `stored` as float16, or as int8, which its values must be then.
+    Only such a one may be `stored` as float16, as int8, which its values must be then, or as places in a table of the
+    256 numbers that fit them best.
     """
 
     array: LazyArray
@@ -39,7 +41,8 @@ class Weight:
     @property
     def nbytes(self) -> int:
         """How many bytes it takes in the file, whose words are of four."""
-        return -(-_BYTES[self.stored] * self.array.size // 4) * 4 + 4 * self.tagged
+        table = 4 * TABLE if self.stored == "table" else 0
+        return -(-_BYTES[self.stored] * self.array.size // 4) * 4 + 4 * self.tagged + table
 
 
 @dataclass(frozen=True, slots=True)

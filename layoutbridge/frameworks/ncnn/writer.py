@@ -2,7 +2,8 @@
 
 The .param is the magic number, how many layers and blobs there are, and a line for each layer: kind, name, how many
 blobs it reads and makes, their names, then `key=value`; a list is `-(23300 + key)=length,values`. The .bin holds the
-weights alone, in the order of the layers, little-endian; a tagged one has a word before it, 0 for float32.
+weights alone, in the order of the layers, little-endian; a tagged one has a word before it, 0 for float32, and behind
+1 stand 256 numbers, then each weight's place among them, a byte.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.files import Progress, whole_files
-from layoutbridge.frameworks.ncnn.graph import NcnnLayer, Number, Stored
+from layoutbridge.frameworks.ncnn.graph import TABLE, NcnnLayer, Number, Stored
+from layoutbridge.frameworks.rounding import codebook
 from layoutbridge.inputs import read_bytes
 
 _MAGIC = 7767517
@@ -27,6 +29,7 @@ _STORED: dict[Stored, tuple[bytes, str]] = {  # the tag of weights, and their nu
     "float32": (bytes(4), "<f4"),
     "float16": (bytes.fromhex("476b3001"), "<f2"),
     "int8": (bytes.fromhex("384b0d00"), "i1"),
+    "table": (bytes.fromhex("01000000"), "u1"),
 }
 
 
@@ -64,7 +67,12 @@ def write_files(
                     tag, numbers = _STORED[weight.stored]
                     if weight.tagged:
                         done += file.write(tag)
-                    for chunk in weight.array.chunks():
+                    chunks = weight.array.chunks()
+                    if weight.stored == "table":
+                        table, places = codebook(weight.array.read(), TABLE)
+                        done += file.write(table.astype("<f4").tobytes())
+                        chunks = iter([places])
+                    for chunk in chunks:
                         done += file.write(np.ascontiguousarray(chunk, numbers).reshape(-1).view(np.uint8).data)
                         if progress is not None:
                             progress(done, total)
