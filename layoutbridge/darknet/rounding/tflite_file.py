@@ -14,18 +14,27 @@ from typing import Any
 
 import numpy as np
 
+from layoutbridge.darknet.rounding.tflite_steps import with_steps_of_one
+
+_MOST = 1 << 30
 _IDENTIFIER = b"TFL3"
 _MARKS = b"CONVERSION_METADATA"  # by what the file was made, for Google's own statistics
 _INT8_LEAKY = 2  # the operator's version that takes int8
 
 
 def compacted(content: bytes) -> bytes:
-    """The file without what no runtime reads."""
+    """The file without what no runtime reads; as it is where it is near what a FlatBuffer can hold."""
+    if len(content) > _MOST:
+        return content
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # its data lies behind the graph
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
     for graph in model.subgraphs:
         _with_leaky_in_int8(model, graph, schema)
+        with_steps_of_one(model, graph, schema)
         _without_unused(graph, model)
         kept = {*graph.inputs, *graph.outputs}
         for place, tensor in enumerate(graph.tensors):
@@ -132,7 +141,9 @@ def _packed(model: Any, size: int) -> bytes:
             return once(s, lambda: int(flatbuffers.Builder.CreateString(self, s, *options)))
 
     for graph in model.subgraphs:
-        for part in (*(t.quantization for t in graph.tensors), *(o.builtinOptions for o in graph.operators)):
+        _share_ranges(graph)
+        ranges, settings = (tensor.quantization for tensor in graph.tensors), (o.builtinOptions for o in graph.operators)
+        for part in (*ranges, *settings, *graph.tensors):
             if part is not None:
                 part.Pack = _packing(part, once)
     builder = Sharing(size)
@@ -140,6 +151,18 @@ def _packed(model: Any, size: int) -> bytes:
     return bytes(builder.Output())
 
 
+def _share_ranges(graph: Any) -> None:
+    """One object for the ranges that are the same, by which tensors are, too."""
+    held: dict[Hashable, Any] = {}
+    for tensor in graph.tensors:
+        if tensor.quantization is not None:
+            tensor.quantization = held.setdefault(_values(tensor.quantization), tensor.quantization)
+
+
 def _packing(part: Any, once: Callable[[Hashable, Callable[[], int]], int]) -> Callable[[Any], int]:
-    values = tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in vars(part).values())
-    return lambda builder: once((type(part), values), lambda: int(type(part).Pack(part, builder)))
+    key = type(part), _values(part)
+    return lambda builder: once(key, lambda: int(type(part).Pack(part, builder)))
+
+
+def _values(part: Any) -> tuple[Hashable, ...]:
+    return tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in vars(part).values())
