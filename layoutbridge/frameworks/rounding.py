@@ -117,7 +117,9 @@ def codebook(values: NDArray[np.float32], count: int) -> tuple[NDArray[np.float3
     distinct = np.unique(flat)
     if len(distinct) <= count:
         table = np.pad(distinct, (0, count - len(distinct)), mode="edge")
-        return table.astype(np.float32), np.searchsorted(distinct, values.ravel()).astype(np.uint8).reshape(values.shape)
+        return table.astype(np.float32), np.searchsorted(distinct, values.ravel()).astype(np.uint8).reshape(
+            values.shape
+        )
     half = count // 2
     table = np.sort([*np.quantile(flat, np.linspace(0, 1, half)), *np.linspace(flat[0], flat[-1], count - half)])
     for _ in range(_LLOYD):

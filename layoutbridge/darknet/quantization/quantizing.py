@@ -33,6 +33,8 @@ _TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)  # groups in float32
 _OUTPUTS = ("head", "every_layer", "nms", "threshold", "overlap", "nms_kind", "names")
 _ASIDE = (*_OUTPUTS, "external_data", "progress", "batch", "dynamic_size")  # what changes nothing that is tried
 
+_BYTES_OF_BIAS, _BYTES_OF_SCALE = 4, {"onnx": 2}  # of a filter; elsewhere float32
+
 Say = Callable[[str], object]
 
 
@@ -44,7 +46,8 @@ class Quantized:
     the head `darknet` of the same target; `layers` what each layer's output lost. `in_float` are the layers (indices)
     whose outputs are not rounded, since too much changed when they were. `unreadable` has a line for each picture that
     could not be read, `left_out` says how many were not looked at. `weights_share` is the share of the file that holds
-    nothing but weights, where there is one.
+    nothing but weights, where there is one. Of the bytes, `weights_bytes` are a byte for each weight, `filters_bytes`
+    the biases and scales that each filter has.
     """
 
     export: Export
@@ -57,6 +60,13 @@ class Quantized:
     unreadable: tuple[str, ...]
     left_out: int
     weights_share: float | None
+    weights_bytes: int
+    filters_bytes: int
+
+    @property
+    def structure_bytes(self) -> int:
+        """What is left of the bytes: the graph, names, and what weights that stay in float take more."""
+        return max(self.bytes - self.weights_bytes - self.filters_bytes, 0)
 
     @property
     def share(self) -> float:
@@ -131,6 +141,7 @@ def quantize(
             looked_at.unreadable,
             looked_at.left_out,
             _weights_share(export, reference),
+            *_needed(net, target),
         )
 
 
@@ -220,6 +231,14 @@ def _ranked(work: _Work, ready: Prepared, judge: Judge, int8: Int8, groups: list
         alone = int8.keeping([index for index in every if index not in group])
         costs.append(few.changes(work.write(ready.exact, "alone", alone).path).error)
     return [groups[place] for place in sorted(range(len(groups)), key=lambda place: -costs[place])]
+
+
+def _needed(net: DarknetNetwork, target: Port) -> tuple[int, int]:
+    """Bytes of the network's weights, one each, and of its filters' biases and scales."""
+    parts = [each for layer in net.layers for each in layer.parameters if each.shared_with is None]
+    weights = sum(each.size for each in parts if each.name == "weights")
+    filters = sum(each.size for each in parts if each.name == "biases")
+    return weights, filters * (_BYTES_OF_BIAS + _BYTES_OF_SCALE.get(target.name, 4))
 
 
 def _weights_share(made: Export, reference: Export) -> float | None:

@@ -2,7 +2,7 @@
 
 OpenVINO reads a pair of QuantizeLinear and DequantizeLinear as a FakeQuantize with five layers behind it, which undo
 what it did: with the right range it does that by itself. Views whose shape is known, and the many layers that work it
-out, are constants. What is left of the text is what OpenVINO's reader asks for: it works out shapes and types by itself.
+out, are constants. Of the text is left what OpenVINO's reader asks for: it works out shapes and types by itself.
 """
 
 from __future__ import annotations

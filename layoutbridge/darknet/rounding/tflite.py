@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.rounding.options import Int8
-from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.rounding.tflite_file import compacted
+from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import UnsupportedError, first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.rounding import Follows, Range, Sample, leaky, swish

@@ -134,15 +134,18 @@ def _packed(model: Any, size: int) -> bytes:
         return seen[key]
 
     class Sharing(flatbuffers.Builder):  # type: ignore[misc]
-        def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802
+        def CreateNumpyVector(self, x: Any) -> int:
             return once((x.dtype.str, x.tobytes()), lambda: int(flatbuffers.Builder.CreateNumpyVector(self, x)))
 
-        def CreateString(self, s: Any, *options: str) -> int:  # noqa: N802
+        def CreateString(self, s: Any, *options: str) -> int:
             return once(s, lambda: int(flatbuffers.Builder.CreateString(self, s, *options)))
 
     for graph in model.subgraphs:
         _share_ranges(graph)
-        ranges, settings = (tensor.quantization for tensor in graph.tensors), (o.builtinOptions for o in graph.operators)
+        ranges, settings = (
+            (tensor.quantization for tensor in graph.tensors),
+            (o.builtinOptions for o in graph.operators),
+        )
         for part in (*ranges, *settings, *graph.tensors):
             if part is not None:
                 part.Pack = _packing(part, once)

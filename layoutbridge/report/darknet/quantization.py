@@ -9,11 +9,24 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.quantization.quantizing import Quantized
 
 _SHOWN = 5  # layers
+_ENOUGH = 0.3  # of the bytes in float32
 
 
 def told_weights(made: Quantized) -> str:
     """The share of the weights' file alone, where that is another; else nothing."""
     return "" if made.weights_share is None else f"; its weights alone {made.weights_share:.2f}"
+
+
+def told_parts(made: Quantized) -> Iterator[str]:
+    """Where the bytes go, of a file that is larger than 0.3 of that in float32."""
+    if made.share > _ENOUGH:
+        weights, filters, structure = (
+            part / made.float_bytes for part in (made.weights_bytes, made.filters_bytes, made.structure_bytes)
+        )
+        yield (
+            f"of that {made.share:.2f}, {weights:.2f} are weights of a byte each, {filters:.2f} biases and scales of "
+            f"filters, {structure:.2f} structure: graph, names, and weights that stay in float"
+        )
 
 
 def told_changes(made: Quantized) -> Iterator[str]:

@@ -48,12 +48,18 @@ def _without_bars(target: Port) -> AbstractContextManager[object]:
 def tell_quantized(made: Quantized) -> None:
     """The size, what changes in the pictures, and the layers that lost most."""
     from layoutbridge.report.checkpoints import size_told
-    from layoutbridge.report.darknet.quantization import told_changes, told_in_float, told_layers, told_weights
+    from layoutbridge.report.darknet.quantization import (
+        told_changes,
+        told_in_float,
+        told_layers,
+        told_parts,
+        told_weights,
+    )
 
     remark(
         f"{size_told(made.bytes)}, {made.share:.2f} of the {size_told(made.float_bytes)} in float32{told_weights(made)}"
     )
-    for line in (*told_changes(made), *told_in_float(made), *told_layers(made)):
+    for line in (*told_parts(made), *told_changes(made), *told_in_float(made), *told_layers(made)):
         remark(line)
 
 
@@ -61,7 +67,8 @@ def quantized_record(made: Quantized) -> dict[str, Any]:
     """The same for machines, with every layer."""
     changes = made.changes
     return {
-        "float_bytes": made.float_bytes, "share": made.share, "pictures": made.pictures,
+        "float_bytes": made.float_bytes, "share": made.share, "weights_bytes": made.weights_bytes,
+        "filters_bytes": made.filters_bytes, "structure_bytes": made.structure_bytes, "pictures": made.pictures,
         "unreadable": list(made.unreadable), "ok": made.ok,
         "changes": {
             "of": changes.of, "count": changes.count, "vanished": changes.vanished, "appeared": changes.appeared,
