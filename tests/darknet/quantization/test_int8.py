@@ -138,18 +138,18 @@ def test_onnxruntime_computes_in_whole_numbers(tmp_path):
 
 
 def test_ncnn_reads_weights_from_a_table(tmp_path):
-    ncnn_ending = needed("ncnn")
+    ending = needed("ncnn")
     from layoutbridge.darknet.ports.ncnn import run_ncnn_files, write_ncnn
     from layoutbridge.darknet.rounding.options import Int8
 
     net = stack(tmp_path, channels=64)
     x = noise(net, 2)
     int8 = Int8(x, frozenset(range(len(net.layers))))  # all in float, the weights in 8 bits
-    made = write_ncnn(net.network, net.parameters, tmp_path / f"net{ncnn_ending}", int8=int8)
-    plain = write_ncnn(net.network, net.parameters, tmp_path / f"plain{ncnn_ending}")
+    made = write_ncnn(net.network, net.parameters, tmp_path / f"net{ending}", int8=int8)
+    plain = write_ncnn(net.network, net.parameters, tmp_path / f"plain{ending}")
     assert made.bin_path.stat().st_size < 0.35 * plain.bin_path.stat().st_size
     (found,) = run_ncnn_files(made.path, made.bin_path, x, list(made.outputs))
-    assert 0 < loss(found, forward(net.network, net.parameters, x, every_layer=False)[-1]) < 0.03
+    assert 0 < loss(found, forward(net.network, net.parameters, x, every_layer=False)[-1]) < 0.06
 
 
 def test_openvino_computes_what_it_reads_from_onnx(tmp_path):
