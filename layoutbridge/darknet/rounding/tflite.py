@@ -1,7 +1,6 @@
 """A .tflite file in int8, by Google's own quantizer for such files, over ranges measured in LiteRT.
 
-What it has no whole numbers for (mish, swish) is computed in float32 between two of its steps, as are heads; leaky
-activations are put right behind it.
+What it has no whole numbers for (leaky, mish, swish) is computed in float32 between two of its steps, as are heads.
 """
 
 from __future__ import annotations

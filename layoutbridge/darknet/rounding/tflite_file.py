@@ -1,14 +1,12 @@
-"""A rounded .tflite file in fewer bytes and steps, computing the same.
+"""A rounded .tflite file in fewer bytes, computing the same.
 
 Google's quantizer leaves much that nothing reads: a name for each tensor, zeros of 8 bytes for each filter, scales of
 biases that are products of others, the marks of the converter. What is said twice is held once here, as FlatBuffers
-allow. Leaky activations between whole numbers, which it computes in float32, are LiteRT's own in whole numbers.
+allow.
 """
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -19,7 +17,6 @@ from layoutbridge.darknet.rounding.tflite_steps import with_steps_of_one
 _MOST = 1 << 30
 _IDENTIFIER = b"TFL3"
 _MARKS = b"CONVERSION_METADATA"  # by what the file was made, for Google's own statistics
-_INT8_LEAKY = 2  # the operator's version that takes int8
 
 
 def compacted(content: bytes) -> bytes:
@@ -33,7 +30,6 @@ def compacted(content: bytes) -> bytes:
         if buffer.offset > 1:  # its data lies behind the graph
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
     for graph in model.subgraphs:
-        _with_leaky_in_int8(model, graph, schema)
         with_steps_of_one(model, graph, schema)
         _without_unused(graph, model)
         kept = {*graph.inputs, *graph.outputs}
@@ -44,38 +40,6 @@ def compacted(content: bytes) -> bytes:
                 tensor.quantization = None
     _without_empty(model)
     return _packed(model, len(content))
-
-
-def _with_leaky_in_int8(model: Any, graph: Any, schema: Any) -> None:
-    """Each leaky activation of a tensor that was turned into float32 for it, and back, as one in whole numbers."""
-    kinds = schema.BuiltinOperator
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    makers = {int(output): operator for operator in graph.operators for output in operator.outputs}
-    uses = Counter(int(each) for operator in graph.operators for each in operator.inputs)
-    uses.update(map(int, graph.outputs))
-
-    def maker(tensor: int, kind: int) -> Any:
-        """What makes a tensor that is read once, if it is of this kind."""
-        made = makers.get(tensor)
-        return made if made is not None and codes[made.opcodeIndex] == kind and uses[tensor] == 1 else None
-
-    dropped = []
-    code = None
-    for back in graph.operators:
-        if codes[back.opcodeIndex] != kinds.QUANTIZE or graph.tensors[back.outputs[0]].type != schema.TensorType.INT8:
-            continue
-        leaky = maker(int(back.inputs[0]), kinds.LEAKY_RELU)
-        there = None if leaky is None else maker(int(leaky.inputs[0]), kinds.DEQUANTIZE)
-        if there is None or graph.tensors[there.inputs[0]].type != schema.TensorType.INT8:
-            continue
-        if code is None:
-            code = len(model.operatorCodes)
-            made = copy.copy(model.operatorCodes[leaky.opcodeIndex])
-            made.version = _INT8_LEAKY
-            model.operatorCodes.append(made)
-        leaky.opcodeIndex, leaky.inputs, leaky.outputs = code, there.inputs, back.outputs
-        dropped += [id(there), id(back)]
-    graph.operators = [operator for operator in graph.operators if id(operator) not in dropped]
 
 
 def _without_unused(graph: Any, model: Any) -> None:
