@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from layoutbridge.darknet.rounding.tflite_steps import with_steps_of_one
+from layoutbridge.frameworks.base import require
 
 _MOST = 1 << 30
 _IDENTIFIER = b"TFL3"
@@ -88,8 +89,7 @@ def _moved(indices: Any, places: dict[int, int]) -> Any:
 
 def _packed(model: Any, size: int) -> bytes:
     """The model's bytes, with arrays, texts, ranges and settings that are the same once."""
-    import flatbuffers
-
+    flatbuffers = require("flatbuffers", "FlatBuffers", "int8")
     seen: dict[Hashable, int] = {}
 
     def once(key: Hashable, write: Callable[[], int]) -> int:
