@@ -97,7 +97,7 @@ def _packed(model: Any, size: int) -> bytes:
             seen[key] = write()
         return seen[key]
 
-    class Sharing(flatbuffers.Builder):  # type: ignore[misc]
+    class Sharing(flatbuffers.Builder):  # type: ignore[misc, name-defined]
         def CreateNumpyVector(self, x: Any) -> int:
             return once((x.dtype.str, x.tobytes()), lambda: int(flatbuffers.Builder.CreateNumpyVector(self, x)))
 
