@@ -134,6 +134,6 @@ def frameworks_needed(path: Path) -> tuple[str, ...]:
         return (rooms[1],)  # a framework's folder is called as the module that programs import
     if rooms[:1] == ["darknet"] and rooms[1:] in (["detectors"], ["classification"], ["evaluation"], ["quantization"]):
         return ("PIL",)
-    if rooms == ["darknet", "benchmarking"]:
+    if rooms in (["darknet", "benchmarking"], ["darknet", "tuning"]):
         return ("onnx", "onnxruntime")
     return (PORTS_NEED[path.stem],) if rooms == ["darknet", "ports"] and path.stem in PORTS_NEED else ()

@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.networks.summary import SummaryRow
     from layoutbridge.darknet.quantization.quantizing import Quantized, quantize
     from layoutbridge.darknet.structure.model import Layer, Network, Parameter, Section
+    from layoutbridge.darknet.tuning.budgets import Budget
+    from layoutbridge.darknet.tuning.results import Trial, Tuning
+    from layoutbridge.darknet.tuning.tuning import tune, write_tuned
 
 _HOMES = {
     "Benchmark": "benchmarking.formats",
+    "Budget": "tuning.budgets",
     "Classification": "classification.results",
     "Classifier": "classification.classifier",
     "DarknetNetwork": "networks.network",
@@ -41,6 +45,8 @@ _HOMES = {
     "Quantized": "quantization.quantizing",
     "Section": "structure.model",
     "SummaryRow": "networks.summary",
+    "Trial": "tuning.results",
+    "Tuning": "tuning.results",
     "benchmark": "benchmarking.formats",
     "classify": "classification.classifier",
     "detect": "detectors.detector",
@@ -49,10 +55,13 @@ _HOMES = {
     "load": "networks.network",
     "quantize": "quantization.quantizing",
     "read_names": "detection.names",
+    "tune": "tuning.tuning",
+    "write_tuned": "tuning.tuning",
 }
 
 __all__ = [
     "Benchmark",
+    "Budget",
     "Classification",
     "Classifier",
     "DarknetNetwork",
@@ -66,6 +75,8 @@ __all__ = [
     "Quantized",
     "Section",
     "SummaryRow",
+    "Trial",
+    "Tuning",
     "benchmark",
     "classify",
     "detect",
@@ -74,6 +85,8 @@ __all__ = [
     "load",
     "quantize",
     "read_names",
+    "tune",
+    "write_tuned",
 ]
 
 

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "networks.classify": ("classify",),
     "networks.evaluate": ("map",),
     "networks.benchmark": ("benchmark",),
+    "exports.tune": ("tune",),
     "models.compare": ("compare",),
     "models.scan": ("scan",),
     "models.rewrite": ("rewrite",),

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median, quantiles
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.benchmarking.worker import MEMORY, Boxes, Loaded
+from layoutbridge.darknet.benchmarking.processes import Process, middle
+from layoutbridge.darknet.benchmarking.worker import MEMORY, Boxes, Loaded, Opening
 from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detection.suppression import box_iou
@@ -34,13 +29,6 @@ from layoutbridge.files import PathLike
 from layoutbridge.frameworks.base import check_count, installed_version
 from layoutbridge.inputs import is_folder
 
-_TURN = 0.1  # seconds that a turn takes at least
-_PATIENCE = 300.0  # seconds that a process may take to answer
-_ENDED = "its process ended: it crashed, or the system ended it for want of memory"
-_ENVIRONMENT = {  # of the processes, where the caller's does not say it
-    "OMP_WAIT_POLICY": "passive",  # ncnn's threads turn in circles otherwise, and take the time of others
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
 _OVERLAP = 0.5  # over which two boxes of a class are the same
 _FORMS = ("half", "winograd")
 
@@ -203,51 +191,7 @@ def _finds_objects(net: DarknetNetwork) -> bool:
         return False
 
 
-# ---------------------------------------------------------------------- the processes
-
-
-class _Process:
-    """A process with the model at `path`; it ends with the `with` block."""
-
-    def __init__(self, path: Path, threads: int, vouched: bool) -> None:
-        environment = {**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        program = "from layoutbridge.darknet.benchmarking.worker import main; main()"
-        command = [sys.executable, "-c", program, os.fspath(path), str(threads), *(["vouched"] if vouched else [])]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self._reader = ThreadPoolExecutor(1)
-
-    def __enter__(self) -> _Process:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._reader.shutdown()
-
-    def ask(self, what: object) -> Any:
-        """What it answers; text where it cannot."""
-        try:
-            pickle.dump(what, self._input)
-            self._input.flush()
-        except OSError:
-            return _ENDED
-        return self.answer()
-
-    def answer(self) -> Any:
-        """The next thing that it says; text where it says nothing."""
-        assert self._process.stdout is not None
-        try:
-            return self._reader.submit(pickle.load, self._process.stdout).result(_PATIENCE)
-        except TimeoutError:
-            self._process.kill()
-            return f"it took more than {_PATIENCE:g} seconds to answer"
-        except (EOFError, OSError, pickle.UnpicklingError):
-            return _ENDED
-
-    @property
-    def _input(self) -> IO[bytes]:
-        assert self._process.stdin is not None
-        return self._process.stdin
+# ---------------------------------------------------------------------- the turns
 
 
 def _measured(
@@ -262,42 +206,41 @@ def _measured(
     times: dict[int, list[float]] = {}
     found: dict[int, list[Boxes]] = {}
     with ExitStack() as stack:
-        processes: dict[int, _Process] = {}
+        processes: dict[int, Process] = {}
         for number, (row, path) in enumerate(rows):
             done[number] = row
             if path is None:
                 continue
             report(f"loading {row.name}")
-            process = stack.enter_context(_Process(path, threads, vouched))
-            loaded = process.answer()
+            process = stack.enter_context(Process(threads))
+            loaded = process.open(Opening(path, threads, vouched))
             if isinstance(loaded, Loaded):
                 processes[number], times[number] = process, []
                 done[number] = replace(row, load_seconds=loaded.seconds)
             else:
-                done[number] = replace(row, reason=str(loaded))
+                done[number] = replace(row, reason=loaded)
         for turn in range(rounds):
             report(f"round {turn + 1} of {rounds}")
             for number in list(processes)[:: -1 if turn % 2 else 1]:
-                count = max(1, round(_TURN / times[number][0])) if times[number] else 1
-                answer = processes[number].ask(count)
+                answer = processes[number].turn(times[number][0] if times[number] else None)
                 if isinstance(answer, list):
                     times[number] += answer if turn else [min(answer)]
                 else:
-                    done[number] = replace(done[number], reason=str(answer))
+                    done[number] = replace(done[number], reason=answer)
                     del processes[number], times[number]
         for number, process in processes.items():
             memory = process.ask(MEMORY)
             done[number] = replace(done[number], memory=memory if isinstance(memory, int) else None)
             if pictures:
                 report(f"looking at pictures with {done[number].name}")
-                answer = process.ask(list(pictures))
-                if isinstance(answer, list):
-                    found[number] = answer
+                boxes = process.ask(list(pictures))
+                if isinstance(boxes, list):
+                    found[number] = boxes
                 else:
-                    done[number] = replace(done[number], reason=str(answer))
+                    done[number] = replace(done[number], reason=str(boxes))
     for number, measured in times.items():
-        first, _, third = quantiles(measured, n=4) if len(measured) > 1 else (measured[0],) * 3
-        done[number] = replace(done[number], seconds=median(measured), spread=third - first)
+        seconds, spread = middle(measured)
+        done[number] = replace(done[number], seconds=seconds, spread=spread)
     return [(done[number], found.get(number)) for number in range(len(rows))]
 
 

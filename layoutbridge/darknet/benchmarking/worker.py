@@ -1,6 +1,7 @@
 """One model in a process of its own: loaded, run in turns with those in other processes, and measured.
 
-`layoutbridge.darknet.benchmarking.formats` starts it, and speaks with it over its standard streams.
+`layoutbridge.darknet.benchmarking.processes` starts it, and speaks with it over its standard streams. Small models may
+take their turns within one process, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +23,40 @@ from layoutbridge.errors import LayoutBridgeError, class_and_first_line
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detectors.detector import Detector
+    from layoutbridge.darknet.detectors.opened import Opened
+    from layoutbridge.darknet.ports.records.tuned import Settings
+    from layoutbridge.darknet.structure.model import Network
 
 Boxes = tuple[NDArray[np.float32], NDArray[np.int64]]  # centres, widths and heights in pixels [n, 4], classes [n]
 MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How the model at `path` is opened: as `detectors.formats.open_file` says."""
+
+    path: Path
+    threads: int = 0
+    vouched: bool = False
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Models to run in turns within the process: `turns` of them, each of at least `seconds`."""
+
+    openings: tuple[Opening, ...]
+    turns: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What the opened model, written of `network` with this `head`, should give: `written.reference_results`."""
+
+    network: Network
+    head: str
+    wanted: Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,49 +79,86 @@ def main() -> None:
         pickle.dump(value, answers)
         answers.flush()
 
-    work(ask, answer, sys.argv[1], int(sys.argv[2]), vouched="vouched" in sys.argv[3:])
+    with suppress(KeyboardInterrupt):  # who started it hears of it, too
+        work(ask, answer)
 
 
-def work(
-    ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int, *, vouched: bool = False
-) -> None:
-    """Load the model at `path`, which may be `vouched` for (`open_file`), and answer what is asked.
+def work(ask: Callable[[], Any], answer: Callable[[object], None]) -> None:
+    """Answer what is asked, until nobody asks.
 
-    Asked for a number, it is run so often on one random picture, and the seconds of each run are the answer; asked for
-    `MEMORY`, the peak of it is; asked for a list of pictures, the boxes found in each are. What goes wrong is told as
-    text, and is the end.
+    First comes an `Opening`, whose model is loaded and run: `Loaded` is the answer. Asked for a number, it is run so
+    often on one random picture, and the seconds of each run are the answer; asked for `MEMORY`, the peak of it is;
+    asked with what is `Awaited`, the deviation from that is; asked for a list of pictures, the boxes found in each
+    are. `SideBySide` needs no opening: the answer is a list of seconds for each model. What goes wrong is told as text,
+    and is the end.
     """
     try:
-        _serve(ask, answer, path, threads, vouched)
+        _serve(ask, answer)
+    except EOFError:
+        return
     except LayoutBridgeError as error:
         answer(str(error))
     except Exception as error:  # frameworks raise what they like
         answer(class_and_first_line(error))
 
 
-def _serve(ask: Callable[[], Any], answer: Callable[[object], None], path: str, threads: int, vouched: bool) -> None:
+def _serve(ask: Callable[[], Any], answer: Callable[[object], None]) -> None:
+    first = ask()
+    while isinstance(first, SideBySide):
+        answer(_side_by_side(first))
+        first = ask()
     from layoutbridge.darknet.detectors.detector import Detector
-    from layoutbridge.darknet.detectors.formats import open_file
 
     start = time.perf_counter()
-    opened = open_file(path, threads, vouched=vouched)
+    opened = _opened(first)
     seconds = time.perf_counter() - start
-    x = np.random.default_rng(0).random((opened.batch or 1, *opened.in_shape), np.float32)
+    x = _picture(opened)
     opened.run(x)  # the first run allocates, and is no measure
     answer(Loaded(seconds, opened.in_shape))
     while True:
         asked = ask()
-        if asked == MEMORY:
+        if isinstance(asked, str):
             answer(_peak())
         elif isinstance(asked, int):
-            times = []
-            for _ in range(asked):
-                start = time.perf_counter()
-                opened.run(x)
-                times.append((time.perf_counter() - start) / len(x))
-            answer(times)
+            answer([_seconds(opened, x) for _ in range(asked)])
+        elif isinstance(asked, Awaited):
+            from layoutbridge.darknet.detectors.written import deviation_of_opened
+
+            answer(deviation_of_opened(opened, asked.network, asked.head, asked.wanted))
         else:
-            answer(_found(Detector(path, threads=threads or None), asked))
+            answer(_found(Detector(first.path, threads=first.threads or None), asked))
+
+
+def _opened(opening: Opening) -> Opened:
+    from layoutbridge.darknet.detectors.formats import open_file
+
+    return open_file(opening.path, opening.threads, vouched=opening.vouched, settings=opening.settings)
+
+
+def _picture(opened: Opened) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((opened.batch or 1, *opened.in_shape), np.float32)
+
+
+def _seconds(opened: Opened, x: NDArray[np.float32]) -> float:
+    start = time.perf_counter()
+    opened.run(x)
+    return (time.perf_counter() - start) / len(x)
+
+
+def _side_by_side(asked: SideBySide) -> list[list[float]]:
+    """The seconds of each model's runs, without those that follow another model's turn."""
+    models = [(opened, _picture(opened)) for opened in map(_opened, asked.openings)]
+    for model in models:
+        _seconds(*model)
+    times: list[list[float]] = [[] for _ in models]
+    for turn in range(asked.turns):
+        for number in range(len(models))[:: -1 if turn % 2 else 1]:
+            _seconds(*models[number])  # caches are another's, and its threads may still turn in circles
+            end = time.perf_counter() + asked.seconds
+            times[number].append(_seconds(*models[number]))
+            while time.perf_counter() < end:
+                times[number].append(_seconds(*models[number]))
+    return times
 
 
 def _found(detector: Detector, pictures: Sequence[Path]) -> list[Boxes]:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from layoutbridge.darknet.detectors.opened import Opened
+from layoutbridge.darknet.ports.records.tuned import Settings
 from layoutbridge.errors import UnsupportedError, UnusableInputError
 from layoutbridge.inputs import exists, is_folder
 
@@ -25,9 +26,13 @@ _CORE_ML = ".mlpackage"
 _SAVED_MODEL = "saved_model.pb"
 
 
-def open_file(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False) -> Opened:
+def open_file(
+    path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False, settings: Settings | None = None
+) -> Opened:
     """The model in the file or folder at `path`; `threads` 0 leaves their number to the runtime.
 
+    `settings` are the runtime's own, by its names (`ports.records.tuned`). Where neither they nor threads are named,
+    a file that was tuned on such a processor is opened with what was fastest there.
     One that is `vouched` for, such as a file that was just written here, may take what memory it likes.
 
     Raises `UnusableInputError` for what is there under no known ending or is not there, `UnsupportedError` for a
@@ -47,5 +52,6 @@ def open_file(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool =
         told = "is a folder without a SavedModel in it" if is_folder(path) else "is no model file"
         raise UnusableInputError(f"'{os.fspath(path)}' {told}: give a .cfg with its .weights, {', '.join(_MODULES)}")
     unlimited = {"vouched": True} if vouched and module == _LIMITED else {}
-    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads, **unlimited)
+    tuned = {} if module == "keras" else {"settings": settings}
+    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads, **unlimited, **tuned)
     return opened

@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detectors.metadata import read_beside
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.ports.ncnn import THREADS, about_beside, extracted, loaded
+from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.ncnn.graph import INPUT_NAME
 from layoutbridge.frameworks.ncnn.writer import bin_beside, input_shape
 
 
-def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None) -> Opened:
     """The network in the .param at `path` and the .bin beside it, two threads at `threads` 0.
+
+    `settings` are attributes of ncnn's Option, 0 or 1.
 
     Raises `UnusableInputError` for what ncnn cannot read, `UnsupportedError` where its input is no picture, and
     `MissingFrameworkError`. ncnn checks little of a .param: take only those that you trust.
@@ -26,7 +29,9 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     ncnn = require("ncnn", "ncnn", "ncnn")
     source = os.fspath(path)
     shape = picture_shape((1, *input_shape(path)), source)
-    net = loaded(ncnn, path, bin_beside(path), threads or THREADS)
+    metadata = read_beside(about_beside(Path(path)))
+    threads, used = as_tuned(metadata, "ncnn", threads, settings)
+    net = loaded(ncnn, path, bin_beside(path), threads or THREADS, used)
     taken, given = list(net.input_names()), list(net.output_names())
     if taken != [INPUT_NAME]:
         raise UnsupportedError(f"'{source}' takes {', '.join(taken)[:80]}: one input called {INPUT_NAME} is wanted")
@@ -35,4 +40,4 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
         found = extracted(ncnn, net, path, {INPUT_NAME: x[0]}, given)
         return {name: value[None] for name, value in zip(given, found, strict=True)}
 
-    return Opened(source, "ncnn", run, shape, 1, metadata=read_beside(about_beside(Path(path))))
+    return Opened(source, "ncnn", run, shape, 1, metadata=metadata)

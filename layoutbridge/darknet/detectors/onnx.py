@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.reading import read_declared
@@ -23,8 +24,10 @@ _COPIES = 6  # of an input, that making it of a picture takes
 _ROOM = 32  # times an input, that a network's layers may take beside what its file's size allows
 
 
-def open_model(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False) -> Opened:
-    """The ONNX model at `path`; `threads` 0 leaves their number to onnxruntime.
+def open_model(
+    path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False, settings: Settings | None = None
+) -> Opened:
+    """The ONNX model at `path`; `threads` 0 leaves their number to onnxruntime, `settings` are its own.
 
     A model that is `vouched` for may take what memory it likes. Raises `UnusableInputError` for what onnxruntime cannot
     load and, of others, for what takes more memory than a file of its size may, `UnsupportedError` where its input is
@@ -38,11 +41,12 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, vouched: bool 
     refuse_costly(_COPIES * given, declared.size, f"the input {declared.shape} of '{source}'", doing="to fill")
     most_bytes = memory_allowed(declared.size) + _ROOM * given
     folds = declared.folded is not None and declared.folded <= most_bytes
+    threads, used = as_tuned(declared.metadata, "onnx", threads, settings)
 
     def opened_session(threads: int, count: int = 1) -> Any:
         limit = None if vouched else count * most_bytes
         with refusals_of(path, "load"):
-            return open_session(path, threads=threads, most_bytes=limit, folds=folds)
+            return open_session(path, threads=threads, most_bytes=limit, folds=folds, settings=used)
 
     session = opened_session(threads)
     if not session.get_inputs() or not session.get_outputs():

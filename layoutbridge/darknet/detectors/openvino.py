@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.ports.openvino import IN_FLOAT32, read_files, refusals_of
+from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.base import require
 
 _FRAMEWORK = "framework"  # where the metadata of an ONNX model lie in the file
 
 
-def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
+def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None) -> Opened:
     """The model in the .xml at `path` and the .bin beside it; `threads` 0 leaves their number to OpenVINO.
+
+    `settings` are OpenVINO's own properties.
 
     Raises `UnusableInputError` for what OpenVINO cannot read, `UnsupportedError` where its input is no picture, and
     `MissingFrameworkError`.
@@ -31,10 +34,12 @@ def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
     if states:
         raise UnsupportedError(f"'{source}' takes {len(states)} inputs beside the picture")
     lengths = tuple(int(length.get_length()) if length.is_static else None for length in taken.partial_shape)
-    options = IN_FLOAT32 | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
     with refusals_of(path, "load"):
         told = model.rt_info[_FRAMEWORK] if model.has_rt_info([_FRAMEWORK]) else {}
         metadata = {name: str(value.value) for name, value in told.items()}
+    threads, used = as_tuned(metadata, "openvino", threads, settings)
+    options = {**IN_FLOAT32, **({"INFERENCE_NUM_THREADS": threads} if threads else {}), **used}
+    with refusals_of(path, "load"):
         compiled = openvino.Core().compile_model(model, "CPU", options)
 
     opened = Opened(

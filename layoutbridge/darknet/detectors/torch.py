@@ -14,6 +14,7 @@ from layoutbridge.darknet.detectors.metadata import output_names, read_within
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.provenance import about
+from layoutbridge.darknet.ports.records.tuned import Settings
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.torch.emission import EXTRA, to_numpy
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 FRAMEWORK = "torch"
 
 
-def open_model(path: str | os.PathLike[str], threads: int = 0) -> Opened:
-    """The program at `path`; PyTorch chooses the `threads` of the process.
+def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None) -> Opened:
+    """The program at `path`; PyTorch chooses the `threads` of the process, and has no `settings` here.
 
     Loading it may run code that it holds: take only those that you trust. Raises `UnusableInputError` for what PyTorch
     cannot load, `UnsupportedError` where its input is no picture, and `MissingFrameworkError`.
     """
-    del threads
+    del threads, settings
     torch = require("torch", "PyTorch", EXTRA)
     source = os.fspath(path)
     file_size(path)

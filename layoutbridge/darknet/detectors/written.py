@@ -86,7 +86,11 @@ def deviation_of_file(
     path: str | os.PathLike[str], network: Network, head: str, wanted: Sequence[NDArray[np.float64]]
 ) -> float:
     """How far what the file at `path` gives lies from `reference_results`. Raises as `open_file` and runs do."""
-    opened = open_file(path)
+    return deviation_of_opened(open_file(path), network, head, wanted)
+
+
+def deviation_of_opened(opened: Opened, network: Network, head: str, wanted: Sequence[NDArray[np.float64]]) -> float:
+    """The same of a model that is open already."""
     outputs = opened.outputs(_picture(network))
     with np.errstate(over="ignore", invalid="ignore"):
         return _deviation(_of_file(opened, network, outputs, head), wanted)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from layoutbridge.darknet.ports.port import (
 )
 from layoutbridge.darknet.ports.provenance import about
 from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.ports.records.tuned import Settings, Tuned
 from layoutbridge.darknet.rounding.ncnn import int8_layers
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
@@ -85,17 +87,18 @@ def write_ncnn(
     every_layer: bool = False,
     int8: Int8 | None = None,
     names: Sequence[str] | None = None,
+    tuned: Tuned | None = None,
     progress: Progress | None = None,
 ) -> NcnnExport:
     """Write `network` with `parameters` ((layer index, name) to float32 array) to `path`; whole or not at all.
 
     `path` ends in .param; the weights, float32, go into the .bin beside it. `head` is as for ONNX (`ports.outputs`);
-    `every_layer` adds all layers' outputs; `names` are the classes'. `int8` rounds convolutions' weights and what they
-    read to whole numbers of 8 bits, over ranges measured in ncnn itself (`rounding.ncnn`). Where it comes from and how
-    its outputs are read stands in the .json beside it, and in a folder called `*_ncnn_model`, which Ultralytics opens,
-    in `metadata.yaml`, too. Of a recurrent network it is one step: beside `input` it takes its states, as
-    `state_0_lstm_cell`, and gives those behind the step, as `state_0_lstm_cell_next`. `progress` gets the bytes of
-    weights written and in all.
+    `every_layer` adds all layers' outputs; `names` are the classes', `tuned` the record of a measured choice. `int8`
+    rounds convolutions' weights and what they read to whole numbers of 8 bits, over ranges measured in ncnn itself
+    (`rounding.ncnn`). Where it comes from and how its outputs are read stands in the .json beside it, and in a folder
+    called `*_ncnn_model`, which Ultralytics opens, in `metadata.yaml`, too. Of a recurrent network it is one step:
+    beside `input` it takes its states, as `state_0_lstm_cell`, and gives those behind the step, as
+    `state_0_lstm_cell_next`. `progress` gets the bytes of weights written and in all.
 
     Peak memory is that of the weights and some megabytes. Raises `UnsupportedError` for what ncnn cannot
     express, with the cfg's line; `ParameterError` for another ending, `UnknownNameError` for a head and
@@ -103,7 +106,7 @@ def write_ncnn(
     """
     bin_beside(path)
     check_head(head)
-    told = about(network, head, names, batch=1)
+    told = about(network, head, names, batch=1, tuned=tuned)
     target = NcnnTarget(network.in_shape)
     before = {(layer.index, s.name): target.state(state_name(layer, s), s.shape) for layer, s in network.states}
     memory = Memory(before=before)
@@ -235,14 +238,25 @@ def extracted(
     return found
 
 
-def loaded(ncnn: Any, param_path: str | os.PathLike[str], bin_path: str | os.PathLike[str], threads: int) -> Any:
-    """The network in these files, in float32; raises `UnusableInputError` where ncnn cannot read them."""
+def loaded(
+    ncnn: Any,
+    param_path: str | os.PathLike[str],
+    bin_path: str | os.PathLike[str],
+    threads: int,
+    settings: Settings = MappingProxyType({}),
+) -> Any:
+    """The network in these files, in float32; raises `UnusableInputError` where ncnn cannot read them.
+
+    `settings` are switches of its options, 0 or 1.
+    """
     for path in (param_path, bin_path):
         file_size(path)
     net = ncnn.Net()
     for name in _SHORTER:
         if hasattr(net.opt, name):  # older versions have fewer
             setattr(net.opt, name, False)
+    for name, value in settings.items():
+        setattr(net.opt, name, value == "1")
     net.opt.num_threads = threads
     if net.load_param(os.fspath(param_path)) != 0:
         raise UnusableInputError(f"ncnn cannot read '{os.fspath(param_path)}': it is no .param, or has unknown layers")

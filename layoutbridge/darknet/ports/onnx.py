@@ -40,6 +40,7 @@ from layoutbridge.darknet.ports.port import (
 )
 from layoutbridge.darknet.ports.provenance import about, file_sha256
 from layoutbridge.darknet.ports.readers import deepstream
+from layoutbridge.darknet.ports.records.tuned import Tuned
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError
@@ -145,6 +146,7 @@ def write_onnx(
     overlap: float | None = None,
     nms_kind: str | None = None,
     steps: int | None = None,
+    tuned: Tuned | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
     progress: Progress | None = None,
 ) -> OnnxExport:
@@ -177,7 +179,8 @@ def write_onnx(
     sequence [T, N, ...] instead, from states of zeros, and gives [T, N, ...]; not with `dynamic_size`.
     `external_data` puts the weights into `<path>.data`, as is always done over 2 GB. `names` are the classes' names;
     `every_layer` adds all layers' outputs, in order, behind the head's. `sources` maps "cfg" and "weights" to files
-    whose SHA-256 the metadata shall hold. `progress` gets the bytes of weights written and in all.
+    whose SHA-256 the metadata shall hold, and `tuned` is the record of a measured choice for them. `progress` gets the
+    bytes of weights written and in all.
 
     Peak memory is that of the weights and some megabytes. Raises `UnsupportedError` for what cannot be
     expressed, with the cfg's line; `ParameterError`, `UnknownNameError` and `UnusableInputError` for what was given;
@@ -188,7 +191,7 @@ def write_onnx(
     head = profile.head_of(head, nms=nms)
     suppression = _suppression(nms, threshold=threshold, overlap=overlap, kind=nms_kind)
     batch = profile.batch if batch is None else batch
-    told = about(network, head, names, nms_kind=nms_kind, batch=batch)
+    told = about(network, head, names, nms_kind=nms_kind, batch=batch, tuned=tuned)
     if int8 is not None:
         int8.check(network)
         others = {"half": half, "winograd": bool(winograd), "keep_batch_norm": keep_batch_norm}

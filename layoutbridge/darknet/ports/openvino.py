@@ -38,6 +38,7 @@ from layoutbridge.darknet.ports.port import (
 )
 from layoutbridge.darknet.ports.provenance import about
 from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.ports.records.tuned import Tuned
 from layoutbridge.darknet.rounding.openvino import shorten, simplify
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
@@ -90,6 +91,7 @@ def write_openvino(
     overlap: float | None = None,
     nms_kind: str | None = None,
     steps: int | None = None,
+    tuned: Tuned | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
     progress: Progress | None = None,
 ) -> OpenvinoExport:
@@ -132,6 +134,7 @@ def write_openvino(
             overlap=overlap,
             nms_kind=nms_kind,
             steps=steps,
+            tuned=tuned,
             sources=sources,
             progress=progress,
         )
@@ -145,7 +148,7 @@ def write_openvino(
         if _beside(temporary) != temporary_weights:  # where one of them is a link into another folder
             shutil.move(_beside(temporary), temporary_weights)
         for other in beside:
-            told = about(network, head, names, batch=batch)
+            told = about(network, head, names, batch=batch, tuned=tuned)
             other.write_text(ultralytics.as_yaml(told), encoding="utf-8")
     return OpenvinoExport(
         path=target,

@@ -15,6 +15,7 @@ from zipfile import ZipFile, ZipInfo
 from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.ports.outputs import class_tree, is_classifier
 from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.ports.records.tuned import TUNED, Tuned
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError, UnsupportedError, shown
@@ -41,11 +42,12 @@ def about(
     input_layout: str = "NCHW",
     nms_kind: str | None = None,
     batch: int | None = None,
+    tuned: Tuned | None = None,
 ) -> dict[str, str]:
     """All that a program needs to feed the file and to read its outputs: texts by name.
 
     `head` is one of `heads.HEADS`, `names` are the classes', `nms_kind` that of a suppression within the file, `batch`
-    the file's, None where it is open.
+    the file's, None where it is open, and `tuned` says how its form was chosen.
     Raises `ParameterError` where there are more or fewer names than the network has classes, or one is no text, and for
     a batch that is no number of pictures.
     """
@@ -62,6 +64,8 @@ def about(
         with suppress(UnsupportedError):  # heads that cannot be joined are still written one by one
             rules = head_rules(network)
             told["head_rules"] = replace(rules, nms_kind=nms_kind or rules.nms_kind).to_json()
+    if tuned is not None:
+        told[TUNED] = tuned.to_json()
     tree = class_tree(network) if classifies else None
     return told if tree is None else told | {"class_tree": tree.to_json()}
 

@@ -33,6 +33,7 @@ from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, o
 from layoutbridge.darknet.ports.provenance import BOX_UNIT, IN_SHARES, about, add_about
 from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.ports.readers.names import listed
+from layoutbridge.darknet.ports.records.tuned import Tuned
 from layoutbridge.darknet.ports.table import LITERT
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.rounding.tflite import int8_content
@@ -64,6 +65,7 @@ def write_tflite(
     int8: Int8 | None = None,
     runtime: str | None = None,
     names: Sequence[str] | None = None,
+    tuned: Tuned | None = None,
 ) -> KerasExport:
     """Write `network` to `path`, which ends in .tflite, whole or not at all.
 
@@ -71,9 +73,10 @@ def write_tflite(
     stores the weights in float16, as TensorFlow's converter does it; `int8` rounds them and what goes through the
     layers to whole numbers of 8 bits (`rounding.tflite`), which needs ai-edge-quantizer. `runtime` may be "litert", the
     one that there is. Boxes are shares of the input with any head, as in Ultralytics' .tflite files. `names` are the
-    classes'. Where it comes from and how its outputs are read stands in `layoutbridge.json`, in a zip archive behind
-    the model: where TensorFlow's own metadata library puts files, too. Beside it lie `metadata.json`, for Ultralytics,
-    and the names, `labels.txt`, which Android's MetadataExtractor gives as an associated file.
+    classes', `tuned` the record of a measured choice. Where it comes from and how its outputs are read stands in
+    `layoutbridge.json`, in a zip archive behind the model: where TensorFlow's own metadata library puts files, too.
+    Beside it lie `metadata.json`, for Ultralytics, and the names, `labels.txt`, which Android's MetadataExtractor gives
+    as an associated file.
 
     Raises as `keras.to_model` does, `ParameterError` for another ending or an unusable batch, `UnsupportedError` where
     LiteRT lacks an operation, and `UnusableInputError` where the file cannot be written.
@@ -87,7 +90,8 @@ def write_tflite(
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
     at_once = 1 if batch is None else batch
-    told = about(network, head, names, input_layout="NHWC" if data_format == "channels_last" else "NCHW", batch=at_once)
+    layout = "NHWC" if data_format == "channels_last" else "NCHW"
+    told = about(network, head, names, input_layout=layout, batch=at_once, tuned=tuned)
     told |= {BOX_UNIT: IN_SHARES}
 
     def made() -> tuple[KerasNetwork, bytes]:

@@ -19,6 +19,7 @@ from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import Export, Port, Runner, States, next_state, over_steps
 from layoutbridge.darknet.ports.provenance import about, file_sha256, origin
 from layoutbridge.darknet.ports.readers.ultralytics import NAMES
+from layoutbridge.darknet.ports.records.tuned import Tuned
 from layoutbridge.darknet.reading.weights import Weights
 from layoutbridge.darknet.structure.model import Network, Shape
 from layoutbridge.errors import ParameterError, UnusableInputError, WeightsError
@@ -144,6 +145,7 @@ def write_torch(
     steps: int | None = None,
     state_dict: bool = False,
     names: Sequence[str] | None = None,
+    tuned: Tuned | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
     """Write `network` to `path`, whole or not at all: a program (.pt2), or a state dict (.safetensors, .pth, .pt).
@@ -155,8 +157,8 @@ def write_torch(
     [T, N, ...]. `batch` None leaves N open. With `state_dict` the parameters follow into `<stem>.safetensors` beside
     it: what `safetensors.torch.load_file` reads of it is `to_torch().state_dict()`, an entry for each layer, those that
     share parameters too. A .pth or .pt holds the same for `torch.load(path, weights_only=True)`. All tell version,
-    source, flavor, the classes' `names` and the SHA-256 of `sources` ("cfg" and "weights" to paths), the program also
-    how its outputs are read. Reading a state dict's file runs no code.
+    source, flavor, the classes' `names`, the record of a measured choice (`tuned`) and the SHA-256 of `sources` ("cfg"
+    and "weights" to paths), the program also how its outputs are read. Reading a state dict's file runs no code.
 
     Raises as `to_module` does, `UnknownNameError` for a head, `ParameterError` for an unusable batch or another ending,
     `UnusableInputError` where the folder cannot be written, and `MissingFrameworkError` without safetensors.
@@ -170,7 +172,7 @@ def write_torch(
         )
     check_head(head)
     check_kinds(network)
-    described = about(network, head, names, batch=batch)
+    described = about(network, head, names, batch=batch, tuned=tuned)
     told = origin(network) | {f"{kind}_sha256": file_sha256(file) for kind, file in (sources or {}).items()}
     if target.suffix in STATE_DICTS:
         told |= {NAMES: described[NAMES]} if names is not None else {}
@@ -311,6 +313,7 @@ def _write(
     every_layer: bool = False,
     steps: int | None = None,
     names: Sequence[str] | None = None,
+    tuned: Tuned | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> TorchExport:
     """`write_torch`, with the state dict beside a program."""
@@ -324,6 +327,7 @@ def _write(
         steps=steps,
         state_dict=Path(path).suffix == PROGRAM,
         names=names,
+        tuned=tuned,
         sources=sources,
     )
 

@@ -31,7 +31,14 @@ _GROUPS = 24  # in which layers are tried
 _LOOKED_AT = 4  # pictures over which groups and layers are compared
 _TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)  # groups in float32
 _OUTPUTS = ("head", "every_layer", "nms", "threshold", "overlap", "nms_kind", "names")
-_ASIDE = (*_OUTPUTS, "external_data", "progress", "batch", "dynamic_size")  # what changes nothing that is tried
+_ASIDE = (
+    *_OUTPUTS,
+    "external_data",
+    "progress",
+    "batch",
+    "dynamic_size",
+    "tuned",
+)  # what changes nothing that is tried
 
 _BYTES_OF_BIAS, _BYTES_OF_SCALE = 4, {"onnx": 2}  # of a filter; elsewhere float32
 

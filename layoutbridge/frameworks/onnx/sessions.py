@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from math import prod
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ Run = Callable[[NDArray[Any]], NDArray[Any]]
 _FATAL_ONLY = 4  # what onnxruntime prints; its errors are raised anyway
 _PROVIDERS = ["CPUExecutionProvider"]
 _DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+LEVEL = "graph_optimization_level"  # an attribute of the options, not an entry
 _AS_ASKED = 1  # an arena that grows by what is asked for, not by powers of two
 _REGISTERING = Lock()
 _SECONDS = 60.0  # that a model nobody vouches for may run
@@ -40,6 +42,7 @@ def open_session(
     folds: bool = False,
     data_folder: str | os.PathLike[str] | None = None,
     sparing: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """The `onnxruntime.InferenceSession` of a model, given by its path or its bytes, on the CPU; it prints nothing.
 
@@ -48,14 +51,23 @@ def open_session(
     follows from constants alone is then computed in every run, where it counts, but for a model that `folds` to few
     enough bytes (`folding.folded_bytes`). Data in other files of a model that is given by its bytes lie in
     `data_folder`. A `sparing` one holds no memory in store and no second copy of weights: slower, for what runs once.
+    `settings` are entries of onnxruntime's configuration of sessions; `LEVEL` among them is "all" or "extended".
     Raises `MissingFrameworkError`, and what onnxruntime raises: see `refusals_of`.
     """
     onnxruntime = require("onnxruntime", "onnxruntime", EXTRA)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
+    levels = onnxruntime.GraphOptimizationLevel
+    for name, value in settings.items():
+        if name == LEVEL:
+            options.graph_optimization_level = (
+                levels.ORT_ENABLE_EXTENDED if value == "extended" else levels.ORT_ENABLE_ALL
+            )
+        else:
+            options.add_session_config_entry(name, value)
     if not optimized:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL
     if sparing:
         options.enable_cpu_mem_arena = False
         options.add_session_config_entry("session.disable_prepacking", "1")

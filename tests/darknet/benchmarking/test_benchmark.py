@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.darknet.benchmarking import formats
 from layoutbridge.darknet.benchmarking.formats import boxes_apart
+from layoutbridge.darknet.benchmarking.processes import Process
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from tests.command_line import refused, run
@@ -66,7 +66,7 @@ def test_a_process_that_ends_costs_its_own_row(tmp_path, monkeypatch):
     net = lb.darknet.load(*YOLO)
     net.to_onnx(tmp_path / "a.onnx", head="boxes")
     net.to_onnx(tmp_path / "b.onnx", head="boxes")
-    asked = formats._Process.ask
+    asked = Process.ask
 
     def ask(self, what):
         if what == 1 and self is not killed[0]:
@@ -74,9 +74,9 @@ def test_a_process_that_ends_costs_its_own_row(tmp_path, monkeypatch):
         return asked(self, what)
 
     killed = []
-    entered = formats._Process.__enter__
-    monkeypatch.setattr(formats._Process, "__enter__", lambda self: killed.append(self) or entered(self))
-    monkeypatch.setattr(formats._Process, "ask", ask)
+    entered = Process.__enter__
+    monkeypatch.setattr(Process, "__enter__", lambda self: killed.append(self) or entered(self))
+    monkeypatch.setattr(Process, "ask", ask)
     found = lb.darknet.benchmark([tmp_path / "a.onnx", tmp_path / "b.onnx"], rounds=2)
     assert [row.name.endswith("a.onnx") for row in found.rows] == [True, False]
     assert found.rows[0].seconds > 0 and "its process ended" in found.rows[1].reason

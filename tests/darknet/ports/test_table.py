@@ -19,7 +19,7 @@ from layoutbridge.frameworks.framework import options_of
 from tests.darknet_files import ROOT, built
 
 EVERY = pytest.mark.parametrize("name", WRITTEN_FOR)
-SHARED = {"progress", "sources"}  # what a writer is given beside a user's choices
+SHARED = {"progress", "sources", "tuned"}  # what a writer is given beside a user's choices
 NOT_ON_THE_COMMAND_LINE = {("torch", "state_dict")}
 
 

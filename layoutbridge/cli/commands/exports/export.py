@@ -10,6 +10,7 @@ import typer
 from layoutbridge.cli.commands.exports.int8 import read_calibrate
 from layoutbridge.cli.commands.exports.networks import export_network
 from layoutbridge.cli.commands.exports.operations import OPERATION_TARGETS, export_operation, with_batch_told
+from layoutbridge.cli.commands.exports.tuning import AUTO
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import NMS_KINDS_TOLD, complete_name, listed, whole
 from layoutbridge.cli.shared.kinds import one_of, share, whole_number
@@ -127,9 +128,10 @@ def export(
         str | None,
         typer.Option(
             "--for",
-            help="The program that will run it, for what is fast there, or within its limits: openvino, rknn, ...",
+            help="The program that will run it, for what is fast there, or within its limits: openvino, rknn, ...; "
+            "auto: what is fastest on this machine, by trial",
             show_default=False,
-            **one_of(runtimes, shown="<runtime>"),
+            **one_of(lambda: (*runtimes(), AUTO), shown="<runtime>"),
         ),
     ] = None,
     winograd: Annotated[bool, _option("Winograd's form, where it pays", _SOME, "--winograd")] = False,
@@ -196,7 +198,7 @@ def export(
         raise ParameterError(f"the cfg comes first: layoutbridge export {weights} {name} ...")
     if not name.lower().endswith(".cfg"):
         why = f"is for a network, and {name!r} is none (its name must end in .cfg)"
-        _refuse_given(for_reading | for_networks, why)
+        _refuse_given(for_reading | for_networks | {f"--for {AUTO}": runtime == AUTO}, why)
         chosen = for_operations | {
             "--batch": batch, "--opset": opset, "--data-format": data_format,
             "--max-rank": max_rank, "--without": operators, "--for": runtime,

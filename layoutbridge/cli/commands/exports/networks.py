@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.commands.exports.int8 import export_in_int8, quantized_record, tell_quantized
+from layoutbridge.cli.commands.exports.tuning import AUTO, refuse_untuned, told_choice, tuned
 from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import errors_console, print_json, remark, remark_warnings
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.detectors.written import WrittenCheck
     from layoutbridge.darknet.networks.network import DarknetNetwork
     from layoutbridge.darknet.ports.port import Export, Port
+    from layoutbridge.darknet.tuning.results import Tuning
 
 _SHOWN = 4  # outputs that are named in full
 
@@ -42,19 +46,39 @@ def export_network(
     It is written for the target `to`, else for the one whose runtime the options name, else for the one whose files end
     as `output` does. `read` are the options of reading, `options` those of the target's writer: of either those that
     were given. With `force` nobody is asked about files that exist; without `check` what was written is not run. With
-    `calibrate` it is written in int8, its ranges measured over these pictures.
+    `calibrate` it is written in int8, its ranges measured over these pictures. For the runtime "auto" the form is the
+    fastest of those that are tried here (`darknet.tuning`), int8 only one of them.
     """
     from layoutbridge.darknet.detection.names import read_names
-    from layoutbridge.darknet.detectors.written import WrittenCheck
-    from layoutbridge.darknet.networks.flavors import told_differences
-    from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead
-    from layoutbridge.files import refuse_anothers_weights, refuse_overwriting
-    from layoutbridge.frameworks.framework import options_of
-    from layoutbridge.report.progress import byte_progress
 
-    target = _target(to, options.get("runtime"), output)
-    taken = options_of(target.write)
-    _refuse_unfit(target, options if calibrate is None else {**options, "int8": True})
+    asked = {name: value for name, value in options.items() if (name, value) != ("runtime", AUTO)}
+    target = _target(to, asked.get("runtime"), output)
+    automatic = len(asked) < len(options)
+    if automatic:
+        refuse_untuned(target, output, asked)
+    refuse_place(target, cfg, weights, output, asked, int8=calibrate is not None, force=force)
+    net = loaded_network(cfg, weights, **read)
+    names = asked.get("names")
+    chosen = {**asked, **({} if names is None else {"names": read_names(names)})}
+    if not automatic:
+        return write_network(
+            net, target, cfg, weights, output, chosen, calibrate=calibrate, check=check, as_json=as_json
+        )
+    found = tuned(net, chosen, targets=[target.name], calibrate=calibrate)
+    remark(told_choice(found))
+    return write_choice(net, found, cfg, weights, output, chosen, calibrate=calibrate, check=check, as_json=as_json)
+
+
+def refuse_place(
+    target: Port, cfg: str, weights: str, output: str, options: Mapping[str, Any], *, int8: bool, force: bool
+) -> None:
+    """Raise for options that the target does not take and for places where it cannot or may not be written.
+
+    Where a file would be lost somebody is asked, but with `force`.
+    """
+    from layoutbridge.files import refuse_anothers_weights, refuse_overwriting
+
+    _refuse_unfit(target, {**options, "int8": True} if int8 else options)
     names = options.get("names")
     files = (Path(output), *(target.beside(Path(output)) if Path(output).name else ()))
     for written in files:
@@ -69,8 +93,66 @@ def export_network(
                 raise ParameterError(
                     f"{flag_of(option)} is for programs ({programs}): a state dict alone has no outputs"
                 )
-    net = loaded_network(cfg, weights, **read)
-    chosen = {**options, **({} if names is None else {"names": read_names(names)})}
+
+
+def write_choice(
+    net: DarknetNetwork,
+    found: Tuning,
+    cfg: str,
+    weights: str,
+    output: str,
+    options: Mapping[str, Any],
+    *,
+    calibrate: str | None,
+    check: bool,
+    as_json: bool,
+) -> bool:
+    """Write what was found to be fastest, as `write_network` does; the JSON holds the trials, too."""
+    from layoutbridge.darknet.ports.table import port
+    from layoutbridge.darknet.tuning.tuning import options_to_write
+
+    best = found.best
+    chosen = options_to_write(found, {name: value for name, value in options.items() if name != "half"})
+    pictures = calibrate if best.in_int8 else None
+    more = {"tuning": json.loads(found.to_json())}
+    return write_network(
+        net,
+        port(best.target),
+        cfg,
+        weights,
+        output,
+        chosen,
+        calibrate=pictures,
+        check=check,
+        as_json=as_json,
+        more=more,
+    )
+
+
+def write_network(
+    net: DarknetNetwork,
+    target: Port,
+    cfg: str,
+    weights: str,
+    output: str,
+    options: Mapping[str, Any],
+    *,
+    calibrate: str | None,
+    check: bool,
+    as_json: bool,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> bool:
+    """Write the network, read from `cfg` and `weights`, run it, and tell what was written; False if it is wrong.
+
+    `options` are the target's, `more` is what the JSON holds beside.
+    """
+    from layoutbridge.darknet.detectors.written import WrittenCheck
+    from layoutbridge.darknet.networks.flavors import told_differences
+    from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead
+    from layoutbridge.frameworks.framework import options_of
+    from layoutbridge.report.progress import byte_progress
+
+    chosen, taken = dict(options), options_of(target.write)
     if calibrate is not None:
         quantized = export_in_int8(net, target, output, calibrate, chosen)
         _tell(quantized.export)
@@ -78,7 +160,7 @@ def export_network(
         if as_json:
             unchecked = WrittenCheck(None, 0.0, "int8 deviates: see changes and layers")
             record = _record(quantized.export, target.name, quantized.bytes, unchecked)
-            print_json(record | quantized_record(quantized))
+            print_json(record | quantized_record(quantized) | dict(more))
         elif quantized.changes.of == "boxes":
             _tell_next(quantized.export, cfg, output, options)
         return True
@@ -104,7 +186,7 @@ def export_network(
     ):
         _tell_next(made, cfg, output, options)
     if as_json:
-        print_json(_record(made, target.name, size, found))
+        print_json(_record(made, target.name, size, found) | dict(more))
     return found.ok
 
 

@@ -1,0 +1,1 @@
+"""What files remember of how they were made."""

@@ -1,0 +1,121 @@
+"""Candidates in processes that take turns, and which of them is fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from time import monotonic
+
+from layoutbridge.darknet.benchmarking.processes import Process, middle
+from layoutbridge.darknet.benchmarking.worker import Opening
+from layoutbridge.darknet.tuning.candidates import Candidate
+from layoutbridge.darknet.tuning.results import Trial
+
+ROUNDS = 5  # of a first trial
+_MOST_ROUNDS, _LEAST_ROUNDS = 25, 5  # of the last one
+_SURELY_SLOWER = 1.03  # in every round
+SAME = 1.02  # medians that lie nearer are as good as each other
+
+
+@dataclass(eq=False)
+class Running:
+    """A candidate whose process lives: `order` is its place among all, the simplest first."""
+
+    candidate: Candidate
+    trial: Trial
+    path: Path
+    process: Process
+    order: int
+    times: list[float] = field(default_factory=list)  # of every run
+    rounds: list[float] = field(default_factory=list)  # the median of each round
+    held: ExitStack = field(default_factory=ExitStack)
+
+    def run(self) -> bool:
+        """Take a turn; whether it could."""
+        answer = self.process.turn(self.times[0] if self.times else None)
+        if isinstance(answer, str):
+            self.trial = replace(self.trial, reason=answer)
+            return False
+        self.times += answer
+        self.rounds.append(median(answer))
+        return True
+
+    def forget(self) -> None:
+        """Drop what was measured, but for how long a run takes."""
+        del self.times[1:], self.rounds[:]
+
+    def close(self) -> None:
+        """End the process."""
+        self.held.close()
+
+
+def started(candidate: Candidate, trial: Trial, path: Path, order: int) -> Running:
+    """The candidate in a process; its trial bears a reason where the model does not run."""
+    running = Running(candidate, trial, path, Process(candidate.threads), order)
+    running.held.enter_context(running.process)
+    loaded = running.process.open(Opening(path, candidate.threads, vouched=True, settings=dict(candidate.settings)))
+    if isinstance(loaded, str):
+        running.trial = replace(trial, reason=loaded)
+    else:
+        running.trial = replace(trial, load=loaded.seconds)
+    return running
+
+
+def beside(running: Running, control: Running | None, rounds: int = ROUNDS) -> None:
+    """Measure a candidate in turns with its control; its trial gets seconds, spread and the ratio."""
+    both = [running] if control is None else [control, running]
+    for one in both:
+        one.forget()
+    for turn in range(rounds):
+        for one in both[:: -1 if turn % 2 else 1]:
+            if not one.run():
+                return
+    ratio = 1.0 if control is None else _ratio(running, control)
+    seconds, spread = middle(running.times[1:] or running.times)
+    running.trial = replace(running.trial, seconds=seconds, spread=spread, ratio=ratio)
+
+
+def _ratio(one: Running, other: Running) -> float:
+    """How long a round takes, as a share of the other's: the median over the rounds that both had."""
+    return median(a / b for a, b in zip(one.rounds, other.rounds, strict=False))
+
+
+def fastest(
+    finalists: Sequence[Running], controls: Sequence[Running], until: float, report: Callable[[str], None]
+) -> Running | None:
+    """The fastest of the finalists, in rounds until the order is certain, or `until` (of `time.monotonic`).
+
+    Of those that are as fast as each other it is the first in their order; None where none can run. The trials get what
+    was measured, the ratios to the control of the same target.
+    """
+    left, all_of_them = list(finalists), list(dict.fromkeys([*controls, *finalists]))
+    for one in all_of_them:
+        one.forget()
+    for turn in range(_MOST_ROUNDS):
+        report(f"round {turn + 1} of the {len(left)} fastest")
+        for one in all_of_them[:: -1 if turn % 2 else 1]:
+            if (one in left or one in controls) and not one.run() and one in left:
+                left.remove(one)
+        if not left:
+            return None
+        if turn + 1 >= _LEAST_ROUNDS:
+            leader = min(left, key=lambda one: median(one.rounds))
+            left = [one for one in left if one is leader or not _surely_slower(one, leader)]
+            if len(left) == 1 or monotonic() > until:
+                break
+    for one in finalists:
+        control = next((other for other in controls if other.candidate.target == one.candidate.target), None)
+        if one.rounds and not one.trial.reason:
+            seconds, spread = middle(one.times[1:])
+            ratio = one.trial.ratio if control is None or not control.rounds else _ratio(one, control)
+            one.trial = replace(one.trial, seconds=seconds, spread=spread, ratio=1.0 if one is control else ratio)
+    leader = min(left, key=lambda one: median(one.rounds))
+    return min((one for one in left if _ratio(one, leader) <= SAME), key=lambda one: one.order, default=leader)
+
+
+def _surely_slower(one: Running, leader: Running) -> bool:
+    ratios = sorted(a / b for a, b in zip(one.rounds, leader.rounds, strict=True))
+    return ratios[len(ratios) // 4] > 1.0 and (ratios[0] > _SURELY_SLOWER or ratios[len(ratios) // 2] > SAME)

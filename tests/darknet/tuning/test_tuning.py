@@ -1,0 +1,221 @@
+"""The fastest form of a network, by trial in real runtimes, each candidate in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+import layoutbridge as lb
+from layoutbridge.darknet.detectors.formats import open_file
+from layoutbridge.darknet.ports.records.tuned import Tuned, as_tuned, processor_here, read_tuned
+from layoutbridge.darknet.ports.table import port
+from layoutbridge.darknet.tuning.candidates import TUNED_TARGETS, forms_of
+from layoutbridge.darknet.tuning.convolutions import convolutions_of
+from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, UnusableInputError
+from tests.command_line import refused, run
+from tests.darknet_files import made
+
+pytest.importorskip("onnxruntime")
+YOLO = ("fixtures/nets/alexey/yolo_head/net.cfg", "fixtures/nets/alexey/yolo_head/net.weights")
+RECORD = Tuned(
+    processor_here(), "onnxruntime", "1.0", 1, {"session.intra_op.allow_spinning": "0"}, "plain", 0.9, "2026-01-31"
+)
+
+
+@pytest.fixture(scope="module")
+def yolo():
+    return lb.darknet.load(*YOLO)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def found(yolo, cache):
+    return lb.darknet.tune(yolo, targets=["onnx"], threads=1, cache=cache)
+
+
+def test_what_is_found_is_measured_and_told(found):
+    best = found.best
+    assert best.chosen and not best.reason and best.target == "onnx" and best.threads == 1
+    assert 0 < best.seconds < 1 and 0 < best.ratio < 2 and best.load > 0 and best.bytes > 1000
+    assert 10e6 < best.memory < 1e9 and best.deviation < 1e-4
+    assert {trial.form for trial in found.trials} >= {"plain", "winograd"}
+    assert [trial.chosen for trial in found.trials].count(True) == 1
+    assert any(trial.settings for trial in found.trials)
+    assert found.processor == processor_here() and found.cores >= 1
+    assert str(found).startswith("net.cfg: ")
+    told = json.loads(found.to_json())
+    assert told["trials"][0]["chosen"] is True and told["budget"]["load"] is None
+
+
+def test_no_trial_within_the_budget_is_much_faster_than_the_choice(found):
+    rest = [trial.seconds for trial in found.trials if trial.seconds and not trial.reason]
+    assert found.best.seconds <= 1.3 * min(rest)  # other trials were measured at other times: beside others
+
+
+def test_the_choice_is_written_with_its_record(found, yolo, tmp_path):
+    path = tmp_path / "net.onnx"
+    lb.darknet.write_tuned(yolo, path, found, options={"head": "boxes"})
+    opened = open_file(path)
+    record = read_tuned(opened.metadata)
+    assert record == found.record
+    assert (record.runtime, record.threads, record.processor) == ("onnxruntime", 1, processor_here())
+    assert opened.metadata["head"] == "boxes"
+    assert lb.darknet.Detector(path)
+
+
+def test_a_second_run_recalls(yolo, cache, found):
+    files = list(cache.glob("*.json"))
+    assert len(files) == 1 and json.loads(files[0].read_text())["key"]["runtime"] == "onnxruntime"
+    held = json.loads(files[0].read_text())
+    name = next(name for name in held["trials"] if "graph_optimization_level" in name)
+    held["trials"][name]["ratio"] = 100.0
+    files[0].write_text(json.dumps(held))
+    again = lb.darknet.tune(yolo, targets=["onnx"], threads=1, cache=cache)
+    assert [trial.ratio for trial in again.trials if "graph_optimization_level" in trial.settings] == [100.0]
+    assert set(held["trials"]) <= set(json.loads(files[0].read_text())["trials"])
+
+
+def test_what_breaks_the_budget_is_out(yolo, cache):
+    with pytest.raises(UnusableInputError, match=r"chosen: onnx plain: its files take 0\.00\d+ MB, and 1e-05 MB"):
+        lb.darknet.tune(yolo, targets=["onnx"], threads=1, budget=lb.darknet.Budget(size=10), cache=cache)
+    with pytest.raises(UnusableInputError, match=r"onnx plain: its process takes .* MB, and 1 MB are allowed"):
+        lb.darknet.tune(yolo, targets=["onnx"], threads=1, budget=lb.darknet.Budget(memory=1_000_000), cache=cache)
+
+
+@pytest.mark.parametrize("target", TUNED_TARGETS)
+def test_every_format_holds_the_record(yolo, tmp_path, target):
+    record = port(target)
+    for module in {"tflite": ("ai_edge_litert", "tensorflow")}.get(target, (target,)):
+        pytest.importorskip(module)
+    path = tmp_path / f"net{record.endings[0]}"
+    record.write(yolo.network, yolo.parameters, path, tuned=RECORD)
+    assert read_tuned(open_file(path).metadata) == RECORD
+
+
+def test_a_record_is_used_where_nothing_is_named_on_such_a_processor():
+    told = {"tuned": RECORD.to_json()}
+    assert as_tuned(told, "onnx", 0, None) == (1, RECORD.settings)
+    assert as_tuned(told, "onnx", 2, None) == (2, {})
+    assert as_tuned(told, "onnx", 0, {}) == (0, {})
+    elsewhere = replace(RECORD, processor="another").to_json()
+    assert as_tuned({"tuned": elsewhere}, "onnx", 0, None) == (0, {})
+    greedy = replace(RECORD, threads=1 << 20).to_json()
+    assert as_tuned({"tuned": greedy}, "onnx", 0, None) == (0, {})
+    foreign = replace(RECORD, settings={"session.load_model_format": "ORT"}).to_json()
+    assert as_tuned({"tuned": foreign}, "onnx", 0, None) == (1, {})
+    assert as_tuned({"tuned": '{"threads": 1}'}, "onnx", 0, None) == as_tuned({}, "onnx", 0, None) == (0, {})
+
+
+def test_convolutions_that_are_timed(tmp_path):
+    conv = "[convolutional]\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
+    sizes = [(16, 3, 1), (16, 3, 1), (16, 3, 1), (16, 1, 1), (16, 3, 2), (12, 3, 1)]
+    text = "[net]\nwidth=16\nheight=16\nchannels=3\n" + "".join(conv.format(*size) for size in sizes)
+    net = made(text, tmp_path)
+    found = convolutions_of(net.network, 4)
+    assert list(found.values()) == [[0], [1, 2]]  # 1×1, of stride 2, and of 12 filters there is one form
+    assert [(one.in_shape, one.filters, one.batch) for one in found] == [((3, 16, 16), 16, 4), ((16, 16, 16), 16, 4)]
+
+
+def test_forms_are_those_of_the_writer():
+    layers, gentle = {1: (6, 6)}, {1: (4, 4)}
+    names = [form.name for form in forms_of(port("onnx"), layers, gentle, half=True, int8=True)]
+    assert names[0] == "plain" and names[-2:] == ["half", "int8"]
+    stands_in = {form.name: form.instead_of for form in forms_of(port("onnx"), layers, gentle, half=False, int8=False)}
+    assert stands_in["winograd by layer"] == ""
+    assert stands_in["winograd by layer, small tiles"] == "winograd by layer"
+    assert stands_in["winograd by layer, stored"] == "winograd by layer"
+    same = [form.name for form in forms_of(port("onnx"), gentle, gentle, half=False, int8=False)]
+    assert "winograd by layer, small tiles" not in same
+    assert "winograd by layer" not in [form.name for form in forms_of(port("onnx"), {}, {}, half=False, int8=False)]
+    assert [form.name for form in forms_of(port("ncnn"), None, None, half=True, int8=False)] == ["plain"]
+
+
+def test_what_cannot_be_tuned(yolo, tmp_path):
+    with pytest.raises(UnknownNameError):
+        lb.darknet.tune(yolo, targets=["caffe"])
+    with pytest.raises(ParameterError, match="what is tuned is"):
+        lb.darknet.tune(yolo, targets=["keras"])
+    with pytest.raises(ParameterError, match="winograd is what is chosen by trial"):
+        lb.darknet.tune(yolo, targets=["onnx"], options={"winograd": True})
+    with pytest.raises(ParameterError, match="dynamic_size leaves open"):
+        lb.darknet.tune(yolo, targets=["onnx"], options={"dynamic_size": True})
+    with pytest.raises(ParameterError, match="onnx takes no 'nonsense'"):
+        lb.darknet.tune(yolo, targets=["onnx"], options={"nonsense": True})
+    with pytest.raises(ParameterError, match="int8 is for"):
+        lb.darknet.tune(yolo, targets=["torch"], calibrate="pictures")
+    for seconds in (0, -1, float("nan"), float("inf"), True, "9"):
+        with pytest.raises(ParameterError, match="seconds is a number over 0"):
+            lb.darknet.tune(yolo, seconds=seconds)
+    flat = made("[net]\ninputs=8\n[connected]\noutput=4\nactivation=linear\n", tmp_path)
+    with pytest.raises(UnsupportedError, match="takes 8 values"):
+        lb.darknet.tune(flat, targets=["onnx"])
+    steps = made("[net]\ninputs=8\n[rnn]\noutput=4\nhidden=4\nbatch_normalize=0\nactivation=logistic\n", tmp_path)
+    with pytest.raises(UnsupportedError, match="carries states"):
+        lb.darknet.tune(steps, targets=["onnx"])
+
+
+def test_the_commands_refuse_in_a_line(capfd, tmp_path):
+    auto = ("export", *YOLO, "--for", "auto", "-o")
+    assert "--for auto is for --to" in refused(capfd, *auto, "a.keras")
+    assert "leave out --winograd" in refused(capfd, *auto, "a.onnx", "--winograd")
+    assert "leave out --dynamic-size" in refused(capfd, *auto, "a.onnx", "--dynamic-size")
+    assert "--for auto is for a network" in refused(capfd, "export", "focus", "--for", "auto", "-o", "a.onnx")
+    assert "would hold parameters alone" in refused(capfd, *auto, "a.safetensors")
+    assert "no head is called 'nonsense'" in refused(capfd, "tune", *YOLO, "--head", "nonsense")
+    assert "give some, --calibrate" in refused(capfd, "tune", *YOLO, "--int8")
+    assert "--calibrate is for --int8" in refused(capfd, "tune", *YOLO, "--calibrate", "pictures")
+    assert "the budget's load is a number over 0" in refused(capfd, "tune", *YOLO, "--max-load", "0")
+    assert "--max-memory must be a number" in refused(capfd, "tune", *YOLO, "--max-memory", "much")
+    assert "--threads" in refused(capfd, "tune", *YOLO, "--threads", "0")
+    assert "does not end in .cfg" in refused(capfd, "tune", "a.onnx", "b.weights")
+    assert "give a folder" in refused(capfd, "tune", *YOLO, "-o", "a.onnx", "--targets", "onnx,ncnn")
+    assert "no such folder" in refused(capfd, "tune", *YOLO, "-o", f"{tmp_path}/none/a")
+    assert "must end in .param, .xml, .onnx" in refused(capfd, "tune", *YOLO, "-o", "a.png")
+
+
+@pytest.mark.slow
+def test_the_commands(capfd, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code, out, _ = run(capfd, "tune", *YOLO, "--targets", "onnx", "--threads", "1")
+    assert code == 0 and out.split()[:8] == ["tried", "ms", "±", "of", "plain", "load", "memory", "size"]
+    assert "(chosen)" in out and "onnx winograd, 1 thread: it is the same file as plain" in out
+    code, out, err = run(
+        capfd, "tune", *YOLO, "--targets", "onnx", "--threads", "1", "-o", str(tmp_path / "folder"), "--json"
+    )
+    told = json.loads(out)
+    assert code == 0 and told["ok"] and told["tuning"]["trials"][0]["chosen"], err
+    assert read_tuned(open_file(tmp_path / "folder" / "net.onnx").metadata)
+    code, _, err = run(capfd, "export", *YOLO, "--for", "auto", "-o", str(tmp_path / "b.onnx"), "--head", "boxes")
+    assert code == 0 and "fastest of" in err and "wrote" in err and "from the float64 reference" in err
+    assert read_tuned(open_file(tmp_path / "b.onnx").metadata)
+    code, out, err = run(capfd, "tune", *YOLO, "--targets", "onnx", "--max-size", "0.001")
+    assert (code, out) == (2, "") and "nothing can be chosen" in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "layoutbridge", "tune", *YOLO, "--targets", "onnx", "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    kept = tmp_path / "layoutbridge" / "tuning"
+    end = time.monotonic() + 120
+    while not list(kept.glob("*.json")) and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and b"Traceback" not in err, err
+    (held,) = kept.glob("*.json")
+    before = json.loads(held.read_text())["trials"]
+    assert before
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0 and "(chosen)" in done.stdout
+    assert set(before) <= set(json.loads(held.read_text())["trials"])
