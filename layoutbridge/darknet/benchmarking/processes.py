@@ -6,12 +6,13 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median, quantiles
 from typing import IO, Any
 
-from layoutbridge.darknet.benchmarking.worker import Loaded, Opening
+from layoutbridge.darknet.benchmarking.worker import PAUSE, Loaded, Opening
 
 _TURN = 0.1  # seconds that a turn takes at least
 _PATIENCE = 300.0  # seconds that a process may take to answer
@@ -53,6 +54,7 @@ class Process:
     def turn(self, seconds: float | None) -> list[float] | str:
         """The seconds of each run of a turn; text where it cannot run. `seconds` are those of a run, where known."""
         count = 1 if seconds is None else max(1, round(_TURN / seconds))
+        time.sleep(PAUSE)
         answer = self.ask(count)
         return answer if isinstance(answer, list) else str(answer)
 

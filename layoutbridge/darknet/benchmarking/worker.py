@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Boxes = tuple[NDArray[np.float32], NDArray[np.int64]]  # centres, widths and heights in pixels [n, 4], classes [n]
 MEMORY = "memory"
+PAUSE = 0.07  # seconds before a turn: another model's threads turn in circles for a while, and take a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ def main() -> None:
 def work(ask: Callable[[], Any], answer: Callable[[object], None]) -> None:
     """Answer what is asked, until nobody asks.
 
-    First comes an `Opening`, whose model is loaded and run: `Loaded` is the answer. Asked for a number, it is run so
-    often on one random picture, and the seconds of each run are the answer; asked for `MEMORY`, the peak of it is;
+    First comes an `Opening`, whose model is loaded and run: `Loaded` is the answer. Asked for a number, it is run once
+    and so often more on one random picture, and the seconds of each of these are the answer; asked for `MEMORY`, the peak of it is;
     asked with what is `Awaited`, the deviation from that is; asked for a list of pictures, the boxes found in each
     are. `SideBySide` needs no opening: the answer is a list of seconds for each model. What goes wrong is told as text,
     and is the end.
@@ -120,6 +121,7 @@ def _serve(ask: Callable[[], Any], answer: Callable[[object], None]) -> None:
         if isinstance(asked, str):
             answer(_peak())
         elif isinstance(asked, int):
+            _seconds(opened, x)  # caches are another's
             answer([_seconds(opened, x) for _ in range(asked)])
         elif isinstance(asked, Awaited):
             from layoutbridge.darknet.detectors.written import deviation_of_opened
@@ -153,7 +155,8 @@ def _side_by_side(asked: SideBySide) -> list[list[float]]:
     times: list[list[float]] = [[] for _ in models]
     for turn in range(asked.turns):
         for number in range(len(models))[:: -1 if turn % 2 else 1]:
-            _seconds(*models[number])  # caches are another's, and its threads may still turn in circles
+            time.sleep(PAUSE)
+            _seconds(*models[number])  # caches are another's
             end = time.perf_counter() + asked.seconds
             times[number].append(_seconds(*models[number]))
             while time.perf_counter() < end:
