@@ -88,10 +88,10 @@ def work(ask: Callable[[], Any], answer: Callable[[object], None]) -> None:
     """Answer what is asked, until nobody asks.
 
     First comes an `Opening`, whose model is loaded and run: `Loaded` is the answer. Asked for a number, it is run once
-    and so often more on one random picture, and the seconds of each of these are the answer; asked for `MEMORY`, the peak of it is;
-    asked with what is `Awaited`, the deviation from that is; asked for a list of pictures, the boxes found in each
-    are. `SideBySide` needs no opening: the answer is a list of seconds for each model. What goes wrong is told as text,
-    and is the end.
+    and so often more on one random picture, and the seconds of each of these are the answer; asked for `MEMORY`, the
+    peak of it is; asked with what is `Awaited`, the deviation from that is; asked for a list of pictures, the boxes
+    found in each are. `SideBySide` needs no opening: the answer is a list of seconds for each model. What goes wrong is
+    told as text, and is the end.
     """
     try:
         _serve(ask, answer)
