@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.darknet.benchmarking.peaks import measured_peak
 from layoutbridge.darknet.benchmarking.processes import Process, middle
+from layoutbridge.darknet.benchmarking.roofline import Roofline, work_of
 from layoutbridge.darknet.benchmarking.worker import MEMORY, Boxes, Loaded, Opening
 from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.detection.pictures import open_picture
@@ -28,6 +30,7 @@ from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedEr
 from layoutbridge.files import PathLike
 from layoutbridge.frameworks.base import check_count, installed_version
 from layoutbridge.inputs import is_folder
+from layoutbridge.machine import Machine, this_machine
 
 _OVERLAP = 0.5  # over which two boxes of a class are the same
 _FORMS = ("half", "winograd")
@@ -59,11 +62,17 @@ class FormatRow:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """The rows, the fastest first and what did not run last; `threads` 0 is each runtime's own choice."""
+    """The rows, the fastest first and what did not run last; `threads` 0 is each runtime's own choice.
+
+    `machine` is where it was measured; `roofline` what that can do at most, and the least time of the network with it:
+    None of model files, and where it could not be measured.
+    """
 
     source: str
     threads: int
     rows: tuple[FormatRow, ...]
+    machine: Machine
+    roofline: Roofline | None = None
 
     def __str__(self) -> str:
         ran = [row for row in self.rows if row.seconds is not None]
@@ -71,8 +80,13 @@ class Benchmark:
         return f"{self.source}: {told or 'nothing ran'}"
 
     def to_json(self) -> str:
-        """All of it as JSON."""
-        return json.dumps(asdict(self))
+        """All of it as JSON; `of_direct` and `of_winograd` of a row are the least times as shares of its own."""
+        told = asdict(self) | {"machine": self.machine.to_dict()}
+        if self.roofline is not None:
+            told["roofline"] = self.roofline.to_dict()
+            for row, its in zip(self.rows, told["rows"], strict=True):
+                its["of_direct"], its["of_winograd"] = self.roofline.shares(row.seconds)
+        return json.dumps(told)
 
 
 def benchmark(
@@ -123,10 +137,17 @@ def benchmark(
             rows = [(FormatRow(os.fspath(file), "", _size(Path(file))), Path(file)) for file in files]
         measured = _measured(rows, threads or 0, rounds, [Path(one) for one in pictures], report, network is not None)
         rows_measured = _with_boxes(measured, network, pictures, report)
+        roofline = None if network is None else _roofline(network.network, threads, report)
     if all(row.seconds is None for row in rows_measured):
         raise UnusableInputError(f"nothing ran of {source}: {rows_measured[0].reason or 'no runtime is installed'}")
     order = sorted(rows_measured, key=lambda row: (row.seconds is None, row.seconds or 0))
-    return Benchmark(source, threads or 0, tuple(order))
+    return Benchmark(source, threads or 0, tuple(order), this_machine(), roofline)
+
+
+def _roofline(network: Network, threads: int | None, report: Progress) -> Roofline | None:
+    report("measuring what this machine can do at most")
+    peak = measured_peak(threads)
+    return None if peak is None else Roofline(work_of(network), peak)
 
 
 def _check_pictures(pictures: Sequence[PathLike], network: Network | None) -> None:

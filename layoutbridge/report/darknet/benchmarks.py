@@ -13,6 +13,7 @@ from layoutbridge.report.checkpoints import size_told
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.benchmarking.formats import Benchmark, FormatRow
+    from layoutbridge.darknet.benchmarking.roofline import Roofline
 
 
 def show_benchmark(console: Console, found: Benchmark) -> None:
@@ -29,6 +30,10 @@ def show_benchmark(console: Console, found: Benchmark) -> None:
         columns["deviation"] = lambda row: "" if row.deviation is None else f"{row.deviation:.0e}"
     if any(row.boxes is not None for row in ran):
         columns["boxes apart"] = lambda row: "" if row.boxes is None else f"{row.boxes_differ} of {row.boxes}"
+    roofline = found.roofline
+    if roofline is not None:
+        columns["of direct"] = lambda row: share_told(roofline.shares(row.seconds)[0])
+        columns["of Winograd"] = lambda row: share_told(roofline.shares(row.seconds)[1])
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("format", overflow="fold")
     for heading in columns:
@@ -42,9 +47,43 @@ def show_benchmark(console: Console, found: Benchmark) -> None:
         highlight=False,
         markup=False,
     )
+    if roofline is not None:
+        for line in roofline_told(roofline):
+            console.print(line, highlight=False, markup=False)
     for row in found.rows:
         if row.reason:
             console.print(f"{row.name}: {row.reason}", highlight=False, markup=False)
+
+
+def share_told(share: float | None) -> str:
+    """A share as percents.
+
+    >>> share_told(0.618), share_told(None)
+    ('62 %', '')
+    """
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def roofline_told(roofline: Roofline) -> list[str]:
+    """What the machine can do at most, the least time of the network that this gives, and what the shares mean."""
+    peak, work = roofline.peak, roofline.work
+    threads = "1 thread" if peak.threads == 1 else f"{peak.threads} threads"
+    lines = [
+        f"this machine with {threads}: {peak.multiplications / 1e9:.3g} billion multiplications a second, each with "
+        f"its addition ({peak.measured_with}), and moves {size_told(peak.bytes)} a second",
+        f"so a picture takes at least {_least(roofline.direct_seconds)}: {work.direct / 1e9:.3g} billion "
+        f"multiplications, {size_told(work.bytes)} of weights and activations",
+    ]
+    if work.winograd < work.direct:
+        lines[-1] += f"; in Winograd's form {_least(roofline.winograd_seconds)}: {work.winograd / 1e9:.3g} billion"
+    return [
+        *lines,
+        "of direct, of Winograd: that least time as a share of the format's; over 100 % it multiplies less than that",
+    ]
+
+
+def _least(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
 
 
 def threads_told(threads: int) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layoutbridge.report.darknet.benchmarks import threads_told
+from layoutbridge.report.darknet.benchmarks import roofline_told, share_told, threads_told
 from layoutbridge.report.pages.charts import bar
 from layoutbridge.report.pages.frame import Section, Verdict, page
 from layoutbridge.report.pages.origin import Origin, sections
-from layoutbridge.report.pages.parts import number, size, table, text
+from layoutbridge.report.pages.parts import number, paragraphs, size, table, text
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.benchmarking.formats import Benchmark, FormatRow
+    from layoutbridge.darknet.benchmarking.roofline import Roofline
 
 
 def benchmark_page(found: Benchmark, origin: Origin) -> str:
@@ -30,6 +31,8 @@ def benchmark_page(found: Benchmark, origin: Origin) -> str:
         Section("Time of a picture", _times(ran)),
         Section("Size, start and memory", _sizes(ran)),
     ]
+    if found.roofline is not None:
+        parts.insert(1, Section("What the machine leaves", _left(ran, found.roofline)))
     if any(row.deviation is not None or row.boxes is not None for row in ran):
         parts.append(Section("Distance from the reference", _distances(ran)))
     if others := [row for row in found.rows if row.reason]:
@@ -54,6 +57,20 @@ def _times(ran: list[FormatRow]) -> list[str]:
     )  # fmt: skip
     columns = ("format", "", "ms", "±", "times the fastest")
     return table(columns, rows, numbers=("ms", "±", "times the fastest"), bars=("",))
+
+
+def _left(ran: list[FormatRow], roofline: Roofline) -> list[str]:
+    shares = [roofline.shares(row.seconds) for row in ran]
+    most = max(1.0, *(share or 0 for each in shares for share in each))
+    rows = (
+        (text(row.name), bar(direct, most), share_told(direct), bar(winograd, most), share_told(winograd))
+        for row, (direct, winograd) in zip(ran, shares, strict=True)
+    )
+    columns = ("format", " ", "of direct", "  ", "of Winograd")
+    return [
+        *paragraphs(roofline_told(roofline)),
+        *table(columns, rows, numbers=("of direct", "of Winograd"), bars=(" ", "  ")),
+    ]
 
 
 def _milliseconds(seconds: float | None) -> str:
