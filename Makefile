@@ -5,6 +5,7 @@
 # SLOW=1 make test                  runs the slow tests too; SLOW=all the thorough ones as well, as test-all does.
 # SECONDS=600 make fuzz             hunts so long over hostile inputs; FUZZ_ARGS="cfg weights --seed 7" chooses.
 # COUNT=5000 SEED=0 make fuzz-networks   draws so many networks of each flavour, from that seed on.
+# ROUNDS=5 NETWORKS=yolov2,yolov4 make bench-networks   measures those alone, in so many rounds.
 # TORCH_PIP_ARGS=... make test      is added where torch is installed, to choose another build of it.
 # EXTRAS="onnx jax" make test-lowest   has the lowest versions of these extras, too, and runs their tests with them.
 # PYTHONS="/path/to/python3.12 ..." make test-pythons   names the interpreters.
@@ -18,6 +19,8 @@ PYTHONS        ?= python3.11 python3.12 python3.13
 PYTEST_ARGS    ?= -q -n 2
 BENCH_ARGS     ?= --benchmark-columns=min,median,iqr,rounds
 VERIFY_ARGS    ?=
+ROUNDS         ?= 9
+NETWORKS       ?=
 SECONDS        ?= 60
 FUZZ_ARGS      ?=
 COUNT          ?= 1000
@@ -46,7 +49,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz fuzz-networks lint ruff mypy format \
-	opencvs atlas bench docs dist clean
+	opencvs atlas bench bench-networks tables docs dist clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,8 +114,14 @@ atlas: $(STAMP)  ## set up all runtimes of the atlas in .atlas, and measure what
 	@$(BIN)/layoutbridge atlas --environments .atlas --install --force -o layoutbridge/atlas/atlas.json \
 		--page docs/atlas.md --badge docs/atlas.svg
 
-bench: $(STAMP) $(OPENCV4)  ## benchmarks, one process at a time, nothing beside it
-	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist $(BENCH_ARGS)
+bench: $(STAMP) bench-networks  ## all benchmarks, one process at a time; writes benchmarks/results and the tables in docs
+	@$(BIN)/python -m pytest benchmarks -m "" -p no:xdist --results $(BENCH_ARGS)
+
+bench-networks: $(STAMP) $(OPENCV4)  ## networks in every runtime alone, e.g. make bench-networks NETWORKS=yolov2 ROUNDS=5
+	@$(BIN)/python -m benchmarks.networks --rounds $(ROUNDS) $(if $(NETWORKS),--networks $(NETWORKS))
+
+tables: $(STAMP)  ## the tables of docs from benchmarks/results
+	@$(BIN)/python -m benchmarks.tables
 
 $(OPENCV4): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $@ 'opencv-python-headless>=4.14,<5'

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from numpy.typing import NDArray
 
 THREADS = 2
 REPEATS = 3  # runs a round, after one that is not counted
+LONG = 0.15  # seconds of a run that is made once a round
 OPENCV_4 = "opencv4"  # the folder in the environment that holds OpenCV 4.14, whose importer of Darknet OpenCV 5 lacks
 YOLO_CHANNELS = 255  # of YOLOv4-tiny's heads
 Run = Callable[[], Sequence[NDArray[Any]]]
 
 
-def opencv_darknet(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
+def opencv_darknet(folder: Path, x: NDArray[np.float32], file: str = "") -> tuple[Run, Run]:
     """OpenCV 4.14's own importer; its detection layers decode boxes, so what goes into them is compared."""
     sys.path.insert(0, str(Path(sys.prefix) / OPENCV_4))
     import cv2
@@ -34,15 +36,16 @@ def opencv_darknet(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
     cv2.setNumThreads(THREADS)
     net = cv2.dnn.readNetFromDarknet(str(folder / "net.cfg"), str(folder / "net.weights"))
     heads, raw = net.getUnconnectedOutLayersNames(), json.loads((folder / "raw.json").read_text())
+    compared = [f"conv_{index}" for index in raw] or heads
 
     def outputs(names: Sequence[str]) -> Any:
         net.setInput(x)
         return net.forward(names)
 
-    return (lambda: outputs(heads)), (lambda: outputs([f"conv_{index}" for index in raw]))
+    return (lambda: outputs(heads)), (lambda: outputs(compared))
 
 
-def opencv_onnx(folder: Path, x: NDArray[np.float32], file: str = "opencv.onnx") -> tuple[Run, Run]:
+def opencv_onnx(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
     """OpenCV 5 with the exported model."""
     import cv2
 
@@ -57,7 +60,7 @@ def opencv_onnx(folder: Path, x: NDArray[np.float32], file: str = "opencv.onnx")
     return run, run
 
 
-def onnxruntime(folder: Path, x: NDArray[np.float32], file: str = "onnxruntime.onnx") -> tuple[Run, Run]:
+def onnxruntime(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
     """The exported model in onnxruntime, its settings left as they are but for the threads."""
     import onnxruntime as ort
 
@@ -68,7 +71,7 @@ def onnxruntime(folder: Path, x: NDArray[np.float32], file: str = "onnxruntime.o
     return run, run
 
 
-def openvino(folder: Path, x: NDArray[np.float32], file: str = "openvino.onnx") -> tuple[Run, Run]:
+def openvino(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
     """OpenVINO, told to stay in float32."""
     import openvino as ov
 
@@ -79,7 +82,7 @@ def openvino(folder: Path, x: NDArray[np.float32], file: str = "openvino.onnx") 
     return run, run
 
 
-def ncnn(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
+def ncnn(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
     """ncnn's own package, kept to float32."""
     import ncnn
 
@@ -87,8 +90,8 @@ def ncnn(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
     net.opt.num_threads = THREADS
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage", "bf16_packed"):
         setattr(net.opt, f"use_{option}", False)
-    net.load_param(str(folder / "net.param"))
-    net.load_model(str(folder / "net.bin"))
+    net.load_param(str(folder / file))
+    net.load_model(str((folder / file).with_suffix(".bin")))
     names = net.output_names()
 
     def run() -> Any:
@@ -99,7 +102,9 @@ def ncnn(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
     return run, run
 
 
-def torch(folder: Path, x: NDArray[np.float32], compiled: bool = False, for_inference: bool = False) -> tuple[Run, Run]:
+def torch(
+    folder: Path, x: NDArray[np.float32], file: str = "", *, compiled: bool = False, for_inference: bool = False
+) -> tuple[Run, Run]:
     """The module of `to_torch` in PyTorch, channels last in memory."""
     import torch
 
@@ -108,7 +113,7 @@ def torch(folder: Path, x: NDArray[np.float32], compiled: bool = False, for_infe
     torch.set_num_threads(THREADS)
     module = load(folder / "net.cfg", folder / "net.weights").to_torch(for_inference=for_inference).eval()
     module = module.to(memory_format=torch.channels_last)
-    heads = [index for index, layer in enumerate(module.layers) if layer.kind in ("region", "yolo")]
+    heads = json.loads((folder / "outputs.json").read_text())
     called = torch.compile(module) if compiled else module
     taken = torch.from_numpy(x).to(memory_format=torch.channels_last)
 
@@ -120,11 +125,11 @@ def torch(folder: Path, x: NDArray[np.float32], compiled: bool = False, for_infe
     return run, run
 
 
-def litert(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
+def litert(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
     """LiteRT's interpreter with its XNNPACK kernels, channels last."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(folder / "net.tflite"), num_threads=THREADS)
+    interpreter = Interpreter(str(folder / file), num_threads=THREADS)
     interpreter.allocate_tensors()
     taken = interpreter.get_input_details()[0]["index"]
     given = [detail["index"] for detail in interpreter.get_output_details()]
@@ -135,35 +140,79 @@ def litert(folder: Path, x: NDArray[np.float32]) -> tuple[Run, Run]:
         interpreter.invoke()
         return [interpreter.get_tensor(index) for index in given]
 
-    # [yolo] comes out with its channels last; the main fork's [region] lies so in Darknet, too
-    return run, (lambda: [y.transpose(0, 3, 1, 2) if y.shape[3] == YOLO_CHANNELS else y for y in run()])
+    def channels_first(y: NDArray[Any]) -> NDArray[Any]:
+        """[yolo] comes out with its channels last; the main fork's [region] lies so in Darknet, too."""
+        return y.transpose(0, 3, 1, 2) if y.shape[-1] == YOLO_CHANNELS else y
+
+    return run, (lambda: [channels_first(y) for y in run()])
 
 
-FORMS: dict[str, Callable[[Path, NDArray[np.float32]], tuple[Run, Run]]] = {
-    "OpenCV 4.14, its importer": opencv_darknet,
-    "the same once more": opencv_darknet,
-    "ncnn": ncnn,
-    "onnxruntime": onnxruntime,
-    "onnxruntime, Winograd": partial(onnxruntime, file="onnxruntime-winograd.onnx"),
-    "OpenVINO": openvino,
-    "OpenVINO, Winograd": partial(openvino, file="openvino-winograd.onnx"),
-    "OpenCV 5": opencv_onnx,
-    "OpenCV 5, Winograd": partial(opencv_onnx, file="opencv-winograd.onnx"),
-    "LiteRT": litert,
-    "PyTorch, compiled": partial(torch, compiled=True),
-    "PyTorch": torch,
-    "PyTorch, for inference": partial(torch, for_inference=True),
-}
+@dataclass(frozen=True)
+class Form:
+    """A form to measure: a name, the runtime that it belongs to, how it is loaded, and how its files are written.
+
+    `file` is the name of what `write` writes into the folder, if anything; `plain` is the form of the same runtime
+    that this one must not be slower than; `kind` is "float32", of which limits are told, or another arithmetic.
+    """
+
+    name: str
+    runtime: str
+    load: Callable[[Path, NDArray[np.float32], str], tuple[Run, Run]]
+    file: str = ""
+    write: Callable[[Any, Path], object] = lambda net, path: None
+    plain: str = ""
+    kind: str = "float32"
+
+
+def _onnx(**options: Any) -> Callable[[Any, Path], object]:
+    return lambda net, path: net.to_onnx(path, batch=1, **options)
+
+
+def _written(target: str, **options: Any) -> Callable[[Any, Path], object]:
+    def write(net: Any, path: Path) -> None:
+        from layoutbridge.darknet.ports.table import port
+
+        port(target).write(net.network, net.parameters, path, head="darknet", **options)
+
+    return write
+
+
+_FORMS = (  # the base first, then it once more
+    Form("OpenCV 4.14, its importer", "OpenCV 4.14", opencv_darknet),
+    Form("the same once more", "OpenCV 4.14", opencv_darknet),
+    Form("ncnn", "ncnn", ncnn, "net.param", _written("ncnn")),
+    Form("onnxruntime", "onnxruntime", onnxruntime, "ort.onnx", _onnx(runtime="onnxruntime")),
+    Form(
+        "onnxruntime, Winograd", "onnxruntime", onnxruntime, "ort-winograd.onnx",
+        _onnx(runtime="onnxruntime", winograd=True), plain="onnxruntime",
+    ),
+    Form("OpenVINO", "OpenVINO", openvino, "openvino.onnx", _onnx(runtime="openvino")),
+    Form(
+        "OpenVINO, Winograd", "OpenVINO", openvino, "openvino-winograd.onnx",
+        _onnx(runtime="openvino", winograd=True), plain="OpenVINO",
+    ),
+    Form("OpenCV 5", "OpenCV 5", opencv_onnx, "opencv.onnx", _onnx(runtime="opencv")),
+    Form(
+        "OpenCV 5, Winograd", "OpenCV 5", opencv_onnx, "opencv-winograd.onnx",
+        _onnx(runtime="opencv", winograd=True), plain="OpenCV 5",
+    ),
+    Form("LiteRT", "LiteRT", litert, "net.tflite", _written("tflite")),
+    Form("PyTorch", "PyTorch", torch),
+    Form("PyTorch, compiled", "PyTorch", partial(torch, compiled=True), plain="PyTorch"),
+    Form("PyTorch, for inference", "PyTorch", partial(torch, for_inference=True), plain="PyTorch"),
+)  # fmt: skip
+FORMS = {form.name: form for form in _FORMS}
 
 
 def main(form: str, folder: Path) -> None:
     """Load, tell, and run at every line."""
     x = np.load(folder / "x.npy")
     start = time.perf_counter()
-    run, compared = FORMS[form](folder, x)
+    measured = FORMS[form]
+    run, compared = measured.load(folder, x, measured.file)
     run()
     load = time.perf_counter() - start
-    wanted = np.load(folder / ("raw.npz" if FORMS[form] is opencv_darknet else "reference.npz"))
+    wanted = np.load(folder / ("raw.npz" if measured.load is opencv_darknet else "reference.npz"))
     found = sorted((np.asarray(output) for output in compared()), key=lambda output: output.size)
     right = sorted((wanted[name] for name in wanted.files), key=lambda output: output.size)
     deviation = max(
@@ -173,9 +222,10 @@ def main(form: str, folder: Path) -> None:
     answer = {"load": load, "deviation": deviation, "memory": _peak()}
     print(json.dumps(answer), flush=True)
     for _ in sys.stdin:
-        run()
-        times = []
-        for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()  # not counted: the caches held another's
+        repeats, times = REPEATS if time.perf_counter() - start < LONG else 1, []
+        for _ in range(repeats):
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)

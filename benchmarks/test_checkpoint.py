@@ -91,7 +91,7 @@ def measured(command: list[str], output: Path, *, then: Callable[[], None] | Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cp, and memory in kilobytes")
-def test_beside_a_plain_copy(tmp_path, capfd):
+def test_beside_a_plain_copy(tmp_path, capfd, record):
     rules, copied, output = tmp_path / "rules.toml", tmp_path / "copied.safetensors", tmp_path / "out.safetensors"
     rules.write_text(RULES)
     source = written(tmp_path / "in.safetensors")
@@ -111,6 +111,8 @@ def test_beside_a_plain_copy(tmp_path, capfd):
     seconds = {name: statistics.median(each[name][0] for each in found) for name in ways}
     ratio = statistics.median(each["layoutbridge checkpoint"][0] / each["cp"][0] for each in found)
     memory = max(each["layoutbridge checkpoint"][1] for each in found)
+    ratios = [each["layoutbridge checkpoint"][0] / each["cp"][0] for each in found]
+    record("checkpoint", f"{GIGABYTES:g} GB", ratios, "times cp")
     with capfd.disabled():
         print(f"\na checkpoint of {GIGABYTES} GB, half of it moved: median seconds of {ROUNDS} rounds")
         for name, median in seconds.items():

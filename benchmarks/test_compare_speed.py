@@ -28,7 +28,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-def test_beside_both_runs(tmp_path):
+def test_beside_both_runs(tmp_path, record):
     net, path = write_detector("yolov2", tmp_path), str(tmp_path / "net.onnx")
     net.to_onnx(path)
     x = np.random.default_rng(0).random((1, *net.network.in_shape), np.float32)
@@ -42,6 +42,7 @@ def test_beside_both_runs(tmp_path):
         assert lb.compare(net, path, x).equal
         ratios.append((time.perf_counter() - between) / (between - start))
     ratio = sorted(ratios)[1]
+    record("compare", "YOLOv2 with its ONNX port", ratios, "times a run of both", MOST_RUNS)
     print(f"\nYOLOv2 at 416: compare takes {ratio:.2f} times a run of the reference and a run of the port, loaded")
     assert ratio <= MOST_RUNS
 

@@ -10,6 +10,8 @@ two Relus, as it stands between two layers in the network, beside a native Space
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.detectors import write_detector
 from tests.darknet_files import HEADER, WHERE_ZOO, ZOO, built, load_synthesizer
 
 onnx = pytest.importorskip("onnx")
@@ -27,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 5
 LARGEST_TIME = (4.0, 0.5)  # times a plain copy, plus seconds
 LARGEST_MEMORY = 200  # MB over the weights
+WHOLE_MEMORY = 90  # MB over the weights, of the whole process
+WHOLE_ROUNDS = 9
 LARGEST_REORG = 1.2  # times a native SpaceToDepth
 ROWS: list[tuple[str, float, float]] = []
 REORG: dict[str, float] = {}
@@ -93,7 +98,7 @@ def measured(yolov4, out, how):
     return json.loads(done.stdout)
 
 
-def test_export_time_and_memory(yolov4, tmp_path):
+def test_export_time_and_memory(yolov4, tmp_path, record):
     weights = yolov4[1].stat().st_size / 2**20
     ways = ("copy", "one file", "with hashes", "external data", "usual way")
     times = {way: [] for way in ways}
@@ -105,11 +110,48 @@ def test_export_time_and_memory(yolov4, tmp_path):
             memory[way] = max(memory[way], peak)
             assert not imported
     medians = {way: statistics.median(times[way]) for way in ways}
+    for way in ("one file", "with hashes", "external data"):
+        ratios = [own / copied for own, copied in zip(times[way], times["copy"], strict=True)]
+        record("export", f"yolov4, {way}, after the imports", ratios, "copies of its weights")
     ROWS.extend((way, medians[way], memory[way]) for way in ways)
     factor, constant = LARGEST_TIME
     for way in ("one file", "with hashes", "external data"):
         assert medians[way] <= factor * medians["copy"] + constant, (way, medians)
         assert memory[way] <= weights + LARGEST_MEMORY, (way, memory)
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the peak of a process by wait4")
+def test_the_whole_process(tmp_path, record):
+    write_detector("yolov4", tmp_path)
+    weights, out = tmp_path / "net.weights", tmp_path / "out.onnx"
+    code = "import sys, layoutbridge as lb; lb.darknet.load(*sys.argv[1:3]).to_onnx(sys.argv[3])"
+    files = [str(tmp_path / "net.cfg"), str(weights)]
+    ways = {
+        "lb.darknet.load(...).to_onnx(...)": ["-c", code, *files, str(out)],
+        "layoutbridge export --no-check": ["-m", "layoutbridge", "export", *files, "-o", str(out), "--no-check"],
+    }
+    factor, constant = LARGEST_TIME
+    shares, over = {way: [] for way in ways}, {way: [] for way in ways}
+    for _ in range(WHOLE_ROUNDS):
+        start = time.perf_counter()
+        shutil.copyfile(weights, out)
+        allowed = factor * (time.perf_counter() - start) + constant
+        out.unlink()
+        for way, words in ways.items():
+            start = time.perf_counter()
+            process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            shares[way].append((time.perf_counter() - start) / allowed)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            assert process.returncode == 0
+            over[way].append(
+                usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10) - weights.stat().st_size / 2**20
+            )
+            out.unlink()
+    for way in ways:
+        record("export", f"yolov4, {way}: time", shares[way], "of 4 copies of its weights + 0.5 s", 1.0)
+        record("export", f"yolov4, {way}: memory", over[way], "MB over the weights", WHOLE_MEMORY)
+        assert statistics.median(over[way]) <= WHOLE_MEMORY, over
 
 
 def test_reorg_costs_what_a_native_space_to_depth_does(tmp_path):

@@ -51,7 +51,7 @@ def timed(function):
 
 
 @pytest.mark.parametrize("function", [space_to_depth, channels_last, without_a_name])
-def test_small_beyond_its_calls(benchmark, function):
+def test_small_beyond_its_calls(benchmark, function, record):
     shape = (1, 26, 26, 64) if function is channels_last else SMALL
     target, beyond = timed(function), []
     for _ in range(30):
@@ -59,13 +59,15 @@ def test_small_beyond_its_calls(benchmark, function):
         lb.identify(target, shape)
         beyond.append(time.perf_counter() - start - SPENT[0])
     benchmark.extra_info["beyond, ms"] = round(1e3 * sorted(beyond)[15], 2)
+    steady = [1e3 * each for each in sorted(beyond[1:])][2:-2]
+    record("identify", f"{function.__name__}, beyond its calls", steady, "ms", 1e3 * MOST_BEYOND)
     benchmark(lb.identify, target, shape)
     told = 1e3 * sorted(beyond)[15]
     print(f"\n{function.__name__}: first {1e3 * beyond[0]:.1f} ms, then {told:.2f} ms beyond its calls")
     assert sorted(beyond)[15] <= MOST_BEYOND
 
 
-def test_large_beside_one_run(benchmark):
+def test_large_beside_one_run(benchmark, record):
     x = np.arange(np.prod(LARGE), dtype=np.float32).reshape(LARGE)
     ratios = []
     for _ in range(7):
@@ -75,6 +77,7 @@ def test_large_beside_one_run(benchmark):
         lb.identify(space_to_depth, LARGE)
         ratios.append((time.perf_counter() - between) / (between - start))
     ratio = sorted(ratios)[3]
+    record("identify", "float32 [8, 64, 208, 208]", ratios, "runs of the op", MOST_RUNS)
     benchmark.extra_info["ratio"] = round(ratio, 2)
     benchmark.pedantic(lb.identify, (space_to_depth, LARGE), rounds=1)
     print(f"\n[8, 64, 208, 208]: {ratio:.1f} runs of the op")

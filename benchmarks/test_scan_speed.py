@@ -41,15 +41,16 @@ def blocks(count):
     return nodes, {"w": np.ones((16, 16, 1, 1), np.float32), **shapes}
 
 
-def test_a_thousand_nodes(benchmark, tmp_path):
+def test_a_thousand_nodes(benchmark, tmp_path, record):
     path = written(tmp_path / "deep.onnx", *blocks(NODES // 5))
     assert len(lb.scan(path).places) == NODES // 5
     benchmark.pedantic(lb.scan, (path,), rounds=5)
+    record("scan", "an ONNX model of a thousand nodes", benchmark.stats.stats.data, "s", MOST_SECONDS)
     assert benchmark.stats.stats.median <= MOST_SECONDS
 
 
 @pytest.mark.parametrize("batch", [1, "N"])  # an open size is looked at twice
-def test_beside_loading_the_file(benchmark, tmp_path, batch):
+def test_beside_loading_the_file(benchmark, tmp_path, batch, record):
     nodes, weights = blocks(20)
     layers = 10
     each = int((WEIGHTS / 4 / layers) ** 0.5)
@@ -66,6 +67,7 @@ def test_beside_loading_the_file(benchmark, tmp_path, batch):
         lb.scan(path)
         ratios.append((time.perf_counter() - between) / (between - start))
     ratio = sorted(ratios)[2]
+    record("scan", f"250 MB, batch {batch}", ratios, "times onnx.load", MOST_LOADS)
     benchmark.extra_info["ratio"] = round(ratio, 2)
     benchmark.pedantic(lb.scan, (path,), rounds=1)
     print(f"\n250 MB, batch {batch}: {ratio:.2f} times onnx.load")

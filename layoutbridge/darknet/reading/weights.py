@@ -13,10 +13,10 @@ import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,7 +213,7 @@ def _as_stored(values: NDArray[np.float32], parameter: Parameter, flipped: bool)
 class _Body:
     """What stands behind the header: read piece by piece, as each is checked, so that what is refused costs little."""
 
-    def __init__(self, stream: BinaryIO, status: os.stat_result, count: int) -> None:
+    def __init__(self, stream: BufferedReader, status: os.stat_result, count: int) -> None:
         try:
             self._bytes = np.empty(count, np.uint8)
         except MemoryError:
@@ -225,11 +225,10 @@ class _Body:
     def read_to(self, end: int) -> None:
         """Read up to this byte; raises `WeightsError` where the file has none there any more."""
         while self._read < end:
-            piece = self._stream.read(min(_CHUNK, end - self._read))
-            if not piece:
+            count = self._stream.readinto(self._bytes[self._read : min(self._read + _CHUNK, end)].data)
+            if not count:
                 raise self._changed()
-            self._bytes[self._read : self._read + len(piece)] = np.frombuffer(piece, np.uint8)
-            self._read += len(piece)
+            self._read += count
 
     def finish(self) -> None:
         """Read the rest; raises `WeightsError` where the file is not the one any more that it was."""

@@ -10,11 +10,11 @@ as programs and people know it; `exchange` says how the model there names data o
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from onnx import GraphProto, ModelProto, TensorProto
 
@@ -100,8 +100,9 @@ def _write_two_files(
     with whole_files((target, data)) as (temporary, temporary_data):
         outside = [held for held in initializers if _may_lie_outside(held)]
         inside = [held for held in initializers if not _may_lie_outside(held)]
+        gaps, positions = _aligned(outside)
         with temporary_data.open("wb") as file:
-            positions = [_write_outside(file, held, report) for held in outside]
+            _write_data(file, zip(map(bytes, gaps), outside, strict=True), report)
 
         def write_to(path: Path, location: str, report: _Counter) -> None:
             references = [_reference(held, location, at) for held, at in zip(outside, positions, strict=True)]
@@ -153,20 +154,18 @@ def _write(
     file.write(graph)
     for tail in tails:
         file.write(tail)
-    for frame, held in zip(frames, inside, strict=True):
-        file.write(frame)
-        _write_data(file, held, report)
+    _write_data(file, zip(frames, inside, strict=True), report)
     file.write(_metadata_fields(metadata))
 
 
-def _write_outside(file: BinaryIO, held: Initializer, report: _Counter) -> int:
-    """Write the tensor's bytes to the data file; returns where they begin."""
-    position = file.tell()
-    alignment = _ALIGNMENT if held.nbytes >= _ALIGNED_FROM else 4
-    gap = -position % alignment
-    file.write(bytes(gap))
-    _write_data(file, held, report)
-    return position + gap
+def _aligned(outside: Sequence[Initializer]) -> tuple[list[int], list[int]]:
+    """How many bytes each tensor leaves free before it in the data file, and where it begins."""
+    gaps, positions, end = [], [], 0
+    for held in outside:
+        gaps.append(-end % (_ALIGNMENT if held.nbytes >= _ALIGNED_FROM else 4))
+        positions.append(end + gaps[-1])
+        end = positions[-1] + held.nbytes
+    return gaps, positions
 
 
 def _reference(held: Initializer, location: str, position: int) -> bytes:
@@ -178,13 +177,28 @@ def _reference(held: Initializer, location: str, position: int) -> bytes:
     return tensor.SerializeToString()
 
 
-def _write_data(file: BinaryIO, held: Initializer, report: _Counter) -> None:
-    written = 0
-    for chunk in held.chunks():
-        written += file.write(chunk)
-        report.add(len(chunk))
-    if written != held.nbytes:
-        raise AssertionError(f"{held.name} has {written} bytes, not {held.nbytes}")
+def _write_data(file: BinaryIO, tensors: Iterable[tuple[bytes, Initializer]], report: _Counter) -> None:
+    """Write each tensor with the bytes before it; the next piece is computed while one is written."""
+    pieces = _pieces(tensors)
+    with ThreadPoolExecutor(1, thread_name_prefix="layoutbridge") as pool:
+        coming = pool.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = pool.submit(next, pieces, None)
+            before, chunk = piece
+            file.write(before)
+            file.write(chunk)
+            report.add(len(chunk))
+
+
+def _pieces(tensors: Iterable[tuple[bytes, Initializer]]) -> Iterator[tuple[bytes, Any]]:
+    for before, held in tensors:
+        yield before, b""
+        size = 0
+        for chunk in held.chunks():
+            size += len(chunk)
+            yield b"", chunk
+        if size != held.nbytes:
+            raise AssertionError(f"{held.name} has {size} bytes, not {held.nbytes}")
 
 
 def _tensor(held: Initializer) -> TensorProto:
