@@ -186,6 +186,10 @@ _FORMS = (  # the base first, then it once more
         "onnxruntime, Winograd", "onnxruntime", onnxruntime, "ort-winograd.onnx",
         _onnx(runtime="onnxruntime", winograd=True), plain="onnxruntime",
     ),
+    Form(
+        "onnxruntime, Winograd stored", "onnxruntime", onnxruntime, "ort-stored.onnx",
+        _onnx(runtime="onnxruntime", winograd=True, store_winograd=True), plain="onnxruntime",
+    ),
     Form("OpenVINO", "OpenVINO", openvino, "openvino.onnx", _onnx(runtime="openvino")),
     Form(
         "OpenVINO, Winograd", "OpenVINO", openvino, "openvino-winograd.onnx",

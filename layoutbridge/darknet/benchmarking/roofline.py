@@ -15,8 +15,9 @@ from layoutbridge.darknet.benchmarking.peaks import Peak
 from layoutbridge.darknet.networks.summary import count_flops
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.frameworks.base import installed_version
+from layoutbridge.frameworks.onnx.programs.forms import PLAIN
 from layoutbridge.frameworks.primitives import Shape
+from layoutbridge.frameworks.winograd import Tile, best_tile
 
 _FLOAT = 4
 _MULTIPLYING = (Convolutional, Connected, Deconvolutional, Local)
@@ -103,16 +104,14 @@ def _spared(layer: Layer) -> int:
     return max(0, filters * channels * (prod(lengths) * rows * columns - products))
 
 
-def winograd_tile(layer: Layer) -> tuple[int, int] | None:
+def winograd_tile(layer: Layer) -> Tile | None:
     """Outputs of a tile, down and across, in the Winograd form that the ONNX export chooses for it; None: direct."""
     settings = layer.settings
-    if not isinstance(settings, Convolutional) or settings.antialiasing is not None or not installed_version("onnx"):
+    if not isinstance(settings, Convolutional) or settings.antialiasing is not None:
         return None
-    from layoutbridge.frameworks.onnx.network.winograd import TILE, pays
-
     if (settings.stride_x, settings.stride_y, settings.dilation, settings.groups) != (1, 1, 1, 1):
         return None
-    return (TILE, TILE) if pays(_weights(layer), layer.out_shape) else None
+    return best_tile(_weights(layer), layer.out_shape, PLAIN.winograd)
 
 
 def _weights(layer: Layer) -> Shape:

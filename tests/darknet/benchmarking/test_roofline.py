@@ -31,11 +31,10 @@ def test_work_counted_by_hand(layers, direct, values):
 
 
 def test_winograds_form_multiplies_a_quarter():
-    pytest.importorskip("onnx")
     wide = "[net]\nheight=24\nwidth=24\nchannels=256\n"
     work = work_of(built(wide + CONV.format(256, 3, 1)))
     assert work.direct == 256 * 256 * 9 * 24 * 24
-    assert work.winograd / work.direct == pytest.approx(0.25, abs=0.06)  # 36 for 144, or another tile's share
+    assert work.winograd / work.direct == pytest.approx(0.25, abs=0.1)  # 36 for 144, or another tile's share
     stepping = work_of(built(wide + CONV.format(256, 3, 2)))
     assert stepping.winograd == stepping.direct
 
