@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks.results import Row, row, save
+from benchmarks.result_files import Row, row, save
 from benchmarks.tables import write_tables
 
 _RECORDED = pytest.StashKey[dict[str, list[Row]]]()

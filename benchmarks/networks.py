@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks.detectors import NETWORKS, write_detector
 from benchmarks.latency import FORMS, OPENCV_4, THREADS, Form
-from benchmarks.results import Row, row, save, verdict
+from benchmarks.result_files import Row, row, save, verdict
 from benchmarks.tables import write_tables
 from layoutbridge.darknet.benchmarking.peaks import Peak, measured_peak
 from layoutbridge.darknet.benchmarking.roofline import Roofline, work_of
@@ -199,11 +199,11 @@ def told(name: str, rows: Sequence[Row]) -> str:
     """The rows as text."""
     lines = [
         f"\n{name}, {THREADS} threads",
-        f"  {'':34}  ratio  lowest..highest  deviation  load s    MB  direct Winograd",
+        f"  {'':40}  ratio  lowest..highest  deviation  load s    MB  direct Winograd",
     ]
     for each in rows:
         more = each.more or {}
-        start = f"  {each.name:34} {each.value:6.2f}  {each.low:6.2f}..{each.high:<6.2f}"
+        start = f"  {each.name:40} {each.value:6.2f}  {each.low:6.2f}..{each.high:<6.2f}"
         if "deviation" in more:
             shares = "".join(f"{100 * (more[key] or 0):6.0f} %" for key in ("of_direct", "of_winograd"))
             start += f"  {more['deviation']:11.1e} {more['load']:7.1f} {more['memory']:5.0f}{shares}"

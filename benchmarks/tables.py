@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import RESULTS, all_results
+from benchmarks.result_files import RESULTS, all_results
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results import EQUAL, HOLDS, MISSED, Row, all_results, read, row, save, verdict
+from benchmarks.result_files import EQUAL, HOLDS, MISSED, Row, all_results, read, row, save, verdict
 from benchmarks.tables import PAGES, networks_tables, range_told, with_tables
 from layoutbridge.machine import Machine
 
