@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint
-from layoutbridge.checkpoints.stored import Change
+if TYPE_CHECKING:
+    from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint
+    from layoutbridge.checkpoints.stored import Change
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
