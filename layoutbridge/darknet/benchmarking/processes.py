@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from layoutbridge.darknet.benchmarking.worker import PAUSE, Loaded, Opening
 
-_TURN = 0.1  # seconds that a turn takes at least
+_TURN = 0.3  # seconds that a turn takes at least
 _PATIENCE = 300.0  # seconds that a process may take to answer
 _ENDED = "its process ended: it crashed, or the system ended it for want of memory"
 _ENVIRONMENT = {  # of the processes, where the caller's does not say it

@@ -89,9 +89,13 @@ def settings_of(target: str) -> Iterator[Settings]:
             yield {name: value}
 
 
-def runtime_option(target: Port) -> dict[str, str]:
-    """The writer's option for the runtime that the target is tuned for, where there is a choice."""
-    return {"runtime": _RUNTIMES[target.name]} if target.name in _RUNTIMES else {}
+def usual_options(target: Port) -> dict[str, Any]:
+    """The writer's options where nothing else is asked for: the runtime that is tuned, and one picture at a time.
+
+    With an open batch shapes are not known as a model is loaded: in OpenVINO Winograd's form then takes twice as long.
+    """
+    usual = {"runtime": _RUNTIMES.get(target.name), "batch": 1}
+    return {name: value for name, value in usual.items() if value is not None and name in options_of(target.write)}
 
 
 def installed_targets(names: Sequence[str] | None) -> tuple[list[Port], dict[str, str]]:

@@ -20,7 +20,7 @@ from layoutbridge.darknet.networks.network import load
 from layoutbridge.darknet.ports.port import Port
 from layoutbridge.darknet.structure.kinds import Convolutional
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.darknet.tuning.candidates import runtime_option
+from layoutbridge.darknet.tuning.candidates import usual_options
 from layoutbridge.darknet.tuning.remembering import CONVOLUTIONS, Remembered
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.frameworks.winograd import Tile
@@ -29,7 +29,7 @@ TILES: tuple[Tile, ...] = ((2, 2), (3, 3), (4, 4), (6, 6))
 SMALL_TILES = TILES[:-1]
 _DIRECT = "direct"
 _ENDS = 8  # channels before and behind: a block of the runtimes' own layouts
-_TURNS, _SECONDS = 6, 0.015
+_TURNS, _SECONDS = 5, 0.03
 _GAIN = 0.95  # of the direct form's time, at most: less gain is not worth the memory
 _ABOUT_EQUAL = 1.03  # of tiles that take this much the same time, the smallest: it has the fewest weights
 _FILTERS_OF = 8  # Winograd's form is written for these alone
@@ -145,7 +145,7 @@ def _time(target: Port, one: Convolution, threads: int, folder: Path) -> Times |
         }
         paths = [folder / f"{name}{target.endings[0]}" for name in forms]
         for path, options in zip(paths, forms.values(), strict=True):
-            target.write(network, parameters, path, batch=one.batch, **runtime_option(target), **options)
+            target.write(network, parameters, path, **{**usual_options(target), "batch": one.batch, **options})
     except LayoutBridgeError:  # an activation of more parameters, say: then the network's own form decides
         return None
     openings = tuple(Opening(path, threads, vouched=True, settings={}) for path in paths)

@@ -23,8 +23,8 @@ from layoutbridge.darknet.tuning.candidates import (
     Candidate,
     Form,
     forms_of,
-    runtime_option,
     settings_of,
+    usual_options,
 )
 from layoutbridge.darknet.tuning.convolutions import SMALL_TILES, TILES, convolutions_of, faster_in_tiles, timed
 from layoutbridge.darknet.tuning.remembering import TRIALS, Remembered, remembered
@@ -300,7 +300,7 @@ class _Files:
         path = place / f"net{self.target.endings[0]}"
         net, taken = self.search.net, options_of(self.target.write)
         options = {name: value for name, value in self.search.options.items() if name in taken}
-        options = {**runtime_option(self.target), **options, **form.options}
+        options = {**usual_options(self.target), **options, **form.options}
         self.search.report(f"writing {self.target.title}, {form.name}")
         try:
             if form.name == INT8:

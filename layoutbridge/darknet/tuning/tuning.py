@@ -20,7 +20,7 @@ from layoutbridge.darknet.ports.records.tuned import processor_here
 from layoutbridge.darknet.ports.table import port
 from layoutbridge.darknet.quantization.quantizing import quantize, targets_in_int8
 from layoutbridge.darknet.tuning.budgets import Budget
-from layoutbridge.darknet.tuning.candidates import PLAIN, installed_targets, runtime_option, threads_tried
+from layoutbridge.darknet.tuning.candidates import PLAIN, installed_targets, threads_tried, usual_options
 from layoutbridge.darknet.tuning.results import Trial, Tuning
 from layoutbridge.darknet.tuning.searching import Search
 from layoutbridge.darknet.tuning.turns import fastest
@@ -29,8 +29,8 @@ from layoutbridge.files import PathLike
 from layoutbridge.frameworks.framework import options_of
 from layoutbridge.machine import this_machine
 
-SECONDS = 150.0
-_LAST_SECONDS = 40.0  # of the rounds among the fastest, behind the trials
+SECONDS = 110.0
+_LAST_SECONDS = 30.0  # of the rounds among the fastest, behind the trials
 _TOLD = 3  # reasons where nothing can be chosen
 _CHOSEN = ("runtime", "winograd", "store_winograd", "half", "int8", "tuned")  # what is chosen by trial
 _NOT_MEASURED = ("dynamic_size", "steps")
@@ -148,7 +148,7 @@ def options_to_write(tuning: Tuning, options: Mapping[str, Any]) -> dict[str, An
     """The writer's options for what was chosen, the record of it among them: those of `options` that it takes, too."""
     best, target = tuning.best, port(tuning.best.target)
     given = {name: value for name, value in options.items() if name in options_of(target.write)}
-    return {**given, **runtime_option(target), **best.options, "tuned": tuning.record}
+    return {**usual_options(target), **given, **best.options, "tuned": tuning.record}
 
 
 def _refuse_unfit(options: Mapping[str, Any], targets: Sequence[Port], calibrate: Any) -> None:

@@ -84,7 +84,7 @@ def tune(
     seconds: Annotated[
         float | None,
         typer.Option(
-            help="No trial begins after so many. (default: 150)", show_default=False, **share("--seconds", most=None)
+            help="No trial begins after so many. (default: 110)", show_default=False, **share("--seconds", most=None)
         ),
     ] = None,
     head: Annotated[
