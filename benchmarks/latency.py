@@ -147,12 +147,22 @@ def litert(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
     return run, (lambda: [channels_first(y) for y in run()])
 
 
+def opened(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
+    """A file as `Detector` opens it: with the threads and settings that are recorded in it, else with two threads."""
+    from layoutbridge.darknet.detectors.formats import open_file
+
+    model = open_file(folder / file, 0 if file.startswith("auto") else THREADS, vouched=True)
+    run = lambda: list(model.run(x).values())  # noqa: E731
+    return run, run
+
+
 @dataclass(frozen=True)
 class Form:
     """A form to measure: a name, the runtime that it belongs to, how it is loaded, and how its files are written.
 
     `file` is the name of what `write` writes into the folder, if anything; `plain` is the form of the same runtime
-    that this one must not be slower than; `kind` is "float32", of which limits are told, or another arithmetic.
+    that this one must not be slower than; `kind` is "float32", or another arithmetic, which has a limit of its own.
+    One that is `limited` takes minutes to be written, and is for the networks that have limits.
     """
 
     name: str
@@ -162,6 +172,7 @@ class Form:
     write: Callable[[Any, Path], object] = lambda net, path: None
     plain: str = ""
     kind: str = "float32"
+    limited: bool = False
 
 
 def _onnx(**options: Any) -> Callable[[Any, Path], object]:
@@ -173,6 +184,27 @@ def _written(target: str, **options: Any) -> Callable[[Any, Path], object]:
         from layoutbridge.darknet.ports.table import port
 
         port(target).write(net.network, net.parameters, path, head="darknet", **options)
+
+    return write
+
+
+def _tuned(target: str) -> Callable[[Any, Path], object]:
+    def write(net: Any, path: Path) -> None:
+        from layoutbridge.darknet import tune, write_tuned
+
+        found = tune(net, targets=[target], threads=THREADS)
+        print(f"tuned: {found}", file=sys.stderr)
+        write_tuned(net, path, found)
+
+    return write
+
+
+def _in_int8(target: str) -> Callable[[Any, Path], object]:
+    def write(net: Any, path: Path) -> None:
+        from layoutbridge.darknet import quantize
+
+        pictures = np.random.default_rng(2).random((2, *net.network.in_shape), np.float32)
+        quantize(net, path, pictures, to=target, options={"batch": 1})
 
     return write
 
@@ -195,6 +227,12 @@ _FORMS = (  # the base first, then it once more
         "OpenVINO, Winograd", "OpenVINO", openvino, "openvino-winograd.onnx",
         _onnx(runtime="openvino", winograd=True), plain="OpenVINO",
     ),
+    Form(
+        "onnxruntime, --for auto", "onnxruntime", opened, "auto.onnx", _tuned("onnx"), plain="onnxruntime", limited=True
+    ),
+    Form("OpenVINO, --for auto", "OpenVINO", opened, "auto.xml", _tuned("openvino"), plain="OpenVINO", limited=True),
+    Form("onnxruntime, int8", "onnxruntime", opened, "int8.onnx", _in_int8("onnx"), kind="int8", limited=True),
+    Form("OpenVINO, int8", "OpenVINO", opened, "int8.xml", _in_int8("openvino"), kind="int8", limited=True),
     Form("OpenCV 5", "OpenCV 5", opencv_onnx, "opencv.onnx", _onnx(runtime="opencv")),
     Form(
         "OpenCV 5, Winograd", "OpenCV 5", opencv_onnx, "opencv-winograd.onnx",
