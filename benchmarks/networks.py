@@ -5,8 +5,8 @@
 
 Two threads, one picture, float32 where a form does not say int8 (drawn pictures measured its ranges). Each form runs
 in a process of its own. In each round every one has its turn, in another order, while the others wait; OpenCV 4.14
-stands there twice, the second time as the control. Told are ratios to OpenCV's median, how far outputs are from the float64
-reference, load, memory, and what the machine leaves: the least time by its peak, of the direct algorithm and of
+stands there twice, the second time as the control. Told are ratios to OpenCV's median, how far outputs are from the
+float64 reference, load, memory, and what the machine leaves: the least time by its peak, of the direct algorithm and of
 Winograd's form, as a share of the form's.
 """
 
