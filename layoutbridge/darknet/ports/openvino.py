@@ -298,9 +298,9 @@ PORT = Port(
     write_openvino,
     Runner(run_openvino, run_openvino_sequence, "openvino", heading="ov"),
     {
-        "half": Runner(_running(half=True), partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ov-half"),
+        "half": Runner(_running(half=True), partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ovhalf"),
         "winograd": Runner(
-            _running(winograd=True), partial(run_openvino_sequence, winograd=True), "openvino", WINOGRAD, "ov-wino"
+            _running(winograd=True), partial(run_openvino_sequence, winograd=True), "openvino", WINOGRAD, "ovwino"
         ),
     },
     beside=lambda path: (_beside(path), *ultralytics.yaml_beside(path, "openvino")),

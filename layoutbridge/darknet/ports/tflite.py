@@ -295,6 +295,6 @@ PORT = Port(
     (TFLITE,),
     write_tflite,
     Runner(run_litert, run_litert_sequence, PACKAGE),
-    {"half": Runner(_run_half, partial(run_litert_sequence, half=True), PACKAGE, FLOAT16, "lite-half")},
+    {"half": Runner(_run_half, partial(run_litert_sequence, half=True), PACKAGE, FLOAT16, "lthalf")},
     runtimes=LITERT,
 )

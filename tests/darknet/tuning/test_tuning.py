@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -205,7 +206,10 @@ def test_the_commands(capfd, tmp_path, monkeypatch):
 def test_an_interrupted_run_goes_on(tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "layoutbridge", "tune", *YOLO, "--targets", "onnx", "--threads", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a parent in the background has it ignored
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, preexec_fn=heard
+    )
     kept = tmp_path / "layoutbridge" / "tuning"
     end = time.monotonic() + 120
     while not list(kept.glob("*.json")) and time.monotonic() < end and process.poll() is None:
