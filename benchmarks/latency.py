@@ -161,7 +161,7 @@ class Form:
     """A form to measure: a name, the runtime that it belongs to, how it is loaded, and how its files are written.
 
     `file` is the name of what `write` writes into the folder, if anything; `plain` is the form of the same runtime
-    that this one must not be slower than; `kind` is "float32", or another arithmetic, which has a limit of its own.
+    that this one must not be slower than; `kind` is "float32", of which limits are told, or another arithmetic.
     One that is `limited` takes minutes to be written, and is for the networks that have limits.
     """
 
@@ -199,16 +199,6 @@ def _tuned(target: str) -> Callable[[Any, Path], object]:
     return write
 
 
-def _in_int8(target: str) -> Callable[[Any, Path], object]:
-    def write(net: Any, path: Path) -> None:
-        from layoutbridge.darknet import quantize
-
-        pictures = np.random.default_rng(2).random((2, *net.network.in_shape), np.float32)
-        quantize(net, path, pictures, to=target, options={"batch": 1})
-
-    return write
-
-
 _FORMS = (  # the base first, then it once more
     Form("OpenCV 4.14, its importer", "OpenCV 4.14", opencv_darknet),
     Form("the same once more", "OpenCV 4.14", opencv_darknet),
@@ -231,8 +221,6 @@ _FORMS = (  # the base first, then it once more
         "onnxruntime, --for auto", "onnxruntime", opened, "auto.onnx", _tuned("onnx"), plain="onnxruntime", limited=True
     ),
     Form("OpenVINO, --for auto", "OpenVINO", opened, "auto.xml", _tuned("openvino"), plain="OpenVINO", limited=True),
-    Form("onnxruntime, int8", "onnxruntime", opened, "int8.onnx", _in_int8("onnx"), kind="int8", limited=True),
-    Form("OpenVINO, int8", "OpenVINO", opened, "int8.xml", _in_int8("openvino"), kind="int8", limited=True),
     Form("OpenCV 5", "OpenCV 5", opencv_onnx, "opencv.onnx", _onnx(runtime="opencv")),
     Form(
         "OpenCV 5, Winograd", "OpenCV 5", opencv_onnx, "opencv-winograd.onnx",

@@ -3,11 +3,10 @@
     python -m benchmarks.networks                        (make bench-networks, which installs OpenCV 4.14 for it)
     python -m benchmarks.networks --networks yolov2,yolov4-tiny --rounds 5 --forms onnxruntime --dry
 
-Two threads, one picture, float32 where a form does not say int8 (drawn pictures measured its ranges). Each form runs
-in a process of its own. In each round every one has its turn, in another order, while the others wait; OpenCV 4.14
-stands there twice, the second time as the control. Told are ratios to OpenCV's median, how far outputs are from the
-float64 reference, load, memory, and what the machine leaves: the least time by its peak, of the direct algorithm and of
-Winograd's form, as a share of the form's.
+Float32, two threads, one picture. Each form runs in a process of its own. In each round every one has its turn, in
+another order, while the others wait; OpenCV 4.14 stands there twice, the second time as the control. Told are ratios to
+OpenCV's median, how far outputs are from the float64 reference, load, memory, and what the machine leaves: the least
+time by its peak, of the direct algorithm and of Winograd's form, as a share of the form's.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ PAUSE = 0.05  # seconds between turns: threads of the one before go to sleep
 LARGEST_DEVIATION = 1e-4
 LIMITED = ("yolov2", "yolov4-tiny")  # and on two cores with AVX-512
 LIMITS = {"onnxruntime": 0.70, "OpenVINO": 0.65, "ncnn": 0.62, "LiteRT": 1.1, "PyTorch": 1.3}  # of OpenCV 4.14's time
-FASTEST_LIMIT, INT8_LIMIT = 0.60, 0.40  # over all runtimes, in float32 and in int8
+FASTEST_LIMIT = 0.60  # over all runtimes
 BASE, CONTROL = list(FORMS)[:2]
 
 
@@ -178,7 +177,6 @@ def rows_of(
         if each.name not in (BASE, CONTROL) and FORMS[each.name].kind == "float32"
         and each.more["deviation"] <= LARGEST_DEVIATION
     ]  # fmt: skip
-    whole = [each for each in rows if each.name in FORMS and FORMS[each.name].kind == "int8"]
     limited = name in LIMITED and machine.cores == THREADS and "avx512f" in machine.instructions
     for runtime in dict.fromkeys(FORMS[each.name].runtime for each in right):
         best = min((each for each in right if FORMS[each.name].runtime == runtime), key=lambda each: each.value)
@@ -187,8 +185,6 @@ def rows_of(
     if right:
         fastest = min(right, key=lambda each: each.value)
         rows.append(_limit("fastest of all", fastest, FASTEST_LIMIT if limited else None))
-    if whole and limited:
-        rows.append(_limit("fastest in int8", min(whole, key=lambda each: each.value), INT8_LIMIT))
     for form in times:
         plain = FORMS[form].plain
         if plain in times:
