@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.rounding.tflite_file import compacted
+from layoutbridge.darknet.rounding.tflite_weights import Shape, as_matrices
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import UnsupportedError, first_line
 from layoutbridge.frameworks.base import require
@@ -36,27 +38,50 @@ def int8_content(network: Network, content: bytes, int8: Int8, *, channels_last:
     and `MissingFrameworkError` without it or LiteRT.
     """
     int8.check(network)
-    quantizing = require("ai_edge_quantizer", "ai-edge-quantizer", EXTRA)
-    names = quantizing.qtyping.TFLOperationName
-    quantizer = quantizing.quantizer.Quantizer(content)
-    for layer in network.layers:
-        scope = _scope(layer)
-        if layer.settings.in_float32 or layer.index in int8.in_float:
-            for product in _PRODUCTS:
-                quantizer.add_weight_only_config(scope, names[product], _BITS)
-        else:
-            for operation in _PRODUCTS if _has_own_steps(layer) else (*_PRODUCTS, *_OTHERS):
-                quantizer.add_static_config(scope, names[operation], _BITS, _BITS)
+    recipe = _recipe(network, int8)
     key = ("tflite", len(content))
     if key not in int8.measured:
         int8.measured[key] = _measured(network, content, int8.pictures, channels_last)
     ranges: dict[str, Range] = int8.measured[key]
     told = {name: {"min": _told(one.low), "max": _told(one.high)} for name, one in ranges.items()}
+    made, shapes = _rounded(content, recipe, told, network.source)
+    return compacted(_with_outputs(content, made), shapes)
+
+
+def _recipe(network: Network, int8: Int8) -> Any:
+    """What of each layer is rounded."""
+    names = require("ai_edge_quantizer.qtyping", "ai-edge-quantizer", EXTRA).TFLOperationName
+    recipe = require("ai_edge_quantizer.recipe_manager", "ai-edge-quantizer", EXTRA).RecipeManager()
+    for layer in network.layers:
+        scope = _scope(layer)
+        if layer.settings.in_float32 or layer.index in int8.in_float:
+            for product in _PRODUCTS:
+                recipe.add_weight_only_config(scope, names[product], _BITS)
+        else:
+            for operation in _PRODUCTS if _has_own_steps(layer) else (*_PRODUCTS, *_OTHERS):
+                recipe.add_static_config(scope, names[operation], _BITS, _BITS)
+    return recipe
+
+
+def _rounded(
+    content: bytes, recipe: Any, told: Mapping[str, Any], source: str
+) -> tuple[bytes, tuple[Shape | None, ...]]:
+    """The file in whole numbers, weights of convolutions as matrices, and the shapes that these are to have.
+
+    The parts of the quantizer are called, not the whole: that loads the file into LiteRT, which takes no matrices.
+    """
+    from ai_edge_quantizer import model_modifier, params_generator
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+
+    model = tfl_flatbuffer_utils.read_model(content)
+    shapes = as_matrices(model)
     try:
-        made = quantizer.quantize(told, enable_progress_bar=False, enable_progress_report=False)
+        generator = params_generator.ParamsGenerator(model)
+        params = generator.generate_quantization_parameters(recipe, told, enable_progress_bar=False)
+        made = model_modifier.ModelModifier(model).modify_model(params, enable_progress_bar=False)
     except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-        raise UnsupportedError(f"{network.source} cannot be rounded for LiteRT: {first_line(error)}") from None
-    return compacted(_with_outputs(content, bytes(made.quantized_model)))
+        raise UnsupportedError(f"{source} cannot be rounded for LiteRT: {first_line(error)}") from None
+    return bytes(made), shapes
 
 
 def _has_own_steps(layer: Layer) -> bool:

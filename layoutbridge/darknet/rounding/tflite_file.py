@@ -13,23 +13,22 @@ from typing import Any
 import numpy as np
 
 from layoutbridge.darknet.rounding.tflite_steps import with_steps_of_one
+from layoutbridge.darknet.rounding.tflite_weights import Shape, in_own_shapes
 from layoutbridge.frameworks.base import require
 
-_MOST = 1 << 30
 _IDENTIFIER = b"TFL3"
 _MARKS = b"CONVERSION_METADATA"  # by what the file was made, for Google's own statistics
 
 
-def compacted(content: bytes) -> bytes:
-    """The file without what no runtime reads; as it is where it is near what a FlatBuffer can hold."""
-    if len(content) > _MOST:
-        return content
+def compacted(content: bytes, shapes: tuple[Shape | None, ...]) -> bytes:
+    """The file without what no runtime reads, its convolutions' weights in these `shapes`."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(bytearray(content))
     for buffer in model.buffers:
         if buffer.offset > 1:  # its data lies behind the graph
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+    in_own_shapes(model, shapes)
     for graph in model.subgraphs:
         with_steps_of_one(model, graph, schema)
         _without_unused(graph, model)

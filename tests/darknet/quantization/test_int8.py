@@ -12,7 +12,7 @@ from layoutbridge.darknet.rounding.preparing import prepared
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
 from layoutbridge.frameworks.rounding import loss
 from tests.command_line import refused, run
-from tests.darknet_files import HEADER, NETS, RECURRENT, SHARED
+from tests.darknet_files import HEADER, NETS, RECURRENT, SHARED, made
 
 REAL = SHARED / "real"
 NEEDS = {
@@ -194,6 +194,35 @@ def test_litert_has_scales_as_its_specification_asks(tmp_path, activation):
             ones += read.quantization.scale[0] == 1
     assert products > 1
     assert ones > 1  # but for what reads the picture, float32 or several that are added
+
+
+LARGE = {  # each with weights of more than 32 MiB, which the quantizer takes in pieces
+    "convolutional": "[convolutional]\nfilters=1030\nsize=2\nstride=2\nactivation=leaky\n",
+    "pointwise": "[convolutional]\nfilters=4120\nsize=1\nstride=1\nactivation=linear\n",
+    "in groups": "[convolutional]\nfilters=2060\nsize=2\nstride=2\ngroups=2\nactivation=relu\n",
+    "deconvolutional": "[deconvolutional]\nfilters=1030\nsize=2\nstride=2\nactivation=linear\n",
+    "connected": "[connected]\noutput=1030\nactivation=linear\n",
+}
+
+
+@pytest.mark.parametrize("in_float", [False, True])
+@pytest.mark.parametrize("kind", LARGE)
+def test_litert_has_large_weights_too(tmp_path, kind, in_float):
+    ending = needed("tflite")
+    from layoutbridge.darknet.ports.tflite import run_tflite, write_tflite
+    from layoutbridge.darknet.rounding.options import Int8
+
+    text = f"[net]\nwidth=2\nheight=2\nchannels=2060\n{LARGE[kind]}[connected]\noutput=4\nactivation=linear\n"
+    flavor = "pjreddie" if kind == "deconvolutional" else "alexey"
+    net = made(text, tmp_path, flavor=flavor)
+    assert max(parameter.stored for layer in net.layers for parameter in layer.parameters) * 4 > 32 << 20
+    x = noise(net, 2)
+    path = tmp_path / f"net{ending}"
+    write_tflite(net.network, net.parameters, path, int8=Int8(x, frozenset({0} if in_float else ())))
+    (found,) = run_tflite(path, x).values()
+    wanted = forward(net.network, net.parameters, x, every_layer=False)[-1]
+    assert loss(found.reshape(wanted.shape), wanted) < 0.05
+    assert path.stat().st_size < 0.3 * (tmp_path / "net.weights").stat().st_size
 
 
 @pytest.mark.parametrize(
