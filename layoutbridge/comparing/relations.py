@@ -73,7 +73,7 @@ def _best_axes(wanted: NDArray[np.float64], found: NDArray[np.float64]) -> tuple
     """The order of the reference's axes in which the candidate's values come nearest to it."""
     long = [axis for axis, length in enumerate(wanted.shape) if length > 1]
     identity = tuple(range(wanted.ndim))
-    if len(long) > _MOST_AXES or wanted.size == 0:
+    if not long or len(long) > _MOST_AXES or wanted.size == 0:
         return identity
     places = np.unique(np.linspace(0, found.size - 1, _SAMPLE).round().astype(np.int64))
     sample = found[places]

@@ -21,7 +21,7 @@ from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes,
 from layoutbridge.scanning.readers.onnx_arithmetic import LARGEST_KNOWN, computed, ends_inference
 from layoutbridge.scanning.readers.onnx_contrib import alike, as_standard
 from layoutbridge.scanning.readers.onnx_movements import Case, is_movement, moved
-from layoutbridge.scanning.readers.onnx_order import in_order
+from layoutbridge.scanning.readers.onnx_order import in_order, read_by
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -232,8 +232,9 @@ class _Reader:
             return []
         if node.op_type in _CONTROL and node.domain in _STANDARD:
             inner += self._inside(node, name, scope)
-        self._infer(node, scope, declared)
-        self._refuse_sizes(node, name, scope)
+        read = read_by(node)
+        self._infer(node, read, scope, declared)
+        self._refuse_sizes(node, read, name, scope)
         values = self._computed(node, scope)
         if values is not None:
             for output, value in zip(node.output, values, strict=False):
@@ -241,11 +242,11 @@ class _Reader:
         if node.op_type in ("Shape", "Size"):
             scope.arithmetic.update(node.output)
             scope.shape_readers.ask(node.input, node.output)
-        elif _is_arithmetic(node, scope):
+        elif _is_arithmetic(read, scope):
             scope.arithmetic.update(node.output)
-            scope.shape_readers.work_out(node.input, node.output)
+            scope.shape_readers.work_out(read, node.output)
         else:
-            scope.shape_readers.use(node.input, node.output)
+            scope.shape_readers.use(read, node.output)
         made = []
         for number, output in enumerate(node.output):
             if not output or output in scope.arithmetic:  # who only asks for a shape reads no element
@@ -254,17 +255,17 @@ class _Reader:
             if not _is_index(scope, output, values):
                 found = moved(Case(node, number, scope.tensors, scope.known, scope.weights))
             if found is None:
-                made.append(Node(name, node.op_type, tuple(entry for entry in node.input if entry), output))
+                made.append(Node(name, node.op_type, read, output))
             else:
                 inputs, movement, kind, order = found
                 made.append(Node(name, node.op_type, inputs, output, movement, kind, order))
         return made
 
-    def _refuse_sizes(self, node: NodeProto, name: str, scope: _Scope) -> None:
+    def _refuse_sizes(self, node: NodeProto, read: Sequence[str], name: str, scope: _Scope) -> None:
         """Raise `ShapeError` for elements that do not fill a shape, and where one is missing that nobody gives."""
         if node.domain not in _STANDARD:
             return
-        origin = next((self.unranked[entry] for entry in node.input if entry in self.unranked), None)
+        origin = next((self.unranked[entry] for entry in read if entry in self.unranked), None)
         if origin is not None:
             self.unranked.update((output, origin) for output in node.output if output not in scope.tensors)
             if is_movement(node) and any(output in self.unranked for output in node.output):
@@ -332,10 +333,12 @@ class _Reader:
 
     # ------------------------------------------------------------------ shapes
 
-    def _infer(self, node: NodeProto, scope: _Scope, declared: Mapping[str, ValueInfoProto]) -> None:
+    def _infer(
+        self, node: NodeProto, read: Sequence[str], scope: _Scope, declared: Mapping[str, ValueInfoProto]
+    ) -> None:
         """Types of the node's outputs, where they can be had."""
         found = self._inferred(node, scope)
-        is_constant = _is_of_constants(node, scope)
+        is_constant = node.op_type not in _DRAWN and _are_constants(read, scope)
         for output in node.output:
             if not output or output in scope.types:
                 continue
@@ -451,16 +454,16 @@ def _held(scope: _Scope, name: str) -> tuple[int, tuple[int, ...]] | None:
     return scope.types[name].tensor_type.elem_type, scope.tensors[name].shape
 
 
-def _is_of_constants(node: NodeProto, scope: _Scope) -> bool:
-    """Whether a node takes constants alone, such as weights that are stored in fewer bits."""
-    taken = [scope.tensors.get(entry) for entry in node.input if entry]
-    return bool(taken) and all(each is not None and each.is_constant for each in taken) and node.op_type not in _DRAWN
+def _are_constants(read: Sequence[str], scope: _Scope) -> bool:
+    """Whether a node that reads these takes constants alone, such as weights that are stored in fewer bits."""
+    taken = [scope.tensors.get(entry) for entry in read]
+    return bool(taken) and all(each is not None and each.is_constant for each in taken)
 
 
-def _is_arithmetic(node: NodeProto, scope: _Scope) -> bool:
-    """Whether a node works with shapes and constants alone, whether its result is known or not."""
-    return any(entry in scope.arithmetic for entry in node.input) and all(
-        not entry or entry in scope.arithmetic or entry in scope.known for entry in node.input
+def _is_arithmetic(read: Sequence[str], scope: _Scope) -> bool:
+    """Whether a node that reads these works with shapes and constants alone, whether its result is known or not."""
+    return any(entry in scope.arithmetic for entry in read) and all(
+        entry in scope.arithmetic or entry in scope.known for entry in read
     )
 
 

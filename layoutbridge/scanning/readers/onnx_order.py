@@ -30,7 +30,7 @@ def in_order(graph: GraphProto, model: str) -> Sequence[NodeProto]:
             if output in makers or output in given:
                 raise UnusableInputError(f"'{model}' is damaged: the tensor '{named(output)}' is given twice in it")
             makers[output] = place
-    wanted = [{makers[entry] for entry in _read(node) if entry in makers} for node in graph.node]
+    wanted = [{makers[entry] for entry in read_by(node) if entry in makers} for node in graph.node]
     if all(max(before, default=-1) < place for place, before in enumerate(wanted)):
         return graph.node
     return [graph.node[place] for place in _sorted(graph, wanted, model)]
@@ -57,11 +57,26 @@ def _sorted(graph: GraphProto, wanted: Sequence[set[int]], model: str) -> list[i
     return order
 
 
-def _read(node: NodeProto) -> Iterator[str]:
-    """The tensors that a node reads, those among them that graphs within it do."""
-    yield from node.input
+def read_by(node: NodeProto) -> tuple[str, ...]:
+    """The tensors that a node reads, each once: its inputs, and those around it that graphs within it read.
+
+    >>> from onnx import helper
+    >>> branch = helper.make_graph([helper.make_node("Neg", ["a"], ["b"])], "g", [], [])
+    >>> read_by(helper.make_node("If", ["is_on"], ["c"], then_branch=branch, else_branch=branch))
+    ('is_on', 'a')
+    """
+    names = dict.fromkeys(node.input)
     for attribute in node.attribute:
-        for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
-            yield from (value.name for value in body.output)
-            for inside in body.node:
-                yield from _read(inside)
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            names |= dict.fromkeys(_captured(body))
+    return tuple(filter(None, names))
+
+
+def _captured(body: GraphProto) -> Iterator[str]:
+    """What a graph within a node reads, or gives back, that is not its own."""
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    own |= {sparse.values.name for sparse in body.sparse_initializer}
+    own |= {output for node in body.node for output in node.output}
+    for name in (*(name for node in body.node for name in read_by(node)), *(value.name for value in body.output)):
+        if name not in own:
+            yield name
