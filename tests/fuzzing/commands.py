@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "summary": ("CFG",), "check": ("CFG", "WEIGHTS"), "detect": ("MODEL", "PICTURE"), "export": ("CFG", "WEIGHTS"),
     "table": ("NAME",), "code": ("NAME",), "prove": ("NAME", "NAME"), "identify": ("TABLE",), "list": ("NAME",),
     "verify": (), "checkpoint": ("CHECKPOINT",), "scan": ("SCANNED",), "show": ("NAME",),
+    "tune": ("CFG", "WEIGHTS"), "benchmark": ("CFG", "WEIGHTS"),
 }  # fmt: skip
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
@@ -48,11 +49,16 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "scan": ("--shape", "--expect", "--flavor", "--json"),
     "show": ("--shape", "--stride", "--groups", "--compare", "--steps", "--digits", "--animate", "--theme", "--title",
     "-o", "--json"),
+    "tune": ("-o", "--force", "--threads", "--half", "--int8", "--calibrate", "--max-deviation", "--max-load",
+    "--max-memory", "--max-size", "--seconds", "--head", "--batch", "--names", "--flavor", "--size", "--json"),
+    "benchmark": ("--half", "--picture", "--threads", "--rounds", "--flavor", "--size", "--html", "--force", "--json"),
 }  # fmt: skip
+_MEASURING = {"tune", "benchmark"}  # they take minutes: no run gets further than to this target, which there is not
+_NO_TARGET = "--targets=x"
 _ALONE = {"--json", "--strict", "--brief", "--letterbox", "--stretch", "--every-layer", "--half", "--winograd",
           "--store-winograd",
           "--dynamic-size", "--keep-batch-norm", "--external-data", "--no-batch", "--undo", "--dry-run",
-          "--force", "--steps", "--digits", "--animate"}  # fmt: skip
+          "--force", "--steps", "--digits", "--animate", "--int8"}  # fmt: skip
 _FILES: dict[str, tuple[str, ...]] = {
     "CFG": ("net.cfg", "bad.cfg", "darknet_reorg"), "WEIGHTS": ("net.weights", "short.weights"),
     "MODEL": ("boxes.onnx", "op.onnx"),
@@ -104,6 +110,8 @@ _FITTING: dict[str, tuple[str, ...]] = {
     "--threshold": ("0.5", "0"), "--nms": ("0.4",), "--nms-kind": ("greedynms", "diounms"), "--opset": ("11", "17"),
     "--head": ("raw", "darknet"),
     "--batch": ("1", "2"), "--for": ("onnxruntime", "opencv"), "--dtype": ("int8", "float16"), "--overlap": ("0.5",),
+    "--threads": ("1", "1,2", "0"), "--rounds": ("1",), "--calibrate": ("a.png", "folder"), "--picture": ("a.png",),
+    "--html": ("o.html",), "--seconds": ("1", "0"), "--max-size": ("1", "0"), "--max-load": ("0.1",),
 }  # fmt: skip
 _BESIDE = ("o.bin", "o.json", "o.onnx.data", "o.npz.data", "o\x1b.onnx.data")  # what comes with an output
 _KNOWN = {*_STRANGE, *_OUTPUTS, *(name for names in _FILES.values() for name in names)}
@@ -136,6 +144,8 @@ def drawn_command(random: Random) -> bytes:
         words += ["--targets", random.choice(("onnx", "ncnn", "x", ",", "onnx,onnx", word(random)))]
     if command == "verify":
         words += ["--frameworks", random.choice(("x", ",", word(random))), "--ops", random.choice(("x", word(random)))]
+    if command in _MEASURING:
+        words.append(_NO_TARGET)
     if random.random() < 0.1:
         words[random.randrange(len(words))] = _hostile(random)
     return b"\n".join(encoded_word(each) for each in words)
@@ -183,6 +193,8 @@ def _is_safe(words: list[str]) -> bool:
     """Whether a command can be run here: nothing written or imported from elsewhere, no Python but ours."""
     foreign = [each for each in words if each not in _KNOWN and not each.startswith("c (h")]
     if any(_OUTSIDE.search(each) for each in foreign) or any(name in each for each in words for name in _HEAVY):
+        return False
+    if not _MEASURING.isdisjoint(words) and [each for each in words if "--targets" in each] != [_NO_TARGET]:
         return False
     return not ("identify" in words and any(_RUNS_CODE.search(each) for each in foreign))
 
