@@ -119,7 +119,9 @@ def installed_targets(names: Sequence[str] | None) -> tuple[list[Port], dict[str
 def threads_tried(threads: int | Sequence[int] | None, cores: int) -> tuple[int, ...]:
     """The numbers of threads to try, the most first: those that are named, else powers of two and all cores.
 
-    >>> threads_tried(None, 6), threads_tried(3, 2), threads_tried([1, 2], 8)
+    Raises `ParameterError` for more than there are cores: a file's record of them would count nowhere here.
+
+    >>> threads_tried(None, 6), threads_tried(3, 4), threads_tried([1, 2], 8)
     ((6, 4, 2, 1), (3,), (2, 1))
     """
     if threads is None:
@@ -127,6 +129,8 @@ def threads_tried(threads: int | Sequence[int] | None, cores: int) -> tuple[int,
     numbers = [threads] if isinstance(threads, int) else list(threads)
     for number in numbers:
         check_count("threads", number)
+        if number > cores:
+            raise ParameterError(f"threads is at most {cores} here, as many cores as may be used, not {number}")
     if not numbers:
         raise ParameterError("threads must name at least one number, or be None for all that are sensible")
     return tuple(sorted(set(numbers), reverse=True))

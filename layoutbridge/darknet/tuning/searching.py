@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -39,6 +40,7 @@ _FAR = 1.30  # a target so much slower than another has no settings and threads 
 _SURELY_FAR = 1.5  # remembered to load so much longer than is allowed, it is not loaded again
 _OF_CONVOLUTIONS = 0.5  # of the time that is left, for timing a target's convolutions
 _FIGURES = ("seconds", "spread", "ratio", "load", "memory", "deviation")  # of a trial that are remembered
+_NAMES = re.compile(rb'<layer id="\d+" name="[^"]*"')  # OpenVINO numbers them through all that a process writes
 
 
 @dataclass
@@ -311,10 +313,13 @@ class _Files:
             return None, None, str(error)
         digest, size = sha256(), 0
         for file in sorted(one for one in place.rglob("*") if one.is_file()):
-            with file.open("rb") as content:
-                digest.update(file.name.encode())
-                while block := content.read(1 << 22):
-                    digest.update(block)
+            digest.update(file.name.encode())
+            if file.suffix == ".xml":
+                digest.update(_NAMES.sub(b"<layer", file.read_bytes()))
+            else:
+                with file.open("rb") as content:
+                    while block := content.read(1 << 22):
+                        digest.update(block)
             size += file.stat().st_size
         same = self._digests.setdefault(digest.hexdigest(), form.name)
         if same != form.name:

@@ -17,10 +17,17 @@ from layoutbridge.darknet.ports.onnx_model import ENDINGS
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import Export, Port
 from layoutbridge.darknet.ports.records.tuned import processor_here
-from layoutbridge.darknet.ports.table import port
+from layoutbridge.darknet.ports.table import port, ports
+from layoutbridge.darknet.quantization.pictures import pictures_for
 from layoutbridge.darknet.quantization.quantizing import quantize, targets_in_int8
 from layoutbridge.darknet.tuning.budgets import Budget
-from layoutbridge.darknet.tuning.candidates import PLAIN, installed_targets, threads_tried, usual_options
+from layoutbridge.darknet.tuning.candidates import (
+    PLAIN,
+    TUNED_TARGETS,
+    installed_targets,
+    threads_tried,
+    usual_options,
+)
 from layoutbridge.darknet.tuning.results import Trial, Tuning
 from layoutbridge.darknet.tuning.searching import Search
 from layoutbridge.darknet.tuning.turns import fastest
@@ -84,7 +91,7 @@ def tune(
     tried = threads_tried(threads, cores)
     fitting, missing = installed_targets(targets)
     chosen = dict(options or {})
-    _refuse_unfit(chosen, fitting, calibrate)
+    _refuse_unfit(chosen, fitting, half, calibrate)
     if isinstance(model, DarknetNetwork):
         if weights is not None:
             raise ParameterError("weights go with a .cfg")
@@ -94,6 +101,8 @@ def tune(
     _refuse_unmeasured(net)
     if not fitting:
         raise MissingFrameworkError(f"no runtime to tune for: {'; '.join(missing.values())}")
+    if calibrate is not None:
+        pictures_for(net.network, calibrate)  # what cannot be read is told before the trials
     report("running the reference")
     wanted = reference_results(net.network, net.parameters, chosen.get("head") or "darknet")
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
@@ -151,7 +160,7 @@ def options_to_write(tuning: Tuning, options: Mapping[str, Any]) -> dict[str, An
     return {**usual_options(target), **given, **best.options, "tuned": tuning.record}
 
 
-def _refuse_unfit(options: Mapping[str, Any], targets: Sequence[Port], calibrate: Any) -> None:
+def _refuse_unfit(options: Mapping[str, Any], targets: Sequence[Port], half: bool, calibrate: Any) -> None:
     if options.get("head") not in (None, *ENDINGS):
         check_head(options["head"])
     for name in options:
@@ -161,6 +170,9 @@ def _refuse_unfit(options: Mapping[str, Any], targets: Sequence[Port], calibrate
             raise ParameterError(f"{name} leaves open what is to be measured: leave it out")
         if targets and not any(name in options_of(target.write) for target in targets):
             raise ParameterError(f"{', '.join(target.name for target in targets)} takes no {shown(name)}")
+    in_half = [target.name for target in ports() if target.name in TUNED_TARGETS and "half" in options_of(target.write)]
+    if half and targets and not any(target.name in in_half for target in targets):
+        raise ParameterError(f"half is for {', '.join(in_half)}, not for {', '.join(one.name for one in targets)}")
     known = targets_in_int8()
     if calibrate is not None and targets and not any(target.name in known for target in targets):
         raise ParameterError(f"int8 is for {', '.join(known)}, not for {', '.join(one.name for one in targets)}")

@@ -103,6 +103,6 @@ def test_what_is_no_limit(name, value):
 def test_threads_to_try():
     assert threads_tried(None, 1) == (1,)
     assert threads_tried(None, 8) == (8, 4, 2, 1)
-    for unfit in (0, -1, True, [1, 0], "2", []):
+    for unfit in (0, -1, True, [1, 0], "2", [], 9, [1, 9]):
         with pytest.raises(ParameterError):
             threads_tried(unfit, 8)

@@ -57,6 +57,12 @@ def test_what_is_found_is_measured_and_told(found):
     assert told["trials"][0]["chosen"] is True and told["budget"]["load"] is None
 
 
+def test_forms_that_are_the_same_are_tried_once_in_openvino(yolo, tmp_path):
+    pytest.importorskip("openvino")
+    found = lb.darknet.tune(yolo, targets=["openvino"], threads=1, cache=tmp_path)
+    assert [trial.reason for trial in found.trials if trial.form == "winograd"] == ["it is the same file as plain"]
+
+
 def test_no_trial_within_the_budget_is_much_faster_than_the_choice(found):
     rest = [trial.seconds for trial in found.trials if trial.seconds and not trial.reason]
     assert found.best.seconds <= 1.3 * min(rest)  # other trials were measured at other times: beside others
@@ -153,6 +159,10 @@ def test_what_cannot_be_tuned(yolo, tmp_path):
         lb.darknet.tune(yolo, targets=["onnx"], options={"nonsense": True})
     with pytest.raises(ParameterError, match="int8 is for"):
         lb.darknet.tune(yolo, targets=["torch"], calibrate="pictures")
+    with pytest.raises(ParameterError, match="half is for onnx, tflite, openvino, not for ncnn"):
+        lb.darknet.tune(yolo, targets=["ncnn"], half=True)
+    with pytest.raises(UnusableInputError, match="nowhere"):  # before anything is tried
+        lb.darknet.tune(yolo, targets=["onnx"], calibrate="nowhere", progress=pytest.fail)
     for seconds in (0, -1, float("nan"), float("inf"), True, "9"):
         with pytest.raises(ParameterError, match="seconds is a number over 0"):
             lb.darknet.tune(yolo, seconds=seconds)
@@ -181,6 +191,16 @@ def test_the_commands_refuse_in_a_line(capfd, tmp_path):
     assert "give a folder" in refused(capfd, "tune", *YOLO, "-o", "a.onnx", "--targets", "onnx,ncnn")
     assert "no such folder" in refused(capfd, "tune", *YOLO, "-o", f"{tmp_path}/none/a")
     assert "must end in .param, .xml, .onnx" in refused(capfd, "tune", *YOLO, "-o", "a.png")
+    assert "'' is neither" in refused(capfd, "tune", *YOLO, "-o", "")
+    assert "here, as many cores as may be used, not 5000" in refused(capfd, "tune", *YOLO, "--threads", "5000")
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_there_may_have_any_name(capfd, tmp_path):
+    (tmp_path / "yolo.v2").mkdir()
+    command = ("tune", *YOLO, "--targets", "onnx", "--threads", "1", "--seconds", "0.001", "-o")
+    code, _, err = run(capfd, *command, str(tmp_path / "yolo.v2"))
+    assert code == 0 and (tmp_path / "yolo.v2" / "net.onnx").is_file(), err
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ def tune(
     pictures = read_calibrate(int8, calibrate)
     budget = Budget(max_deviation, _bytes(max_memory), max_load, _bytes(max_size))
     numbers = None if threads is None else [whole(word, "--threads") for word in listed(threads, "--threads") or ()]
-    named, whole_folder = listed(targets, "--targets"), output is not None and not Path(output).suffix
+    named, whole_folder = listed(targets, "--targets"), output is not None and _is_folder(output)
     options: dict[str, Any] = {"head": head, "batch": batch, "names": names, "half": half}
     options = {name: value for name, value in options.items() if value not in (None, False)}
     if output is not None and whole_folder:
@@ -164,6 +164,13 @@ def _target(output: str) -> Port:
     if fitting is None:
         raise ParameterError(f"'{output}' must end in {', '.join(endings.values())}, or be a folder, without an ending")
     return port(fitting)
+
+
+def _is_folder(output: str) -> bool:
+    """Whether it is one, or could be: its name has no ending."""
+    if not output:
+        raise ParameterError("-o names a file or a folder, and '' is neither")
+    return is_folder(output) or not Path(output).suffix
 
 
 def _bytes(megabytes: float | None) -> int | None:
