@@ -148,10 +148,10 @@ def litert(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
 
 
 def opened(folder: Path, x: NDArray[np.float32], file: str) -> tuple[Run, Run]:
-    """A file as `Detector` opens it: with the threads and settings that are recorded in it, else with two threads."""
+    """A file as `Detector` opens it: with the threads and settings that are recorded in it."""
     from layoutbridge.darknet.detectors.formats import open_file
 
-    model = open_file(folder / file, 0 if file.startswith("auto") else THREADS, vouched=True)
+    model = open_file(folder / file, vouched=True)
     run = lambda: list(model.run(x).values())  # noqa: E731
     return run, run
 
@@ -161,8 +161,8 @@ class Form:
     """A form to measure: a name, the runtime that it belongs to, how it is loaded, and how its files are written.
 
     `file` is the name of what `write` writes into the folder, if anything; `plain` is the form of the same runtime
-    that this one must not be slower than; `kind` is "float32", of which limits are told, or another arithmetic.
-    One that is `limited` takes minutes to be written, and is for the networks that have limits.
+    that this one must not be slower than. One that is `limited` takes minutes to be written, and is for the networks
+    that have limits.
     """
 
     name: str
@@ -171,7 +171,6 @@ class Form:
     file: str = ""
     write: Callable[[Any, Path], object] = lambda net, path: None
     plain: str = ""
-    kind: str = "float32"
     limited: bool = False
 
 

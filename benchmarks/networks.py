@@ -174,8 +174,7 @@ def rows_of(
         rows.append(row(form, [one / base for one in held], "of OpenCV 4.14", **more))
     right = [
         each for each in rows
-        if each.name not in (BASE, CONTROL) and FORMS[each.name].kind == "float32"
-        and each.more["deviation"] <= LARGEST_DEVIATION
+        if each.name not in (BASE, CONTROL) and each.more["deviation"] <= LARGEST_DEVIATION
     ]  # fmt: skip
     limited = name in LIMITED and machine.cores == THREADS and "avx512f" in machine.instructions
     for runtime in dict.fromkeys(FORMS[each.name].runtime for each in right):

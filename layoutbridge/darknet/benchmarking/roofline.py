@@ -17,7 +17,7 @@ from layoutbridge.darknet.structure.kinds import Connected, Convolutional, Decon
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.frameworks.onnx.programs.forms import PLAIN
 from layoutbridge.frameworks.primitives import Shape
-from layoutbridge.frameworks.winograd import Tile, best_tile
+from layoutbridge.frameworks.winograd import Tile, best_tile, products_of, tiles_over
 
 _FLOAT = 4
 _MULTIPLYING = (Convolutional, Connected, Deconvolutional, Local)
@@ -99,8 +99,7 @@ def _spared(layer: Layer) -> int:
     if tile is None:
         return 0
     (filters, channels, rows, columns), lengths = _weights(layer), layer.out_shape[1:]
-    tiles = prod(-(-length // part) for length, part in zip(lengths, tile, strict=True))
-    products = tiles * (tile[0] + rows - 1) * (tile[1] + columns - 1)
+    products = prod(tiles_over(lengths, tile)) * products_of(tile)
     return max(0, filters * channels * (prod(lengths) * rows * columns - products))
 
 

@@ -169,7 +169,8 @@ def write_onnx(
     `winograd` writes 3×3 convolutions in Winograd's form where that is faster (`frameworks.winograd`), at the cost of
     memory and time to load (the export's `winograd` has the bytes) and of a last digit; or those of its keys, indices
     of layers, in tiles of so many rows and columns of outputs, 2 to 6; not with `half` or `dynamic_size`.
-    `store_winograd` stores their weights as they are multiplied: a larger file, in two, that loads quickly. `runtime`
+    `store_winograd` stores their weights as they are multiplied: a larger file, in two, that loads quickly;
+    a layer's are then held whole, in float64, while they are written. `runtime`
     chooses the forms that are fastest there ("onnxruntime", "openvino", "opencv":
     `frameworks.onnx.programs.forms`), or that keep its limits ("opencv45", "rknn" and others:
     `frameworks.onnx.programs.table`); for "deepstream" its configuration and a file of the names are written beside the
