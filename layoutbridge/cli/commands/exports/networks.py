@@ -108,7 +108,6 @@ def write_choice(
     as_json: bool,
 ) -> bool:
     """Write what was found to be fastest, as `write_network` does; the JSON holds the trials, too."""
-    from layoutbridge.darknet.ports.table import port
     from layoutbridge.darknet.tuning.tuning import options_to_write
 
     best = found.best
