@@ -54,7 +54,8 @@ class Candidate:
     @property
     def key(self) -> str:
         """What tells it from all others of its network and number of threads."""
-        return f"{self.target} {sorted(self.form.options.items(), key=str)} {sorted(self.settings.items())}"
+        options = sorted(self.form.options.items(), key=str)  # int8 has none: `quantize` writes it
+        return f"{self.target} {self.form.name} {options} {sorted(self.settings.items())}"
 
 
 def forms_of(

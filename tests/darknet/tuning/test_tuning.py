@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 import layoutbridge as lb
@@ -55,6 +56,15 @@ def test_what_is_found_is_measured_and_told(found):
     assert str(found).startswith("net.cfg: ")
     told = json.loads(found.to_json())
     assert told["trials"][0]["chosen"] is True and told["budget"]["load"] is None
+
+
+@pytest.mark.slow
+def test_half_and_int8_are_tried_where_they_are_asked_for(yolo, tmp_path):
+    """Their options for the writer may be none, as the plain form's are: they are tried all the same."""
+    pictures = np.random.default_rng(0).random((2, *yolo.network.in_shape), np.float32)
+    found = lb.darknet.tune(yolo, targets=["onnx"], threads=1, half=True, calibrate=pictures, cache=tmp_path)
+    measured = {trial.form for trial in found.trials if trial.seconds is not None}
+    assert measured >= {"plain", "half", "int8"}
 
 
 def test_forms_that_are_the_same_are_tried_once_in_openvino(yolo, tmp_path):
