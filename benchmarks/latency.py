@@ -187,6 +187,18 @@ def _written(target: str, **options: Any) -> Callable[[Any, Path], object]:
     return write
 
 
+def _int8(target: str) -> Callable[[Any, Path], object]:
+    """Every layer rounded, where drawn weights hold no limit of changes: what is measured here is time."""
+
+    def write(net: Any, path: Path) -> None:
+        from layoutbridge.darknet import quantize
+
+        pictures = np.random.default_rng(2).random((4, *net.network.in_shape), np.float32)
+        quantize(net, path, pictures, to=target, options={"batch": 1})
+
+    return write
+
+
 def _tuned(target: str) -> Callable[[Any, Path], object]:
     def write(net: Any, path: Path) -> None:
         from layoutbridge.darknet import tune, write_tuned
@@ -220,6 +232,8 @@ _FORMS = (  # the base first, then it once more
         "onnxruntime, --for auto", "onnxruntime", opened, "auto.onnx", _tuned("onnx"), plain="onnxruntime", limited=True
     ),
     Form("OpenVINO, --for auto", "OpenVINO", opened, "auto.xml", _tuned("openvino"), plain="OpenVINO", limited=True),
+    Form("onnxruntime, int8", "int8", onnxruntime, "int8.onnx", _int8("onnx"), limited=True),
+    Form("OpenVINO, int8", "int8", openvino, "int8.xml", _int8("openvino"), limited=True),
     Form("OpenCV 5", "OpenCV 5", opencv_onnx, "opencv.onnx", _onnx(runtime="opencv")),
     Form(
         "OpenCV 5, Winograd", "OpenCV 5", opencv_onnx, "opencv-winograd.onnx",

@@ -44,7 +44,9 @@ LARGEST_DEVIATION = 1e-4
 LIMITED = ("yolov2", "yolov4-tiny")  # and on two cores with AVX-512
 LIMITS = {"onnxruntime": 0.70, "OpenVINO": 0.65, "ncnn": 0.62, "LiteRT": 1.1, "PyTorch": 1.3}  # of OpenCV 4.14's time
 FASTEST_LIMIT = 0.60  # over all runtimes
+INT8_LIMIT = 0.40  # over those in int8, whose outputs deviate
 BASE, CONTROL = list(FORMS)[:2]
+AUTO = "--for auto"  # ends the names of forms that `tune` chose
 
 
 class Worker:
@@ -178,9 +180,15 @@ def rows_of(
     ]  # fmt: skip
     limited = name in LIMITED and machine.cores == THREADS and "avx512f" in machine.instructions
     for runtime in dict.fromkeys(FORMS[each.name].runtime for each in right):
-        best = min((each for each in right if FORMS[each.name].runtime == runtime), key=lambda each: each.value)
+        of_runtime = [each for each in right if FORMS[each.name].runtime == runtime]
+        best = min(of_runtime, key=lambda each: each.value)
+        chosen = next((each for each in of_runtime if each.name.endswith(AUTO)), best)  # which has the limit
         if limited and runtime in LIMITS:
-            rows.append(_limit(f"fastest of {runtime}", best, LIMITS[runtime]))
+            name = f"{'choice' if chosen.name.endswith(AUTO) else 'fastest'} of {runtime}"
+            rows.append(_limit(name, chosen, LIMITS[runtime]))
+    in_int8 = [each for each in rows if each.name in times and FORMS[each.name].runtime == "int8"]
+    if limited and in_int8:
+        rows.append(_limit("fastest in int8", min(in_int8, key=lambda each: each.value), INT8_LIMIT))
     if right:
         fastest = min(right, key=lambda each: each.value)
         rows.append(_limit("fastest of all", fastest, FASTEST_LIMIT if limited else None))

@@ -44,7 +44,7 @@ def told_changes(made: Quantized) -> Iterator[str]:
         yield f"the output lies {changes.error:.1%} of its size from that in float32, over {pictures}"
     if not made.ok:
         yield (
-            "that is more than 5 %, with whatever layers in float32: give other or more pictures to --calibrate, or "
+            "that is more than 5 %, whatever layers are in float32: give other or more pictures to --calibrate, or "
             "take --half"
         )
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import Detector, load, quantize
+from layoutbridge.darknet.quantization.changes import Changes
+from layoutbridge.darknet.quantization.judging import Judge
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.rounding.preparing import prepared
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
@@ -223,6 +225,19 @@ def test_litert_has_large_weights_too(tmp_path, kind, in_float):
     wanted = forward(net.network, net.parameters, x, every_layer=False)[-1]
     assert loss(found.reshape(wanted.shape), wanted) < 0.05
     assert path.stat().st_size < 0.3 * (tmp_path / "net.weights").stat().st_size
+
+
+def test_layers_stay_in_float_only_where_that_is_worth_it(tmp_path, monkeypatch):
+    needed("onnx")
+    net = network()
+    for name, changed, kept in (("worth", 40, True), ("hardly", 80, False), ("holds", 4, True)):
+        answers = iter([Changes("boxes", 100, 95)])  # all is rounded
+        found = Changes("boxes", 100, changed)
+        monkeypatch.setattr(Judge, "changes", lambda self, path, a=answers, f=found: next(a, f))
+        made = quantize(net, tmp_path / f"{name}.onnx", noise(net))
+        assert bool(made.in_float) == kept
+        assert made.changes.changed == (changed if kept else 95)
+        assert made.ok == (name == "holds")
 
 
 @pytest.mark.parametrize(
