@@ -85,7 +85,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure what is asked for, print it, and write the result file and its tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.networks")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="some of %(default)s")
-    parser.add_argument("--forms", default="", help="forms whose names begin so, separated by commas; all by default")
+    parser.add_argument("--forms", default="", help="forms whose names begin so, separated by semicolons; all by default")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--dry", action="store_true", help="print, and write no file")
     asked = parser.parse_args(words)
@@ -97,7 +97,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if asked.rounds < 1:
         parser.error("--rounds must be at least 1")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    beginnings = tuple(filter(None, asked.forms.split(","))) or ("",)
+    beginnings = tuple(filter(None, asked.forms.split(";"))) or ("",)
     forms = [form for form in FORMS.values() if form.name in (BASE, CONTROL) or form.name.startswith(beginnings)]
     peak, machine = measured_peak(THREADS), this_machine()
     for name in names:
