@@ -85,7 +85,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure what is asked for, print it, and write the result file and its tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.networks")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="some of %(default)s")
-    parser.add_argument("--forms", default="", help="forms whose names begin so, separated by semicolons; all by default")
+    parser.add_argument("--forms", default="", help="forms whose names begin so, a semicolon between; all by default")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--dry", action="store_true", help="print, and write no file")
     asked = parser.parse_args(words)

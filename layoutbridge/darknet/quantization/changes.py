@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detection.boxes import Rows
 
 SCORE, OVERLAP = 0.25, 0.5  # what a box must have to count, and two of them to be the same
+MOST_BOXES = 1000  # of a picture, the surest: untrained networks find tens of thousands, whose pairs fill the memory
 _BOX = 5  # numbers of a row before its scores
 
 
@@ -42,7 +43,7 @@ class Changes:
 
 
 def changed_boxes(wanted: Sequence[Rows], found: Sequence[Rows]) -> Changes:
-    """Of each picture's rows [boxes, 5 + classes], after suppression.
+    """Of each picture's rows [boxes, 5 + classes], after suppression: of its `MOST_BOXES` surest boxes.
 
     >>> dog = np.array([[0.5, 0.5, 0.2, 0.2, 1, 0.9, 0]], np.float32)
     >>> cat, bird = dog.copy(), dog + np.array([0.3, 0, 0, 0, 0, 0, 0], np.float32)
@@ -72,9 +73,9 @@ def changed_classes(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> 
 
 
 def _boxes(rows: Rows) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Classes [n] and boxes [n, 4], the surest first."""
+    """Classes [n] and boxes [n, 4], the surest first and no more than count."""
     places, classes = np.nonzero(rows[:, _BOX:] > 0)
-    order = np.argsort(-rows[places, _BOX + classes], kind="stable")
+    order = np.argsort(-rows[places, _BOX + classes], kind="stable")[:MOST_BOXES]
     return classes[order], rows[places[order], :4].astype(np.float64)
 
 

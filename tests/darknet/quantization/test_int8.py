@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import Detector, load, quantize
-from layoutbridge.darknet.quantization.changes import Changes
+from layoutbridge.darknet.quantization.changes import MOST_BOXES, Changes, changed_boxes
 from layoutbridge.darknet.quantization.judging import Judge
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.rounding.preparing import prepared
@@ -225,6 +225,14 @@ def test_litert_has_large_weights_too(tmp_path, kind, in_float):
     wanted = forward(net.network, net.parameters, x, every_layer=False)[-1]
     assert loss(found.reshape(wanted.shape), wanted) < 0.05
     assert path.stat().st_size < 0.3 * (tmp_path / "net.weights").stat().st_size
+
+
+def test_boxes_of_untrained_networks_fit_into_memory():
+    rows = np.random.default_rng(0).random((40_000, 6), np.float32)
+    again = changed_boxes([rows], [rows])
+    assert (again.count, again.changed) == (MOST_BOXES, 0)
+    other = changed_boxes([rows], [rows[:MOST_BOXES] * np.float32([1, 1, 1, 1, 1, 0])])
+    assert (other.count, other.vanished, other.appeared) == (MOST_BOXES, MOST_BOXES, 0)
 
 
 def test_layers_stay_in_float_only_where_that_is_worth_it(tmp_path, monkeypatch):
