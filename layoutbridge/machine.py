@@ -27,6 +27,7 @@ _INSTRUCTIONS = {  # as told here: as Linux, macOS and NumPy name them, in lower
     "avx512_bf16": ("avx512bf16",),
     "avx512_fp16": ("avx512fp16",),
     "avx_vnni": ("avxvnni",),
+    "avx_ne_convert": ("avxneconvert",),
     "amx_int8": ("amxint8",),
     "amx_bf16": ("amxbf16",),
     "amx_fp16": ("amxfp16",),

@@ -24,6 +24,7 @@ from layoutbridge.darknet.detectors.detector import Detector
 from layoutbridge.darknet.detectors.written import deviation_of_file, reference_results
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.port import Port
+from layoutbridge.darknet.ports.records.halves import Settings, halves_of
 from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, port
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedError, UnusableInputError
@@ -36,6 +37,7 @@ _OVERLAP = 0.5  # over which two boxes of a class are the same
 _FORMS = ("half", "winograd")
 
 Progress = Callable[[str], None]
+_Written = tuple["FormatRow", Path | None, Settings | None]  # a format, its file, how that is run
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,10 @@ def benchmark(
     """Measure a network in every format whose runtime is installed, or the model files in a list.
 
     A network is a .cfg with its `weights`, or what `load` gives; it is written for `targets`, all by default, plain and
-    in the `forms` "winograd" and "half" that a target has. Each runs in a process of its own, and these take turns, as
-    many as there are `rounds`: what else the machine does is the same for all. With `pictures` the boxes found in them
-    are compared with the reference's, of a list of files with those of the first. `progress` hears what is done.
+    in the `forms` "winograd" and "half" that a target has; with "half" also plain, computed in what the runtime has
+    beside float32 on this processor, as "openvino-bfloat16". Each runs in a process of its own, and these take turns,
+    as many as there are `rounds`: what else the machine does is the same for all. With `pictures` the boxes found in
+    them are compared with the reference's, of a list of files with those of the first. `progress` hears what is done.
 
     Raises as `load` does, `UnknownNameError` for a target, `ParameterError`, `UnusableInputError` where nothing ran or
     a picture cannot be read, `UnsupportedError` for pictures with a network that finds no boxes.
@@ -134,7 +137,7 @@ def benchmark(
         else:
             files = [model] if isinstance(model, str | os.PathLike) else [*model]
             source, network = ", ".join(os.fspath(file) for file in files), None
-            rows = [(FormatRow(os.fspath(file), "", _size(Path(file))), Path(file)) for file in files]
+            rows = [(FormatRow(os.fspath(file), "", _size(Path(file))), Path(file), None) for file in files]
         measured = _measured(rows, threads or 0, rounds, [Path(one) for one in pictures], report, network is not None)
         rows_measured = _with_boxes(measured, network, pictures, report)
         roofline = None if network is None else _roofline(network.network, threads, report)
@@ -163,7 +166,7 @@ def _check_pictures(pictures: Sequence[PathLike], network: Network | None) -> No
 
 def _written(
     net: DarknetNetwork, targets: Sequence[str] | None, forms: Sequence[str], folder: Path, report: Progress
-) -> Iterator[tuple[FormatRow, Path | None]]:
+) -> Iterator[_Written]:
     """A row for each format, with its file; without one where it cannot be written or run here."""
     head = "boxes" if _finds_objects(net) else "darknet"
     report("running the reference")
@@ -172,7 +175,19 @@ def _written(
         for form in ("", *(form for form in forms if form in target.forms)):
             name = f"{target.name}-{form}" if form else target.name
             report(f"writing {name}")
-            yield _one_written(net, target, form, name, folder, head, wanted)
+            row, path = _one_written(net, target, form, name, folder, head, wanted)
+            yield row, path, None
+            if path is None or form or "half" not in forms:
+                continue
+            for half in halves_of(target.name):
+                in_half = replace(row, name=f"{target.name}-{half.name}")
+                try:
+                    deviation = (
+                        None if wanted is None else deviation_of_file(path, net.network, head, wanted, half.settings)
+                    )
+                    yield replace(in_half, deviation=deviation), path, half.settings
+                except LayoutBridgeError as error:
+                    yield replace(in_half, reason=str(error)), None, None
 
 
 def _one_written(
@@ -216,7 +231,7 @@ def _finds_objects(net: DarknetNetwork) -> bool:
 
 
 def _measured(
-    rows: Sequence[tuple[FormatRow, Path | None]],
+    rows: Sequence[_Written],
     threads: int,
     rounds: int,
     pictures: Sequence[Path],
@@ -228,13 +243,13 @@ def _measured(
     found: dict[int, list[Boxes]] = {}
     with ExitStack() as stack:
         processes: dict[int, Process] = {}
-        for number, (row, path) in enumerate(rows):
+        for number, (row, path, settings) in enumerate(rows):
             done[number] = row
             if path is None:
                 continue
             report(f"loading {row.name}")
             process = stack.enter_context(Process(threads))
-            loaded = process.open(Opening(path, threads, vouched))
+            loaded = process.open(Opening(path, threads, vouched, settings))
             if isinstance(loaded, Loaded):
                 processes[number], times[number] = process, []
                 done[number] = replace(row, load_seconds=loaded.seconds)

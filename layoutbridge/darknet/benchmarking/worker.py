@@ -128,7 +128,7 @@ def _serve(ask: Callable[[], Any], answer: Callable[[object], None]) -> None:
 
             answer(deviation_of_opened(opened, asked.network, asked.head, asked.wanted))
         else:
-            answer(_found(Detector(first.path, threads=first.threads or None), asked))
+            answer(_found(Detector(first.path, threads=first.threads or None, settings=first.settings), asked))
 
 
 def _opened(opening: Opening) -> Opened:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from layoutbridge.darknet.detection.pictures import Picture
+    from layoutbridge.darknet.ports.records.halves import Settings
 
 CONFIDENCE = 0.25
 OVERLAP = 0.45
@@ -86,7 +87,9 @@ class Detector:
     network is exported and run in `framework`, a target of `ports.table` or "reference"; None takes the fastest that is
     installed. `cfg` is the network's, for files that do not tell their anchors: with the heads `darknet` and `raw`.
     `names` are the classes' names or a file of them; without it those that the file has, then numbers. `threads` None
-    leaves their number to the runtime.
+    leaves their number to the runtime. `settings` are the runtime's own, by its names, as in
+    `{"INFERENCE_PRECISION_HINT": "bf16"}` for OpenVINO; None takes those that the file was tuned with. All is computed
+    in float32 but for what they say.
 
     `size` is (width, height) of the network's input, `channels` their number, `rules` what else Darknet needs, `source`
     the model's file.
@@ -114,11 +117,12 @@ class Detector:
         flavor: str = "alexey",
         framework: str | None = None,
         threads: int | None = None,
+        settings: Settings | None = None,
     ) -> None:
         check_count("threads", threads, may_be_open=True)
         listed = read_names(names) if isinstance(names, str | os.PathLike) else names
         given, network = read_model(model, weights, cfg=cfg, flavor=flavor)
-        opened = open_model(given, framework, threads or 0, head="boxes")
+        opened = open_model(given, framework, threads or 0, head="boxes", settings=settings)
         self._threads = threads
         self._beside: Opened | None = None
         self._model, self._answer = opened, answer_of(opened, network, None if listed is None else len(listed))

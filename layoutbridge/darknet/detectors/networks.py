@@ -14,6 +14,7 @@ from layoutbridge.darknet.detectors import torch
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.detectors.opened import Opened, Outputs
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
+from layoutbridge.darknet.ports.records.halves import Settings
 from layoutbridge.darknet.ports.table import REFERENCE, port, runner
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, UnsupportedError, shown
@@ -49,28 +50,40 @@ def read_model(
 
 
 def open_model(
-    model: str | os.PathLike[str] | DarknetNetwork, framework: str | None, threads: int, *, head: str
+    model: str | os.PathLike[str] | DarknetNetwork,
+    framework: str | None,
+    threads: int,
+    *,
+    head: str,
+    settings: Settings | None = None,
 ) -> Opened:
-    """A network as `open_network` opens it, or a file, which runs in one framework alone (`ParameterError`)."""
+    """A network as `open_network` opens it, or a file, which runs in one framework alone (`ParameterError`).
+
+    `settings` are those of that one's runtime: with a network they need its name (`ParameterError`).
+    """
     if isinstance(model, DarknetNetwork):
-        return open_network(model, framework, threads, head=head)
-    opened = open_file(model, threads)
+        return open_network(model, framework, threads, head=head, settings=settings)
+    opened = open_file(model, threads, settings=settings)
     if framework not in (None, opened.framework):
         raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
     return opened
 
 
-def open_network(net: DarknetNetwork, framework: str | None, threads: int, *, head: str) -> Opened:
+def open_network(
+    net: DarknetNetwork, framework: str | None, threads: int, *, head: str, settings: Settings | None = None
+) -> Opened:
     """The network as a model with the `head`, run in `framework`, a target of `ports.table` or "reference".
 
     Where that is None, in the first target that is installed and has all that the network needs, the fastest first.
     Raises `UnknownNameError` for another framework, `MissingFrameworkError` where none is installed, `WeightsError`
     without weights, and `UnsupportedError` for a network without detection layers, or where no target can express it.
     """
+    if settings and framework in (None, REFERENCE):
+        raise ParameterError("settings are a runtime's own: name the framework that they are for")
     if framework == REFERENCE:
         return _in_reference(net)
     if framework is not None:
-        return _exported(net, port(framework).name, threads, head)
+        return _exported(net, port(framework).name, threads, head, settings)
     reasons: list[LayoutBridgeError] = []
     for name in _FASTEST:
         if installed_version(runner(name).package) is not None:
@@ -86,7 +99,7 @@ def open_network(net: DarknetNetwork, framework: str | None, threads: int, *, he
     raise reasons[-1]
 
 
-def _exported(net: DarknetNetwork, name: str, threads: int, head: str) -> Opened:
+def _exported(net: DarknetNetwork, name: str, threads: int, head: str, settings: Settings | None = None) -> Opened:
     if name == torch.FRAMEWORK:
         return torch.open_network(net, head)
     folder = tempfile.TemporaryDirectory(prefix="layoutbridge-")
@@ -94,7 +107,7 @@ def _exported(net: DarknetNetwork, name: str, threads: int, head: str) -> Opened
     path = Path(folder.name) / f"net{target.endings[0]}"
     target.write(net.network, net.parameters, path, head=head)
     # runtimes may read from the file for as long as they run it
-    return replace(open_file(path, threads, vouched=True), source=net.network.source, keeps=folder)
+    return replace(open_file(path, threads, vouched=True, settings=settings), source=net.network.source, keeps=folder)
 
 
 def _in_reference(net: DarknetNetwork) -> Opened:

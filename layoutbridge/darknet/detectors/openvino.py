@@ -1,4 +1,4 @@
-"""OpenVINO's files, run on the CPU in float32."""
+"""OpenVINO's files, run on the CPU: in float32, but where settings ask for less."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.ports.openvino import IN_FLOAT32, read_files, refusals_of
+from layoutbridge.darknet.ports.records.halves import half_in
 from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.errors import UnsupportedError
 from layoutbridge.frameworks.base import require
 
+_PRECISION = "INFERENCE_PRECISION_HINT"
 _FRAMEWORK = "framework"  # where the metadata of an ONNX model lie in the file
 
 
 def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None) -> Opened:
     """The model in the .xml at `path` and the .bin beside it; `threads` 0 leaves their number to OpenVINO.
 
-    `settings` are OpenVINO's own properties.
+    `settings` are OpenVINO's own properties; it computes in float32 where they name no precision.
 
-    Raises `UnusableInputError` for what OpenVINO cannot read, `UnsupportedError` where its input is no picture, and
-    `MissingFrameworkError`.
+    Raises `UnusableInputError` for what OpenVINO cannot read, `UnsupportedError` where its input is no picture or the
+    processor has not the precision, and `MissingFrameworkError`.
     """
     openvino = require("openvino", "OpenVINO", "openvino")
     source, model = os.fspath(path), read_files(openvino, path)
@@ -41,6 +43,9 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
     options = {**IN_FLOAT32, **({"INFERENCE_NUM_THREADS": threads} if threads else {}), **used}
     with refusals_of(path, "load"):
         compiled = openvino.Core().compile_model(model, "CPU", options)
+        computed = compiled.get_property(_PRECISION).get_type_name()
+    if computed != options[_PRECISION]:
+        raise UnsupportedError(f"OpenVINO computes '{source}' in {computed} here, not in {options[_PRECISION]}")
 
     opened = Opened(
         source, "openvino", _running(compiled, path), picture_shape(lengths, source), lengths[0] or None,
@@ -50,7 +55,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
     def beside(count: int) -> Opened:
         streams = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": count, "INFERENCE_NUM_THREADS": count}
         with refusals_of(path, "load"):
-            other = openvino.Core().compile_model(model, "CPU", IN_FLOAT32 | streams)
+            other = openvino.Core().compile_model(model, "CPU", {**IN_FLOAT32, **half_in("openvino", used), **streams})
         return replace(opened, run=_running(other, path))
 
     return replace(opened, beside=beside)

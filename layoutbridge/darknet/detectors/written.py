@@ -18,6 +18,7 @@ from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.ports.check import deviation_of, largest_of
 from layoutbridge.darknet.ports.outputs import output_layers, output_name
 from layoutbridge.darknet.ports.port import FLOAT32, refuse_costly_run
+from layoutbridge.darknet.ports.records.halves import Settings
 from layoutbridge.darknet.reference import forward
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import MissingFrameworkError, UnsupportedError, UnusableInputError
@@ -83,10 +84,14 @@ def reference_results(
 
 
 def deviation_of_file(
-    path: str | os.PathLike[str], network: Network, head: str, wanted: Sequence[NDArray[np.float64]]
+    path: str | os.PathLike[str],
+    network: Network,
+    head: str,
+    wanted: Sequence[NDArray[np.float64]],
+    settings: Settings | None = None,
 ) -> float:
     """How far what the file at `path` gives lies from `reference_results`. Raises as `open_file` and runs do."""
-    return deviation_of_opened(open_file(path), network, head, wanted)
+    return deviation_of_opened(open_file(path, settings=settings), network, head, wanted)
 
 
 def deviation_of_opened(opened: Opened, network: Network, head: str, wanted: Sequence[NDArray[np.float64]]) -> float:

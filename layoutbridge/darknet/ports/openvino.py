@@ -49,6 +49,7 @@ from layoutbridge.frameworks.winograd import Tile
 from layoutbridge.inputs import file_size
 
 ENDING = ".xml"
+_TITLES = {"f32": "for float32", "bf16": "for bfloat16, as it was tuned,", "f16": "for float16, as it was tuned,"}
 IN_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by itself OpenVINO computes in fewer bits where the processor can
 
 
@@ -59,6 +60,7 @@ class OpenvinoExport(Export):
     bin_path: Path
     winograd: WinogradUse | None = None
     others: tuple[Path, ...] = ()
+    precision: str = "f32"  # INFERENCE_PRECISION_HINT, where it was tuned
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -68,7 +70,10 @@ class OpenvinoExport(Export):
     @property
     def remarks(self) -> tuple[str, ...]:
         """How to have OpenVINO compute in float32, where Winograd's form stands and what it costs."""
-        told = "for float32 compile it with INFERENCE_PRECISION_HINT f32: some processors take bfloat16 by default"
+        told = (
+            f"{_TITLES[self.precision]} compile it with INFERENCE_PRECISION_HINT {self.precision}: by itself OpenVINO "
+            "takes bfloat16 on processors with AMX or AVX-512 BF16, and finds other boxes"
+        )
         return (told, *(() if self.winograd is None else (self.winograd.told,)))
 
 
@@ -161,6 +166,7 @@ def write_openvino(
         bin_path=weights,
         winograd=made.winograd,
         others=others,
+        precision=_precision(tuned),
     )
 
 
@@ -245,6 +251,12 @@ def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[st
         compiled = openvino.Core().compile_model(model, "CPU", IN_FLOAT32)
         results = compiled([pictures])
     return {name: np.array(results[output]) for output in compiled.outputs for name in output.names}
+
+
+def _precision(tuned: Tuned | None) -> str:
+    """What a file is to be computed in."""
+    told = "" if tuned is None else tuned.settings.get("INFERENCE_PRECISION_HINT", "")
+    return told if told in _TITLES else "f32"
 
 
 def _beside(path: Path) -> Path:

@@ -16,10 +16,10 @@ class Budget:
     """Limits that a form must keep to be chosen; None is the usual limit, of memory and size none.
 
     `deviation` is the largest from the float64 reference, as a share of the largest value: None stands for what a
-    form's arithmetic is allowed, 1e-4 in float32, 2e-2 in float16, and any in int8, whose losses are told. `memory` is
-    that of the whole process in bytes, `load` the seconds from the start of reading a file until it runs, the runtime's
-    own start with it (usually 3, or 1.5 times the plain form's where that takes longer), `size` that of the files in
-    bytes. Raises `ParameterError` for what is no limit.
+    form's arithmetic is allowed, 1e-4 in float32, 2e-2 in float16 and bfloat16, and any in int8, whose losses are told.
+    `memory` is that of the whole process in bytes, `load` the seconds from the start of reading a file until it runs,
+    the runtime's own start with it (usually 3, or 1.5 times the plain form's where that takes longer), `size` that of
+    the files in bytes. Raises `ParameterError` for what is no limit.
 
     >>> Budget(load=0)
     Traceback (most recent call last):

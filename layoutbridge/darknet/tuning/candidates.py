@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from layoutbridge.darknet.ports.port import FLOAT16, Port
+from layoutbridge.darknet.ports.records.halves import Half
 from layoutbridge.darknet.ports.records.tuned import SETTINGS, Settings
 from layoutbridge.darknet.ports.table import full_name, port
 from layoutbridge.darknet.tuning.budgets import DEVIATION
@@ -25,7 +26,7 @@ class Form:
     """A form of the file: its name, the writer's `options` for it, and the deviation that its arithmetic is allowed.
 
     One that is `instead_of` another is tried where that is out for what it `spares`: the cost of loading it, or the
-    deviation.
+    deviation. One that is `in_file` of another is that form's file, run with `settings`.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Form:
     deviation: float | None = DEVIATION
     instead_of: str = ""
     spares: Literal["load", "deviation"] = "load"
+    in_file: str = ""
+    settings: Settings = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,19 @@ class Candidate:
 
 
 def forms_of(
-    target: Port, layers: Mapping[int, Tile] | None, gentle: Mapping[int, Tile] | None, *, half: bool, int8: bool
+    target: Port,
+    layers: Mapping[int, Tile] | None,
+    gentle: Mapping[int, Tile] | None,
+    *,
+    half: bool,
+    int8: bool,
+    arithmetic: Sequence[Half] = (),
 ) -> tuple[Form, ...]:
     """The forms of a target, the plain one first.
 
     `layers` are those that are faster in Winograd's form, with their tiles, as measured; `gentle` the same without
-    large tiles, whose error is larger. None where there is no such form.
+    large tiles, whose error is larger. None where there is no such form. `arithmetic` is what the runtime can compute
+    in beside float32, which counts with `half`.
     """
     options, forms = options_of(target.write), [Form(PLAIN)]
     if "winograd" in options:
@@ -78,6 +88,8 @@ def forms_of(
                 forms += [form, Form(f"{form.name}, stored", stored, instead_of=form.name)]
     if half and "half" in options:
         forms.append(Form(HALF, {"half": True}, FLOAT16))
+    if half:
+        forms += [Form(one.name, {}, FLOAT16, in_file=PLAIN, settings=one.settings) for one in arithmetic]
     if int8 and "int8" in options:
         forms.append(Form(INT8, {}, None))
     return tuple(forms)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.benchmarking.worker import MEMORY, Awaited
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.port import Port
+from layoutbridge.darknet.ports.records.halves import halves_of
 from layoutbridge.darknet.quantization.quantizing import quantize
 from layoutbridge.darknet.tuning.budgets import Budget
 from layoutbridge.darknet.tuning.candidates import (
@@ -88,7 +89,7 @@ class Search:
         self.controls.append(control)
         for form in self._forms(target)[1:]:
             if not form.instead_of or self._is_needed(target.name, form):
-                self._tried(files, Candidate(target.name, form, most), control)
+                self._tried(files, Candidate(target.name, form, most, form.settings), control)
         best = self._best_of(target.name)
         if best is None or (before is not None and best > _FAR * before):
             return
@@ -96,7 +97,7 @@ class Search:
             self._tried(files, replace(self._simplest(target.name).candidate, threads=number), control)
         plain = self._simplest(target.name).candidate
         for settings in settings_of(target.name):
-            self._tried(files, replace(plain, settings=settings), control)
+            self._tried(files, replace(plain, settings={**plain.settings, **settings}), control)
 
     def finalists(self) -> list[Running]:
         """Those that may be the fastest of all; the others' processes end."""
@@ -130,7 +131,8 @@ class Search:
             until = monotonic() + _OF_CONVOLUTIONS * (self.until - monotonic())
             times = timed(target, layers_of, self.threads[0], memory, place, self.report, until)
             layers, gentle = (faster_in_tiles(layers_of, times, tiles) for tiles in (TILES, SMALL_TILES))
-        return forms_of(target, layers, gentle, half=self.half, int8=self.calibrate is not None)
+        arithmetic = halves_of(target.name)
+        return forms_of(target, layers, gentle, half=self.half, int8=self.calibrate is not None, arithmetic=arithmetic)
 
     def _is_needed(self, target: str, form: Form) -> bool:
         """Whether the form that this one stands in for is out for what this one spares."""
@@ -292,9 +294,10 @@ class _Files:
 
     def of(self, form: Form) -> tuple[Path | None, int | None, str]:
         """Its file and the bytes of all its files, or why it has none."""
-        if form.name not in self._made:
-            self._made[form.name] = self._written(form)
-        return self._made[form.name]
+        name = form.in_file or form.name
+        if name not in self._made:
+            self._made[name] = self._written(form)
+        return self._made[name]
 
     def _written(self, form: Form) -> tuple[Path | None, int | None, str]:
         place = self.search.folder / f"{self.target.name}-{len(self._made)}"

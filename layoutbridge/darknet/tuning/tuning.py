@@ -16,6 +16,7 @@ from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.onnx_model import ENDINGS
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import Export, Port
+from layoutbridge.darknet.ports.records.halves import HALVES
 from layoutbridge.darknet.ports.records.tuned import processor_here
 from layoutbridge.darknet.ports.table import port, ports
 from layoutbridge.darknet.quantization.pictures import pictures_for
@@ -65,8 +66,9 @@ def tune(
     Tried are `targets` (of "ncnn", "openvino", "onnx", "tflite", "torch"; all whose runtime is installed by default),
     each plain, in Winograd's form by the built-in model of costs and layer by layer as this machine's own timings of
     the network's convolutions say, with settings of the runtime and with `threads`: a number, several, or powers of two
-    up to all cores. float16 is tried with `half`, int8 with pictures to `calibrate` (as `quantize` takes them). What
-    breaks the `budget` (`Budget()` by default) is out. `options` are the writers', for all forms: head, batch, names.
+    up to all cores. With `half` float16 is tried, and what the runtime can compute in on this processor beside float32
+    (bfloat16 with AMX, say); int8 with pictures to `calibrate` (as `quantize` takes them). What breaks the `budget`
+    (`Budget()` by default) is out. `options` are the writers', for all forms: head, batch, names.
 
     Each candidate runs in a process of its own, in turns with the plain form; the fastest then run in turns until their
     order is certain. No trial begins after `seconds`. Timings are kept in a small file for this processor and version
@@ -170,7 +172,11 @@ def _refuse_unfit(options: Mapping[str, Any], targets: Sequence[Port], half: boo
             raise ParameterError(f"{name} leaves open what is to be measured: leave it out")
         if targets and not any(name in options_of(target.write) for target in targets):
             raise ParameterError(f"{', '.join(target.name for target in targets)} takes no {shown(name)}")
-    in_half = [target.name for target in ports() if target.name in TUNED_TARGETS and "half" in options_of(target.write)]
+    in_half = [
+        target.name
+        for target in ports()
+        if target.name in TUNED_TARGETS and (target.name in HALVES or "half" in options_of(target.write))
+    ]
     if half and targets and not any(target.name in in_half for target in targets):
         raise ParameterError(f"half is for {', '.join(in_half)}, not for {', '.join(one.name for one in targets)}")
     known = targets_in_int8()

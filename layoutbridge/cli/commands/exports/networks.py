@@ -125,6 +125,7 @@ def write_choice(
         check=check,
         as_json=as_json,
         more=more,
+        allowed=found.budget.deviation or 0.0,
     )
 
 
@@ -140,10 +141,12 @@ def write_network(
     check: bool,
     as_json: bool,
     more: Mapping[str, Any] = MappingProxyType({}),
+    allowed: float = 0.0,
 ) -> bool:
     """Write the network, read from `cfg` and `weights`, run it, and tell what was written; False if it is wrong.
 
-    `options` are the target's, `more` is what the JSON holds beside.
+    `options` are the target's, `more` is what the JSON holds beside, `allowed` the deviation that was asked for where
+    it is over what the form's arithmetic is allowed.
     """
     from layoutbridge.darknet.detectors.written import WrittenCheck
     from layoutbridge.darknet.networks.flavors import told_differences
@@ -173,7 +176,7 @@ def write_network(
     size = sum(
         path.stat().st_size for written in made.files for path in (written, *written.rglob("*")) if path.is_file()
     )
-    found = _checked(made, net, target, options) if check else WrittenCheck(None, 0.0, "not asked for")
+    found = _checked(made, net, target, options, allowed) if check else WrittenCheck(None, 0.0, "not asked for")
     _tell_check(found, size, asked=check)
     differences = told_differences(net.network, net.flavor_differences())
     if differences:
@@ -189,10 +192,13 @@ def write_network(
     return found.ok
 
 
-def _checked(made: Export, net: DarknetNetwork, target: Port, options: Mapping[str, Any]) -> WrittenCheck:
+def _checked(
+    made: Export, net: DarknetNetwork, target: Port, options: Mapping[str, Any], allowed: float
+) -> WrittenCheck:
     """The file that was written, run beside the reference."""
     from layoutbridge.darknet.detectors.written import WrittenCheck, check_written
     from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD
+    from layoutbridge.darknet.ports.records.halves import half_in
     from layoutbridge.report.progress import step_progress
 
     if not made.outputs:
@@ -201,9 +207,13 @@ def _checked(made: Export, net: DarknetNetwork, target: Port, options: Mapping[s
         return WrittenCheck(None, 0.0, "TensorRT's plugin runs in TensorRT alone")
     if target.runner is None:
         return WrittenCheck(None, 0.0, f"{target.title} runs elsewhere alone")
-    tolerance = FLOAT16 if options.get("half") else WINOGRAD if options.get("winograd") else target.runner.tolerance
+    tuned = options.get("tuned")
+    in_half = options.get("half") or (tuned is not None and half_in(target.name, tuned.settings))
+    tolerance = FLOAT16 if in_half else WINOGRAD if options.get("winograd") else target.runner.tolerance
     with step_progress(errors_console(), "checking"):
-        return check_written(made.path, net.network, net.parameters, _head(made, options), tolerance=tolerance)
+        return check_written(
+            made.path, net.network, net.parameters, _head(made, options), tolerance=max(tolerance, allowed)
+        )
 
 
 def _tell_check(found: WrittenCheck, size: int, *, asked: bool) -> None:

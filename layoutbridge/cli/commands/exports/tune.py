@@ -61,7 +61,7 @@ def tune(
             metavar="<int,...>", help="Numbers to try. (default: powers of two, and all cores)", show_default=False
         ),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Try float16, too.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Try float16 and bfloat16, too.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Try whole numbers of 8 bits, too.")] = False,
     calibrate: Annotated[
         str | None,

@@ -40,7 +40,7 @@ def benchmark(
             **words_of(TARGETS, "<target,...>"),
         ),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="The float16 forms of a network, too.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="The float16 and bfloat16 forms of a network, too.")] = False,
     pictures: Annotated[
         list[str] | None,
         typer.Option(

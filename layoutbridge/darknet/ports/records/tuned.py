@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from layoutbridge.darknet.ports.records.halves import half_in
 from layoutbridge.frameworks.base import LARGEST_COUNT
 from layoutbridge.frameworks.onnx.sessions import LEVEL
 from layoutbridge.inputs import read_json
@@ -91,14 +92,19 @@ def as_tuned(metadata: Mapping[str, str], target: str, threads: int, settings: S
     """Threads and settings to open a file of `target` with: those measured as fastest, where nobody names any.
 
     That is where `threads` is 0 and `settings` None, and the file's record is of this processor and of no more threads
-    than may be had. Of its settings those count that are in `SETTINGS`: nobody vouches for the file.
+    than may be had. In what is computed (`half_in`) is what the file is for, with any number of threads. Of its
+    settings those count that are in `SETTINGS` or `HALVES`: nobody vouches for the file.
     """
-    if threads or settings is not None or TUNED not in metadata:
+    if settings is not None or TUNED not in metadata:
         return threads, settings or {}
     from layoutbridge.machine import this_machine
 
     record = read_tuned(metadata)
-    if record is None or record.processor != processor_here() or record.threads > this_machine().cores:
-        return 0, {}
+    if record is None or record.processor != processor_here():
+        return threads, {}
+    half = half_in(target, record.settings)
+    if threads or record.threads > this_machine().cores:
+        return threads, half
     known = SETTINGS.get(target, {})
-    return record.threads, {name: value for name, value in record.settings.items() if value in known.get(name, ())}
+    others = {name: value for name, value in record.settings.items() if value in known.get(name, ())}
+    return record.threads, {**half, **others}
