@@ -101,6 +101,8 @@ def open_network(
 
 def _exported(net: DarknetNetwork, name: str, threads: int, head: str, settings: Settings | None = None) -> Opened:
     if name == torch.FRAMEWORK:
+        if settings:
+            raise ParameterError("settings for PyTorch are for a .pt2: export the network as one")
         return torch.open_network(net, head)
     folder = tempfile.TemporaryDirectory(prefix="layoutbridge-")
     target = port(name)

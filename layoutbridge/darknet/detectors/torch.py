@@ -14,7 +14,8 @@ from layoutbridge.darknet.detectors.metadata import output_names, read_within
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.provenance import about
-from layoutbridge.darknet.ports.records.tuned import Settings
+from layoutbridge.darknet.ports.records.halves import half_in
+from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.torch.emission import EXTRA, to_numpy
@@ -27,12 +28,13 @@ FRAMEWORK = "torch"
 
 
 def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None) -> Opened:
-    """The program at `path`; PyTorch chooses the `threads` of the process, and has no `settings` here.
+    """The program at `path`, its convolutions packed; PyTorch chooses the `threads` of the process.
+
+    Of `settings` there is "precision", "bfloat16": convolutions compute in it.
 
     Loading it may run code that it holds: take only those that you trust. Raises `UnusableInputError` for what PyTorch
     cannot load, `UnsupportedError` where its input is no picture, and `MissingFrameworkError`.
     """
-    del threads, settings
     torch = require("torch", "PyTorch", EXTRA)
     source = os.fspath(path)
     file_size(path)
@@ -41,6 +43,10 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
     except Exception as error:  # its readers fail in many ways on files that are none of theirs
         raise UnusableInputError(f"PyTorch cannot load '{source}': {first_line(error)}") from None
     module, metadata = program.module(), read_within(path)
+    _, used = as_tuned(metadata, FRAMEWORK, threads, settings)
+    from layoutbridge.frameworks.torch.packed_programs import pack
+
+    pack(module, bfloat16=bool(half_in(FRAMEWORK, used)))
     shapes = [
         tuple(length if isinstance(length, int) else None for length in node.meta["val"].shape)
         for node in program.graph.nodes

@@ -72,7 +72,7 @@ class OpenvinoExport(Export):
         """How to have OpenVINO compute in float32, where Winograd's form stands and what it costs."""
         told = (
             f"{_TITLES[self.precision]} compile it with INFERENCE_PRECISION_HINT {self.precision}: by itself OpenVINO "
-            "takes bfloat16 on processors with AMX or AVX-512 BF16, and finds other boxes"
+            "takes bfloat16 on processors with AMX or AVX-512 BF16, which is off by a hundredth"
         )
         return (told, *(() if self.winograd is None else (self.winograd.told,)))
 

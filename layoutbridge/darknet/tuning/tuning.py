@@ -16,7 +16,7 @@ from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.onnx_model import ENDINGS
 from layoutbridge.darknet.ports.outputs import check_head
 from layoutbridge.darknet.ports.port import Export, Port
-from layoutbridge.darknet.ports.records.halves import HALVES
+from layoutbridge.darknet.ports.records.halves import halves_of
 from layoutbridge.darknet.ports.records.tuned import processor_here
 from layoutbridge.darknet.ports.table import port, ports
 from layoutbridge.darknet.quantization.pictures import pictures_for
@@ -175,7 +175,7 @@ def _refuse_unfit(options: Mapping[str, Any], targets: Sequence[Port], half: boo
     in_half = [
         target.name
         for target in ports()
-        if target.name in TUNED_TARGETS and (target.name in HALVES or "half" in options_of(target.write))
+        if target.name in TUNED_TARGETS and ("half" in options_of(target.write) or halves_of(target.name))
     ]
     if half and targets and not any(target.name in in_half for target in targets):
         raise ParameterError(f"half is for {', '.join(in_half)}, not for {', '.join(one.name for one in targets)}")

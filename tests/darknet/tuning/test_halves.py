@@ -85,6 +85,9 @@ def test_a_record_of_what_this_processor_has_not_is_float32(monkeypatch):
     monkeypatch.setattr("layoutbridge.machine.this_machine", lambda: without)
     told = {"tuned": record_of(BF16).to_json()}
     assert as_tuned(told, "openvino", 0, None) == (1, {})
+    yolo = lb.darknet.load(*YOLO)
+    with pytest.raises(ParameterError, match="half is for onnx, tflite, openvino, not for ncnn, torch"):
+        lb.darknet.tune(yolo, targets=["ncnn", "torch"], half=True)
 
 
 def test_files_are_float32_where_nobody_asks_for_less(yolo, tmp_path):
@@ -132,8 +135,6 @@ def test_tune_tries_it_and_writes_it(yolo, tmp_path):
     chosen = replace(tried["bfloat16"], chosen=True)
     lb.darknet.write_tuned(yolo, tmp_path / "net.xml", replace(found, trials=(chosen,)), options={"head": "boxes"})
     assert np.array_equal(outputs(yolo, tmp_path / "net.xml"), outputs(yolo, tmp_path / "net.xml", settings=BF16))
-    with pytest.raises(lb.LayoutBridgeError, match="half is for"):
-        lb.darknet.tune(yolo, targets=["torch"], half=True, cache=tmp_path)
 
 
 @needs_bfloat16

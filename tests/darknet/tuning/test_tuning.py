@@ -169,8 +169,6 @@ def test_what_cannot_be_tuned(yolo, tmp_path):
         lb.darknet.tune(yolo, targets=["onnx"], options={"nonsense": True})
     with pytest.raises(ParameterError, match="int8 is for"):
         lb.darknet.tune(yolo, targets=["torch"], calibrate="pictures")
-    with pytest.raises(ParameterError, match="half is for .*ncnn.*, not for torch"):
-        lb.darknet.tune(yolo, targets=["torch"], half=True)
     with pytest.raises(UnusableInputError, match="nowhere"):  # before anything is tried
         lb.darknet.tune(yolo, targets=["onnx"], calibrate="nowhere", progress=pytest.fail)
     for seconds in (0, -1, float("nan"), float("inf"), True, "9"):

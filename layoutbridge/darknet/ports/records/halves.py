@@ -29,6 +29,7 @@ HALVES: Mapping[str, tuple[Half, ...]] = {  # by target
         Half("bfloat16", {"INFERENCE_PRECISION_HINT": "bf16"}, _BFLOAT16),
         Half("float16", {"INFERENCE_PRECISION_HINT": "f16"}, _FLOAT16),
     ),
+    "torch": (Half("bfloat16", {"precision": "bfloat16"}, ("amx_bf16", "avx512_bf16")),),
     "ncnn": (Half("bfloat16", {"use_bf16_storage": "1", "use_bf16_packed": "1"}, _BFLOAT16),),
 }
 _NOTHING: Settings = MappingProxyType({})
