@@ -105,3 +105,16 @@ def test_pages_are_asked_about_too(tmp_path):
     code, shown = at_a_terminal(tmp_path, ["scan", NET[0], "--html", "r.html", "--force"], b"n\n")
     assert (code, "overwrite?" in shown) == (0, False)
     assert path.read_text() != "mine"
+
+
+def test_tune_asks_of_a_folder_before_the_trials(tmp_path):
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "net.onnx").write_text("mine")
+    command = ["tune", *NET, "-o", "folder", "--targets", "onnx", "--threads", "1", "--seconds", "0.001"]
+    code, shown = at_a_terminal(tmp_path, command, b"n\n")
+    assert code == 2 and "overwrite? [y/N] " in shown and "stays, and nothing is written" in shown
+    assert "trying" not in shown and "of plain" not in shown, "the trials ran before"
+    assert (tmp_path / "folder" / "net.onnx").read_text() == "mine"
+    code, shown = at_a_terminal(tmp_path, [*command, "--force"], b"n\n")
+    assert code == 0 and "overwrite?" not in shown and (tmp_path / "folder" / "net.onnx").stat().st_size > 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from layoutbridge.cli.commands.exports.tuning import told_choice, tuned
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, listed, loaded_network, whole
 from layoutbridge.cli.shared.kinds import one_of, share, whole_number, words_of
-from layoutbridge.cli.shared.overwriting import Force
+from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, remark
 from layoutbridge.darknet.ports.table import TARGETS, port
 from layoutbridge.darknet.structure.heads import HEADS
@@ -125,6 +126,7 @@ def tune(
     options = {name: value for name, value in options.items() if value not in (None, False)}
     if output is not None and whole_folder:
         _refuse_folder(output)
+        _refuse_files(output, named, cfg, weights, force=force)
     elif output is not None:
         target = _target(output)
         if named not in (None, [target.name]):
@@ -146,10 +148,7 @@ def tune(
         return
     if whole_folder:
         Path(output).mkdir(exist_ok=True)
-        best = port(found.best.target)
-        output = str(Path(output) / f"{Path(cfg).stem}{best.endings[0]}")
-        given = {name: value for name, value in options.items() if name not in ("half", "names")}
-        refuse_place(best, cfg, weights, output, {}, int8=False, force=force)
+        output = _file_in(output, cfg, port(found.best.target))
     remark(told_choice(found))
     if not write_choice(net, found, cfg, weights, output, options, calibrate=pictures, check=True, as_json=as_json):
         raise typer.Exit(1)
@@ -185,3 +184,21 @@ def _refuse_folder(output: str) -> None:
         raise UnusableInputError(f"'{output}' is a file: give a folder, or a file whose ending tells the target")
     if not is_folder(path) and not is_folder(path.parent):
         raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
+
+
+def _refuse_files(folder: str, targets: Sequence[str] | None, cfg: str, weights: str, *, force: bool) -> None:
+    """Raise for what may not be written in the folder, whichever is chosen; of what would be lost somebody is asked."""
+    from layoutbridge.darknet.tuning.candidates import installed_targets
+
+    if not is_folder(folder):
+        return
+    written: list[Path] = []
+    for target in installed_targets(targets)[0]:
+        output = _file_in(folder, cfg, target)
+        refuse_place(target, cfg, weights, output, {}, int8=False, force=True)
+        written += [Path(output), *target.beside(Path(output))]
+    ask_before_overwriting(written, force=force)
+
+
+def _file_in(folder: str, cfg: str, target: Port) -> str:
+    return str(Path(folder) / f"{Path(cfg).stem}{target.endings[0]}")
