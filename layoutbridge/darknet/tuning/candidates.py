@@ -37,6 +37,11 @@ class Form:
     in_file: str = ""
     settings: Settings = field(default_factory=dict)
 
+    @property
+    def key(self) -> str:
+        """What tells it from all others of its target and network."""
+        return f"{self.name} {sorted(self.options.items(), key=str)}"  # int8 has no options: `quantize` writes it
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -57,8 +62,7 @@ class Candidate:
     @property
     def key(self) -> str:
         """What tells it from all others of its network and number of threads."""
-        options = sorted(self.form.options.items(), key=str)  # int8 has none: `quantize` writes it
-        return f"{self.target} {self.form.name} {options} {sorted(self.settings.items())}"
+        return f"{self.target} {self.form.key} {sorted(self.settings.items())}"
 
 
 def forms_of(
@@ -100,6 +104,18 @@ def settings_of(target: str) -> Iterator[Settings]:
     for name, values in SETTINGS.get(target, {}).items():
         for value in values:
             yield {name: value}
+
+
+def every_candidate(target: str, forms: Sequence[Form], threads: Sequence[int]) -> Iterator[Candidate]:
+    """All that there is to try of a target: each form with each number of threads, each with each setting.
+
+    >>> [one.told for one in every_candidate("openvino", [Form(PLAIN)], [2])]
+    ['openvino plain, 2 threads', 'openvino plain, 2 threads, ENABLE_CPU_PINNING=NO']
+    """
+    for form in forms:
+        for number in threads:
+            for settings in ({}, *settings_of(target)):
+                yield Candidate(target, form, number, {**form.settings, **settings})
 
 
 def usual_options(target: Port) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from layoutbridge.locks import alone_in
 from layoutbridge.version import __version__
 
 CONVOLUTIONS, TRIALS = "convolutions", "trials"  # the sections of a file
+_PACKAGE = Path(__file__).resolve().parents[2]
 _LONGEST = 16 << 20  # bytes
 _MOST = 4000  # entries of a section: the oldest go
 
@@ -74,11 +76,21 @@ def remembered(
     'amd-epyc-9r14-ncnn-1.0-2-threads'
     """
     key = {"processor": processor, "runtime": runtime, "version": version, "threads": str(threads)}
-    key["layoutbridge"] = __version__  # whose forms these are
+    key["layoutbridge"] = f"{__version__} {sources_digest()}"  # whose forms these are
     told = re.sub(r"[^a-z0-9.]+", "-", f"{processor} {runtime} {version} {threads} threads".lower()).strip("-")
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
     place = cache_folder() if folder is None else Path(folder)
     return Remembered(place / f"{told[:120]}-{digest}.json", key)
+
+
+@cache
+def sources_digest(package: Path = _PACKAGE) -> str:
+    """What tells this layoutbridge from all others, also between releases: a digest of its modules."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")) or sorted(package.rglob("*.pyc")):  # some ship the second alone
+        digest.update(f"{path.relative_to(package).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def cache_folder() -> Path:

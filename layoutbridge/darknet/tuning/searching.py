@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -17,22 +16,14 @@ from layoutbridge.darknet.benchmarking.worker import MEMORY, Awaited
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.port import Port
 from layoutbridge.darknet.ports.records.halves import halves_of
-from layoutbridge.darknet.quantization.quantizing import quantize
+from layoutbridge.darknet.ports.table import port
 from layoutbridge.darknet.tuning.budgets import Budget
-from layoutbridge.darknet.tuning.candidates import (
-    INT8,
-    PLAIN,
-    Candidate,
-    Form,
-    forms_of,
-    settings_of,
-    usual_options,
-)
+from layoutbridge.darknet.tuning.candidates import PLAIN, Candidate, Form, forms_of, settings_of
 from layoutbridge.darknet.tuning.convolutions import SMALL_TILES, TILES, convolutions_of, faster_in_tiles, timed
+from layoutbridge.darknet.tuning.files import Files, Written
 from layoutbridge.darknet.tuning.remembering import TRIALS, Remembered, remembered
 from layoutbridge.darknet.tuning.results import Trial
-from layoutbridge.darknet.tuning.turns import SAME, Running, beside, started
-from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.darknet.tuning.turns import SAME, Running, beside, near, started
 from layoutbridge.frameworks.base import installed_version
 from layoutbridge.frameworks.framework import options_of
 
@@ -41,7 +32,6 @@ _FAR = 1.30  # a target so much slower than another has no settings and threads 
 _SURELY_FAR = 1.5  # remembered to load so much longer than is allowed, it is not loaded again
 _OF_CONVOLUTIONS = 0.5  # of the time that is left, for timing a target's convolutions
 _FIGURES = ("seconds", "spread", "ratio", "load", "memory", "deviation")  # of a trial that are remembered
-_NAMES = re.compile(rb'<layer id="\d+" name="[^"]*"')  # OpenVINO numbers them through all that a process writes
 
 
 @dataclass
@@ -82,16 +72,16 @@ class Search:
     def search(self, target: Port) -> None:
         """Try the target's candidates; those that may be the fastest are left running."""
         most, before = self.threads[0], self._fastest()
-        files = _Files(self, target)
+        files = self.files(target)
         control = self._tried(files, Candidate(target.name, Form(PLAIN), most), None)
         if control is None:
             return
         self.controls.append(control)
-        for form in self._forms(target)[1:]:
+        for form in self.forms(target)[1:]:
             if not form.instead_of or self._is_needed(target.name, form):
                 self._tried(files, Candidate(target.name, form, most, form.settings), control)
         best = self._best_of(target.name)
-        if best is None or (before is not None and best > _FAR * before):
+        if best is None or (before is not None and not near(best, _FAR * before)):
             return
         for number in self.threads[1:]:
             self._tried(files, replace(self._simplest(target.name).candidate, threads=number), control)
@@ -105,8 +95,10 @@ class Search:
         chosen = []
         for one in filter(_counts, self.running):
             of_target = self._best_of(one.candidate.target) or 0.0
-            near = one in self.controls or _time(one) <= _NEAR * of_target  # nothing slower than it is to be chosen
-            if near and of_target <= _FAR * best:
+            may_win = one in self.controls or near(
+                _time(one), _NEAR * of_target
+            )  # nothing slower than it is to be chosen
+            if may_win and near(of_target, _FAR * best):
                 chosen.append(one)
         for one in self.running:
             if one not in chosen and one not in self.controls:
@@ -118,9 +110,12 @@ class Search:
         for one in [*self.running, *self.controls]:
             one.close()
 
-    # ------------------------------------------------------------------ within
+    def files(self, target: Port) -> Files:
+        """The files of the target's forms, none of them written yet."""
+        return Files(target, self.net, self.options, self.calibrate, self.folder, self.report)
 
-    def _forms(self, target: Port) -> tuple[Form, ...]:
+    def forms(self, target: Port) -> tuple[Form, ...]:
+        """The target's forms, the plain one first: for those by layer its convolutions are timed."""
         layers = gentle = None
         batch = self.options.get("batch")
         if "winograd" in options_of(target.write) and not self.options.get("dynamic_size"):
@@ -133,6 +128,16 @@ class Search:
             layers, gentle = (faster_in_tiles(layers_of, times, tiles) for tiles in (TILES, SMALL_TILES))
         arithmetic = halves_of(target.name)
         return forms_of(target, layers, gentle, half=self.half, int8=self.calibrate is not None, arithmetic=arithmetic)
+
+    def trial(self, candidate: Candidate, file: Written) -> Trial:
+        """The candidate with its file, before it is measured; out where there is none, or one that is too large."""
+        runtime, version = _runtime(port(candidate.target))
+        return Trial(
+            candidate.target, runtime, version, candidate.form.name, candidate.threads, candidate.settings,
+            candidate.form.options, bytes=file.size, reason=file.reason or self.budget.breach(size=file.size),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ within
 
     def _is_needed(self, target: str, form: Form) -> bool:
         """Whether the form that this one stands in for is out for what this one spares."""
@@ -148,31 +153,27 @@ class Search:
     def _memory(self, target: Port, threads: int) -> Remembered:
         return remembered(self.processor, *_runtime(target), threads, self.cache)
 
-    def _tried(self, files: _Files, candidate: Candidate, control: Running | None) -> Running | None:
+    def _tried(self, files: Files, candidate: Candidate, control: Running | None) -> Running | None:
         """The candidate, measured and running, where it may be the fastest or is the control."""
         number, key = len(self.seen), (candidate.key, candidate.threads)
         if key in self.seen or (control is not None and monotonic() > self.until):
             return None
         self.seen.add(key)
         self.report(f"trying {candidate.told}")
-        target = files.target
-        runtime, version = _runtime(target)
-        path, size, reason = files.of(candidate.form)
-        trial = Trial(
-            target.name, runtime, version, candidate.form.name, candidate.threads, candidate.settings,
-            candidate.form.options, bytes=size, reason=reason or self.budget.breach(size=size),
-        )  # fmt: skip
-        if path is None or (trial.reason and control is not None):
+        target, file = files.target, files.of(candidate.form)
+        trial = self.trial(candidate, file)
+        if file.path is None or (trial.reason and control is not None):
             self.trials.append(trial)
             return None
         memory = self._memory(target, candidate.threads)
-        held = _understood(memory.recall(TRIALS).get(f"{self.identity} {candidate.key}"))
+        name = f"{self.identity} {file.digest} {candidate.key}"
+        held = _understood(memory.recall(TRIALS).get(name))
         if held is not None and control is not None and self._is_out(held, candidate, control):
             self.trials.append(self._judged(replace(trial, **held), candidate))
             return None
-        running = started(candidate, trial, path, number)
+        running = started(candidate, trial, file.path, number)
         if self.budget.breach(load=running.trial.load, plain_load=self._plain_load(target.name)):  # it may be chance
-            other = started(candidate, trial, path, number)
+            other = started(candidate, trial, file.path, number)
             running.close()
             if (running.trial.load or 0) < (other.trial.load or 0):
                 other.trial = replace(other.trial, load=running.trial.load)
@@ -181,7 +182,7 @@ class Search:
             self._measure(running, control)
             figures = {name: getattr(running.trial, name) for name in _FIGURES}
             if running.trial.seconds is not None:
-                memory.keep(TRIALS, {f"{self.identity} {candidate.key}": figures})
+                memory.keep(TRIALS, {name: figures})
                 running.trial = self._judged(running.trial, candidate)
         self.running.append(running)
         if running.trial.seconds is None or (control is not None and not self._may_win(running)):
@@ -230,11 +231,11 @@ class Search:
         )
         best = self._best_of(candidate.target)
         seconds = held["ratio"] * (control.trial.seconds or 0)
-        return bool(limits) or (best is not None and seconds > _FAR * best)
+        return bool(limits) or (best is not None and not near(seconds, _FAR * best))
 
     def _may_win(self, running: Running) -> bool:
         best = self._best_of(running.candidate.target)
-        return not running.trial.reason and (best is None or _time(running) <= _NEAR * best)
+        return not running.trial.reason and (best is None or near(_time(running), _NEAR * best))
 
     def _ended(self, running: Running) -> None:
         """Its process is not needed any more; its trial stays."""
@@ -256,7 +257,7 @@ class Search:
     def _simplest(self, target: str) -> Running:
         """Of the target's fastest, which noise may put in any order, the one that was tried first."""
         best = self._best_of(target) or 0.0
-        return min((one for one in self._of(target) if _time(one) <= SAME * best), key=lambda one: one.order)
+        return min((one for one in self._of(target) if near(_time(one), SAME * best)), key=lambda one: one.order)
 
 
 def _counts(one: Running) -> bool:
@@ -282,49 +283,3 @@ def _understood(held: object) -> dict[str, Any] | None:
         return None
     optional = [held[name] for name in ("spread", "memory", "deviation")]
     return held if all(value is None or isinstance(value, int | float) for value in optional) else None
-
-
-class _Files:
-    """The files of a target's forms, each written when it is first asked for; of equal ones the first."""
-
-    def __init__(self, search: Search, target: Port) -> None:
-        self.search, self.target = search, target
-        self._made: dict[str, tuple[Path | None, int | None, str]] = {}
-        self._digests: dict[str, str] = {}  # of the files: the form that was first
-
-    def of(self, form: Form) -> tuple[Path | None, int | None, str]:
-        """Its file and the bytes of all its files, or why it has none."""
-        name = form.in_file or form.name
-        if name not in self._made:
-            self._made[name] = self._written(form)
-        return self._made[name]
-
-    def _written(self, form: Form) -> tuple[Path | None, int | None, str]:
-        place = self.search.folder / f"{self.target.name}-{len(self._made)}"
-        place.mkdir()
-        path = place / f"net{self.target.endings[0]}"
-        net, taken = self.search.net, options_of(self.target.write)
-        options = {name: value for name, value in self.search.options.items() if name in taken}
-        options = {**usual_options(self.target), **options, **form.options}
-        self.search.report(f"writing {self.target.title}, {form.name}")
-        try:
-            if form.name == INT8:
-                quantize(net, path, self.search.calibrate, to=self.target.name, options=options)
-            else:
-                self.target.write(net.network, net.parameters, path, **options)
-        except LayoutBridgeError as error:
-            return None, None, str(error)
-        digest, size = sha256(), 0
-        for file in sorted(one for one in place.rglob("*") if one.is_file()):
-            digest.update(file.name.encode())
-            if file.suffix == ".xml":
-                digest.update(_NAMES.sub(b"<layer", file.read_bytes()))
-            else:
-                with file.open("rb") as content:
-                    while block := content.read(1 << 22):
-                        digest.update(block)
-            size += file.stat().st_size
-        same = self._digests.setdefault(digest.hexdigest(), form.name)
-        if same != form.name:
-            return None, size, f"it is the same file as {same}"
-        return path, size, ""

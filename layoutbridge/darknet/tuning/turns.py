@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,9 @@ ROUNDS = 5  # of a first trial
 _MOST_ROUNDS, _LEAST_ROUNDS = 25, 5  # of the last one
 _SURELY_SLOWER = 1.03  # in every round
 SAME = 1.02  # medians that lie nearer are as good as each other
+_SHORT = 1e-3  # seconds: what takes less differs more from process to process than candidates do
+_JITTER = 2e-5  # seconds: by so much one candidate may differ from itself in another process
+_PROCESSES, _ROUNDS_EACH = 5, 3  # of what is short
 
 
 @dataclass(eq=False)
@@ -64,6 +67,15 @@ def started(candidate: Candidate, trial: Trial, path: Path, order: int) -> Runni
     return running
 
 
+def near(seconds: float, most: float) -> bool:
+    """Whether it may take `most` seconds at most, as far as processes can tell.
+
+    >>> near(0.0105, 0.01), near(0.000055, 0.00005)
+    (False, True)
+    """
+    return seconds <= most + _JITTER
+
+
 def beside(running: Running, control: Running | None, rounds: int = ROUNDS) -> None:
     """Measure a candidate in turns with its control; its trial gets seconds, spread and the ratio."""
     both = [running] if control is None else [control, running]
@@ -73,12 +85,12 @@ def beside(running: Running, control: Running | None, rounds: int = ROUNDS) -> N
         for one in both[:: -1 if turn % 2 else 1]:
             if not one.run():
                 return
-    ratio = 1.0 if control is None else _ratio(running, control)
+    ratio = 1.0 if control is None else ratio_of(running, control)
     seconds, spread = middle(running.times[1:] or running.times)
     running.trial = replace(running.trial, seconds=seconds, spread=spread, ratio=ratio)
 
 
-def _ratio(one: Running, other: Running) -> float:
+def ratio_of(one: Running, other: Running) -> float:
     """How long a round takes, as a share of the other's: the median over the rounds that both had."""
     return median(a / b for a, b in zip(one.rounds, other.rounds, strict=False))
 
@@ -103,6 +115,8 @@ def fastest(
             return None
         if turn + 1 >= _LEAST_ROUNDS:
             leader = min(left, key=lambda one: median(one.rounds))
+            if median(leader.rounds) < _SHORT:
+                break
             left = [one for one in left if one is leader or not _surely_slower(one, leader)]
             if len(left) == 1 or monotonic() > until:
                 break
@@ -110,10 +124,41 @@ def fastest(
         control = next((other for other in controls if other.candidate.target == one.candidate.target), None)
         if one.rounds and not one.trial.reason:
             seconds, spread = middle(one.times[1:])
-            ratio = one.trial.ratio if control is None or not control.rounds else _ratio(one, control)
+            ratio = one.trial.ratio if control is None or not control.rounds else ratio_of(one, control)
             one.trial = replace(one.trial, seconds=seconds, spread=spread, ratio=1.0 if one is control else ratio)
     leader = min(left, key=lambda one: median(one.rounds))
-    return min((one for one in left if _ratio(one, leader) <= SAME), key=lambda one: one.order, default=leader)
+    if median(leader.rounds) < _SHORT:
+        return _simplest(_in_processes(left, until, report))
+    return min((one for one in left if ratio_of(one, leader) <= SAME), key=lambda one: one.order, default=leader)
+
+
+def _in_processes(left: Sequence[Running], until: float, report: Callable[[str], None]) -> dict[Running, list[float]]:
+    """The seconds of each in several processes, the one that lives among them, as far as time is left."""
+    found = {one: [median(one.rounds)] for one in left}
+    for number in range(1, _PROCESSES):
+        if monotonic() > until:
+            break
+        report(f"processes {number + 1} of the {len(left)} fastest")
+        with ExitStack() as stack:
+            again = {one: started(one.candidate, replace(one.trial, reason=""), one.path, one.order) for one in left}
+            for fresh in again.values():
+                stack.callback(fresh.close)
+            for turn in range(_ROUNDS_EACH):
+                for fresh in list(again.values())[:: -1 if turn % 2 else 1]:
+                    if not fresh.trial.reason:
+                        fresh.run()
+            for one, fresh in again.items():
+                if fresh.rounds and not fresh.trial.reason:
+                    found[one].append(median(fresh.rounds))
+    return found
+
+
+def _simplest(found: Mapping[Running, Sequence[float]]) -> Running:
+    """Of those that take no longer than the fastest does in its slower processes, the first in their order."""
+    leader = min(found, key=lambda one: median(found[one]))
+    slower = sorted(found[leader])[-2:][0]  # the slowest may have been disturbed
+    most = max(SAME * median(found[leader]), slower)
+    return min((one for one in found if median(found[one]) <= most), key=lambda one: one.order)
 
 
 def _surely_slower(one: Running, leader: Running) -> bool:

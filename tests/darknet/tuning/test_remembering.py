@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from layoutbridge.darknet.tuning import remembering
 from layoutbridge.darknet.tuning.budgets import Budget
 from layoutbridge.darknet.tuning.candidates import threads_tried
-from layoutbridge.darknet.tuning.remembering import CONVOLUTIONS, TRIALS, cache_folder, remembered
+from layoutbridge.darknet.tuning.remembering import CONVOLUTIONS, TRIALS, cache_folder, remembered, sources_digest
 from layoutbridge.errors import ParameterError
 
 _WRITER = """
@@ -40,6 +41,23 @@ def test_another_processor_version_or_number_of_threads_has_a_file_of_its_own(tm
     memory_in(tmp_path).keep(TRIALS, {"a": 1})
     for other in ({"processor": "Epyc"}, {"version": "1.1"}, {"threads": 1}):
         assert memory_in(tmp_path, **other).recall(TRIALS) == {}
+
+
+def test_another_layoutbridge_has_a_file_of_its_own(tmp_path, monkeypatch):
+    """Between releases, too: how forms are written changes, and with it what they take."""
+    memory_in(tmp_path).keep(CONVOLUTIONS, {"a": 1})
+    monkeypatch.setattr(remembering, "sources_digest", lambda: "another")
+    assert memory_in(tmp_path).recall(CONVOLUTIONS) == {}
+
+
+def test_a_changed_module_is_another_layoutbridge(tmp_path):
+    digests = []
+    for name, text in (("a.py", "x = 1"), ("a.py", "x = 2"), ("b.py", "x = 2"), ("within/c.py", ""), ("d.txt", "no")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        digests.append(sources_digest.__wrapped__(tmp_path))
+    assert len(set(digests)) == 4 and digests[-1] == digests[-2]
+    assert sources_digest() == sources_digest()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"trials": {"a": 1}}', '{"key": {}, "trials": 3}', "\0\xff"])

@@ -16,8 +16,10 @@ import layoutbridge as lb
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.ports.records.tuned import Tuned, as_tuned, processor_here, read_tuned
 from layoutbridge.darknet.ports.table import port
-from layoutbridge.darknet.tuning.candidates import TUNED_TARGETS, forms_of
+from layoutbridge.darknet.tuning.candidates import TUNED_TARGETS, Candidate, Form, forms_of
 from layoutbridge.darknet.tuning.convolutions import convolutions_of
+from layoutbridge.darknet.tuning.files import Files
+from layoutbridge.darknet.tuning.turns import Running, _simplest
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, UnusableInputError
 from tests.command_line import refused, run
 from tests.darknet_files import made
@@ -99,6 +101,46 @@ def test_a_second_run_recalls(yolo, cache, found):
     again = lb.darknet.tune(yolo, targets=["onnx"], threads=1, cache=cache)
     assert [trial.ratio for trial in again.trials if "graph_optimization_level" in trial.settings] == [100.0]
     assert set(held["trials"]) <= set(json.loads(files[0].read_text())["trials"])
+
+
+def test_trials_are_remembered_by_what_is_in_the_file(yolo, tmp_path):
+    """So that nothing is recalled of a form that is written otherwise today, or rounded over other pictures."""
+
+    def files(folder):
+        (tmp_path / folder).mkdir()
+        return Files(port("onnx"), yolo, {}, None, tmp_path / folder, str)
+
+    once, again = files("once"), files("again")
+    plain, tiles = Form("plain"), Form("half", {"half": True})
+    assert once.of(plain).digest == again.of(plain).digest != once.of(tiles).digest
+    assert len(once.of(plain).digest) == 64
+
+
+def test_the_names_of_trials_hold_the_digest(yolo, cache, found, tmp_path):
+    (held,) = [json.loads(path.read_text()) for path in cache.glob("*.json")]
+    digest = Files(port("onnx"), yolo, {}, None, tmp_path, str).of(Form("plain")).digest
+    assert any(digest in name for name in held["trials"])
+
+
+def candidates(*named):
+    """Candidates that ran in several processes, the simplest first: their seconds by their place in the order."""
+    running = [Running(Candidate("ncnn", Form("plain"), 1), None, None, None, order) for order in range(len(named))]
+    return dict(zip(running, named, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        (([5.0, 6.0, 4.5], [4.0, 5.5, 5.0]), 0),  # the second is faster in one process, and slower in another
+        (([5.0, 5.1, 5.2], [4.0, 4.1, 4.2]), 1),  # in all
+        (([5.0, 5.1, 5.2], [4.0, 4.1, 9.0]), 1),  # one process was disturbed
+        (([9.0, 9.1, 9.2], [5.0, 5.1, 5.2], [4.9, 5.1, 5.0]), 1),
+        (([4.0],), 0),
+        (([4.05], [4.0]), 0),  # as good as equal
+    ],
+)
+def test_of_short_runs_the_simplest_is_chosen_that_processes_do_not_tell_from_the_fastest(seconds, chosen):
+    assert _simplest(candidates(*seconds)).order == chosen
 
 
 def test_what_breaks_the_budget_is_out(yolo, cache):
