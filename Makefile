@@ -49,7 +49,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup verify test test-all test-bare test-lowest test-pythons pytest fuzz fuzz-networks lint ruff mypy format \
-	opencvs atlas bench bench-networks tables docs dist clean
+	opencvs atlas bench bench-networks bench-tune tables docs dist clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ bench: $(STAMP) bench-networks  ## all benchmarks, one process at a time; writes
 
 bench-networks: $(STAMP) $(OPENCV4)  ## networks in every runtime alone, e.g. make bench-networks NETWORKS=yolov2 ROUNDS=5
 	@$(BIN)/python -m benchmarks.networks --rounds $(ROUNDS) $(if $(NETWORKS),--networks $(NETWORKS))
+
+bench-tune: $(STAMP)  ## what tune chooses beside everything else, an hour; e.g. make bench-tune NETWORKS=yolov2,mobilenet
+	@$(BIN)/python -m benchmarks.exhaustive $(if $(NETWORKS),--networks $(NETWORKS))
 
 tables: $(STAMP)  ## the tables of docs from benchmarks/results
 	@$(BIN)/python -m benchmarks.tables

@@ -17,9 +17,9 @@ TITLES = {
     "yolov2": "YOLOv2", "yolov4-tiny": "YOLOv4-tiny", "yolov3": "YOLOv3", "yolov4": "YOLOv4",
     "darknet53": "Darknet-53", "mobilenet": "MobileNetV2",
 }  # fmt: skip
-PAGES = {"networks": "docs/runtimes.md", "commands": "docs/speed.md", "range": "README.md"}
+PAGES = {"networks": "docs/runtimes.md", "tuning": "docs/tuning.md", "commands": "docs/speed.md", "range": "README.md"}
 _MARKED = re.compile(r"(<!-- results: (\w+) -->)(.*?)(<!-- end of results -->)", re.DOTALL)
-_NETWORK = "networks/"
+_NETWORK, _TUNED = "networks/", "tuning/"
 _IN_WORDS = {
     "avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx_vnni": "AVX-VNNI", "avx512_bf16": "bf16",
     "amx_int8": "AMX", "neon": "NEON", "dotprod": "dot products", "i8mm": "int8 products", "bf16": "bf16", "sve": "SVE",
@@ -39,7 +39,7 @@ def write_tables(root: Path = ROOT, results: Path = RESULTS) -> None:
 def with_tables(text: str, results: Path = RESULTS) -> str:
     """A page with what lies between its markers made anew."""
     found = all_results(results)
-    makers = {"networks": networks_tables, "commands": commands_tables, "range": range_told}
+    makers = {"networks": networks_tables, "tuning": tuning_tables, "commands": commands_tables, "range": range_told}
 
     def made(match: re.Match[str]) -> str:
         start, name, _, end = match.groups()
@@ -63,6 +63,11 @@ def range_told(results: Sequence[Mapping[str, Any]]) -> str:
 def networks_tables(results: Sequence[Mapping[str, Any]]) -> str:
     """A table for each machine: ratios to OpenCV 4.14's time, a column a network."""
     return "\n\n".join("\n".join(_networks_table(each)) for each in results if _networks(each))
+
+
+def tuning_tables(results: Sequence[Mapping[str, Any]]) -> str:
+    """A table for each machine: what `tune` chose for each network, beside the best of all others."""
+    return "\n\n".join("\n".join(lines) for each in results if (lines := list(_tuning_table(each))))
 
 
 def commands_tables(results: Sequence[Mapping[str, Any]]) -> str:
@@ -119,8 +124,25 @@ def _verdicts(judged: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         yield _line([name, title, f"{row['value']:.2f} {row['unit']}", f"{row['most']:g}", row["verdict"]])
 
 
+def _tuning_table(told: Mapping[str, Any]) -> Iterator[str]:
+    names = [name for name in told["benchmarks"] if name.startswith(_TUNED)]
+    if not names:
+        return
+    yield from _heading(told, names)
+    yield _line(
+        ["network", "ms", "chosen", "best of the others", "of candidates", "takes more, lowest to highest", "verdict"]
+    )
+    yield _line(["---"] * 7)
+    for name in names:
+        for row in told["benchmarks"][name]["rows"]:
+            more, title = row["more"], name.removeprefix(_TUNED)
+            value = f"{100 * row['value']:.1f} %, {100 * row['low']:.1f} to {100 * row['high']:.1f} %"
+            choices = [more["choice"], more["best"], str(more["candidates"])]
+            yield _line([TITLES.get(title, title), f"{more['ms']:.3g}", *choices, value, row["verdict"]])
+
+
 def _commands_table(told: Mapping[str, Any]) -> Iterator[str]:
-    names = [name for name in told["benchmarks"] if not name.startswith(_NETWORK)]
+    names = [name for name in told["benchmarks"] if not name.startswith((_NETWORK, _TUNED))]
     if not names:
         return
     yield from _heading(told, names)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.result_files import EQUAL, HOLDS, MISSED, Row, all_results, read, row, save, verdict
-from benchmarks.tables import PAGES, networks_tables, range_told, with_tables
+from benchmarks.tables import PAGES, commands_tables, networks_tables, range_told, tuning_tables, with_tables
 from layoutbridge.machine import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,3 +86,12 @@ def test_tables_are_kept_apart_by_machine(tmp_path):
     assert range_told(found) == "0.50 to 0.80 times the time"
     text = networks_tables(found)
     assert text.index("**AMD Zen 4, 2 cores**") < text.index("| ncnn | 0.50 |") < text.index("**AMD Zen 5")
+
+
+def test_what_tune_chose_has_a_table_of_its_own(tmp_path):
+    more = {"ms": 4.8, "choice": "onnx plain, 2 threads", "best": "ncnn plain, 1 thread", "candidates": 28}
+    save({"tuning/mobilenet": [row("choice", [-0.03, 0.01, 0.02], "more", 0.05, **more)]}, tmp_path, ZEN)
+    found = all_results(tmp_path)
+    told = "| MobileNetV2 | 4.8 | onnx plain, 2 threads | ncnn plain, 1 thread | 28 | 1.0 %, -3.0 to 2.0 % | holds |"
+    assert told in tuning_tables(found)
+    assert commands_tables(found) == ""
