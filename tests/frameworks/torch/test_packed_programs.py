@@ -3,25 +3,27 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
 from layoutbridge.frameworks.torch.packed_programs import pack  # noqa: E402
 
 
-class Net(torch.nn.Module):
+class Net(nn.Module):
     """Convolutions of all kinds, and what stands behind them."""
 
     def __init__(self):
         super().__init__()
-        self.first = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=True)
-        self.norm = torch.nn.BatchNorm2d(8, affine=False)
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=True)
+        self.norm = nn.BatchNorm2d(8, affine=False)
         self.norm.running_mean.uniform_(-1, 1)
         self.norm.running_var.uniform_(0.5, 2)
-        self.grouped = torch.nn.Conv2d(8, 8, 3, padding=(1, 2), dilation=(1, 2), groups=4, bias=False)
-        self.last = torch.nn.Conv2d(8, 4, 1)
+        self.grouped = nn.Conv2d(8, 8, 3, padding=(1, 2), dilation=(1, 2), groups=4, bias=False)
+        self.last = nn.Conv2d(8, 4, 1)
 
     def forward(self, x):
-        y = torch.nn.functional.leaky_relu(self.norm(self.first(x)))
-        z = self.grouped(torch.nn.functional.max_pool2d(torch.cat([y, y], 1)[:, 8:], 1))
-        w = torch.nn.functional.silu(z) + z  # read twice: the activation stays outside
+        y = nn.functional.leaky_relu(self.norm(self.first(x)))
+        z = self.grouped(nn.functional.max_pool2d(torch.cat([y, y], 1)[:, 8:], 1))
+        w = nn.functional.silu(z) + z  # read twice: the activation stays outside
         return self.last(w).view(len(x), -1), y
 
 
