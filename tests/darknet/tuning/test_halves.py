@@ -85,7 +85,13 @@ def test_a_record_of_what_this_processor_has_not_is_float32(monkeypatch):
     monkeypatch.setattr("layoutbridge.machine.this_machine", lambda: without)
     told = {"tuned": record_of(BF16).to_json()}
     assert as_tuned(told, "openvino", 0, None) == (1, {})
-    yolo = lb.darknet.load(*YOLO)
+
+
+def test_half_is_refused_where_neither_files_nor_the_processor_have_it(yolo, monkeypatch):
+    pytest.importorskip("ncnn")
+    pytest.importorskip("torch")
+    without = replace(this_machine(), instructions=("avx2",))
+    monkeypatch.setattr("layoutbridge.machine.this_machine", lambda: without)
     with pytest.raises(ParameterError, match="half is for onnx, tflite, openvino, not for ncnn, torch"):
         lb.darknet.tune(yolo, targets=["ncnn", "torch"], half=True)
 
