@@ -67,7 +67,7 @@ def suppress(
     classes: list[tuple[Rows, Places]] = []  # with several boxes: their scores, and whose they are, the best first
     for column in np.flatnonzero(scores.any(axis=1)):
         own = scores[column]
-        order = order[np.argsort(-own[order], kind="stable")]
+        order = _sorted(order, own)
         if len(candidates := order[own[order] != 0]) > 1:
             classes.append((own, candidates))
     kernel = _kernel([len(candidates) for _, candidates in classes], limit)
@@ -123,6 +123,23 @@ def _to_the_front(full: NDArray[np.bool_]) -> Places:
     order = np.arange(len(places))
     order[~full[: len(places)]] = places[places >= len(places)][::-1]
     return order
+
+
+def _sorted(order: Places, scores: Rows) -> Places:
+    """`order` with the highest of `scores` first, what is equal as it stands there; NaN behind all.
+
+    Numbers that bear their place are sorted: that takes a third of the time of a stable sort of places.
+    """
+    values = scores[order]
+    if len(order) < _MANY or np.isnan(values).any():
+        return order[np.argsort(-values, kind="stable")]
+    bits = (np.float32(0) - values).view(np.uint32)  # 0 and -0 are alike: both become 0
+    falling = bits >> np.uint32(31) != 0
+    keys = np.where(falling, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys <<= np.uint64(32)
+    keys |= np.arange(len(order), dtype=np.uint64)
+    keys.sort()
+    return order[(keys & np.uint64(0xFFFFFFFF)).astype(np.intp)]
 
 
 # ---------------------------------------------------------------------- one class

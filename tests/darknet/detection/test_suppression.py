@@ -37,6 +37,22 @@ def test_distance_lets_a_neighbour_live() -> None:
             suppress(rows, wrong)
 
 
+@pytest.mark.parametrize("count", [1, 999, 1000, 20_000])
+def test_sorts_of_many_scores_keep_the_order_of_equal_ones(count: int) -> None:
+    generator = np.random.default_rng(count)
+    for drawn in range(20):
+        scores = floats(generator.normal(0, 1, count)).round(1 if drawn % 2 else 7)
+        scores[generator.random(count) < 0.3] = 0
+        scores[generator.random(count) < 0.3] = -0.0
+        if drawn % 3 == 0:
+            scores[generator.integers(0, count, 3)] = floats([np.inf, -np.inf, 1e-42])
+        if drawn % 5 == 0:
+            scores[generator.integers(0, count)] = np.nan
+        order = generator.permutation(count)
+        wanted = order[np.argsort(-scores[order], kind="stable")]
+        assert suppression._sorted(order, scores).tolist() == wanted.tolist()
+
+
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from(NMS_KINDS),
