@@ -18,6 +18,7 @@ from unittest.mock import patch
 import typer.main
 
 from layoutbridge.cli import main
+from layoutbridge.cli.commands import application
 from tests.fuzzing.mutation import encoded, number, word
 from tests.fuzzing.surface import CORPORA, refuse_unclear, surface
 
@@ -120,8 +121,29 @@ _RUNS_CODE = re.compile(r":")
 _HEAVY = ("keras", "torch", "tflite", "openvino", "jax", "tensorflow", "pytorch", "litert")  # other surfaces have them
 
 
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "table": ("--shape", "4,4,4"), "code": ("--to", "numpy"), "verify": ("--frameworks=numpy", "--ops=darknet_reorg"),
+    "checkpoint": ("--rules", "r.toml", "-o", "o.safetensors"), "export": ("--to", "onnx", "-o", "o.onnx"),
+    "check": ("--targets", "onnx"),
+}  # fmt: skip
+
+
+def _fitting_command(random: Random) -> bytes:
+    """A command that most often runs through: with files of the kind that it reads, and at most an option more."""
+    command = random.choice(sorted(_COMMANDS.keys() - _MEASURING))
+    words = [command, *(_FILES[kind][0] for kind in _COMMANDS[command]), *_NEEDED.get(command, ())]
+    if random.random() < 0.5:
+        option = random.choice([each for each in _OPTIONS[command] if each in _ALONE or each in _FITTING] or ["--json"])
+        words += [option] if option in _ALONE else [option, random.choice(_FITTING[option])]
+    return b"\n".join(encoded_word(each) for each in words)
+
+
 def drawn_command(random: Random) -> bytes:
-    """A command with its arguments and some options, each of which may be hostile."""
+    """A command with its arguments and some options: one that fits, or one of which each word may be hostile."""
+    return _fitting_command(random) if random.random() < 0.6 else _hostile_command(random)
+
+
+def _hostile_command(random: Random) -> bytes:
     command = random.choice(sorted(_COMMANDS))
     words = [command]
     for kind in _COMMANDS[command]:
@@ -131,6 +153,8 @@ def drawn_command(random: Random) -> bytes:
         words.append(option)
         if option not in _ALONE and random.random() < 0.97:
             words.append(_value(random, option))
+    if command in ("table", "code") and random.random() < 0.8:
+        words += _NEEDED[command]
     if command in ("export",) and random.random() < 0.8:
         words += ["-o", random.choice(_OUTPUTS)]
     if command == "checkpoint" and random.random() < 0.9:
@@ -196,6 +220,8 @@ def _is_safe(words: list[str]) -> bool:
         return False
     if not _MEASURING.isdisjoint(words) and [each for each in words if "--targets" in each] != [_NO_TARGET]:
         return False
+    if "verify" in words and not any("--frameworks" in each for each in words):
+        return False  # every framework would be loaded
     return not ("identify" in words and any(_RUNS_CODE.search(each) for each in foreign))
 
 
@@ -228,7 +254,14 @@ def _check_refusal(err: str, quoted: int) -> None:
     refuse_unclear("\n".join(lines), 21 if of_cfg else 1, quoted)
 
 
-_built = cache(typer.main.get_command)  # typer makes its commands anew for each call: nine tenths of the time
+_get_command = typer.main.get_command
+
+
+@cache
+def _built(app: typer.Typer) -> object:
+    """All commands, made once: typer makes them anew for each call, which is nine tenths of the time."""
+    application()  # else those alone are there that the first words asked for
+    return _get_command(app)
 
 
 def _run(words: list[str]) -> tuple[int, str, str]:

@@ -25,6 +25,18 @@ FINDS = {
     "swells": "takes too much memory",
 }
 
+_DRAWS = """
+import sys
+from pathlib import Path
+from random import Random
+folder, root = map(Path, sys.argv[1:])
+sys.path.insert(0, str(root))
+from tests.fuzzing.commands import command_line, drawn_command
+(folder / "own").mkdir()
+taken = sum(command_line(drawn_command(Random(seed)), folder / "own") for seed in range(120))
+(folder / "taken").write_text(str(taken))
+"""
+
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_drawn_inputs_get_clear_answers(name, tmp_path):
@@ -64,6 +76,17 @@ def test_each_kind_of_find_is_found(name, tmp_path):
     found = find.with_name(f"{find.name}{TOLD}").read_text()
     assert found.startswith(FINDS[name]), found
     assert MOST_MEMORY == 500 << 20
+
+
+def test_a_third_of_drawn_commands_run_through(tmp_path):
+    surface = SURFACES["command_line"]
+    if surface.missing:
+        pytest.skip(f"{surface.missing} is not installed")
+    (tmp_path / "draws.py").write_text(_DRAWS)
+    with (tmp_path / "out").open("ab+") as out, (tmp_path / "err").open("ab+") as err:
+        run = [sys.executable, tmp_path / "draws.py", tmp_path, ROOT]
+        subprocess.run(run, stdout=out, stderr=err, cwd=ROOT, check=True)
+    assert int((tmp_path / "taken").read_text()) >= 40
 
 
 def test_clear_refusals_are_no_find(tmp_path):
