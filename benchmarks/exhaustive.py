@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -159,12 +159,12 @@ def first_round(contest: Contest) -> list[Entry]:
     """All others, timed in a few turns with the choice: the fastest first."""
     timed: list[Entry] = []
     with ExitStack() as stack, ThreadPoolExecutor(2) as starters:
-        chosen = _entered(stack, contest.start(contest.chosen))
+        chosen = stack.enter_context(closing(contest.start(contest.chosen)))
         for place in range(0, len(contest.others), GROUP):
             group = contest.others[place : place + GROUP]
             _say(f"candidates {place + 1} to {place + len(group)} of {len(contest.others)}")
             with ExitStack() as inner:
-                running = [_entered(inner, one) for one in starters.map(contest.start, group)]
+                running = [inner.enter_context(closing(one)) for one in starters.map(contest.start, group)]
                 ratios = _in_turns(chosen, running, FIRST_ROUNDS)
             timed += [Entry(one.candidate, one.file, ratio) for one, ratio in zip(group, ratios, strict=True)]
     return sorted(timed, key=lambda one: one.ratio)
@@ -173,7 +173,7 @@ def first_round(contest: Contest) -> list[Entry]:
 def second_round(contest: Contest, timed: Iterable[Entry]) -> Entry:
     """The fastest of those near the choice that keep the budget, timed again in fresh processes."""
     with ExitStack() as stack:
-        chosen = _entered(stack, contest.start(contest.chosen))
+        chosen = stack.enter_context(closing(contest.start(contest.chosen)))
         entries: list[Entry] = []
         running: list[Running] = []
         for entry in timed:
@@ -185,7 +185,7 @@ def second_round(contest: Contest, timed: Iterable[Entry]) -> Entry:
                 one.close()
                 print(f"  out: {entry.candidate.told}: {reason}", flush=True)
                 continue
-            running.append(_entered(stack, one))
+            running.append(stack.enter_context(closing(one)))
             entries.append(entry)
         ratios = _in_turns(chosen, running, SECOND_ROUNDS)
     for entry, ratio in sorted(zip(entries, ratios, strict=True), key=lambda pair: pair[1]):
@@ -199,7 +199,7 @@ def duel(contest: Contest, best: Entry) -> list[float]:
     for number in range(PAIRS):
         with ExitStack() as stack:
             pair = [contest.chosen, best][:: -1 if number % 2 else 1]
-            running = {entry.candidate.told: _entered(stack, contest.start(entry)) for entry in pair}
+            running = {entry.candidate.told: stack.enter_context(closing(contest.start(entry))) for entry in pair}
             other = running[best.candidate.told]
             more.append(1 / _in_turns(running[contest.chosen.candidate.told], [other], LAST_ROUNDS)[0] - 1)
     return more
@@ -228,11 +228,6 @@ def _in_turns(chosen: Running, others: Sequence[Running], rounds: int) -> list[f
             if not one.trial.reason:
                 one.run()
     return [inf if one.trial.reason else ratio_of(one, chosen) for one in others]
-
-
-def _entered(stack: ExitStack, running: Running) -> Running:
-    stack.callback(running.close)
-    return running
 
 
 _say = partial(print, file=sys.stderr, flush=True)

@@ -188,7 +188,7 @@ def _written(target: str, **options: Any) -> Callable[[Any, Path], object]:
 
 
 def _int8(target: str) -> Callable[[Any, Path], object]:
-    """Every layer rounded, where drawn weights hold no limit of changes: what is measured here is time."""
+    """As `quantize` rounds over drawn pictures: with drawn weights it may leave layers in float32, or change boxes."""
 
     def write(net: Any, path: Path) -> None:
         from layoutbridge.darknet import quantize

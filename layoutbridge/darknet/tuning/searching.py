@@ -95,9 +95,8 @@ class Search:
         chosen = []
         for one in filter(_counts, self.running):
             of_target = self._best_of(one.candidate.target) or 0.0
-            may_win = one in self.controls or near(
-                _time(one), _NEAR * of_target
-            )  # nothing slower than it is to be chosen
+            # nothing slower than the control is to be chosen
+            may_win = one in self.controls or near(_time(one), _NEAR * of_target)
             if may_win and near(of_target, _FAR * best):
                 chosen.append(one)
         for one in self.running:
