@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.algebra.table import Digits
+from layoutbridge.algebra.chains import compose
+from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.algebra.sizes import Domain
+from layoutbridge.algebra.table import Digits, digits_of, step_of
 from layoutbridge.errors import ShapeError, first_line, named
 from layoutbridge.recognition.structure import Seen, follow_transpose
 from layoutbridge.scanning.graphs.graph import Graph, Node
@@ -22,7 +25,7 @@ _MOST_IN_DIGITS = 1 << 40  # of one whose digits are: what divides their number 
 
 
 def digits_through(graph: Graph, region: Region) -> Digits | None:
-    """The digits of a region of views and transposes, or of a join; None where it has others, or no digits.
+    """The digits of a region of views, transposes and operations of ours, or of a join; None where it has no digits.
 
     Of several sources they are those over all of them, one behind the other. Raises `ShapeError` for a tensor that is
     larger than any is.
@@ -40,14 +43,26 @@ def digits_through(graph: Graph, region: Region) -> Digits | None:
         )
     for node in region.nodes:
         shape = graph.tensors[node.inputs[0]].shape
-        if len(node.inputs) != 1 or node.kind not in ("view", "transpose"):
+        if len(node.inputs) != 1 or (followed := _followed(node, digits, total, shape)) is None:
             return None
-        if node.kind == "transpose":
-            held = follow_transpose(Seen(digits, (total,), shape), node.order)
-            if held is None:
-                return None
-            digits = held
+        digits = followed
     return digits
+
+
+def _followed(node: Node, digits: Digits, total: int, shape: tuple[int, ...]) -> Digits | None:
+    """The digits after a node more, which reads them in this shape; None where it has none."""
+    if node.kind == "view":
+        return digits
+    if node.kind == "transpose":
+        return follow_transpose(Seen(digits, (total,), shape), node.order)
+    if not isinstance(node.movement, Rearrangement):
+        return None
+    try:
+        own = node.movement.bind(shape).digits
+    except ShapeError:  # its table says which node it is
+        return None
+    both = None if own is None else compose(step_of(digits), step_of(own), Domain(0))
+    return None if both is None else digits_of(both)
 
 
 def _refuse_more(name: str, total: int, most: int) -> None:

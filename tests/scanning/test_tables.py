@@ -1,10 +1,19 @@
-"""What a part of a tensor is, as NumPy's own indexing has it."""
+"""What a part of a tensor is, as NumPy's own indexing has it, and the digits of a region beside its table."""
+
+from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layoutbridge.scanning.tables import kept_part
+from layoutbridge import op
+from layoutbridge.algebra.table import gather_table
+from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
+from layoutbridge.scanning.links import Region
+from layoutbridge.scanning.tables import digits_through, kept_part, table_of
+
+NAMES = ("darknet_reorg", "space_to_depth", "depth_to_space", "space_to_depth_crd", "focus", "channel_shuffle")
 
 
 @given(st.data())
@@ -27,3 +36,31 @@ def test_what_is_no_slice_has_no_words():
     x = np.arange(24).reshape(4, 6)
     for table in (x[[0, 1, 3]], x[:, [0, 3, 1]], x[[0, 1], [1, 2]], np.array([[0, 1], [6, 8]])):
         assert kept_part(table, (4, 6)) is None
+
+
+@pytest.mark.parametrize("first", NAMES)
+@pytest.mark.parametrize("second", NAMES)
+def test_operations_are_followed_by_their_digits(first, second):
+    """A region of views, transposes and operations needs no table of every element, which takes 8 bytes for each."""
+    shapes, nodes, shape = {"0": (2, 16, 16, 8)}, [], (2, 16, 16, 8)
+
+    def add(movement, shape, kind="moves", order=()):
+        source, output = str(len(nodes)), str(len(nodes) + 1)
+        nodes.append(Node(output, kind, (source,), output, movement, kind, order))
+        shapes[output] = shape
+
+    for name in (first, second):
+        operation = op(name, groups=4) if name == "channel_shuffle" else op(name, stride=2)
+        shape = operation.out_shape(shape)
+        add(operation, shape)
+        shape = tuple(shape[axis] for axis in (0, 2, 3, 1))
+        add(partial(np.transpose, axes=(0, 2, 3, 1)), shape, "transpose", (0, 2, 3, 1))
+        shape = (2, 16, 16, 8)
+        add(partial(np.reshape, shape=shape), shape, "view")
+    tensors = {name: Tensor(name, shape) for name, shape in shapes.items()}
+    output = str(len(nodes))
+    graph = Graph("drawn", "none", tuple(nodes), tensors, ("0",), (output,), len(nodes))
+    region = Region(tuple(nodes), ("0",), output)
+    digits = digits_through(graph, region)
+    assert digits is not None
+    np.testing.assert_array_equal(gather_table(digits), table_of(graph, region).reshape(-1))

@@ -23,7 +23,7 @@ NEEDS = {
     "ncnn": ("ncnn", ".param"),
     "tflite": ("ai_edge_quantizer", ".tflite"),
 }
-SHARES = {"onnx": (0.3, 0.43), "openvino": (0.33, 0.39), "ncnn": (0.3, 0.4), "tflite": (0.33, 0.5)}  # of float32
+SHARES = {"onnx": (0.3, 0.43), "openvino": (0.33, 0.39), "ncnn": (0.3, 0.42), "tflite": (0.33, 0.5)}  # of float32
 NAMES = ("yolo-fastest-1.1", "mobilenet-yolo-fastest-voc-v2", "yoloface-50k")
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the trained networks (not copied here) are not at {REAL}")
 
@@ -394,7 +394,7 @@ def test_trained_networks_find_what_they_found(tmp_path, target, name):
     assert count == made.changes.count
     assert changed <= 0.05 * count, made.changes
     assert made.ok
-    most = SHARES[target][name == "yoloface-50k"]  # of 9000 weights the graph is the larger part
+    most = SHARES[target][name == "yoloface-50k"]  # of 9000 weights the graph, often text, is the larger part
     assert made.share <= most
     if made.weights_share is not None and name != "yoloface-50k":
         assert made.weights_share <= 0.3
