@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError
 from layoutbridge.exchange import Place, discard, place_in, settle, take_places
@@ -22,6 +23,7 @@ from layoutbridge.locks import alone_in, hold, machine, release
 PathLike = str | os.PathLike[str]
 Progress = Callable[[int, int], None]  # how much is read or written, and how much there is in all
 
+_ON_ITS_WAY = 1 << 24  # bytes
 _LONGEST_KEPT = 150  # bytes of a name that a temporary one bears
 _BEHIND_NAME = re.compile(r"\.(?P<machine>[0-9a-f]+)\.[a-z0-9_]{8}\.part")  # in the name of a hidden folder
 _NO_MACHINE = "0" * 12  # where folders cannot be locked
@@ -182,6 +184,30 @@ def _no_room(error: Exception) -> str | None:
         if (isinstance(error, OSError) and error.errno == number) or reason in str(error):
             return reason
     return None
+
+
+class WayToDisk:
+    """Sends what is written to a large file on its way to the disk meanwhile, so that `whole_files` waits for little.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryFile() as file:
+    ...     way = WayToDisk(file)
+    ...     _ = file.write(bytes(10))
+    ...     way.go_on()
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._sent = file, file.tell()
+
+    def go_on(self) -> None:
+        """Send what was written since the last time, where that is enough to be worth it; waits for nothing."""
+        end = self._file.tell()
+        if end - self._sent >= _ON_ITS_WAY and hasattr(os, "posix_fadvise"):
+            self._file.flush()
+            # pages that nobody needs any more are written at once, and none is dropped before it is
+            with suppress(OSError):
+                os.posix_fadvise(self._file.fileno(), self._sent, end - self._sent, os.POSIX_FADV_DONTNEED)
+            self._sent = end
 
 
 # ---------------------------------------------------------------------- hidden folders

@@ -15,7 +15,7 @@ import pytest
 
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.exchange import place_in, take_places
-from layoutbridge.files import refuse_overwriting, whole_file, whole_files
+from layoutbridge.files import WayToDisk, refuse_overwriting, whole_file, whole_files
 from layoutbridge.locks import alone_in, hold, machine, release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +32,26 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     with whole_file(path) as temporary:
         temporary.write_bytes(b"new")
     assert path.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="a system that sends pages to the disk when it is asked")
+def test_large_files_go_to_the_disk_while_they_are_written(tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr("layoutbridge.files._ON_ITS_WAY", 100)
+    monkeypatch.setattr(os, "posix_fadvise", lambda number, start, length, _: sent.append((start, length)))
+    with (tmp_path / "a").open("wb") as file:
+        file.write(b"head")
+        way = WayToDisk(file)
+        for count in (60, 39, 1, 250, 0):
+            file.write(bytes(count))
+            way.go_on()
+    assert sent == [(4, 100), (104, 250)]
+    monkeypatch.delattr(os, "posix_fadvise")
+    with (tmp_path / "b").open("wb") as file:
+        way = WayToDisk(file)
+        file.write(bytes(1000))
+        way.go_on()
+    assert (tmp_path / "b").stat().st_size == 1000
 
 
 def test_links_pipes_and_modes_are_kept(tmp_path):

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -59,6 +58,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def installed_version(*distributions: str) -> str | None:
     """The version of the first of `distributions` that is installed, or None."""
+    from importlib.metadata import PackageNotFoundError, version  # takes 20 ms
+
     for name in distributions:
         try:
             return version(name)
@@ -101,6 +102,7 @@ def to_install(extra: str) -> str:
     >>> to_install("onnx").startswith("pip install "), to_install("onnx").endswith("[onnx]'")
     (True, True)
     """
+    from importlib.metadata import PackageNotFoundError, distribution
     from urllib.parse import urlsplit
     from urllib.request import url2pathname  # takes 50 ms
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from layoutbridge.auditing.audits import Audit
-from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.numbers import size_told
 
 _OPERATIONS, _SUSPICIOUS, _FAILED = 30, 20, 10  # shown of each
 _NODES = 3

@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from layoutbridge.report.numbers import size_told
+
 if TYPE_CHECKING:
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint
     from layoutbridge.checkpoints.stored import Change
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])")
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def show_checkpoint(console: Console, done: RearrangedCheckpoint) -> None:
@@ -61,15 +62,3 @@ def _shapes_told(change: Change) -> str:
 
 def _tensors(count: int) -> str:
     return f"{count} tensor{'s' if count != 1 else ''}"
-
-
-def size_told(size: float) -> str:
-    """Bytes as people read them.
-
-    >>> size_told(13_476_000_000), size_told(12)
-    ('13.5 GB', '12 bytes')
-    """
-    unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{size:.0f} bytes"

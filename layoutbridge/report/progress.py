@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import ProgressColumn, TaskID
 
 
 @contextmanager
-def framework_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+def framework_progress(console: Console | None) -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each framework, fed by calls `(framework, done, total)`; nothing is drawn off a terminal."""
-    if not console.is_terminal:
+    if console is None or not console.is_terminal:
         yield lambda framework, done, total: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -40,9 +38,9 @@ def framework_progress(console: Console) -> Iterator[Callable[[str, int, int], N
 
 
 @contextmanager
-def byte_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+def byte_progress(console: Console | None, what: str) -> Iterator[Callable[[int, int], None]]:
     """One bar fed by calls `(done, total)`; nothing is drawn off a terminal, or before the first call."""
-    if not console.is_terminal:
+    if console is None or not console.is_terminal:
         yield lambda done, total: None
         return
     from rich.progress import TextColumn, TimeElapsedColumn
@@ -52,9 +50,9 @@ def byte_progress(console: Console, what: str) -> Iterator[Callable[[int, int], 
 
 
 @contextmanager
-def count_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+def count_progress(console: Console | None, what: str) -> Iterator[Callable[[int, int], None]]:
     """The same with the numbers themselves, and how long it will take."""
-    if not console.is_terminal:
+    if console is None or not console.is_terminal:
         yield lambda done, total: None
         return
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
@@ -80,11 +78,12 @@ def _one_bar(console: Console, what: str, *columns: ProgressColumn) -> Iterator[
 
 
 @contextmanager
-def step_progress(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+def step_progress(console: Console | None, what: str) -> Iterator[Callable[[str], None]]:
     """One line that tells the present step, fed by calls `(step)`; nothing is drawn off a terminal."""
-    if not console.is_terminal:
+    if console is None or not console.is_terminal:
         yield lambda step: None
         return
+    from rich.markup import escape
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), TimeElapsedColumn())
@@ -94,11 +93,12 @@ def step_progress(console: Console, what: str) -> Iterator[Callable[[str], None]
 
 
 @contextmanager
-def named_progress(console: Console, what: str) -> Iterator[Callable[[str, int, int], None]]:
+def named_progress(console: Console | None, what: str) -> Iterator[Callable[[str, int, int], None]]:
     """One bar fed by calls `(what, done, total)`, with what is worked at, by default `what`; none off a terminal."""
-    if not console.is_terminal:
+    if console is None or not console.is_terminal:
         yield lambda begun, done, total: None
         return
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.numbers import size_told
 from layoutbridge.rewriting.rewrites import Rewrite
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from layoutbridge.errors import visible
-from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.numbers import size_told
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
 from layoutbridge.scanning.places import Place

@@ -1,6 +1,7 @@
 """The command line as a user meets it: answers, files, one-line errors and exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_importing_the_package_imports_no_framework():
         "print(heavy); sys.exit(bool(heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT).returncode == 0
+
+
+def test_an_export_off_a_terminal_imports_no_rich(tmp_path):
+    pytest.importorskip("onnx", reason="the export to ONNX")
+    net = ROOT / "fixtures/nets/alexey/residual"
+    code = (
+        "import sys\nfrom layoutbridge.cli import main\n"
+        f"main(['export', {str(net / 'net.cfg')!r}, {str(net / 'net.weights')!r}, '--no-check', '--to', 'onnx', '-o', "
+        f"{str(tmp_path / 'net.onnx')!r}])\n"
+        "heavy = {'rich.console', 'layoutbridge.darknet.ports.ncnn'}\n"
+        "print(*(heavy & set(sys.modules)))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert (done.returncode, done.stdout, (tmp_path / "net.onnx").exists()) == (0, "\n", True), done
 
 
 def test_list(capfd):

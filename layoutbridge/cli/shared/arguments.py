@@ -172,11 +172,11 @@ def loaded_network(
     allow_paths: list[str] | None = None,
 ) -> DarknetNetwork:
     """The network in these files; its warnings go to standard error, and so does progress on long files."""
-    from layoutbridge.cli.shared.printing import errors_console, remark_warnings
+    from layoutbridge.cli.shared.printing import progress_console, remark_warnings
     from layoutbridge.darknet import load
     from layoutbridge.report.progress import byte_progress
 
-    with byte_progress(errors_console(), "reading") as progress:
+    with byte_progress(progress_console(), "reading") as progress:
         net = load(
             cfg,
             weights,

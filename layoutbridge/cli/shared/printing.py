@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WARNINGS_SHOWN = 20
+_DRAWING = {"FORCE_COLOR", "TTY_COMPATIBLE"}  # what rich takes for a terminal, whatever stderr is
 
 
 def console() -> Console:
@@ -25,8 +26,10 @@ def console() -> Console:
     return PlainConsole(emoji=False) if sys.stdout.isatty() else PlainConsole(width=200, emoji=False)
 
 
-def errors_console() -> Console:
-    """For progress and remarks."""
+def progress_console() -> Console | None:
+    """For progress; None where nothing can be drawn: rich is slow to load."""
+    if not (sys.stderr.isatty() or _DRAWING & os.environ.keys()):
+        return None
     from layoutbridge.report.consoles import PlainConsole
 
     return PlainConsole(stderr=True, emoji=False)

@@ -16,7 +16,6 @@ from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.networks.summary import count_flops
 from layoutbridge.darknet.reading.fitting import Blueprint, floats_of
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_header
-from layoutbridge.darknet.reference import forward_layer
 from layoutbridge.darknet.structure.kinds import Convolutional, ScaledSum, Shortcut, Sum
 from layoutbridge.darknet.structure.model import Layer, Network, Shape
 from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
@@ -175,6 +174,8 @@ def _measured(here: Layer, there: Layer, arrays: Arrays) -> tuple[bool, float | 
         pair = [(here, own, FLAVORS[0]), (there, moved, FLAVORS[1])]
     else:
         pair = [(here, own, FLAVORS[0]), (there, moved, FLAVORS[0])]
+    from layoutbridge.darknet.reference import forward_layer
+
     with np.errstate(all="ignore"):  # of floats that stand in another order roots may be taken that there are not
         made = [
             forward_layer(layer, {(layer.index, k): v for k, v in held.items()}, inputs, flavor, 1).ravel()

@@ -204,29 +204,29 @@ def write_onnx(
                 f"int8 is for onnxruntime, OpenVINO and what else reads QuantizeLinear, not for {runtime}: leave out "
                 "int8, and give the pictures to its own quantizer"
             )
-    built = build_model(
-        network,
-        parameters,
-        head=head,
-        opset=opset,
-        batch=batch,
-        dynamic_size=dynamic_size,
-        keep_batch_norm=keep_batch_norm,
-        half=half,
-        winograd=winograd,
-        store_winograd=store_winograd,
-        runtime=runtime,
-        limits=read_limits(max_rank, without),
-        every_layer=every_layer,
-        nms=suppression,
-        steps=steps,
-    )
-    from layoutbridge.frameworks.onnx.writer import write_model
-
-    if int8 is not None:
-        built = in_whole_numbers(built, network, int8, behind_products=runtime != "openvino")
-    with ThreadPoolExecutor(1) as pool:  # hashing and writing share no lock: two threads, both at full speed
+    with ThreadPoolExecutor(1) as pool:  # hashing shares no lock with the rest: two threads, both at full speed
         metadata: dict[str, str | Future[str]] = {**told, **_hashes(pool, sources or {})}
+        built = build_model(
+            network,
+            parameters,
+            head=head,
+            opset=opset,
+            batch=batch,
+            dynamic_size=dynamic_size,
+            keep_batch_norm=keep_batch_norm,
+            half=half,
+            winograd=winograd,
+            store_winograd=store_winograd,
+            runtime=runtime,
+            limits=read_limits(max_rank, without),
+            every_layer=every_layer,
+            nms=suppression,
+            steps=steps,
+        )
+        from layoutbridge.frameworks.onnx.writer import write_model
+
+        if int8 is not None:
+            built = in_whole_numbers(built, network, int8, behind_products=runtime != "openvino")
         if suppression is not None:
             metadata |= {"nms_threshold": str(float(suppression.threshold))}
             metadata |= {"nms_overlap": str(float(suppression.overlap))}

@@ -20,7 +20,7 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.exchange import interim_beside
-from layoutbridge.files import Progress, whole_file, whole_files
+from layoutbridge.files import Progress, WayToDisk, whole_file, whole_files
 from layoutbridge.frameworks.onnx.network.graph import Initializer
 from layoutbridge.frameworks.onnx.protobuf.wire import field_head, number_of, varint
 
@@ -28,7 +28,7 @@ LARGEST_FILE = (1 << 31) - 1  # what protobuf parses
 _LEAST_EXTERNAL = 1024  # bytes
 _ALIGNED_FROM, _ALIGNMENT = 1 << 16, 4096  # large ones begin on a page, so that they can be mapped
 _OURS = b"\x12\x0clayoutbridge"  # the field of the producer's name
-_HEAD, _PIECE = 1 << 12, 1 << 20  # bytes in which that stands, and that are read at a time
+_HEAD, _PIECE = 1 << 12, 1 << 20  # bytes in which that stands, and that are read or written at a time
 _GRAPH = number_of(ModelProto, "graph")
 _INITIALIZER = number_of(GraphProto, "initializer")
 _RAW_DATA = number_of(TensorProto, "raw_data")
@@ -178,16 +178,32 @@ def _reference(held: Initializer, location: str, position: int) -> bytes:
 
 
 def _write_data(file: BinaryIO, tensors: Iterable[tuple[bytes, Initializer]], report: _Counter) -> None:
-    """Write each tensor with the bytes before it; the next piece is computed while one is written."""
-    pieces = _pieces(tensors)
+    """Write each tensor with the bytes before it; the next pieces are computed while some are written."""
+    together = _together(_pieces(tensors))
+    way = WayToDisk(file)
     with ThreadPoolExecutor(1, thread_name_prefix="layoutbridge") as pool:
-        coming = pool.submit(next, pieces, None)
-        while (piece := coming.result()) is not None:
-            coming = pool.submit(next, pieces, None)
-            before, chunk = piece
-            file.write(before)
-            file.write(chunk)
-            report.add(len(chunk))
+        coming = pool.submit(next, together, None)
+        while (pieces := coming.result()) is not None:
+            coming = pool.submit(next, together, None)
+            for before, chunk in pieces:
+                file.write(before)
+                file.write(chunk)
+            report.add(sum(len(chunk) for _, chunk in pieces))
+            way.go_on()
+
+
+def _together(pieces: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
+    """So many at once that threads seldom wait for each other."""
+    held: list[tuple[bytes, Any]] = []
+    size = 0
+    for before, chunk in pieces:
+        held.append((before, chunk))
+        size += len(before) + len(chunk)
+        if size >= _PIECE:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def _pieces(tensors: Iterable[tuple[bytes, Initializer]]) -> Iterator[tuple[bytes, Any]]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.numbers import size_told
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.benchmarking.formats import Benchmark, FormatRow

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from layoutbridge.auditing.audits import Audit
 from layoutbridge.report.audits import summary_lines
-from layoutbridge.report.checkpoints import size_told
+from layoutbridge.report.numbers import size_told
 from layoutbridge.report.pages.charts import bar
 from layoutbridge.report.pages.frame import Section, Tone, Verdict, page
 from layoutbridge.report.pages.origin import Origin, sections

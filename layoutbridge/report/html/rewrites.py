@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layoutbridge.report.checkpoints import size_told
 from layoutbridge.report.html.sides import Marked, side_of
+from layoutbridge.report.numbers import size_told
 from layoutbridge.report.pages import drawing
 from layoutbridge.report.pages.alignment import aligned
 from layoutbridge.report.pages.charts import bar

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from layoutbridge.errors import LayoutBridgeError
 from layoutbridge.operations.catalog import op
-from layoutbridge.report.checkpoints import size_told
 from layoutbridge.report.html.sides import Marked, side_of
+from layoutbridge.report.numbers import size_told
 from layoutbridge.report.pages.cells import cells_apart
 from layoutbridge.report.pages.drawing import Mark, drawn, rows_drawn
 from layoutbridge.report.pages.frame import Section, Verdict, page

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import TypeVar
 
-from layoutbridge.report.checkpoints import size_told
 from layoutbridge.report.figures.markup import escaped
-from layoutbridge.report.numbers import short
+from layoutbridge.report.numbers import short, size_told
 
 _Item = TypeVar("_Item")
 _SECRET = re.compile(r"(?<=://)[^/\s@]*@")  # a name and a password in an address

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from layoutbridge.cli.shared.printing import errors_console, remark, remark_warnings
+from layoutbridge.cli.shared.printing import progress_console, remark, remark_warnings
 from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def export_in_int8(
     from layoutbridge.darknet.quantization.quantizing import quantize
     from layoutbridge.report.progress import step_progress
 
-    with step_progress(errors_console(), "rounding, and looking what changes"), _without_bars(target):
+    with step_progress(progress_console(), "rounding, and looking what changes"), _without_bars(target):
         made = quantize(net, output, calibrate, to=target.name, options=options)
     remark_warnings(made.unreadable)
     if made.left_out:
@@ -47,7 +47,6 @@ def _without_bars(target: Port) -> AbstractContextManager[object]:
 
 def tell_quantized(made: Quantized) -> None:
     """The size, what changes in the pictures, and the layers that lost most."""
-    from layoutbridge.report.checkpoints import size_told
     from layoutbridge.report.darknet.quantization import (
         told_changes,
         told_in_float,
@@ -55,6 +54,7 @@ def tell_quantized(made: Quantized) -> None:
         told_parts,
         told_weights,
     )
+    from layoutbridge.report.numbers import size_told
 
     remark(
         f"{size_told(made.bytes)}, {made.share:.2f} of the {size_told(made.float_bytes)} in float32{told_weights(made)}"

@@ -14,7 +14,7 @@ from layoutbridge.cli.commands.exports.int8 import export_in_int8, quantized_rec
 from layoutbridge.cli.commands.exports.tuning import AUTO, refuse_untuned, told_choice, tuned
 from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_written
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
-from layoutbridge.cli.shared.printing import errors_console, print_json, remark, remark_warnings
+from layoutbridge.cli.shared.printing import print_json, progress_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports, runtimes
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder
@@ -168,7 +168,7 @@ def write_network(
         return True
     with ExitStack() as bars:
         if "progress" in taken:
-            chosen["progress"] = bars.enter_context(byte_progress(errors_console(), "writing"))
+            chosen["progress"] = bars.enter_context(byte_progress(progress_console(), "writing"))
         if "sources" in taken:
             chosen["sources"] = net.sources
         made = target.write(net.network, net.parameters, output, **chosen)
@@ -210,14 +210,14 @@ def _checked(
     tuned = options.get("tuned")
     in_half = options.get("half") or (tuned is not None and half_in(target.name, tuned.settings))
     tolerance = FLOAT16 if in_half else WINOGRAD if options.get("winograd") else target.runner.tolerance
-    with step_progress(errors_console(), "checking"):
+    with step_progress(progress_console(), "checking"):
         return check_written(
             made.path, net.network, net.parameters, _head(made, options), tolerance=max(tolerance, allowed)
         )
 
 
 def _tell_check(found: WrittenCheck, size: int, *, asked: bool) -> None:
-    from layoutbridge.report.checkpoints import size_told
+    from layoutbridge.report.numbers import size_told
 
     told = size_told(size)
     if found.deviation is not None:
@@ -278,6 +278,17 @@ def _refuse_unfit(target: Port, options: Mapping[str, Any]) -> None:
 def _check_place(target: Port, output: str) -> None:
     """Raise for an ending or a folder that cannot be, before anything is read."""
     path = Path(output)
+    if path.suffix not in target.endings:
+        _refuse_ending(target, output)
+    if not is_folder(path.parent):
+        raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
+    if is_folder(path) and (path.suffix or "" not in target.endings or not path.name or any(path.iterdir())):
+        raise UnusableInputError(f"'{output}' is a folder, and not empty or not what is written: name another")
+
+
+def _refuse_ending(target: Port, output: str) -> None:
+    """Raise for one that is not the target's, where files of that must have one of its own or it is another's."""
+    path = Path(output)
     if target.any_ending:
         elsewhere = {ending for other in ports() for ending in other.endings if ending} - {*target.endings}
         if path.suffix in elsewhere:
@@ -285,14 +296,10 @@ def _check_place(target: Port, output: str) -> None:
                 f"'{output}' must end in {target.endings[0]} with --to {target.name}: {path.suffix} is another "
                 "format's ending"
             )
-    elif path.suffix not in target.endings:
+    else:
         *others, last = [ending or "have no ending (a folder)" for ending in target.endings]
         allowed = f"{', '.join(others)} or {last}" if others else last
         raise ParameterError(f"'{output}' must end in {allowed} with --to {target.name}")
-    if not is_folder(path.parent):
-        raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
-    if is_folder(path) and (path.suffix or "" not in target.endings or not path.name or any(path.iterdir())):
-        raise UnusableInputError(f"'{output}' is a folder, and not empty or not what is written: name another")
 
 
 def _tell(made: Export) -> None:

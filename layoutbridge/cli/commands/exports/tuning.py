@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.cli.shared.arguments import flag_of
-from layoutbridge.cli.shared.printing import errors_console
+from layoutbridge.cli.shared.printing import progress_console
 from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def tuned(
 
     given = {name: value for name, value in options.items() if name != "half"}
     quiet = redirect_stderr(StringIO()) if calibrate is not None else nullcontext()  # LiteRT's quantizer draws bars
-    with step_progress(errors_console(), "tuning") as progress, quiet:
+    with step_progress(progress_console(), "tuning") as progress, quiet:
         return tune(
             net,
             targets=targets,

@@ -13,7 +13,7 @@ from layoutbridge.cli.shared.arguments import AsJson
 from layoutbridge.cli.shared.kinds import share, whole_number
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
+from layoutbridge.cli.shared.printing import console, print_json, progress_console, remark
 
 
 @app.command()
@@ -59,7 +59,7 @@ def audit(
     if output is not None:
         refuse_overwriting(output, [target for target in targets if Path(target).exists()])
     ask_for_page(html, targets, force=force, beside=[output])
-    with count_progress(errors_console(), "scanning") as progress:
+    with count_progress(progress_console(), "scanning") as progress:
         found = audit_all(targets, output, jobs=jobs, seconds=seconds, scheduler=scheduler, progress=progress)
     if as_json:
         print_json(found.as_json())

@@ -9,7 +9,7 @@ import typer
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
+from layoutbridge.cli.shared.printing import console, print_json, progress_console, remark
 
 if TYPE_CHECKING:
     from layoutbridge.checkpoints.rearranging import RearrangedCheckpoint
@@ -42,7 +42,7 @@ def checkpoint(
 
     if output is not None and not dry_run:
         ask_before_overwriting([output], force=force)
-    with byte_progress(errors_console(), "writing") as progress:
+    with byte_progress(progress_console(), "writing") as progress:
         done = rearrange_checkpoint(source, output, rules, undo=undo, dry_run=dry_run, progress=progress)
     if as_json:
         print_json(_record(done, undo=undo))

@@ -14,7 +14,7 @@ from layoutbridge.cli.shared.arguments import AsJson, Flavor, input_shapes
 from layoutbridge.cli.shared.kinds import share, whole_number
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
+from layoutbridge.cli.shared.printing import console, print_json, progress_console, remark
 from layoutbridge.errors import ParameterError
 
 
@@ -65,7 +65,7 @@ def compare(
         given: Any = None if x is None else named_input(x, reference)
         if given is not None and shape:
             raise ParameterError("--shape is of a random input, and --input has its own: give one of the two")
-        with step_progress(errors_console(), "comparing") as progress:
+        with step_progress(progress_console(), "comparing") as progress:
             found = run(
                 reference, candidate, given, flavor=flavor, shape=input_shapes(shape),
                 tolerance=tolerance, seed=seed, progress=progress,

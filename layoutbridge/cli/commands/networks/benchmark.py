@@ -14,7 +14,7 @@ from layoutbridge.cli.shared.arguments import AsJson, Flavor, Size, listed, load
 from layoutbridge.cli.shared.kinds import whole_number, words_of
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
-from layoutbridge.cli.shared.printing import console, errors_console, print_json
+from layoutbridge.cli.shared.printing import console, print_json, progress_console
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError
 
@@ -80,7 +80,7 @@ def benchmark(
     inputs = [*models, *(pictures or ())]
     ask_for_page(html, inputs, force=force)
     forms = ("winograd", "half") if half else ("winograd",)
-    with step_progress(errors_console(), "measuring") as progress:
+    with step_progress(progress_console(), "measuring") as progress:
         given = loaded_network(models[0], models[1], flavor=flavor, size=size, upto=None) if is_network else models
         found = measure(
             given,

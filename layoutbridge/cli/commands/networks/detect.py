@@ -26,7 +26,7 @@ from layoutbridge.cli.shared.arguments import (
 )
 from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.cli.shared.printing import console, print_json, print_json_text, progress_console, remark
 from layoutbridge.darknet.structure.heads import NMS_KINDS
 from layoutbridge.errors import ParameterError, UnusableInputError
 
@@ -189,7 +189,7 @@ def _several(
     with ExitStack() as stack:
         told = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always")
-        advance = None if total is None else stack.enter_context(count_progress(errors_console(), "looking"))
+        advance = None if total is None else stack.enter_context(count_progress(progress_console(), "looking"))
         for source in pictures:
             for one in detector.stream(source, **options):
                 if folder is not None:

@@ -12,7 +12,7 @@ from layoutbridge.cli.shared.arguments import AsJson, AtOnce, Flavor, HeadCfg, M
 from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
-from layoutbridge.cli.shared.printing import console, errors_console, print_json_text, remark
+from layoutbridge.cli.shared.printing import console, print_json_text, progress_console, remark
 from layoutbridge.errors import ParameterError
 
 _COUNTS = ("darknet", "coco", "both")
@@ -96,7 +96,7 @@ def evaluate(
         raise ParameterError("--size is for a .cfg: a model file has its own size")
     detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
     chosen: Any = count
-    with count_progress(errors_console(), "looking") as advance:
+    with count_progress(progress_console(), "looking") as advance:
         result = evaluated(
             detector,
             labelled,

@@ -21,7 +21,7 @@ from layoutbridge.cli.shared.arguments import (
 from layoutbridge.cli.shared.kinds import share, words_of
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
-from layoutbridge.cli.shared.printing import console, errors_console, print_json
+from layoutbridge.cli.shared.printing import console, print_json, progress_console
 from layoutbridge.darknet.ports.table import TARGETS
 
 Cfg = Annotated[str, typer.Argument(help="The network's .cfg file.")]
@@ -122,7 +122,7 @@ def check(
     )
     recorded = None if against is None else read_recorded(against, net.network)
     other = net.in_other_flavor()
-    with step_progress(errors_console(), "checking") as progress:
+    with step_progress(progress_console(), "checking") as progress:
         result = check_network(
             net.network,
             net.parameters,

@@ -21,7 +21,7 @@ from layoutbridge.cli.shared.arguments import (
 )
 from layoutbridge.cli.shared.kinds import share, whole_number
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, remark
+from layoutbridge.cli.shared.printing import console, print_json, progress_console, remark
 from layoutbridge.darknet.ports.table import ports
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.inputs import is_folder
@@ -86,7 +86,7 @@ def weights(
         ask_before_overwriting([output], force=force)
     with redirect_stdout(sys.stderr):  # what somebody else's code prints is no part of the answer
         source = named_source(model, state)
-        with step_progress(errors_console(), "bringing back") as progress:
+        with step_progress(progress_console(), "bringing back") as progress:
             done = back_to_darknet(net, source, epsilon=epsilon, tolerance=tolerance, seed=seed, progress=progress)
     if output is not None:
         done.network.save_weights(output)

@@ -10,7 +10,7 @@ import typer
 from layoutbridge.cli.shared.application import app
 from layoutbridge.cli.shared.arguments import AsJson
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, remark
+from layoutbridge.cli.shared.printing import console, print_json, print_json_text, progress_console, remark
 from layoutbridge.errors import UnusableInputError
 
 
@@ -39,7 +39,7 @@ def atlas(
 
     paths = [path for path in (output, page, badge) if path is not None]
     ask_before_overwriting(paths, force=force)
-    with named_progress(errors_console(), "measuring") as progress:
+    with named_progress(progress_console(), "measuring") as progress:
         found = survey(names or None, environments=environments, install=install, progress=progress)
     if names and found.missing:
         raise UnusableInputError("; ".join(f"{name}: {reason}" for name, reason in found.missing.items()))

@@ -33,7 +33,7 @@ from layoutbridge.cli.shared.parameters import (
     operations_asked,
     parameters_option,
 )
-from layoutbridge.cli.shared.printing import console, errors_console, print_json, print_json_text, print_text, remark
+from layoutbridge.cli.shared.printing import console, print_json, print_json_text, print_text, progress_console, remark
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.frameworks.table import FRAMEWORKS, WRITTEN, code_writer
 
@@ -95,7 +95,7 @@ def verify(
     from layoutbridge.report.terminal import show_verification
 
     ask_for_page(html, (), force=force)
-    with framework_progress(errors_console()) as progress:
+    with framework_progress(progress_console()) as progress:
         result = run_verification(listed(frameworks, "--frameworks"), listed(ops, "--ops"), progress=progress)
     if as_json:
         print_json_text(result.to_json())
@@ -119,7 +119,7 @@ def _verify_against(path: str, environments: str | None, as_json: bool) -> None:
 
     before = read_atlas(path)
     names = [name for name in dict.fromkeys(each.subject for each in before.answers) if name in SUBJECTS]
-    with named_progress(errors_console(), "measuring") as progress:
+    with named_progress(progress_console(), "measuring") as progress:
         after = survey(names, environments=environments, progress=progress)
     found = changes(before, after)
     for name, reason in after.missing.items():

@@ -28,6 +28,7 @@ from tests.darknet_files import GOLDEN, NETS, ROOT, made
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from layoutbridge.darknet.meaning.normalization import folded  # noqa: E402
 from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx  # noqa: E402
 from layoutbridge.frameworks.onnx import writer as onnx_writer  # noqa: E402
 from layoutbridge.frameworks.onnx.emission import save  # noqa: E402
@@ -310,6 +311,22 @@ def test_arrays_are_read_in_pieces():
     assert [chunk.shape[0] for chunk in lazy.chunks(30)] == [3, 3, 1]
     assert seen == [(0, 3), (3, 6), (6, 7)]
     assert [chunk.shape[0] for chunk in lazy.chunks(1)] == [1] * 7
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(40, 9000), (3000, 30), (3, 2, 5, 7)])
+def test_folding_in_pieces_rounds_each_product_once(shape, axis, transposed):
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=shape[::-1] if transposed else shape).astype(np.float32)
+    weights = weights.T if transposed else weights
+    factor = rng.normal(size=shape[axis])
+    lazy = folded(weights, factor, "weights", axis)
+    wide = weights.astype(np.float64) * factor.reshape(-1, *(1,) * (len(shape) - 1 - axis))
+    np.testing.assert_array_equal(np.concatenate(list(lazy.chunks())), wide.astype(np.float32))
+    np.testing.assert_array_equal(np.concatenate(list(lazy.chunks(dtype=np.float16))), wide.astype(np.float16))
+    np.testing.assert_array_equal(lazy.rows(1, 3), wide[1:3].astype(np.float32))
+    np.testing.assert_array_equal(lazy.read(), wide.astype(np.float32))
 
 
 @pytest.mark.parametrize("external", [False, True])
