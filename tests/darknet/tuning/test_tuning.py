@@ -253,6 +253,18 @@ def test_a_folder_that_is_there_may_have_any_name(capfd, tmp_path):
     assert code == 0 and (tmp_path / "yolo.v2" / "net.onnx").is_file(), err
 
 
+def test_a_target_whose_files_would_take_anothers_place_is_left_out(capfd, tmp_path):
+    pytest.importorskip("ncnn")
+    for name in ("net.xml", "net.bin"):  # a model of OpenVINO
+        (tmp_path / name).write_text("another's")
+    command = ("tune", *YOLO, "--threads", "1", "--seconds", "0.001", "-o", str(tmp_path), "--targets")
+    code, _, err = run(capfd, *command, "ncnn,onnx")
+    assert code == 0 and (tmp_path / "net.onnx").is_file(), err
+    assert "ncnn is not tried: " in err and "holds the weights of" in err
+    assert "holds the weights of" in refused(capfd, *command, "ncnn")
+    assert (tmp_path / "net.bin").read_text() == "another's"
+
+
 @pytest.mark.slow
 def test_the_commands(capfd, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,7 +125,7 @@ def tune(
     options = {name: value for name, value in options.items() if value not in (None, False)}
     if output is not None and whole_folder:
         _refuse_folder(output)
-        _refuse_files(output, named, cfg, weights, force=force)
+        named = _targets_in(output, named, cfg, weights, force=force)
     elif output is not None:
         target = _target(output)
         if named not in (None, [target.name]):
@@ -186,18 +185,35 @@ def _refuse_folder(output: str) -> None:
         raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
 
 
-def _refuse_files(folder: str, targets: Sequence[str] | None, cfg: str, weights: str, *, force: bool) -> None:
-    """Raise for what may not be written in the folder, whichever is chosen; of what would be lost somebody is asked."""
+def _targets_in(folder: str, targets: list[str] | None, cfg: str, weights: str, *, force: bool) -> list[str] | None:
+    """Those of the targets that can be written in the folder; of what would be lost somebody is asked.
+
+    A target whose files would take the place of another's is left out, and told; raises where all of them are.
+    """
     from layoutbridge.darknet.tuning.candidates import installed_targets
 
     if not is_folder(folder):
-        return
+        return targets
     written: list[Path] = []
-    for target in installed_targets(targets)[0]:
+    left: dict[str, UnusableInputError] = {}
+    chosen = installed_targets(targets)[0]
+    for target in chosen:
         output = _file_in(folder, cfg, target)
-        refuse_place(target, cfg, weights, output, {}, int8=False, force=True)
+        try:
+            refuse_place(target, cfg, weights, output, {}, int8=False, force=True)
+        except UnusableInputError as error:
+            left[target.name] = error
+            continue
         written += [Path(output), *target.beside(Path(output))]
+    if not left:
+        ask_before_overwriting(written, force=force)
+        return targets
+    if len(left) == len(chosen):
+        raise next(iter(left.values()))
+    for name, reason in left.items():
+        remark(f"{name} is not tried: {reason}")
     ask_before_overwriting(written, force=force)
+    return [target.name for target in chosen if target.name not in left]
 
 
 def _file_in(folder: str, cfg: str, target: Port) -> str:
