@@ -151,6 +151,10 @@ def test_the_command_line(capfd, tmp_path, monkeypatch):
     code, out, err = run(capfd, "export", cfg, weights, "-o", "net.mlpackage", "--head", "boxes", "--half")
     assert (code, out) == (0, "") and "boxes [1, 192, 9]" in err and "macOS" in err
     assert "not checked: Core ML runs elsewhere alone" in err
+    for more in ([], ["--force"]):
+        assert "is there, and a folder is not overwritten" in refused(
+            capfd, "export", cfg, weights, "-o", "net.mlpackage", *more
+        )
     assert "must end in .mlpackage" in refused(capfd, "export", cfg, weights, "-o", "a.onnx", "--to", "coreml")
     assert "--opset is for --to onnx" in refused(capfd, "export", cfg, weights, "-o", "b.mlpackage", "--opset", "17")
     assert re.search(r"Core ML's packages run on Apple's machines", refused(capfd, "detect", "net.mlpackage", "a.png"))

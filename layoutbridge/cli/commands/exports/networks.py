@@ -282,6 +282,10 @@ def _check_place(target: Port, output: str) -> None:
         _refuse_ending(target, output)
     if not is_folder(path.parent):
         raise UnusableInputError(f"cannot write into '{path.parent}': there is no such folder")
+    if is_folder(path) and path.suffix and path.suffix in target.endings and any(path.iterdir()):
+        raise UnusableInputError(
+            f"'{output}' is there, and a folder is not overwritten, with --force neither: remove it, or name another"
+        )
     if is_folder(path) and (path.suffix or "" not in target.endings or not path.name or any(path.iterdir())):
         raise UnusableInputError(f"'{output}' is a folder, and not empty or not what is written: name another")
 
