@@ -51,6 +51,15 @@ def shown(value: object) -> str:
     return line if len(text) <= _MOST_SHOWN else f"{line}... ({len(text)} characters)"
 
 
+def counted(count: int, one: str, several: str | None = None, *, form: str = "") -> str:
+    """So many of something; `several` is the plural where that is no `one` with an s, `form` how the number is written.
+
+    >>> counted(1, "node"), counted(1200, "node", form=","), counted(0, "class", "classes")
+    ('1 node', '1,200 nodes', '0 classes')
+    """
+    return f"{count:{form}} {one if count == 1 else several or f'{one}s'}"
+
+
 class LayoutBridgeError(Exception):
     """Base class: the call, or what it was given, is unusable.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors.metadata import output_names, read_beside, read_within, told_in
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, is_channels_last, picture_shape
-from layoutbridge.errors import UnsupportedError, UnusableInputError, first_line
+from layoutbridge.errors import UnsupportedError, UnusableInputError, counted, first_line
 from layoutbridge.frameworks.base import ABOUT
 from layoutbridge.frameworks.tensorflow.files import KERAS, load_keras_file
 from layoutbridge.frameworks.tensorflow.hdf5.designs import is_design
@@ -42,10 +42,12 @@ def _of_keras(path: str | os.PathLike[str], model: Any, metadata: Mapping[str, s
 
     taken, *others = model.inputs
     if others:
-        raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
+        raise UnsupportedError(f"'{source}' takes {counted(len(others), 'input')} beside the picture")
     names = output_names(metadata, len(model.outputs), source)
 
-    graph = tf.function(partial(model, training=False), reduce_retracing=True)  # layer by layer it takes far longer
+    # Layer by layer it takes far longer. No layer of a file depends on values in Python, and what autograph converts
+    # it would leave in the folder for temporary files where a process is ended
+    graph = tf.function(partial(model, training=False), reduce_retracing=True, autograph=False)
 
     def run(x: NDArray[np.float32]) -> Any:
         results = graph(tf.constant(x))
@@ -67,7 +69,7 @@ def _of_saved_model(path: str | os.PathLike[str]) -> Opened:
         raise UnusableInputError(f"TensorFlow cannot load '{source}': {first_line(error)}") from None
     ((name, taken), *others) = signature.structured_input_signature[1].items()
     if others:
-        raise UnsupportedError(f"'{source}' takes {len(others)} inputs beside the picture")
+        raise UnsupportedError(f"'{source}' takes {counted(len(others), 'input')} beside the picture")
 
     def run(x: NDArray[np.float32]) -> Any:
         return signature(**{name: tf.constant(x)})
