@@ -74,4 +74,4 @@ def test_rewrites_comparisons_and_checkpoints(tmp_path):
     wrong = str(lb.compare(model, other))
     assert "differs from" in wrong and len(wrong) < LONGEST
     lb.export(lb.op("focus"), "onnx", tmp_path / "focus.onnx", shape=(1, 4, 8, 8))
-    assert str(lb.audit(tmp_path, jobs=1)) == "files: 1 scanned; 1 places, 0 of them suspicious"
+    assert str(lb.audit(tmp_path, jobs=1)) == "files: 1 scanned; 1 place, 0 of them suspicious"

@@ -20,7 +20,7 @@ from layoutbridge.algebra.readings import REVERSED, Reading, is_order, values_re
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.sizes import Domain, Size
 from layoutbridge.algebra.table import Digits, gather_table, read_position, reading_of, step_of
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import UnusableInputError, counted
 
 Problem = Literal["out of range", "repeats", "not mixed-radix"]
 _SHOWN = 8
@@ -187,7 +187,7 @@ def digits_sentence(digits: Digits) -> str:
     if len(digits) <= 1 and not any(map(reading_of, digits)):
         return "every element stays in its place"
     listed = ", ".join(f"{digit[0]} (stride {digit[1]}{_reading_told(reading_of(digit))})" for digit in digits)
-    return f"a permutation of {len(digits)} digits, written outermost first: {listed}"
+    return f"a permutation of {counted(len(digits), 'digit')}, written outermost first: {listed}"
 
 
 def _reading_told(reading: Reading) -> str:

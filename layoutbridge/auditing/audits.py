@@ -21,7 +21,7 @@ from layoutbridge.auditing.journal import ENDING, Journal, journal_at
 from layoutbridge.auditing.processes import prepared
 from layoutbridge.auditing.records import Record, Status
 from layoutbridge.auditing.tables import write_parquet
-from layoutbridge.errors import ParameterError, UnusableInputError, shown
+from layoutbridge.errors import ParameterError, UnusableInputError, counted, shown
 from layoutbridge.files import PathLike, whole_file
 from layoutbridge.frameworks.base import require
 from layoutbridge.machine import usable_cores
@@ -71,7 +71,7 @@ class Audit:
 
     def __str__(self) -> str:
         files = ", ".join(f"{count:,} {status}" for status, count in self.files.items())
-        return f"files: {files}; {self.places:,} places, {len(self.suspicious):,} of them suspicious"
+        return f"files: {files}; {counted(self.places, 'place', form=',')}, {len(self.suspicious):,} of them suspicious"
 
     def as_json(self) -> dict[str, Any]:
         """The audit as it stands in `layoutbridge audit --json`."""

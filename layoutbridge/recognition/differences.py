@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.proof import prove
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import unravel
+from layoutbridge.errors import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def table_difference(
     if out_shape is not None and out_shape != wanted.shape:
         return Difference(f"{where}: the result's shape is {list(out_shape)}, in {title} {list(wanted.shape)}", shape)
     if flat.size != expected.size:
-        return Difference(f"{where}: the result has {flat.size} elements, in {title} {expected.size}", shape)
+        return Difference(f"{where}: the result has {counted(flat.size, 'element')}, in {title} {expected.size}", shape)
     different = np.flatnonzero(flat != expected)
     if not different.size:
         return None

@@ -17,7 +17,7 @@ from layoutbridge.algebra.factorization import Factorization, digits_sentence, f
 from layoutbridge.algebra.pattern import LARGEST, whole_number
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.algebra.table import Digits, unravel
-from layoutbridge.errors import ParameterError, ShapeError, shown
+from layoutbridge.errors import ParameterError, ShapeError, counted, shown
 from layoutbridge.recognition.answer import Identification, Kind
 from layoutbridge.recognition.beyond_digits import in_another_order, padded
 from layoutbridge.recognition.codes import codes_for
@@ -101,7 +101,7 @@ def _from_padding(table: NDArray[Any], shape: tuple[int, ...], out_shape: tuple[
         reason = f"no permutation: it fills up with {zeros} zeros, and no name fits what it does to the rest"
         return Identification("fills up with zeros", shape, out_shape, (), None, "NCHW", reason, flat)
     words = f"the input filled up with zeros to {list(filled)}"
-    reason = f"{zeros} of {flat.size} elements of the result are zeros: {words}, and then a permutation"
+    reason = f"{zeros} of {counted(flat.size, 'element')} of the result are zeros: {words}, and then a permutation"
     pattern = fitting[0].op.pattern
     return Identification(
         "fills up with zeros", shape, out_shape, fitting, pattern, "NCHW", reason, flat, Wrapping(words)
@@ -177,7 +177,7 @@ def _no_permutation(
     lost = total - seen.size
     parts = []
     if flat.size != total:
-        parts.append(f"its result has {flat.size} elements for an input of {total}")
+        parts.append(f"its result has {counted(flat.size, 'element')} for an input of {total}")
     if inside.size != flat.size:
         parts.append(f"{flat.size - inside.size} entries point outside the input")
     if lost:

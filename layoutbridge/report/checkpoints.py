@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from layoutbridge.errors import counted
 from layoutbridge.report.numbers import size_told
 
 if TYPE_CHECKING:
@@ -61,4 +62,4 @@ def _shapes_told(change: Change) -> str:
 
 
 def _tensors(count: int) -> str:
-    return f"{count} tensor{'s' if count != 1 else ''}"
+    return counted(count, "tensor")

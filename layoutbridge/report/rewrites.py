@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from layoutbridge.errors import counted
 from layoutbridge.report.numbers import size_told
 from layoutbridge.rewriting.rewrites import Rewrite
 
@@ -20,7 +21,7 @@ def show_rewrite(console: Console, done: Rewrite) -> None:
         console.print("nothing to do: every place is as asked for", highlight=False)
     tried = "not run" if done.deviation is None else f"outputs differ by {done.deviation:.3g} of the largest value"
     console.print(
-        f"{done.nodes_before} nodes before, {done.nodes_after} after; {size_told(done.bytes_moved_before)} moved "
-        f"before, {size_told(done.bytes_moved_after)} after; {tried}",
+        f"{counted(done.nodes_before, 'node')} before, {done.nodes_after} after; "
+        f"{size_told(done.bytes_moved_before)} moved before, {size_told(done.bytes_moved_after)} after; {tried}",
         highlight=False,
     )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from rich.console import Console
 from rich.markup import escape
 
-from layoutbridge.errors import visible
+from layoutbridge.errors import counted, visible
 from layoutbridge.report.numbers import size_told
 from layoutbridge.scanning.graphs.sizes import shape_text
 from layoutbridge.scanning.models import Scan
@@ -46,7 +46,7 @@ def show_scan(console: Console, found: Scan, remedies: Mapping[int, str] = Mappi
             console.print(f"  {escape(remedies[number])}", highlight=False, soft_wrap=True)
     moving, count = sum(place.kind != "view" for place in found.places), len(found.places)
     console.print(
-        f"{escape(found.model)}: {found.nodes} nodes ({found.format}), {count} {'place' if count == 1 else 'places'}, "
+        f"{escape(found.model)}: {counted(found.nodes, 'node')} ({found.format}), {counted(count, 'place')}, "
         f"{moving} of which {'moves' if moving == 1 else 'move'} elements",
         highlight=False,
     )

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from layoutbridge.algebra.proof import Proof
 from layoutbridge.algebra.rearrangement import Rearrangement
+from layoutbridge.errors import counted
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.expectation import Expectation
 from layoutbridge.recognition.matrix import NativeOp, comparable_maps, native_matrix, taken_for
@@ -201,9 +202,9 @@ def verdict_of(result: Verification) -> tuple[Literal["green", "yellow", "red"],
     """The verdict's color, its words, and what goes on behind them."""
     ran = sum(row.status in ("matches", "differs") for row in result.rows)
     if not result.ok:
-        return "red", f"{len(result.findings)} findings", f" in {len(result.rows)} runs"
+        return "red", f"{counted(len(result.findings), 'finding')}", f" in {counted(len(result.rows), 'run')}"
     if not ran:
         return "yellow", "nothing ran", ": see the reasons above"
     rest = len(result.rows) - ran
     aside = f"; {rest} could not run, for the reasons above" if rest else ""
-    return "green", "all hold", f": {ran} runs, each permutation recovered exactly{aside}"
+    return "green", "all hold", f": {counted(ran, 'run')}, each permutation recovered exactly{aside}"

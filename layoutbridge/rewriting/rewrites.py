@@ -10,7 +10,7 @@ from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any
 
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnsupportedError, counted
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.onnx.limits import read_limits
 from layoutbridge.frameworks.onnx.programs.table import profile_of
@@ -52,8 +52,8 @@ class Rewrite:
             return "nothing to rewrite"
         passes = ", ".join(dict.fromkeys(each.name for each in self.passes))
         return (
-            f"{passes}: {self.nodes_before} -> {self.nodes_after} nodes, "
-            f"{self.bytes_moved_before:,} -> {self.bytes_moved_after:,} bytes moved"
+            f"{passes}: {self.nodes_before} -> {counted(self.nodes_after, 'node')}, "
+            f"{self.bytes_moved_before:,} -> {counted(self.bytes_moved_after, 'byte', form=',')} moved"
         )
 
     @cached_property

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from layoutbridge.displays import as_html
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError, shown
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, counted, shown
 from layoutbridge.scanning.graphs.graph import Graph
 from layoutbridge.scanning.graphs.outline import Step, outline
 from layoutbridge.scanning.graphs.sizes import Shapes, other_shapes
@@ -70,8 +70,8 @@ class Scan:
     def __str__(self) -> str:
         first = "".join(f"\n{number}: {place.title}" for number, place in enumerate(self.places[:_TOLD]))
         more = f"\nand {len(self.places) - _TOLD} more" if len(self.places) > _TOLD else ""
-        count = f"{len(self.places)} {'place' if len(self.places) == 1 else 'places'}"
-        return f"{self.model} ({self.format}, {self.nodes} nodes): {count}{':' * bool(first)}{first}{more}"
+        count = counted(len(self.places), "place")
+        return f"{self.model} ({self.format}, {counted(self.nodes, 'node')}): {count}{':' * bool(first)}{first}{more}"
 
     @property
     def whole(self) -> Place | None:

@@ -11,7 +11,7 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from layoutbridge.algebra.table import gather_table
-from layoutbridge.errors import LayoutBridgeError, ShapeError
+from layoutbridge.errors import LayoutBridgeError, ShapeError, counted
 from layoutbridge.recognition.answer import Identification
 from layoutbridge.recognition.identification import checked_shape
 from layoutbridge.recognition.identification import identify as identify_alone
@@ -130,7 +130,9 @@ def _at_its_own_sizes(scanned: Scan, load: Load, second_shape: Sequence[int] | N
     """The answer of a model when it is called at the sizes at which it was scanned, if it may be one movement."""
     shapes = list(scanned.in_shapes.values())
     if not _is_one_to_one(scanned) or shapes[0] is None:
-        return _as_scanned(scanned, f"it has {len(shapes)} inputs and {len(scanned.out_shapes)} outputs")
+        return _as_scanned(
+            scanned, f"it has {counted(len(shapes), 'input')} and {counted(len(scanned.out_shapes), 'output')}"
+        )
     if scanned.places and scanned.whole is None:
         return _as_scanned(scanned, "more than one movement")
     try:

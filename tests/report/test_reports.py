@@ -175,7 +175,7 @@ def test_verify_shows_findings(tmp_path):
     path = tmp_path / "report.html"
     path.write_text(verification_page(Verification((row,)), Origin(["verify"])), encoding="utf-8")
     page = checked_page(path)
-    assert "1 findings in 1 runs" in page.text
+    assert "1 finding in 1 run" in page.text
     assert "found: space_to_depth" in page.text
     assert "✗ 1 of 1 differ" in page.text
     assert HOSTILE in page.text

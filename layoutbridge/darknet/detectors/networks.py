@@ -17,7 +17,14 @@ from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.records.halves import Settings
 from layoutbridge.darknet.ports.table import REFERENCE, port, runner
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, UnsupportedError, shown
+from layoutbridge.errors import (
+    LayoutBridgeError,
+    MissingFrameworkError,
+    ParameterError,
+    UnsupportedError,
+    counted,
+    shown,
+)
 from layoutbridge.frameworks.base import installed_version, to_install
 
 _FASTEST = ("ncnn", "openvino", "onnx", "tflite", "torch", "keras")  # the first, as docs/runtimes.md has them
@@ -115,7 +122,7 @@ def _exported(net: DarknetNetwork, name: str, threads: int, head: str, settings:
 def _in_reference(net: DarknetNetwork) -> Opened:
     network = net.network
     if len(network.in_shape) != 3:
-        raise UnsupportedError(f"{network.source} takes {network.channels} numbers, no picture")
+        raise UnsupportedError(f"{network.source} takes {counted(network.channels, 'number')}, no picture")
 
     def run(x: NDArray[np.float32]) -> Outputs:
         return {layer.name: output for layer, output in zip(network.layers, net.run(x, REFERENCE, True), strict=True)}

@@ -15,7 +15,7 @@ from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
 from layoutbridge.darknet.ports.openvino import IN_FLOAT32, read_files, refusals_of
 from layoutbridge.darknet.ports.records.halves import half_in
 from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
-from layoutbridge.errors import UnsupportedError
+from layoutbridge.errors import UnsupportedError, counted
 from layoutbridge.frameworks.base import require
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
@@ -34,7 +34,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
     source, model = os.fspath(path), read_files(openvino, path)
     taken, *states = model.inputs
     if states:
-        raise UnsupportedError(f"'{source}' takes {len(states)} inputs beside the picture")
+        raise UnsupportedError(f"'{source}' takes {counted(len(states), 'input')} beside the picture")
     lengths = tuple(int(length.get_length()) if length.is_static else None for length in taken.partial_shape)
     with refusals_of(path, "load"):
         told = model.rt_info[_FRAMEWORK] if model.has_rt_info([_FRAMEWORK]) else {}

@@ -12,7 +12,7 @@ from layoutbridge.darknet.detectors.metadata import read_within
 from layoutbridge.darknet.detectors.opened import Opened, Outputs, is_channels_last, picture_shape
 from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.darknet.ports.tflite import opened, refusals_to_run
-from layoutbridge.errors import UnsupportedError
+from layoutbridge.errors import UnsupportedError, counted
 
 _THREADS = 2
 
@@ -32,7 +32,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
         (name, taken), *states = runner.get_input_details().items()
         given = runner.get_output_details()
     if states:
-        raise UnsupportedError(f"'{source}' takes {len(states)} inputs beside the picture")
+        raise UnsupportedError(f"'{source}' takes {counted(len(states), 'input')} beside the picture")
     if np.dtype(taken["dtype"]) != np.float32:
         raise UnsupportedError(f"'{source}' takes {np.dtype(taken['dtype'])}: float32 of RGB in 0..1 is wanted")
     lengths = tuple(int(length) for length in taken["shape"])

@@ -19,7 +19,7 @@ from layoutbridge.darknet.evaluation.coco import CocoCount
 from layoutbridge.darknet.evaluation.counting import ClassCount, DarknetCount
 from layoutbridge.darknet.evaluation.datasets import Labelled, data_options, data_path, read_coco, read_data
 from layoutbridge.darknet.networks.network import DarknetNetwork
-from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError, shown
+from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError, counted, shown
 from layoutbridge.frameworks.base import check_count
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Evaluation:
             told.append(f"mAP@{self.darknet.iou:.2f} {self.darknet.mean_average_precision:.2%}")
         if self.coco is not None:
             told.append(f"COCO's AP {self.coco.ap:.2%}, AP50 {self.coco.ap50:.2%}")
-        return f"{self.model} on {self.pictures} pictures of {self.data}: {'; '.join(told)}"
+        return f"{self.model} on {counted(self.pictures, 'picture')} of {self.data}: {'; '.join(told)}"
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, but the curves: those are `darknet.curves` and `coco.class_curves`."""

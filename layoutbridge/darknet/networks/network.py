@@ -18,7 +18,7 @@ from layoutbridge.darknet.reading.fitting import Blueprint
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_weights, write_weights
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.noted import Warnings
-from layoutbridge.errors import LayoutBridgeError, WeightsError
+from layoutbridge.errors import LayoutBridgeError, WeightsError, counted
 from layoutbridge.files import Progress, refuse_overwriting
 from layoutbridge.inputs import is_regular_file, read_file
 
@@ -57,7 +57,7 @@ class DarknetNetwork:
 
     def __repr__(self) -> str:
         missing = "" if self.weights is not None else ", no weights"
-        return f"<DarknetNetwork {self.network.source}: {len(self.network.layers)} layers{missing}>"
+        return f"<DarknetNetwork {self.network.source}: {counted(len(self.network.layers), 'layer')}{missing}>"
 
     @property
     def layers(self) -> tuple[Layer, ...]:

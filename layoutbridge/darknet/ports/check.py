@@ -25,7 +25,14 @@ from layoutbridge.darknet.reference.recorded import Recorded
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.kinds import Cost, L2norm
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import MissingFrameworkError, ParameterError, UnknownNameError, UnsupportedError, shown
+from layoutbridge.errors import (
+    MissingFrameworkError,
+    ParameterError,
+    UnknownNameError,
+    UnsupportedError,
+    counted,
+    shown,
+)
 from layoutbridge.frameworks.base import check_count, installed_version
 
 _STEPS = 3  # of a random sequence: the state is zeros in the first, and its own result's in the third
@@ -112,7 +119,7 @@ class Check:
 
     def __str__(self) -> str:
         targets = ", ".join(f"{target.name} {target.status}" for target in self.targets)
-        return f"{self.source} ({self.flavor}, {len(self.rows)} layers): {targets}"
+        return f"{self.source} ({self.flavor}, {counted(len(self.rows), 'layer')}): {targets}"
 
     @property
     def ok(self) -> bool:

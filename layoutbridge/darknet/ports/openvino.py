@@ -42,7 +42,7 @@ from layoutbridge.darknet.ports.records.tuned import Tuned
 from layoutbridge.darknet.rounding.openvino import shorten, simplify
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line
+from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, counted, first_line
 from layoutbridge.files import Progress, whole_files
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.winograd import Tile
@@ -243,7 +243,7 @@ def run_openvino_files(path: str | os.PathLike[str], x: NDArray[Any]) -> dict[st
     taken, *states = model.inputs
     if states:
         raise ParameterError(
-            f"'{os.fspath(path)}' takes {len(states)} inputs beside the first: run it by OpenVINO itself"
+            f"'{os.fspath(path)}' takes {counted(len(states), 'input')} beside the first: run it by OpenVINO itself"
         )
     if not taken.partial_shape.compatible(openvino.PartialShape(list(pictures.shape))):
         raise ShapeError(f"the file takes {taken.partial_shape}, not {list(pictures.shape)}")

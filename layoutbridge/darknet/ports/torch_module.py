@@ -24,7 +24,7 @@ from layoutbridge.darknet.ports.port import state_name
 from layoutbridge.darknet.reading.weights import Header, Weights, made_weights, write_weights
 from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network, is_statistic
-from layoutbridge.errors import ParameterError, ShapeError, WeightsError
+from layoutbridge.errors import ParameterError, ShapeError, WeightsError, counted
 from layoutbridge.frameworks.primitives import LazyArray
 from layoutbridge.frameworks.torch.derived import Derived
 from layoutbridge.frameworks.torch.packing import with_activations
@@ -216,7 +216,7 @@ class DarknetModule(torch.nn.Module):
         """
         if self.steps is not None:
             raise ParameterError(
-                f"this module takes sequences of {self.steps} steps: one step is of to_torch() without"
+                f"this module takes sequences of {counted(self.steps, 'step')}: one step is of to_torch() without"
             )
         known = self.state_shapes
         if states is not None and set(states) != set(known):

@@ -15,7 +15,7 @@ from layoutbridge.darknet.detection.fitting import fit
 from layoutbridge.darknet.detectors.sources import frames, open_frame
 from layoutbridge.darknet.ports.outputs import is_classifier
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, UnusableInputError, counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +45,9 @@ def pictures_for(network: Network, source: Any) -> Pictures:
     be read, `ShapeError` or `ParameterError` for other arrays, `UnsupportedError` for a network that takes none.
     """
     if len(network.in_shape) != 3:
-        raise UnsupportedError(f"{network.source} takes {network.channels} numbers, no picture to measure int8 over")
+        raise UnsupportedError(
+            f"{network.source} takes {counted(network.channels, 'number')}, no picture to measure int8 over"
+        )
     if isinstance(source, np.ndarray) and source.ndim == 4 and np.issubdtype(source.dtype, np.floating):
         if source.shape[1:] != network.in_shape or not len(source):
             wanted = ", ".join(map(str, network.in_shape))

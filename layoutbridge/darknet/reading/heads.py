@@ -14,6 +14,7 @@ from layoutbridge.darknet.reading.softmax_tree import read_tree
 from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, Yolo
 from layoutbridge.darknet.structure.model import Layer, Shape
 from layoutbridge.darknet.structure.settings import Range
+from layoutbridge.errors import counted
 
 _MOST_CLASSES = 1 << 24
 _LEAST_OBJECTNESS = 0.5  # a constant in get_region_boxes
@@ -160,7 +161,7 @@ def detection(place: Place) -> Layer:
     total = prod(place.in_shape)
     if total != wanted:
         raise place.error(
-            f"has {total} inputs and needs {wanted}: side={side}² × ((1 + coords={coords}) × num={num} + "
+            f"has {counted(total, 'input')} and needs {wanted}: side={side}² × ((1 + coords={coords}) × num={num} + "
             f"classes={classes})"
         )
     settings = DetectionHead(
@@ -182,7 +183,7 @@ def _check_channels(place: Place, wanted: int, reason: str) -> tuple[int, int, i
     shape = place.image()
     if shape[0] != wanted:
         raise place.error(
-            f"its input {describe(shape)} has {shape[0]} channels and must have {wanted} = {reason}: "
+            f"its input {describe(shape)} has {counted(shape[0], 'channel')} and must have {wanted} = {reason}: "
             "set filters= of the layer before"
         )
     return shape
@@ -193,7 +194,7 @@ def _anchors(place: Place, total: int, needed: int) -> tuple[float, ...]:
     anchors = place.options.numbers("anchors", note_ends_list=not place.original)
     if len(anchors) > 2 * total:
         then = "the original Darknet writes on behind its table" if place.original else "Darknet leaves the others out"
-        place.options.warn_once(f"anchors has {len(anchors)} numbers for num={total}: {then}", "anchors")
+        place.options.warn_once(f"anchors has {counted(len(anchors), 'number')} for num={total}: {then}", "anchors")
     return (anchors + (0.5,) * (2 * needed - len(anchors)))[: 2 * needed]
 
 
@@ -204,7 +205,7 @@ def _check_anchors(place: Place, named: int) -> None:
     """
     options = place.options
     given = len(options.numbers("anchors", note_ends_list=not place.original))
-    told = f"anchors has {given} numbers, and mask names anchor {named - 1}"
+    told = f"anchors has {counted(given, 'number')}, and mask names anchor {named - 1}"
     if 0 < given < 2 * named - 1:
         options.keep(place.error(f"{told}: give {2 * named} numbers, two for each anchor", "anchors"))
     elif given == 2 * named - 1:

@@ -24,6 +24,7 @@ from layoutbridge.darknet.structure.kinds import (
     Softmax,
 )
 from layoutbridge.darknet.structure.model import Layer, Parameter
+from layoutbridge.errors import counted
 
 
 @reads(Batchnorm)
@@ -122,7 +123,7 @@ def softmax(place: Place) -> Layer:
     groups = options.integer("groups", 1, least=1)
     temperature = options.number("temperature", 1.0)
     if total % groups:
-        raise place.error(f"its {total} inputs cannot be split into groups={groups}", "groups")
+        raise place.error(f"its {counted(total, 'input')} cannot be split into groups={groups}", "groups")
     if temperature == 0:
         raise place.error("temperature=0: every value would be divided by it", "temperature")
     if options.flag("spatial"):

@@ -25,7 +25,7 @@ from layoutbridge.darknet.reading.fitting import Blueprint, Fits, fits, floats_o
 from layoutbridge.darknet.structure.kinds import Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Layer, Network, Parameter
 from layoutbridge.darknet.structure.settings import Flavor
-from layoutbridge.errors import WeightsError
+from layoutbridge.errors import WeightsError, counted
 from layoutbridge.files import Progress, whole_file
 from layoutbridge.inputs import opened, refuse_costly, stamp_of
 
@@ -128,14 +128,16 @@ def read_header(start: bytes, flavor: Flavor, source: str) -> Header:
     if lowered.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         raise WeightsError(f"{source} is an HTML page, not the weights: the download went wrong")
     if len(start) < 16:
-        raise WeightsError(f"{source} has {len(start)} bytes, less than the header of a weights file")
+        raise WeightsError(f"{source} has {counted(len(start), 'byte')}, less than the header of a weights file")
     major, minor, revision = struct.unpack_from("<3i", start)
     if not all(0 <= number <= _LARGEST_VERSION for number in (major, minor, revision)):
         raise WeightsError(f"{source} is no Darknet weights file: its version would be {major}.{minor}.{revision}")
     transposed = major > 1000 or minor > 1000
     long = major * 10 + minor >= 2 and not (flavor == "pjreddie" and (major >= 1000 or minor >= 1000))
     if long and len(start) < 20:
-        raise WeightsError(f"{source} has {len(start)} bytes, less than the header of version {major}.{minor}")
+        raise WeightsError(
+            f"{source} has {counted(len(start), 'byte')}, less than the header of version {major}.{minor}"
+        )
     (seen,) = struct.unpack_from("<Q" if long else "<I", start, 12)
     return Header(major, minor, revision, seen, transposed, start[: 20 if long else 16])
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.archives import checked_zip
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import UnusableInputError, first_line
+from layoutbridge.errors import UnusableInputError, counted, first_line
 from layoutbridge.inputs import file_size, opened, refuse_costly
 
 _ARRAY = ".npy"  # what arrays are called in the archive
@@ -108,4 +108,6 @@ def _check_keys(name: str, held: list[str], wanted: list[str], network: Network)
         raise UnusableInputError(f"'{name}' has no array {missing!r}: it is not of {network.source}, or not whole")
     if network.upto is None and _key(len(network.layers)) in held:
         count = sum(key.startswith("layer") for key in held)
-        raise UnusableInputError(f"'{name}' records {count} layers, and {network.source} has {len(network.layers)}")
+        raise UnusableInputError(
+            f"'{name}' records {counted(count, 'layer')}, and {network.source} has {len(network.layers)}"
+        )

@@ -16,7 +16,7 @@ from layoutbridge.darknet.returning.converting import fits
 from layoutbridge.darknet.returning.slots import Slot
 from layoutbridge.darknet.returning.source import Part, by_numbers_in, plain
 from layoutbridge.darknet.structure.model import Network, Shape
-from layoutbridge.errors import WeightsError, named
+from layoutbridge.errors import WeightsError, counted, named
 
 _NUMBERED = re.compile(r"(?:^|\.)([A-Za-z_]+)\.(\d+)(?:\.|$)")
 _MOST_STEPS = 20_000  # of a search among names
@@ -159,7 +159,7 @@ def _refuse_counts(network: Network, slots: Sequence[Slot], parts: Sequence[Part
     """Raise `WeightsError` where there are more or fewer layers than are wanted."""
     if len(slots) == len(parts):
         return
-    told = f"the model has {len(parts)} layers with weights, and {network.source} {len(slots)}"
+    told = f"the model has {counted(len(parts), 'layer')} with weights, and {network.source} {len(slots)}"
     offered, wanted = Counter(map(shape_of, parts)), Counter(slot.shape for slot in slots)
     if len(parts) > len(slots):
         extra = [part.name for part in parts if (offered - wanted)[shape_of(part)]] or [part.name for part in parts]

@@ -32,7 +32,14 @@ from layoutbridge.darknet.tuning.candidates import (
 from layoutbridge.darknet.tuning.results import Trial, Tuning
 from layoutbridge.darknet.tuning.searching import Search
 from layoutbridge.darknet.tuning.turns import fastest
-from layoutbridge.errors import MissingFrameworkError, ParameterError, UnsupportedError, UnusableInputError, shown
+from layoutbridge.errors import (
+    MissingFrameworkError,
+    ParameterError,
+    UnsupportedError,
+    UnusableInputError,
+    counted,
+    shown,
+)
 from layoutbridge.files import PathLike
 from layoutbridge.frameworks.framework import options_of
 from layoutbridge.machine import this_machine
@@ -189,7 +196,9 @@ def _refuse_unmeasured(net: DarknetNetwork) -> None:
     if network.states:
         raise UnsupportedError(f"{network.source} carries states from step to step: single pictures are what is tuned")
     if len(network.in_shape) != 3:
-        raise UnsupportedError(f"{network.source} takes {network.in_shape[0]} values: networks of pictures are tuned")
+        raise UnsupportedError(
+            f"{network.source} takes {counted(network.in_shape[0], 'value')}: networks of pictures are tuned"
+        )
 
 
 def _decided(search: Search) -> tuple[Trial, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.fitting import read_open_lengths
 from layoutbridge.algebra.rearrangement import Rearrangement, with_batch_axis
-from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, first_line, shown
+from layoutbridge.errors import ParameterError, ShapeError, UnusableInputError, counted, first_line, shown
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import DTYPE_NAMES, require
@@ -144,7 +144,9 @@ def open_file(path: str | os.PathLike[str]) -> TypedCallable:
     refuse_calls(exported.mlir_module(), f"'{os.fspath(path)}'")
     taken, given = len(exported.in_avals), len(exported.out_avals)
     if (taken, given) != (1, 1):
-        raise UnusableInputError(f"'{os.fspath(path)}' takes {taken} arrays and gives {given}: one is wanted")
+        raise UnusableInputError(
+            f"'{os.fspath(path)}' takes {counted(taken, 'array')} and gives {given}: one is wanted"
+        )
     kind = exported.in_avals[0].dtype
 
     def run(x: NDArray[Any]) -> Any:

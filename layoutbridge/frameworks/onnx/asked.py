@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layoutbridge.errors import ParameterError, UnsupportedError
+from layoutbridge.errors import ParameterError, UnsupportedError, counted
 from layoutbridge.frameworks.base import check_count
 from layoutbridge.frameworks.onnx.versions import LOWEST_OPSET
 from layoutbridge.frameworks.primitives import Shape
@@ -18,7 +18,7 @@ def check_asked(
     check_count("the batch", batch, may_be_open=True)
     check_count("steps", steps, may_be_open=True)
     if open_size and len(in_shape) != 3:
-        raise UnsupportedError(f"the input is flat, {in_shape[0]} values: it has no size to leave open")
+        raise UnsupportedError(f"the input is flat, {counted(in_shape[0], 'value')}: it has no size to leave open")
     if winograd and open_size:
         raise ParameterError("winograd cuts the picture into tiles: the size cannot be left open with it")
     if winograd and opset < LOWEST_OPSET:

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, cast
 
-from layoutbridge.errors import UnusableInputError, first_line, named
+from layoutbridge.errors import UnusableInputError, counted, first_line, named
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.base import require
 from layoutbridge.frameworks.framework import TypedCallable
@@ -138,7 +138,9 @@ def _parsed(content: bytes, file: Path) -> ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError):
-        raise UnusableInputError(f"'{file}' is no ONNX model, or only a part of one ({len(content)} bytes)") from None
+        raise UnusableInputError(
+            f"'{file}' is no ONNX model, or only a part of one ({counted(len(content), 'byte')})"
+        ) from None
     if not model.opset_import or not model.HasField("graph"):
         raise UnusableInputError(f"'{file}' is no ONNX model: it has no graph or no opset")
     if next(islice(_nodes(model.graph), _MOST_NODES, None), None) is not None:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line
+from layoutbridge.errors import LayoutBridgeError, UnusableInputError, counted, first_line
 from layoutbridge.inputs import opened, refuse_costly
 
 _PIECE = 1 << 20  # characters of a line that are taken at once
@@ -56,11 +56,13 @@ def _read_npy(file: BinaryIO) -> NDArray[Any]:
     if dtype.kind not in "iu":
         raise ValueError(f"it holds {dtype}, and a table holds integers (positions)")
     if len(shape) > _MOST_AXES or min(shape, default=1) < 0 or max(shape, default=1) >= 1 << 63:
-        raise ValueError(f"its header says {len(shape)} axes, some of a negative length or too many, or too long")
+        raise ValueError(
+            f"its header says {counted(len(shape), 'axis', 'axes')}, some of a negative length or too many, or too long"
+        )
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
     held = os.fstat(file.fileno()).st_size - file.tell()
     if held < wanted:
-        raise ValueError(f"it is cut short: its header promises {wanted} bytes and {held} are there")
+        raise ValueError(f"it is cut short: its header promises {counted(wanted, 'byte')} and {held} are there")
     file.seek(0)
     table: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return table

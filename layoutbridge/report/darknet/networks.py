@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from layoutbridge.errors import visible
+from layoutbridge.errors import counted, visible
 from layoutbridge.report.numbers import short
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def show_summary(console: Console, net: DarknetNetwork) -> None:
         )
     console.print(table)
     console.print(
-        f"{len(rows)} layers, {sum(row.parameters for row in rows):,} parameters, "
+        f"{counted(len(rows), 'layer')}, {counted(sum(row.parameters for row in rows), 'parameter', form=',')}, "
         f"{sum(row.flops for row in rows) / 1e9:.3f} BFLOPs at {net.network.width} x {net.network.height}, "
         f"flavor {net.network.flavor}",
         highlight=False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from layoutbridge.errors import counted
+
 if TYPE_CHECKING:
     from layoutbridge.darknet.quantization.quantizing import Quantized
 
@@ -31,7 +33,7 @@ def told_parts(made: Quantized) -> Iterator[str]:
 
 def told_changes(made: Quantized) -> Iterator[str]:
     """What is found otherwise in the pictures, and whether that is more than it should be."""
-    changes, pictures = made.changes, f"{made.pictures} picture{'' if made.pictures == 1 else 's'}"
+    changes, pictures = made.changes, counted(made.pictures, "picture")
     if changes.of == "boxes":
         parts = f"{changes.vanished} vanish, {changes.appeared} appear, {changes.other_class} with another class"
         yield (

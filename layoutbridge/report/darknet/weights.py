@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from layoutbridge.comparing.returning import BroughtBack
+from layoutbridge.errors import counted
 from layoutbridge.report.comparisons import show_causes, verdict_lines
 
 _AS_IT_IS = "as it is"
@@ -33,7 +34,9 @@ def show_brought_back(console: Console, done: BroughtBack) -> None:
     console.print(table)
     console.print()
     layers = len({row.layer for row in done.rows})
-    console.print(f"{len(done.rows)} parameters of {layers} layers, found by {done.how}", highlight=False)
+    console.print(
+        f"{counted(len(done.rows), 'parameter')} of {counted(layers, 'layer')}, found by {done.how}", highlight=False
+    )
     if done.comparison is None:
         console.print("not proven: nothing was run", highlight=False)
         return

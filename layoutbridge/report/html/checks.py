@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layoutbridge.errors import counted
 from layoutbridge.report.darknet.networks import not_finite_told, other_flavor_told, rounding_told, verdict_told
 from layoutbridge.report.html.sides import Marked, shape_told, side_of_network
 from layoutbridge.report.numbers import short
@@ -49,7 +50,7 @@ def check_page(found: Check, network: Network, notes: str, origin: Origin) -> st
         parts += [
             Section("The network", _drawn(found, network)),
             Section("Deviation of every layer", _chart(found, ran)),
-            Section("All numbers", folded(f"{len(found.rows):,} layers", _layers(found, ran))),
+            Section("All numbers", folded(f"{counted(len(found.rows), 'layer', form=',')}", _layers(found, ran))),
         ]
     return page(
         f"layoutbridge check: {head}", f"Does {found.source} compute the same everywhere?", verdict,

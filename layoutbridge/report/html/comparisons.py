@@ -7,7 +7,7 @@ import re
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.comparing.causes import Cause
 from layoutbridge.comparing.comparison import Comparison, Row
-from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.errors import LayoutBridgeError, counted
 from layoutbridge.operations.catalog import op
 from layoutbridge.report.comparisons import everywhere_lines, relation_told, verdict_lines
 from layoutbridge.report.html.sides import Marked, side_of
@@ -49,7 +49,9 @@ def comparison_page(found: Comparison, origin: Origin) -> str:
     parts += [
         Section("Side by side", _side_by_side(found)),
         Section("Deviation of every tensor", _chart(found)),
-        Section("All numbers", folded(f"{len(found.rows):,} tensors of {found.reference}", _rows(found))),
+        Section(
+            "All numbers", folded(f"{counted(len(found.rows), 'tensor', form=',')} of {found.reference}", _rows(found))
+        ),
     ]
     if found.notes:
         parts.append(Section("Notes", paragraphs(found.notes, "note")))

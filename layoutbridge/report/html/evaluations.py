@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from layoutbridge.errors import counted
 from layoutbridge.report.darknet.evaluation import absent_told
 from layoutbridge.report.pages.charts import bar, curve
 from layoutbridge.report.pages.frame import Section, Verdict, page
@@ -71,7 +72,14 @@ def _darknet_classes(count: DarknetCount, coco: CocoCount | None) -> list[str]:
 
     there = [row for row in count.classes if row.truths]
     absent = [row for row in count.classes if not row.truths]
-    return [*told(there), *(folded(f"{len(absent):,} classes without boxes", told(absent)) if absent else [])]
+    return [
+        *told(there),
+        *(
+            folded(f"{counted(len(absent), 'class', 'classes', form=',')} without boxes", told(absent))
+            if absent
+            else []
+        ),
+    ]
 
 
 def _class_cells(row: ClassCount, coco: CocoCount | None) -> list[str]:

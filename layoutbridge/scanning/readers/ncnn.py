@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from layoutbridge.errors import ShapeError, UnusableInputError, shown, visible
+from layoutbridge.errors import ShapeError, UnusableInputError, counted, shown, visible
 from layoutbridge.inputs import PathLike
 from layoutbridge.scanning.graphs.graph import Graph, Node, Tensor
 from layoutbridge.scanning.graphs.sizes import OpenShape, Shapes, filled_shapes
@@ -51,7 +51,7 @@ def read(path: PathLike, shapes: Shapes = None) -> Graph:
     declared = {name: _declared(path, layer) for layer in layers if layer.kind == "Input" for name in layer.outputs}
     graph = _best(path, layers, declared, shapes)
     if left:
-        told = f"ncnn does not read the last {left} lines: line 2 says {len(layers)} layers"
+        told = f"ncnn does not read the last {left} lines: line 2 says {counted(len(layers), 'layer')}"
         graph = replace(graph, notes=(told, *graph.notes))
     return graph
 
@@ -127,7 +127,7 @@ def _overlaid(name: str, known: OpenShape, asked: Sequence[int | str | None], is
     if len(lengths) == (len(known) + 1 if is_told else 4) and lengths[0] in (1, None):
         lengths = lengths[1:]
     if not 1 <= len(lengths) <= 4 or (is_told and len(lengths) != len(known)):
-        wanted = f"{len(known)} axes" if is_told else "1 to 4 axes"
+        wanted = f"{counted(len(known), 'axis', 'axes')}" if is_told else "1 to 4 axes"
         raise ShapeError(f"input {name} has {wanted}, without a batch, and shape {shown(list(asked))} {len(asked)}")
     numbers = [length for length in lengths if isinstance(length, int)]
     if any(length < 1 for length in numbers) or prod(numbers) >= _MOST_ELEMENTS:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from layoutbridge.errors import UnusableInputError, shown
+from layoutbridge.errors import UnusableInputError, counted, shown
 from layoutbridge.inputs import PathLike, read_bytes
 from layoutbridge.scanning.graphs.limits import refuse_more_nodes
 
@@ -91,7 +91,7 @@ def read_layers(path: PathLike) -> tuple[tuple[Layer, ...], int]:
         raise _fault(path, lines[0][0], "the file ends where the numbers of layers and blobs should stand")
     count = _layer_count(path, *lines[1])
     if not 0 <= count <= len(lines) - 2:
-        raise _fault(path, lines[1][0], f"it says {count} layers, and the file has {len(lines) - 2}")
+        raise _fault(path, lines[1][0], f"it says {counted(count, 'layer')}, and the file has {len(lines) - 2}")
     refuse_more_nodes(path, count)
     layers = tuple(_layer(path, number, line) for number, line in lines[2 : count + 2])
     _check_blobs(path, layers)
@@ -115,7 +115,9 @@ def _layer(path: PathLike, number: int, line: str) -> Layer:
         raise _fault(path, number, f"{shown(line)} should be a layer: its type, name, numbers of inputs and outputs")
     kind, name, taken, given = words[0], words[1], int(words[2]), int(words[3])
     if not (0 <= taken <= _MOST_BLOBS and 0 <= given <= _MOST_BLOBS):
-        raise _fault(path, number, f"it has {taken} inputs and {given} outputs: {_MOST_BLOBS} at most")
+        raise _fault(
+            path, number, f"it has {counted(taken, 'input')} and {counted(given, 'output')}: {_MOST_BLOBS} at most"
+        )
     rest = words[4] if len(words) == 5 else ""
     parts = rest.split(maxsplit=taken + given) if taken + given else [rest]
     blobs = parts[: taken + given]
@@ -123,7 +125,11 @@ def _layer(path: PathLike, number: int, line: str) -> Layer:
     if longest > _LONGEST_NAME:
         raise _fault(path, number, f"a name has {longest} characters, and may have {_LONGEST_NAME}")
     if len(blobs) < taken + given:
-        raise _fault(path, number, f"{kind} {name} has {len(blobs)} blobs of {taken} inputs and {given} outputs")
+        raise _fault(
+            path,
+            number,
+            f"{kind} {name} has {len(blobs)} blobs of {counted(taken, 'input')} and {counted(given, 'output')}",
+        )
     values = _values(path, number, parts[taken + given] if len(parts) > taken + given else "")
     return Layer(kind, name, tuple(blobs[:taken]), tuple(blobs[taken:]), values, number)
 

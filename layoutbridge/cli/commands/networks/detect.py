@@ -28,7 +28,7 @@ from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, progress_console, remark
 from layoutbridge.darknet.structure.heads import NMS_KINDS
-from layoutbridge.errors import ParameterError, UnusableInputError
+from layoutbridge.errors import ParameterError, UnusableInputError, counted
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.detections import Detections
@@ -204,7 +204,7 @@ def _several(
         raise UnusableInputError(f"none of {len(told)} pictures can be read: {told[0].message}")
     for each in told:
         remark(f"left out: {each.message}")
-    remark(f"{len(found)} pictures, {sum(len(one) for one in found)} detections")
+    remark(f"{counted(len(found), 'picture')}, {counted(sum(len(one) for one in found), 'detection')}")
     return found
 
 

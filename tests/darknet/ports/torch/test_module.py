@@ -388,9 +388,7 @@ def test_inputs_that_do_not_fit(tmp_path):
 
 def test_modules_that_do_not_fit(tmp_path):
     net = made(SMALL, tmp_path)
-    with pytest.raises(
-        WeightsError, match=r"the model has 1 layers with weights, and net\.cfg 3: nothing is there for"
-    ):
+    with pytest.raises(WeightsError, match=r"the model has 1 layer with weights, and net\.cfg 3: nothing is there for"):
         net.from_torch(torch.nn.Linear(1, 1))
     other = made(SMALL.replace("output=5", "output=6"), tmp_path)
     with pytest.raises(WeightsError, match=r"net.cfg, line \d+: the parameters of 4_connected"):
