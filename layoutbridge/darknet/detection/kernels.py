@@ -9,6 +9,7 @@ Importing this module imports numba: only `resizing.py` and `suppression.py` do,
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor, frexp, ldexp
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,6 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in
         return njit(**options)(function)
-
-
-@_compiled
-def _slot(level, row, column):
-    """Where a cell is looked up: a number that spreads neighbours."""
-    return (level * 73_856_093) ^ (row * 19_349_663) ^ (column * 83_492_791)
 
 
 @_compiled
@@ -60,64 +55,175 @@ def resize_into(result, top, start, pixels, left, right, near, far, upper, lower
 
 
 @_compiled
-def suppress_into(lost, x, y, w, h, limit, exponent, ratio):
-    """Mark in `lost` which boxes, the best first, overlap a better one that is left by more than `limit`.
+def _power(side):
+    """The power of two that is at most so long."""
+    return frexp(side)[1] - 1
 
-    `exponent` is the distance's, negative where none is subtracted. Only boxes are compared of which neither is shorter
-    than `ratio` times the other, and whose middles are as near as that asks for: those that are left lie in the cells
-    of a grid for each power of two of their longer side. False where a power's last digit decides: NumPy's may differ.
+
+@_compiled
+def _key(wide, tall, row, column):
+    """A cell's own number: its powers have 7 bits, rows and columns 22, which is enough for boxes that are plain."""
+    return ((wide + 64) << 51) ^ ((tall + 64) << 44) ^ ((row + (1 << 21)) << 22) ^ (column + (1 << 21))
+
+
+@_compiled
+def _slot(key, slots):
+    """Where a cell is looked up: a number that spreads neighbours."""
+    spread = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    spread = (spread ^ (spread >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    return np.int64(spread >> np.uint64(36)) & (slots - 1)
+
+
+@_compiled
+def _sort_into_cells(boxes, grid):
+    """Put each plain box into the cell of its middle: of its width and height in powers of two, cells half as large."""
+    x, y, w, h, kinds = boxes
+    first, following, keys, sizes = grid
+    for one in range(len(x)):
+        if kinds[one] == 1:
+            wide, tall = _power(w[one]), _power(h[one])
+            sizes[wide + 64, tall + 64] = True
+            keys[one] = _key(wide, tall, floor(y[one] / ldexp(1.0, tall - 1)), floor(x[one] / ldexp(1.0, wide - 1)))
+            slot = _slot(keys[one], len(first))
+            following[one], first[slot] = first[slot], one
+
+
+@_compiled
+def _over(boxes, one, other, limit, exponent):
+    """1 where two boxes overlap by more than `limit`, 0 where not, 2 where a power's last digit decides."""
+    x, y, w, h, _ = boxes
+    half, zero = np.float32(0.5), np.float32(0)
+    edge = min(x[one] + w[one] * half, x[other] + w[other] * half)
+    wide = edge - max(x[one] - w[one] * half, x[other] - w[other] * half)
+    edge = min(y[one] + h[one] * half, y[other] + h[other] * half)
+    high = edge - max(y[one] - h[one] * half, y[other] - h[other] * half)
+    shared = zero if wide < 0 or high < 0 else wide * high
+    union = w[one] * h[one] + w[other] * h[other] - shared
+    overlap = zero if shared == 0 or union == 0 else shared / union
+    if not overlap > limit:
+        return 0
+    if exponent < 0:
+        return 1
+    edge = max(x[one] + w[one] * half, x[other] + w[other] * half)
+    wide = edge - min(x[one] - w[one] * half, x[other] - w[other] * half)
+    edge = max(y[one] + h[one] * half, y[other] + h[other] * half)
+    high = edge - min(y[one] - h[one] * half, y[other] - h[other] * half)
+    diagonal = wide * wide + high * high
+    apart = (x[one] - x[other]) * (x[one] - x[other])
+    apart += (y[one] - y[other]) * (y[one] - y[other])
+    term = np.float64(zero if diagonal == 0 else apart / diagonal) ** exponent
+    most = overlap - np.float32(term * (1 - 1e-14))
+    least = overlap - np.float32(term * (1 + 1e-14))
+    return 2 if (most > limit) != (least > limit) else np.int64(least > limit)
+
+
+@_compiled
+def _met_across(met, one, others, boxes, limit, exponent):
+    """Write into `met` which of `others` `one` overlaps by more than `limit`, of those whose edges cross its own.
+
+    Gives their number, negative where a pair is unsure.
     """
-    count, half, zero = len(x), np.float32(0.5), np.float32(0)
+    x, y, w, h, kinds = boxes
+    half, number = np.float32(0.5), 0
+    left, right = x[one] - w[one] * half, x[one] + w[one] * half
+    top, bottom = y[one] - h[one] * half, y[one] + h[one] * half
+    for other in others:
+        across, down = w[other] * half, h[other] * half
+        if not (right > x[other] - across and left < x[other] + across):
+            continue
+        if not (bottom > y[other] - down and top < y[other] + down) or other == one or kinds[other] == 0:
+            continue
+        over = _over(boxes, one, other, limit, exponent)
+        if over == 2:
+            return -1
+        if over == 1:
+            met[number] = other
+            number += 1
+    return number
+
+
+@_compiled
+def _met_beside(met, number, one, boxes, grid, state, limit, exponent, ratio):
+    """The same behind the first `number`, of the plain boxes: only those are looked at that are near enough.
+
+    Neither may be shorter than `ratio` times the other, and their middles are as near as that asks for.
+    """
+    x, y, w, h, _ = boxes
+    first, following, keys, sizes = grid
     near = (1 - ratio) / (2 * (1 + ratio))  # of the sum of two lengths: so far apart may their middles be
-    slots = 16
-    while slots < 2 * count:
-        slots *= 2
-    first, following = np.full(slots, -1, np.int32), np.empty(count, np.int32)
-    lowest, highest = 1 << 20, -(1 << 20)
-    for one in range(count):
-        side = max(w[one], h[one])
-        alive, level = True, lowest
-        while alive and level <= highest:
-            cell = 2.0**level
-            level += 1
-            if 2 * cell < ratio * side or ratio * cell > side:
+    for wide in range(_power(w[one] * ratio), _power(w[one] / ratio) + 1):
+        cell = ldexp(1.0, wide - 1)
+        across = near * (w[one] + 4 * cell)
+        left, right = floor((x[one] - across) / cell), floor((x[one] + across) / cell)
+        for tall in range(_power(h[one] * ratio), _power(h[one] / ratio) + 1):
+            if not sizes[wide + 64, tall + 64]:
                 continue
-            across, down = near * (w[one] + 2 * cell), near * (h[one] + 2 * cell)
-            left, right = np.int64(np.floor((x[one] - across) / cell)), np.int64(np.floor((x[one] + across) / cell))
-            top, bottom = np.int64(np.floor((y[one] - down) / cell)), np.int64(np.floor((y[one] + down) / cell))
+            cell = ldexp(1.0, tall - 1)
+            down = near * (h[one] + 4 * cell)
+            top, bottom = floor((y[one] - down) / cell), floor((y[one] + down) / cell)
             for row in range(top, bottom + 1):
                 for column in range(left, right + 1):
-                    other = first[_slot(level - 1, row, column) & (slots - 1)]
-                    while other >= 0 and alive:
-                        if abs(x[one] - x[other]) <= near * (w[one] + w[other]) and abs(y[one] - y[other]) <= near * (
-                            h[one] + h[other]
+                    key = _key(wide, tall, row, column)
+                    other = np.int64(first[_slot(key, len(first))])
+                    while other >= 0:
+                        state[1] += 1
+                        if (
+                            keys[other] == key
+                            and abs(x[one] - x[other]) <= near * (w[one] + w[other])
+                            and abs(y[one] - y[other]) <= near * (h[one] + h[other])
+                            and other != one
                         ):
-                            edge = min(x[one] + w[one] * half, x[other] + w[other] * half)
-                            wide = edge - max(x[one] - w[one] * half, x[other] - w[other] * half)
-                            edge = min(y[one] + h[one] * half, y[other] + h[other] * half)
-                            high = edge - max(y[one] - h[one] * half, y[other] - h[other] * half)
-                            shared = zero if wide < 0 or high < 0 else wide * high
-                            union = w[one] * h[one] + w[other] * h[other] - shared
-                            overlap = zero if shared == 0 or union == 0 else shared / union
-                            if exponent >= 0 and overlap > limit:
-                                edge = max(x[one] + w[one] * half, x[other] + w[other] * half)
-                                wide = edge - min(x[one] - w[one] * half, x[other] - w[other] * half)
-                                edge = max(y[one] + h[one] * half, y[other] + h[other] * half)
-                                high = edge - min(y[one] - h[one] * half, y[other] - h[other] * half)
-                                diagonal = wide * wide + high * high
-                                apart = (x[one] - x[other]) * (x[one] - x[other])
-                                apart += (y[one] - y[other]) * (y[one] - y[other])
-                                term = np.float64(zero if diagonal == 0 else apart / diagonal) ** exponent
-                                most = overlap - np.float32(term * (1 - 1e-14))
-                                overlap -= np.float32(term * (1 + 1e-14))
-                                if (most > limit) != (overlap > limit):
-                                    return False
-                            alive = not overlap > limit
-                        other = following[other]
-        lost[one] = not alive
-        if alive:
-            level = np.int64(np.floor(np.log2(side)))
-            lowest, highest, cell = min(lowest, level), max(highest, level), 2.0**level
-            slot = _slot(level, np.int64(np.floor(y[one] / cell)), np.int64(np.floor(x[one] / cell))) & (slots - 1)
-            following[one], first[slot] = first[slot], one
-    return True
+                            over = _over(boxes, one, other, limit, exponent)
+                            if over == 2 or number == len(met):
+                                return -1
+                            if over == 1:
+                                met[number] = other
+                                number += 1
+                        other = np.int64(following[other])
+    return number
+
+
+@_compiled
+def suppress_into(lost, order, place, state, boxes, grid, others, known, limit, exponent, ratio):
+    """Mark in `lost` what the boxes of a class, in `order` from `place` on, suppress: the best first.
+
+    `boxes` are x, y, w, h and their kinds: 0 overlaps nothing, 1 is plain, 2 is compared with all. `grid` are first
+    [a power of two], following and keys [boxes], and which powers of two there are, bool [128, 128]; `others` all
+    numbers of boxes and those of kind 2; `known` what has been found for other classes: where it begins and ends, and
+    the numbers themselves, whose room may be nothing. `exponent` is the distance's, negative where none is subtracted.
+    `state`: how much of that room is used (negative before the first class), how many pairs may yet be looked at,
+    counted up to 0.
+
+    Gives the place to go on from, or -1 where a power's last digit decides: NumPy's may differ.
+    """
+    begins, ends, room, met = known
+    everything, careful = others
+    if state[0] < 0:
+        _sort_into_cells(boxes, grid)
+        state[0] = 0
+    while place < len(order) and state[1] < 0:
+        one = order[place]
+        place += 1
+        if lost[one] or boxes[4][one] == 0:
+            continue
+        if begins[one] >= 0:
+            for k in range(begins[one], ends[one]):
+                lost[room[k]] = True
+            continue
+        plain = boxes[4][one] == 1
+        number = _met_across(met, one, careful if plain else everything, boxes, limit, exponent)
+        state[1] += len(careful) if plain else len(everything)
+        if plain and number >= 0:
+            number = _met_beside(met, number, one, boxes, grid, state, limit, exponent, ratio)
+        if number < 0:
+            return -1
+        keeps = number <= len(room) - state[0]
+        if keeps:
+            begins[one], ends[one] = state[0], state[0] + number
+        for k in range(number):
+            lost[met[k]] = True
+            if keeps:
+                room[state[0] + k] = met[k]
+        if keeps:
+            state[0] += number
+    return place

@@ -2,31 +2,27 @@
 
 Darknet compares every box with every better one. Here the better ones come in blocks, and only boxes that overlap are
 compared at all: an overlap is at most the intersection over the union, so that boxes apart never suppress each other.
-Which are apart is told by edges that are rounded to a byte, most of them at least. Where many classes have very many
-boxes it is compiled code that looks for those near by.
+Which are apart is told by edges that are rounded to a byte, most of them at least. Very many boxes are suppressed by
+compiled code (`crowds.py`).
 
 Definitions: do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box.c of the forks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress as passing_over
+from collections.abc import Iterator
 from math import inf
-from threading import Lock
 from time import monotonic
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.copying.threads import run_pieces, worker_count
+from layoutbridge.darknet.detection.crowds import Crowd, Places, Rows, kernel_for
 from layoutbridge.darknet.structure.heads import NMS_KINDS
 from layoutbridge.errors import ParameterError, shown
 from layoutbridge.inputs import too_slow
 
-Rows = NDArray[np.float32]
-Places = NDArray[np.intp]
 Columns = tuple[Rows, ...]
 
 _GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says
@@ -35,13 +31,7 @@ _HALF = np.float32(0.5)
 _BLOCK = 128  # boxes that are compared with all behind them at once
 _PAIRS = 1 << 20  # of a block that are looked at together: what fits into the caches
 _LEVELS = 255
-_PAYS_FROM = (
-    4e9  # pairs of boxes of a class: loading numba and the compiled code takes as long as it saves with so many
-)
-_MANY = 1000  # boxes for which it is faster, once it is loaded
-_LEAST_LIMIT = 0.2  # for which it is fast
-_LEAST_SIDE = 1e-5  # of the largest number in boxes: rounding moves edges little then
-_SURE = 0.9  # of the limit: what rounding may do to a quotient, and far more
+_MANY = 1000  # scores that are sorted as whole numbers: fewer take as long to make
 _FEW = 64  # boxes in all, of which each pair is compared once for all classes
 
 
@@ -70,20 +60,9 @@ def suppress(
         order = _sorted(order, own)
         if len(candidates := order[own[order] != 0]) > 1:
             classes.append((own, candidates))
-    kernel = _kernel([len(candidates) for _, candidates in classes], limit)
-    over = _over_all(ranked[:, :4], limit, exponent) if len(ranked) <= _FEW else None
-
-    def go_through(number: int) -> None:
-        own, candidates = classes[number]
-        if over is not None:
-            own[_suppressed_of_few(candidates.tolist(), over)] = 0
-            return
-        boxes = ranked[candidates, :4]
-        lost = None if kernel is None else _suppressed_by(kernel, boxes, limit, exponent)
-        own[candidates[_suppressed(boxes, limit, exponent, until) if lost is None else lost]] = 0
-
     try:
-        run_pieces(go_through, len(classes), 1 if kernel is None else worker_count())
+        for (own, candidates), lost in zip(classes, _lost(ranked[:, :4], classes, limit, exponent, until), strict=True):
+            own[candidates[lost]] = 0
     except TimeoutError:
         raise too_slow(f"the suppression of {len(ranked):,} boxes", seconds) from None
     ranked[:, _BOX:] = scores.T
@@ -142,6 +121,21 @@ def _sorted(order: Places, scores: Rows) -> Places:
     return order[(keys & np.uint64(0xFFFFFFFF)).astype(np.intp)]
 
 
+def _lost(
+    boxes: Rows, classes: list[tuple[Rows, Places]], limit: np.float32, exponent: float | None, until: float
+) -> Iterator[NDArray[np.bool_] | list[int]]:
+    """For each class which of its candidates are suppressed, or their places; `TimeoutError` after `until`."""
+    over = _over_all(boxes, limit, exponent) if len(boxes) <= _FEW else None
+    kernel = kernel_for([len(candidates) for _, candidates in classes], limit)
+    crowd = None if kernel is None else Crowd(kernel, boxes, limit, exponent, several=len(classes) > 1)
+    for _, candidates in classes:
+        if over is not None:
+            yield _suppressed_of_few(candidates.tolist(), over)
+            continue
+        lost = None if crowd is None else crowd.suppressed(candidates, until)
+        yield _suppressed(boxes[candidates], limit, exponent, until) if lost is None else lost[candidates]
+
+
 # ---------------------------------------------------------------------- one class
 
 
@@ -157,11 +151,14 @@ def _over_all(boxes: Rows, limit: np.float32, exponent: float | None) -> list[se
 
 
 def _suppressed_of_few(candidates: list[int], over: list[set[int]]) -> list[int]:
-    """Which of `candidates`, the best first, are suppressed by better ones that are left."""
+    """The places of those `candidates`, the best first, that are suppressed by better ones that are left."""
     lost: list[int] = []
     left: list[int] = []
-    for one in candidates:
-        (left if over[one].isdisjoint(left) else lost).append(one)
+    for place, one in enumerate(candidates):
+        if over[one].isdisjoint(left):
+            left.append(one)
+        else:
+            lost.append(place)
     return lost
 
 
@@ -250,46 +247,3 @@ def _distance_term(box: Columns, other: Columns, exponent: float) -> Rows:
     distance = (box[0] - other[0]) ** 2 + (box[1] - other[1]) ** 2
     share = np.divide(distance, diagonal, out=np.zeros_like(diagonal), where=diagonal != 0)
     return (share.astype(np.float64) ** exponent).astype(np.float32)
-
-
-# ---------------------------------------------------------------------- the same, compiled
-
-_Kernel = Callable[..., bool]
-
-
-class _State:
-    """What this process has done so far."""
-
-    pairs = 0
-    kernel: _Kernel | None = None
-
-    def __init__(self) -> None:
-        self.loading = Lock()  # taken once and for all by who loads it
-
-
-_state = _State()
-
-
-def _kernel(counts: list[int], limit: np.float32) -> _Kernel | None:
-    """The compiled suppression, where a process compares very many boxes, so many of each class, and numba is there."""
-    if not limit >= _LEAST_LIMIT or not max(counts, default=0) >= _MANY:
-        return None
-    _state.pairs += sum(count**2 for count in counts)
-    if _state.kernel is None and _state.pairs > _PAYS_FROM and _state.loading.acquire(blocking=False):
-        with passing_over(Exception):  # numba is absent, or cannot work here: NumPy is always right
-            from layoutbridge.darknet.detection.kernels import suppress_into
-
-            _suppressed_by(suppress_into, np.ones((2, 4), np.float32), limit, None)
-            _state.kernel = suppress_into
-    return _state.kernel
-
-
-def _suppressed_by(kernel: _Kernel, boxes: Rows, limit: np.float32, exponent: float | None) -> NDArray[np.bool_] | None:
-    """As `_suppressed`; None for boxes that the compiled code is not sure about, or slow with."""
-    largest = max(float(np.abs(boxes).max()), 1.0)
-    if not boxes[:, 2:].min() >= _LEAST_SIDE * largest or not largest < inf:  # NaN, too
-        return None
-    lost = np.zeros(len(boxes), np.bool_)
-    power = -1.0 if exponent is None else float(exponent)
-    sure: bool = kernel(lost, *np.ascontiguousarray(boxes.T), limit, power, _SURE * float(limit))
-    return lost if sure else None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layoutbridge.darknet.detection import suppression
+from layoutbridge.darknet.detection import crowds, suppression
 from layoutbridge.darknet.detection.suppression import box_iou, suppress
 from layoutbridge.darknet.structure.heads import NMS_KINDS
 from layoutbridge.errors import ParameterError, UnusableInputError
@@ -107,10 +107,11 @@ def test_who_is_left_of_many_is_who_no_better_one_left_overlaps(side: float) -> 
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The suppression's state, with compiled code from the first box on."""
     pytest.importorskip("numba", reason="numba is not installed")
-    monkeypatch.setattr(suppression, "_state", suppression._State())
-    for name in ("_FEW", "_MANY", "_PAYS_FROM"):
-        monkeypatch.setattr(suppression, name, 0)
-    return suppression._state
+    monkeypatch.setattr(crowds, "_state", crowds._State())
+    monkeypatch.setattr(suppression, "_FEW", 0)
+    for name in ("_MANY", "_PAYS_FROM"):
+        monkeypatch.setattr(crowds, name, 0)
+    return crowds._state
 
 
 def test_compiled_suppression_is_that_of_darknets_loops(compiled: Any) -> None:
@@ -146,6 +147,87 @@ def test_what_compiled_code_cannot_tell_numpy_tells(box: tuple[float, ...], comp
     assert compiled.kernel is not None
     compiled.kernel = None
     assert np.array_equal(asked, suppress(rows, 0.45), equal_nan=True)
+
+
+def _by_numpy(rows: Any, threshold: float, kind: str, state: Any) -> Any:
+    kernel, state.kernel = state.kernel, None
+    try:
+        return suppress(rows, threshold, kind)
+    finally:
+        state.kernel = kernel
+
+
+def _odd(seed: int, classes: int) -> Any:
+    """Boxes of all sizes, some as small as rounding is where they lie, some beyond all measure, many scores equal."""
+    random = np.random.default_rng(seed)
+    count = int(random.integers(2, 400))
+    rows = many(count, classes, float(random.choice([0.02, 0.3])))
+    rows[:, 2:4] *= np.exp(random.normal(0, random.choice([0.1, 2, 8]), (count, 2)))
+    rows[:, :2] += random.choice([0, 1, 1000]) * (random.random((count, 1)) < 0.3)
+    rows[:, :4] *= random.choice([1e-22, 1e-8, 1, 1e12, 1e19])
+    for value in (0, -0.1, 1e-7, 3e37, np.inf, np.nan):
+        if random.random() < 0.4:
+            rows[random.integers(0, count, 3), random.integers(0, 4)] = value
+    rows[::5, :4] = rows[0, :4]
+    rows[:, 5:] *= random.random((count, classes)) < 0.8
+    return rows
+
+
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow", "ignore:divide by zero")
+@pytest.mark.parametrize("room", [0, 300, 1 << 16])
+def test_compiled_suppression_of_odd_boxes_is_that_of_numpy(
+    room: int, compiled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowds, "_ROOM", room)
+    monkeypatch.setattr(crowds, "_PAIRS", 1000)
+    for seed in range(40):
+        rows = _odd(seed, 1 + seed % 7)
+        for kind, threshold in (
+            ("default", 0.2),
+            ("default", 0.45),
+            ("greedynms", 0.3),
+            ("diounms", 0.9),
+            ("default", 2),
+        ):
+            asked = suppress(rows, threshold, kind)
+            assert compiled.kernel is not None
+            assert asked.tobytes() == _by_numpy(rows, threshold, kind, compiled).tobytes(), (seed, kind, threshold)
+
+
+@pytest.mark.parametrize("box", [(0.5, 0.5, 1e-6, 0.4), (0.5, 0.5, 0, 0.4), (1e9, 0.5, 20, 0.4), (0.5, 0.5, 1e9, 1e9)])
+def test_an_odd_box_among_very_many_leaves_the_others_to_compiled_code(
+    box: tuple[float, ...], compiled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = many(3000, 3, 0.03)
+    rows[10, :4] = box
+    suppress(rows, 0.45)  # loads it
+    expected = _by_numpy(rows, 0.45, "default", compiled)
+    monkeypatch.delattr(suppression, "_suppressed")
+    assert suppress(rows, 0.45).tobytes() == expected.tobytes()
+
+
+def test_boxes_are_compared_once_for_all_classes(compiled: Any) -> None:
+    rows = many(2000, 9, 0.05)
+    suppress(rows, 0.45)
+    crowd = crowds.Crowd(compiled.kernel, rows[:, :4], np.float32(0.45), None)
+    order = np.arange(len(rows))
+    first, looked = crowd.suppressed(order), crowd._state[1]
+    again = crowd.suppressed(order)
+    assert first is not None and again is not None
+    assert first.tolist() == again.tolist()
+    assert looked > -crowds._PAIRS and crowd._state[1] == -crowds._PAIRS
+
+
+def test_compiled_code_is_loaded_ahead_for_very_many_boxes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setattr(crowds, "_state", crowds._State())
+    for boxes, classes in ((999, 10**9), (8000, 1), (22_000, 8)):
+        crowds.expect(boxes, classes)
+        assert crowds._state.loader is None
+    crowds.expect(46_000, 80)
+    assert crowds._state.loader is not None
+    assert crowds.kernel_for([46_000] * 2, np.float32(0.45)) is not None
+    assert not crowds._state.loader.is_alive()
 
 
 def test_suppression_that_takes_too_long_is_told() -> None:
