@@ -7,8 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -262,17 +263,53 @@ def show_detections(console: Console, found: Detections) -> None:
         (item.label, f"{item.score:.3f}", *(f"{one:.1f}" for one in (item.left, item.top, item.width, item.height)))
         for item in sorted(found, key=lambda item: -item.score)
     ]
-    if len(rows) <= _MOST_IN_TABLE:
+    straight = _Straight(headings, rows)
+    if len(rows) > _MOST_IN_TABLE:
+        _show_many(console, headings, rows)
+    elif straight.fits(console.width):
+        console.print(straight)
+    else:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left")
         for label, *numbers in rows:
             table.add_row(f"[cyan]{escape(label)}[/]", *numbers)
         console.print(table)
-    else:
-        _show_many(console, headings, rows)
     if found.left_out:
         console.print(f"and {found.left_out:,} more: --max all tells them", highlight=False)
+
+
+class _Straight:
+    """A table of labels and numbers that needs neither folding nor cutting: what rich's gives, in a tenth of its time.
+
+    `rows` are a label and numbers, as the `headings` say.
+    """
+
+    def __init__(self, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+        self._headings, self._rows = headings, rows
+        self._labels = {label: cell_len(label) for label, *_ in rows}
+        longest = max(len(headings[0]), *self._labels.values())
+        numbers = (max(map(len, column)) for column in [*zip(headings, *rows, strict=True)][1:])
+        self._widths = longest, *numbers
+
+    def fits(self, width: int) -> bool:
+        """Whether it is not wider than that, and no label has anything that rich's table would change."""
+        plain = all(label.isprintable() and label == label.strip() and ":" not in label for label in self._labels)
+        return plain and "" not in self._labels and sum(self._widths) + 2 * (len(self._widths) - 1) <= width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """The headings in bold, then the rows, their labels in cyan."""
+        bold, cyan = console.get_style("bold"), console.get_style("cyan")
+        first, *others = zip(self._headings, self._widths, strict=True)
+        yield Segment(first[0].ljust(first[1]), bold)
+        for heading, width in others:
+            yield from (Segment(" ", bold), Segment(" ", bold), Segment(heading.rjust(width), bold))
+        yield Segment.line()
+        for label, *numbers in self._rows:
+            told = "".join(f"  {number:>{width}}" for number, width in zip(numbers, self._widths[1:], strict=True))
+            yield Segment(label, cyan)
+            yield Segment(" " * (self._widths[0] - self._labels[label]) + told)
+            yield Segment.line()
 
 
 def _show_many(console: Console, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.errors import MissingFrameworkError, UnusableInputError
+from layoutbridge.report.consoles import PlainConsole
 from layoutbridge.report.darknet import networks
 
 FOUND = [Detection("dog", 1, 0.9, 10, 20, 30, 40), Detection("cat", 0, 0.5, -5, 0, 20, 10.5)]
@@ -91,3 +93,39 @@ def test_very_many_are_told_in_the_same_columns(monkeypatch):
         networks.show_detections(Console(file=file, width=100), found)
         told.append([line.rstrip() for line in file.getvalue().splitlines()])
     assert told[0] == told[1] and len(told[0]) == 52 and told[0][-1].startswith("and 7 more")
+
+
+@pytest.mark.parametrize(
+    "labels", [["dog", "class 7"], ["日本語 の犬", "été", "[bold]x[/]"], ["a\nb", "dog"], [" x", "a:b:"], [""]]
+)
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("colors", [None, "standard", "truecolor"])
+def test_tables_that_need_no_folding_look_like_richs(
+    labels: list[str], width: int, colors: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(width)
+    objects = [
+        Detection(
+            labels[number % len(labels)], 0, random.random(), *random.uniform(-50, 10 ** random.integers(1, 9), 4)
+        )
+        for number in range(30)
+    ]
+    shown = []
+    for patched in (False, True):
+        file = io.StringIO()
+        console = PlainConsole(
+            file=file, width=width, color_system=colors, force_terminal=colors is not None, emoji=False
+        )
+        if patched:
+            monkeypatch.setattr(networks._Straight, "fits", lambda *_: False)
+        networks.show_detections(console, Detections(objects, (640, 480)))
+        shown.append(file.getvalue())
+    assert shown[0] == shown[1]
+
+
+def test_three_hundred_detections_are_told_without_richs_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(networks, "Table")
+    objects = [Detection("dog", 0, number / 300, 1, 2, 3, 4) for number in range(300)]
+    file = io.StringIO()
+    networks.show_detections(PlainConsole(file=file, width=80), Detections(objects, (640, 480)))
+    assert file.getvalue().count("\n") == 301
