@@ -151,6 +151,15 @@ def _heads(network: Network) -> tuple[tuple[Layer, Head], ...]:
     return heads
 
 
+def box_count(network: Network) -> int:
+    """How many boxes the network gives, before any threshold; raises as `head_layers` does."""
+    sides = (
+        (head, (head.side, head.side) if isinstance(head, DetectionHead) else layer.out_shape[1:])
+        for layer, head in _heads(network)
+    )
+    return sum(head.num * prod(size) for head, size in sides)
+
+
 # ---------------------------------------------------------------------- decoding
 
 

@@ -86,7 +86,7 @@ def detect(
 
     layoutbridge detect yolov4.onnx pictures/ -o drawn/ --save-txt labels/
     """
-    from layoutbridge.darknet.detectors.detector import Detector
+    from layoutbridge.darknet.detectors.detector import Detector, expect_boxes
     from layoutbridge.darknet.detectors.sources import is_single
 
     weights, pictures = weights_and_pictures("detect", model, sources)
@@ -106,6 +106,7 @@ def detect(
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
+        expect_boxes(net, confidence, nms)
     elif size is not None:
         raise ParameterError("--size is for a .cfg: a model file has its own size")
     detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
