@@ -32,7 +32,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "summary": ("--flavor", "--size", "--upto", "--activation", "--json"),
     "check": ("--flavor", "--size", "--upto", "--strict", "--activation", "--tolerance", "--against", "--brief",
     "--json"),
-    "detect": ("--names", "--output", "--threshold", "--nms", "--nms-kind", "--letterbox", "--stretch", "--json"),
+    "detect": ("--names", "--output", "--threshold", "--nms", "--nms-kind", "--letterbox", "--stretch", "--size",
+    "--json"),
     "export": (
         "--to", "-o", "--opset", "--data-format", "--shape", "--stride", "--groups", "--spatial", "--dtype", "--flavor",
         "--head", "--size", "--batch", "--upto", "--every-layer", "--strict", "--activation", "--half", "--for",

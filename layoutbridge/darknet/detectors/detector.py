@@ -28,7 +28,7 @@ from layoutbridge.darknet.detection.resizing import expect
 from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
 from layoutbridge.darknet.detectors.answers import answer_of, best_class_only
 from layoutbridge.darknet.detectors.networks import open_model, read_model
-from layoutbridge.darknet.detectors.opened import Opened
+from layoutbridge.darknet.detectors.opened import Opened, Size
 from layoutbridge.darknet.detectors.sources import (
     Beside,
     ColorOrder,
@@ -94,6 +94,8 @@ class Detector:
     `{"INFERENCE_PRECISION_HINT": "bf16"}` for OpenVINO; None takes those that the file was tuned with. All is computed
     in float32 but for what they say.
 
+    An .onnx or .xml that leaves the size of pictures open needs the argument `size`, (width, height).
+
     `size` is (width, height) of the network's input, `channels` their number, `rules` what else Darknet needs, `source`
     the model's file.
 
@@ -121,11 +123,12 @@ class Detector:
         framework: str | None = None,
         threads: int | None = None,
         settings: Settings | None = None,
+        size: Size | None = None,
     ) -> None:
         check_count("threads", threads, may_be_open=True)
         listed = read_names(names) if isinstance(names, str | os.PathLike) else names
-        given, network = read_model(model, weights, cfg=cfg, flavor=flavor)
-        opened = open_model(given, framework, threads or 0, head="boxes", settings=settings)
+        given, network = read_model(model, weights, cfg=cfg, flavor=flavor, size=size)
+        opened = open_model(given, framework, threads or 0, head="boxes", settings=settings, size=size)
         self._threads = threads
         self._beside: Opened | None = None
         self._model, self._answer = opened, answer_of(opened, network, None if listed is None else len(listed))

@@ -6,9 +6,9 @@ import os
 from importlib import import_module
 from pathlib import Path
 
-from layoutbridge.darknet.detectors.opened import Opened
+from layoutbridge.darknet.detectors.opened import Opened, Size
 from layoutbridge.darknet.ports.records.tuned import Settings
-from layoutbridge.errors import UnsupportedError, UnusableInputError
+from layoutbridge.errors import ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.inputs import exists, is_folder
 
 _MODULES = {  # of this folder, by the ending
@@ -21,22 +21,29 @@ _MODULES = {  # of this folder, by the ending
     ".h5": "keras",
     ".hdf5": "keras",
 }
+_OPEN = ("onnx", "openvino")  # whose files may leave the size of pictures open
 _LIMITED = "onnx"  # in memory, where nobody vouches for the file
 _CORE_ML = ".mlpackage"
 _SAVED_MODEL = "saved_model.pb"
 
 
 def open_file(
-    path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False, settings: Settings | None = None
+    path: str | os.PathLike[str],
+    threads: int = 0,
+    *,
+    vouched: bool = False,
+    settings: Settings | None = None,
+    size: Size | None = None,
 ) -> Opened:
     """The model in the file or folder at `path`; `threads` 0 leaves their number to the runtime.
 
     `settings` are the runtime's own, by its names (`ports.records.tuned`). Where neither they nor threads are named,
     a file that was tuned on such a processor is opened with what was fastest there.
+    `size` is (width, height) of pictures where an .onnx or .xml leaves them open.
     One that is `vouched` for, such as a file that was just written here, may take what memory it likes.
 
-    Raises `UnusableInputError` for what is there under no known ending or is not there, `UnsupportedError` for a
-    package of Core ML, else as the module's `open_model` does.
+    Raises `ParameterError` for a `size` with other formats, `UnusableInputError` for what is there under no known
+    ending or is not there, `UnsupportedError` for a package of Core ML, else as the module's `open_model` does.
     """
     ending = Path(path).suffix.lower()
     if is_folder(path) and exists(Path(path) / _SAVED_MODEL):
@@ -52,6 +59,9 @@ def open_file(
         told = "is a folder without a SavedModel in it" if is_folder(path) else "is no model file"
         raise UnusableInputError(f"'{os.fspath(path)}' {told}: give a .cfg with its .weights, {', '.join(_MODULES)}")
     unlimited = {"vouched": True} if vouched and module == _LIMITED else {}
+    if size is not None and module not in _OPEN:
+        raise ParameterError(f"'{os.fspath(path)}' has its own size: a size is for a .cfg, or an .onnx or .xml of any")
+    sized = {} if size is None else {"size": size}
     tuned = {} if module == "keras" else {"settings": settings}
-    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads, **unlimited, **tuned)
+    opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads, **unlimited, **tuned, **sized)
     return opened

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.detectors import torch
 from layoutbridge.darknet.detectors.formats import open_file
-from layoutbridge.darknet.detectors.opened import Opened, Outputs
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, Size
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.records.halves import Settings
 from layoutbridge.darknet.ports.table import REFERENCE, port, runner
@@ -36,9 +36,11 @@ def read_model(
     *,
     cfg: str | os.PathLike[str] | None,
     flavor: str,
+    size: Size | None = None,
 ) -> tuple[str | os.PathLike[str] | DarknetNetwork, Network | None]:
     """What `Detector` and `Classifier` are given: a network, or the path of a model's file, with the network of `cfg`.
 
+    `size` is (width, height) of pictures where the model leaves them open.
     Raises `ParameterError` for what does not go together, else as `load` does.
     """
     if not isinstance(model, DarknetNetwork) and Path(model).suffix == ".cfg":
@@ -50,10 +52,12 @@ def read_model(
     elif weights is not None:
         raise ParameterError(f"weights go with a .cfg, not with '{model}'")
     if isinstance(model, DarknetNetwork):
+        if size is not None:
+            raise ParameterError("size is for model files: give load(cfg, weights, size=(width, height))")
         if cfg is not None:
             raise ParameterError("cfg is for model files: this one is a network already")
         return model, model.network
-    return model, None if cfg is None else load(cfg, flavor=flavor).network
+    return model, None if cfg is None else load(cfg, flavor=flavor, size=size).network
 
 
 def open_model(
@@ -63,14 +67,16 @@ def open_model(
     *,
     head: str,
     settings: Settings | None = None,
+    size: Size | None = None,
 ) -> Opened:
     """A network as `open_network` opens it, or a file, which runs in one framework alone (`ParameterError`).
 
-    `settings` are those of that one's runtime: with a network they need its name (`ParameterError`).
+    `settings` are those of that one's runtime: with a network they need its name (`ParameterError`). `size` is (width,
+    height), for files that leave it open.
     """
     if isinstance(model, DarknetNetwork):
         return open_network(model, framework, threads, head=head, settings=settings)
-    opened = open_file(model, threads, settings=settings)
+    opened = open_file(model, threads, settings=settings, size=size)
     if framework not in (None, opened.framework):
         raise ParameterError(f"'{opened.source}' runs in {opened.framework}, not in {shown(framework)}")
     return opened

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, Size, picture_shape
 from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
 from layoutbridge.errors import UnusableInputError
 from layoutbridge.frameworks.base import require
@@ -25,9 +25,16 @@ _ROOM = 32  # times an input, that a network's layers may take beside what its f
 
 
 def open_model(
-    path: str | os.PathLike[str], threads: int = 0, *, vouched: bool = False, settings: Settings | None = None
+    path: str | os.PathLike[str],
+    threads: int = 0,
+    *,
+    vouched: bool = False,
+    settings: Settings | None = None,
+    size: Size | None = None,
 ) -> Opened:
     """The ONNX model at `path`; `threads` 0 leaves their number to onnxruntime, `settings` are its own.
+
+    `size` is (width, height) of pictures where the file leaves them open.
 
     A model that is `vouched` for may take what memory it likes. Raises `UnusableInputError` for what onnxruntime cannot
     load and, of others, for what takes more memory than a file of its size may, `UnsupportedError` where its input is
@@ -35,7 +42,7 @@ def open_model(
     """
     require("onnxruntime", "onnxruntime", EXTRA)
     source, declared = os.fspath(path), read_declared(path)
-    in_shape = picture_shape(declared.shape, source)
+    in_shape = picture_shape(declared.shape, source, size=size)
     batch = declared.shape[0] or None
     given = 4 * (batch or 1) * prod(in_shape)
     refuse_costly(_COPIES * given, declared.size, f"the input {declared.shape} of '{source}'", doing="to fill")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.errors import ShapeError, UnsupportedError
+from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
 
 Outputs = Mapping[str, NDArray[Any]]
 _CHANNELS = (1, 3, 4)  # of a picture
+_MOST_VALUES = 2**31 - 1  # as in a .cfg
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,36 @@ class Opened:
         return {name: np.concatenate([each[name] for each in made])[: len(x)] for name in made[0]}
 
 
-def picture_shape(lengths: tuple[int | None, ...], source: str, *, channels_last: bool = False) -> tuple[int, int, int]:
-    """(C, H, W) of an input [N, C, H, W], or [N, H, W, C]; raises `UnsupportedError` where it is no picture."""
+Size = tuple[int, int]
+
+
+def picture_shape(
+    lengths: tuple[int | None, ...], source: str, *, channels_last: bool = False, size: Size | None = None
+) -> tuple[int, int, int]:
+    """(C, H, W) of an input [N, C, H, W], or [N, H, W, C]; `size` is (width, height) where the input leaves them open.
+
+    Raises `UnsupportedError` where it is no picture, or open without a `size`, and `ParameterError` where the size is
+    not open and another one.
+
+    >>> picture_shape((1, 3, None, None), "a.onnx", size=(640, 480))
+    (3, 480, 640)
+    """
+    if size is not None and len(lengths) == 4 and not channels_last:
+        wanted = size[::-1]
+        if any(length not in (None, 0, side) for length, side in zip(lengths[2:], wanted, strict=True)):
+            told = " x ".join("open" if not length else str(length) for length in lengths[:1:-1])
+            raise ParameterError(
+                f"'{source}' takes pictures of {told} (width x height), not of {size[0]} x {size[1]}: a size is for "
+                "files that leave theirs open, or a .cfg"
+            )
+        if (values := prod(wanted) * (lengths[1] or 1)) > _MOST_VALUES:
+            raise ParameterError(f"the input would have {values:,} values, over {_MOST_VALUES:,}")
+        lengths = (*lengths[:2], *wanted)
     if len(lengths) != 4 or (lengths[0] or 0) < 0 or any((length or 0) < 1 for length in lengths[1:]):
+        is_open = len(lengths) == 4 and None in lengths[2:] and lengths[1] is not None and not channels_last
+        how = "; detect and evaluate are told one by --size 416x416" if is_open else ""
         raise UnsupportedError(
-            f"'{source}' takes {list(lengths)[:8]}: a picture of a fixed size, [N, C, H, W], is wanted"
+            f"'{source}' takes {list(lengths)[:8]}: a picture of a fixed size, [N, C, H, W], is wanted{how}"
         )
     _, first, second, third = (length or 0 for length in lengths)
     return (third, first, second) if channels_last else (first, second, third)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detectors.opened import Opened, Outputs, picture_shape
+from layoutbridge.darknet.detectors.opened import Opened, Outputs, Size, picture_shape
 from layoutbridge.darknet.ports.openvino import IN_FLOAT32, read_files, refusals_of
 from layoutbridge.darknet.ports.records.halves import half_in
 from layoutbridge.darknet.ports.records.tuned import Settings, as_tuned
@@ -22,10 +22,13 @@ _PRECISION = "INFERENCE_PRECISION_HINT"
 _FRAMEWORK = "framework"  # where the metadata of an ONNX model lie in the file
 
 
-def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None) -> Opened:
+def open_model(
+    path: str | os.PathLike[str], threads: int = 0, *, settings: Settings | None = None, size: Size | None = None
+) -> Opened:
     """The model in the .xml at `path` and the .bin beside it; `threads` 0 leaves their number to OpenVINO.
 
-    `settings` are OpenVINO's own properties; it computes in float32 where they name no precision.
+    `settings` are OpenVINO's own properties; it computes in float32 where they name no precision. `size` is (width,
+    height) of pictures where the file leaves them open.
 
     Raises `UnusableInputError` for what OpenVINO cannot read, `UnsupportedError` where its input is no picture or the
     processor has not the precision, and `MissingFrameworkError`.
@@ -48,7 +51,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
         raise UnsupportedError(f"OpenVINO computes '{source}' in {computed} here, not in {options[_PRECISION]}")
 
     opened = Opened(
-        source, "openvino", _running(compiled, path), picture_shape(lengths, source), lengths[0] or None,
+        source, "openvino", _running(compiled, path), picture_shape(lengths, source, size=size), lengths[0] or None,
         metadata=metadata,
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ from layoutbridge.cli.shared.arguments import (
     Size,
     Sources,
     loaded_network,
+    picture_size,
     weights_and_pictures,
     whole,
 )
@@ -28,7 +29,7 @@ from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, progress_console, remark
 from layoutbridge.darknet.structure.heads import NMS_KINDS
-from layoutbridge.errors import ParameterError, UnusableInputError, counted
+from layoutbridge.errors import UnusableInputError, counted
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.detection.detections import Detections
@@ -107,9 +108,8 @@ def detect(
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
         expect_boxes(net, confidence, nms)
-    elif size is not None:
-        raise ParameterError("--size is for a .cfg: a model file has its own size")
-    detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
+    open_size = None if size is None or weights is not None else picture_size(size)
+    detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework, size=open_size)
     stems = _Stems()
     if single:
         found = [_one(detector, pictures[0], output, options)]

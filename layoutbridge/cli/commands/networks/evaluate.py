@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, AtOnce, Flavor, HeadCfg, ModelFile, RunsIn, Size, loaded_network
+from layoutbridge.cli.shared.arguments import (
+    AsJson,
+    AtOnce,
+    Flavor,
+    HeadCfg,
+    ModelFile,
+    RunsIn,
+    Size,
+    loaded_network,
+    picture_size,
+)
 from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
@@ -92,9 +102,8 @@ def evaluate(
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
-    elif size is not None:
-        raise ParameterError("--size is for a .cfg: a model file has its own size")
-    detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
+    open_size = None if size is None or weights is not None else picture_size(size)
+    detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework, size=open_size)
     chosen: Any = count
     with count_progress(progress_console(), "looking") as advance:
         result = evaluated(
