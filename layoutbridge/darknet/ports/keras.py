@@ -290,7 +290,7 @@ def build_model(
 ) -> KerasNetwork:
     """The model of a `head`'s outputs, or without one of these `layers`' own; boxes of any head `in_shares`.
 
-    `longest_sum` is that of `meaning.Variant`.
+    `longest_sum` is that of `KerasTarget`.
     """
     check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
@@ -299,7 +299,7 @@ def build_model(
     keras = load_keras()
     from layoutbridge.frameworks.tensorflow.target import KerasTarget
 
-    target = KerasTarget(network.in_shape, data_format, batch, steps)
+    target = KerasTarget(network.in_shape, data_format, batch, steps, longest_sum=longest_sum)
     memory: Memory[KerasValue] = Memory(1 if steps is None else steps)
     carried = network.states if steps is None else ()
     memory.before = {
@@ -310,7 +310,7 @@ def build_model(
         network,
         parameters,
         target.input,
-        variant=Variant(keep_batch_norm=keep_batch_norm, longest_sum=longest_sum),
+        variant=Variant(keep_batch_norm=keep_batch_norm),
         context=_TrainedContext if keep_batch_norm else Context,
         memory=memory,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from math import ceil, prod
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.frameworks.primitives import (
@@ -28,16 +29,13 @@ from layoutbridge.frameworks.tensorflow import layout as layouts
 from layoutbridge.frameworks.tensorflow.derived import Derived
 from layoutbridge.frameworks.tensorflow.layers import (
     Arithmetic,
-    BatchAsSteps,
     GivenFilters2D,
     LeastPadding2D,
     LocallyConnected2D,
-    OneStep,
     Reduction,
-    StackedSteps,
-    StepsAsBatch,
     fix_statistics,
 )
+from layoutbridge.frameworks.tensorflow.network.windows import padding_mode, shares_inside, taking_every
 from layoutbridge.frameworks.tensorflow.values import LAST, Held, KerasGraph, KerasValue, along_one_axis, spread
 
 _NAMED = {"sigmoid": "sigmoid", "tanh": "tanh", "swish": "silu", "mish": "mish", "exp": "exponential"}
@@ -47,10 +45,24 @@ _PARTS = {"sigmoid": "logistic", "leaky_relu": "leaky"}
 class KerasTarget(KerasGraph):
     """Implements `layoutbridge.frameworks.primitives.Target`; `input` is the model's, in `data_format`.
 
+    A convolution that sums more than `longest_sum` products for each output is several, of fewer channels each, added.
+
     >>> target = KerasTarget((8, 4, 4))
     >>> target.upsample(target.input, 2).tensor.shape
     (None, 8, 8, 8)
     """
+
+    def __init__(
+        self,
+        in_shape: Shape,
+        data_format: str = "channels_last",
+        batch: int | None = None,
+        steps: int | None = None,
+        *,
+        longest_sum: int | None = None,
+    ) -> None:
+        super().__init__(in_shape, data_format, batch, steps)
+        self.longest_sum = longest_sum
 
     # ------------------------------------------------------------------ with weights
 
@@ -74,6 +86,30 @@ class KerasTarget(KerasGraph):
         groups: int = 1,
     ) -> KerasValue:
         """Conv2D, or DepthwiseConv2D with one channel a group; ZeroPadding2D before it where it is not "same"."""
+        convolved = partial(self._convolved, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        channels = weights.shape[1]
+        parts = 1 if self.longest_sum is None or groups > 1 else ceil(prod(weights.shape[1:]) / self.longest_sum)
+        parts = min(parts, channels)
+        if parts == 1:
+            return convolved(x, weights, bias)
+        cuts = [channels * k // parts for k in range(parts + 1)]
+        given = self.split(x, [stop - start for start, stop in pairwise(cuts)])
+        total = convolved(given[0], weights.within(cuts[0], cuts[1]), bias)
+        for part, start, stop in zip(given[1:], cuts[1:], cuts[2:], strict=False):
+            total = self.add(total, convolved(part, weights.within(start, stop), None))
+        return total
+
+    def _convolved(
+        self,
+        x: KerasValue,
+        weights: LazyArray,
+        bias: LazyArray | None,
+        *,
+        stride: Pair,
+        padding: Padding,
+        dilation: Pair,
+        groups: int,
+    ) -> KerasValue:
         filters, own, *size = weights.shape
         reach = dilated((size[0], size[1]), dilation)
         rows, columns = windows(x.shape, reach, stride, padding)
@@ -190,7 +226,7 @@ class KerasTarget(KerasGraph):
 
     def max_pool(self, x: KerasValue, *, size: Pair, stride: Pair, padding: Padding) -> KerasValue:
         """MaxPooling2D; padding that is not "same" is the least float."""
-        mode = _mode(x.shape, size, stride, padding)
+        mode = padding_mode(x.shape, size, stride, padding)
         shape = (x.shape[0], *windows(x.shape, size, stride, padding))
         tensor = self.picture(x)
         if mode is None:
@@ -200,14 +236,14 @@ class KerasTarget(KerasGraph):
 
     def average_pool(self, x: KerasValue, *, size: Pair, stride: Pair, padding: Padding) -> KerasValue:
         """AveragePooling2D; where the padding is not "same", of zeros around, divided by the share that lies inside."""
-        mode = _mode(x.shape, size, stride, padding)
+        mode = padding_mode(x.shape, size, stride, padding)
         shape = (x.shape[0], *windows(x.shape, size, stride, padding))
         tensor = self.picture(x) if mode else self._padded(x, size, stride, padding, same_allowed=False)[0]
         layer = keras.layers.AveragePooling2D(size, stride, mode or "valid", "channels_last", name=self.name("pool"))
         pooled = self.as_picture(shape, self.apply(layer, tensor))
         if mode is not None:
             return pooled
-        shares = _shares_inside(x.shape, shape, size, stride, padding)
+        shares = shares_inside(x.shape, shape, size, stride, padding)
         return self.multiply(pooled, self.constant(LazyArray.of(f"{self.where}/shares", 1 / shares)))
 
     def global_average(self, x: KerasValue) -> KerasValue:
@@ -261,7 +297,7 @@ class KerasTarget(KerasGraph):
         for axis, step in enumerate(steps or ()):
             if step > 1 and x.shape[axis] > 1:
                 x, view = self.along(x, axis)
-                layer = _taking((1, step), self.name("strided"))
+                layer = taking_every((1, step), self.name("strided"))
                 tensor = self.apply(layer, self.viewed(x.tensor, tuple(view)))
                 x = self.with_axis(x, tensor, axis, ceil(x.shape[axis] / step))
         return x
@@ -354,31 +390,6 @@ class KerasTarget(KerasGraph):
         """Reduction of `frameworks.tensorflow.layers`."""
         return self._reduced(x, axis, "max")
 
-    # ------------------------------------------------------------------ sequences
-
-    def unstacked(self, x: KerasValue, steps: int) -> list[KerasValue]:
-        """BatchAsSteps, then OneStep for each."""
-        x = self.present(x)
-        sequence = self.as_steps(x.tensor, steps)
-        parts = (self.apply(OneStep(k, name=self.name(f"step_{k}")), sequence) for k in range(steps))
-        return [replace(x, tensor=part) for part in parts]
-
-    def stacked(self, values: Sequence[KerasValue]) -> KerasValue:
-        """StackedSteps, then StepsAsBatch."""
-        first = values[0]
-        alike = [value if value.layout == first.layout else self.in_own_layout(value) for value in values]
-        if any(value.layout != first.layout for value in alike):
-            alike = [self.in_own_layout(value) for value in values]
-        dimensions = tuple(alike[0].tensor.shape[1:])
-        tensors = [self.viewed(value.tensor, dimensions) for value in alike]
-        together = self.apply(StackedSteps(name=self.name("stacked")), tensors)
-        folded = self.apply(StepsAsBatch(name=self.name("steps_as_batch")), together)
-        return replace(alike[0], tensor=folded)
-
-    def as_steps(self, tensor: Any, steps: int) -> Any:
-        """A tensor [N·T, ...] as [N, T, ...]."""
-        return self.apply(BatchAsSteps(steps, name=self.name("batch_as_steps")), tensor)
-
     def own_recurrence(self, *_: object) -> None:
         """None: a layer of Keras' own holds all gates in one weight, and Darknet's are trained one by one."""
 
@@ -406,14 +417,14 @@ class KerasTarget(KerasGraph):
 
     def _taken(self, shape: Shape, tensor: Any, strides: Pair) -> KerasValue:
         """The value of `shape` that every so many rows and columns of a tensor [N, H, W, C] are."""
-        taken = tensor if strides == (1, 1) else self.apply(_taking(strides, self.name("strided")), tensor)
+        taken = tensor if strides == (1, 1) else self.apply(taking_every(strides, self.name("strided")), tensor)
         return self.as_picture(shape, taken)
 
     def _padded(
         self, x: KerasValue, size: Pair, stride: Pair, padding: Padding, *, same_allowed: bool
     ) -> tuple[Any, str]:
         """The picture, with as many zeros around as its windows reach; and the mode that pads the rest."""
-        tensor, mode = self.picture(x), _mode(x.shape, size, stride, padding)
+        tensor, mode = self.picture(x), padding_mode(x.shape, size, stride, padding)
         if mode == "valid" or (mode and same_allowed):
             return tensor, mode
         counts = windows(x.shape, size, stride, padding)
@@ -472,28 +483,3 @@ class KerasTarget(KerasGraph):
         tensors = (b.tensor, a.tensor) if commutative and a.shape != b.shape else (a.tensor, b.tensor)
         made = self.apply(kind(name=self.name(part)), *tensors)
         return KerasValue(shape, made, a.layout)
-
-
-def _taking(strides: Pair, name: str) -> keras.Layer:
-    """A layer that takes every so many rows and columns."""
-    return keras.layers.MaxPooling2D(1, strides, data_format="channels_last", name=name)
-
-
-def _mode(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> str | None:
-    """Keras' padding that makes these very windows, "valid" or "same"; None where neither does."""
-    counts = windows(shape, size, stride, padding)
-    lengths = shape[1:]
-    reach = [(counts[k] - 1) * stride[k] + size[k] - lengths[k] for k in (0, 1)]  # zeros on both sides together
-    if max(padding[:2]) == 0 and max(reach) <= 0:
-        return "valid"
-    same = [counts[k] == ceil(lengths[k] / stride[k]) and padding[k] == max(reach[k], 0) // 2 for k in (0, 1)]
-    return "same" if all(same) else None
-
-
-def _shares_inside(shape: Shape, out_shape: Shape, size: Pair, stride: Pair, padding: Padding) -> NDArray[np.float64]:
-    """What share of each window lies inside the picture, [1, H, W]."""
-    inside = []
-    for k in (0, 1):
-        starts = np.arange(out_shape[k + 1]) * stride[k] - padding[k]
-        inside.append(np.minimum(starts + size[k], shape[k + 1]) - np.maximum(starts, 0))
-    return np.multiply.outer(*inside)[None] / prod(size)

@@ -23,7 +23,14 @@ from layoutbridge.algebra.moves import transpose
 from layoutbridge.algebra.parts import in_parts
 from layoutbridge.frameworks.primitives import LazyArray, Pair, Shape
 from layoutbridge.frameworks.tensorflow import layout as layouts
-from layoutbridge.frameworks.tensorflow.layers import Parameter, StepsAsBatch, given
+from layoutbridge.frameworks.tensorflow.layers import (
+    BatchAsSteps,
+    OneStep,
+    Parameter,
+    StackedSteps,
+    StepsAsBatch,
+    given,
+)
 from layoutbridge.frameworks.tensorflow.layout import AxisView, Layout
 
 _INPUT = "input"
@@ -270,6 +277,31 @@ class KerasGraph:
             replace(a, tensor=self.viewed(a.tensor, dimensions)),
             replace(b, tensor=self.viewed(b.tensor, repeated)),
         )
+
+    # ------------------------------------------------------------------ sequences
+
+    def unstacked(self, x: KerasValue, steps: int) -> list[KerasValue]:
+        """BatchAsSteps, then OneStep for each."""
+        x = self.present(x)
+        sequence = self.as_steps(x.tensor, steps)
+        parts = (self.apply(OneStep(k, name=self.name(f"step_{k}")), sequence) for k in range(steps))
+        return [replace(x, tensor=part) for part in parts]
+
+    def stacked(self, values: Sequence[KerasValue]) -> KerasValue:
+        """StackedSteps, then StepsAsBatch."""
+        first = values[0]
+        alike = [value if value.layout == first.layout else self.in_own_layout(value) for value in values]
+        if any(value.layout != first.layout for value in alike):
+            alike = [self.in_own_layout(value) for value in values]
+        dimensions = tuple(alike[0].tensor.shape[1:])
+        tensors = [self.viewed(value.tensor, dimensions) for value in alike]
+        together = self.apply(StackedSteps(name=self.name("stacked")), tensors)
+        folded = self.apply(StepsAsBatch(name=self.name("steps_as_batch")), together)
+        return replace(alike[0], tensor=folded)
+
+    def as_steps(self, tensor: Any, steps: int) -> Any:
+        """A tensor [N·T, ...] as [N, T, ...]."""
+        return self.apply(BatchAsSteps(steps, name=self.name("batch_as_steps")), tensor)
 
 
 def spread(array: LazyArray, x: KerasValue) -> list[Any]:
