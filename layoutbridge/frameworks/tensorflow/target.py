@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -36,7 +36,9 @@ from layoutbridge.frameworks.tensorflow.layers import (
     fix_statistics,
 )
 from layoutbridge.frameworks.tensorflow.network.windows import padding_mode, shares_inside, taking_every
+from layoutbridge.frameworks.tensorflow.network.winograd import COSTS, Winograd2D
 from layoutbridge.frameworks.tensorflow.values import LAST, Held, KerasGraph, KerasValue, along_one_axis, spread
+from layoutbridge.frameworks.winograd import Tile, chosen_tile, extra_bytes
 
 _NAMED = {"sigmoid": "sigmoid", "tanh": "tanh", "swish": "silu", "mish": "mish", "exp": "exponential"}
 _PARTS = {"sigmoid": "logistic", "leaky_relu": "leaky"}
@@ -45,7 +47,10 @@ _PARTS = {"sigmoid": "logistic", "leaky_relu": "leaky"}
 class KerasTarget(KerasGraph):
     """Implements `layoutbridge.frameworks.primitives.Target`; `input` is the model's, in `data_format`.
 
-    A convolution that sums more than `longest_sum` products for each output is several, of fewer channels each, added.
+    With `winograd` on, convolutions are written so where that pays, or those within the outermost scopes that are its
+    keys, in such tiles; of a known batch alone, and for no .keras file. `in_winograd` holds them: the scope and the
+    weights, with the tile and the bytes beyond the small ones'. Of the others one that sums more than `longest_sum`
+    products for each output is several, of fewer channels each, added.
 
     >>> target = KerasTarget((8, 4, 4))
     >>> target.upsample(target.input, 2).tensor.shape
@@ -60,9 +65,12 @@ class KerasTarget(KerasGraph):
         steps: int | None = None,
         *,
         longest_sum: int | None = None,
+        winograd: bool | Mapping[str, Tile] = False,
     ) -> None:
         super().__init__(in_shape, data_format, batch, steps)
-        self.longest_sum = longest_sum
+        self.longest_sum, self.winograd = longest_sum, winograd
+        self.pictures = (batch or 1) * (steps or 1)
+        self.in_winograd: dict[tuple[str, str], tuple[Tile, int]] = {}
 
     # ------------------------------------------------------------------ with weights
 
@@ -85,9 +93,20 @@ class KerasTarget(KerasGraph):
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> KerasValue:
-        """Conv2D, or DepthwiseConv2D with one channel a group; ZeroPadding2D before it where it is not "same"."""
+        """Conv2D, or DepthwiseConv2D with one channel a group; ZeroPadding2D before it where it is not "same".
+
+        Where it is asked for Winograd2D of `network.winograd`.
+        """
+        channels, size = weights.shape[1], (weights.shape[2], weights.shape[3])
+        shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
+        tile = chosen_tile(self.winograd, self.outermost, weights.shape, shape, COSTS, self.pictures)
+        if stride == dilation == (1, 1) and groups == 1 and tile is not None:
+            self.in_winograd[self.outermost, weights.name] = tile, extra_bytes(weights.shape, tile)
+            key = (Winograd2D, weights.name, bias and bias.name, padding, tile)
+            if key not in self.shared:
+                self.shared[key] = Winograd2D(weights, bias, padding, tile, name=self.name())
+            return self.as_picture(shape, self.apply(self.shared[key], self.picture(x)))
         convolved = partial(self._convolved, stride=stride, padding=padding, dilation=dilation, groups=groups)
-        channels = weights.shape[1]
         parts = 1 if self.longest_sum is None or groups > 1 else ceil(prod(weights.shape[1:]) / self.longest_sum)
         parts = min(parts, channels)
         if parts == 1:
@@ -110,13 +129,14 @@ class KerasTarget(KerasGraph):
         dilation: Pair,
         groups: int,
     ) -> KerasValue:
+        """One convolution, directly."""
         filters, own, *size = weights.shape
         reach = dilated((size[0], size[1]), dilation)
         rows, columns = windows(x.shape, reach, stride, padding)
         strides, taken = stride, (1, 1)
         if stride != (1, 1) and dilation != (1, 1):  # Keras has no such layer: every place, then some of them
             strides, taken = (1, 1), stride
-        tensor, mode = self._padded(x, reach, stride, padding, same_allowed=taken == (1, 1))
+        tensor, mode = self.padded(x, reach, stride, padding, same_allowed=taken == (1, 1))
         config: dict[str, Any] = {
             "kernel_size": tuple(size),
             "strides": strides,
@@ -238,7 +258,7 @@ class KerasTarget(KerasGraph):
         """AveragePooling2D; where the padding is not "same", of zeros around, divided by the share that lies inside."""
         mode = padding_mode(x.shape, size, stride, padding)
         shape = (x.shape[0], *windows(x.shape, size, stride, padding))
-        tensor = self.picture(x) if mode else self._padded(x, size, stride, padding, same_allowed=False)[0]
+        tensor = self.picture(x) if mode else self.padded(x, size, stride, padding, same_allowed=False)[0]
         layer = keras.layers.AveragePooling2D(size, stride, mode or "valid", "channels_last", name=self.name("pool"))
         pooled = self.as_picture(shape, self.apply(layer, tensor))
         if mode is not None:
@@ -419,19 +439,6 @@ class KerasTarget(KerasGraph):
         """The value of `shape` that every so many rows and columns of a tensor [N, H, W, C] are."""
         taken = tensor if strides == (1, 1) else self.apply(taking_every(strides, self.name("strided")), tensor)
         return self.as_picture(shape, taken)
-
-    def _padded(
-        self, x: KerasValue, size: Pair, stride: Pair, padding: Padding, *, same_allowed: bool
-    ) -> tuple[Any, str]:
-        """The picture, with as many zeros around as its windows reach; and the mode that pads the rest."""
-        tensor, mode = self.picture(x), padding_mode(x.shape, size, stride, padding)
-        if mode == "valid" or (mode and same_allowed):
-            return tensor, mode
-        counts = windows(x.shape, size, stride, padding)
-        sides = tuple(
-            (padding[k], max((counts[k] - 1) * stride[k] + size[k] - x.shape[k + 1] - padding[k], 0)) for k in (0, 1)
-        )
-        return self.apply(keras.layers.ZeroPadding2D(sides, "channels_last", name=self.name("pad")), tensor), "valid"
 
     def _reduced(self, x: KerasValue, axis: int, function: str) -> KerasValue:
         x, view = self.along(x, axis, ordered=False)

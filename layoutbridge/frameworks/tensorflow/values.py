@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.moves import transpose
 from layoutbridge.algebra.parts import in_parts
-from layoutbridge.frameworks.primitives import LazyArray, Pair, Shape
+from layoutbridge.frameworks.primitives import LazyArray, Padding, Pair, Shape, windows
 from layoutbridge.frameworks.tensorflow import layout as layouts
 from layoutbridge.frameworks.tensorflow.layers import (
     BatchAsSteps,
@@ -32,6 +32,7 @@ from layoutbridge.frameworks.tensorflow.layers import (
     given,
 )
 from layoutbridge.frameworks.tensorflow.layout import AxisView, Layout
+from layoutbridge.frameworks.tensorflow.network.windows import padding_mode
 
 _INPUT = "input"
 _ROOT = "graph"  # where no scope is open
@@ -77,7 +78,7 @@ class KerasGraph:
         batch: int | None = None,
         steps: int | None = None,
     ) -> None:
-        self.where = _ROOT
+        self.where = self.outermost = _ROOT  # the scope, and that within which all of them lie
         self._names: Counter[str] = Counter({_INPUT: 1})
         self._latest: dict[str, Any] = {}  # the last layer of each scope, where none bears the scope's own name yet
         self.shared: dict[Any, Any] = {}  # layers by what they are made of, to be called again for the same
@@ -107,9 +108,16 @@ class KerasGraph:
 
     # ------------------------------------------------------------------ names
 
-    def scope(self, name: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
         """Within it, layers are called `name`, or `name_part`; within another scope that stands before it."""
-        return self._at(name if self.where == _ROOT else f"{self.where}_{name}")
+        before = self.outermost
+        self.outermost = name if before == _ROOT else before
+        try:
+            with self._at(name if self.where == _ROOT else f"{self.where}_{name}"):
+                yield
+        finally:
+            self.outermost = before
 
     @contextmanager
     def _at(self, name: str) -> Iterator[None]:
@@ -239,6 +247,19 @@ class KerasGraph:
     def as_picture(self, shape: Shape, tensor: Any) -> KerasValue:
         """The value (C, H, W) of a tensor [N, H, W, C]."""
         return KerasValue(shape, tensor, layouts.axes_in_order(shape, LAST))
+
+    def padded(
+        self, x: KerasValue, size: Pair, stride: Pair, padding: Padding, *, same_allowed: bool
+    ) -> tuple[Any, str]:
+        """The picture, with as many zeros around as its windows reach; and the mode that pads the rest."""
+        tensor, mode = self.picture(x), padding_mode(x.shape, size, stride, padding)
+        if mode == "valid" or (mode and same_allowed):
+            return tensor, mode
+        counts = windows(x.shape, size, stride, padding)
+        sides = tuple(
+            (padding[k], max((counts[k] - 1) * stride[k] + size[k] - x.shape[k + 1] - padding[k], 0)) for k in (0, 1)
+        )
+        return self.apply(keras.layers.ZeroPadding2D(sides, "channels_last", name=self.name("pad")), tensor), "valid"
 
     def part(self, x: KerasValue, axis: int, start: int, stop: int) -> KerasValue:
         """Entries start to stop (excluded) along an axis."""
