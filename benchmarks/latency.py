@@ -240,6 +240,9 @@ _FORMS = (  # the base first, then it once more
         _onnx(runtime="opencv", winograd=True), plain="OpenCV 5",
     ),
     Form("LiteRT", "LiteRT", litert, "net.tflite", _written("tflite")),
+    Form(
+        "LiteRT, Winograd", "LiteRT", litert, "winograd.tflite", _written("tflite", winograd=True), plain="LiteRT"
+    ),
     Form("PyTorch", "PyTorch", torch),
     Form("PyTorch, compiled", "PyTorch", partial(torch, compiled=True), plain="PyTorch"),
     Form("PyTorch, for inference", "PyTorch", partial(torch, for_inference=True), plain="PyTorch"),

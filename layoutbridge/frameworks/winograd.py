@@ -6,6 +6,7 @@ by costs that were measured in a runtime.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -43,7 +44,7 @@ class Costs:
 
     `product` is one product, `given` and `made` the transform of one value before and behind the products, `weight`
     reading one transformed weight, `start` beginning some 20 nodes. Transformed pictures of `cache_bytes` take twice as
-    long to transform.
+    long to transform. `tiles` are those to choose from.
     """
 
     product: float
@@ -53,6 +54,7 @@ class Costs:
     start: float
     direct_start: float = 0.0
     cache_bytes: float = 20e6
+    tiles: tuple[Tile, ...] = _CHOSEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,25 @@ def best_tile(weights: Shape, out_shape: Shape, costs: Costs, pictures: int = 1)
     """
     if weights[2:] != (KERNEL, KERNEL) or weights[0] % _FILTERS_OF:
         return None
-    shares = {tile: time_share(weights, out_shape, tile, costs, pictures) for tile in _CHOSEN}
+    shares = {tile: time_share(weights, out_shape, tile, costs, pictures) for tile in costs.tiles}
     least = min(shares.values())
-    tile = next(tile for tile in _CHOSEN if shares[tile] <= _ABOUT_EQUAL * least)
+    tile = next(tile for tile in costs.tiles if shares[tile] <= _ABOUT_EQUAL * least)
     return tile if shares[tile] <= _LARGEST_SHARE else None
+
+
+def chosen_tile(
+    winograd: bool | Mapping[str, Tile], layer: str, weights: Shape, out_shape: Shape, costs: Costs, pictures: int
+) -> Tile | None:
+    """That of a convolution of stride 1 within a layer: what the layer is given, or what pays; None: direct.
+
+    >>> costs = Costs(product=1.2, given=38, made=61, weight=11, start=1e7)
+    >>> shapes = (256, 128, 3, 3), (256, 52, 52)
+    >>> [chosen_tile(asked, "5_convolutional", *shapes, costs, 1) for asked in (True, {"5_convolutional": (2, 3)}, {})]
+    [(4, 4), (2, 3), None]
+    """
+    if isinstance(winograd, Mapping):
+        return winograd.get(layer) if weights[2:] == (KERNEL, KERNEL) else None
+    return best_tile(weights, out_shape, costs, pictures) if winograd else None
 
 
 def extra_bytes(weights: Shape, tile: Tile) -> int:

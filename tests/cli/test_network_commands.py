@@ -119,6 +119,11 @@ def test_the_export_is_the_network(capfd, tmp_path):
         (["--to", "keras", "--head", "boxes", "-o", "net.keras"], ["net.keras"], "output boxes [N, 192, 9]"),
         (["--to", "tflite", "-o", "net.tflite"], ["net.tflite"], "no transpose in it"),
         (["--for", "litert", "--half", "-o", "net.tflite"], ["net.tflite"], "output 2_yolo [1, 8, 8, 27]"),
+        (
+            ["--for", "litert", "--winograd", "-o", "net.tflite"],
+            ["net.tflite"],
+            "in 0 of 2 convolutions: at these sizes",
+        ),
         (["--for", "onnxruntime", "-o", "net.onnx"], ["net.onnx"], "output 2_yolo [N, 27, 8, 8]"),
         (["--to", "onnx", "--half", "-o", "net.onnx"], ["net.onnx"], "output 2_yolo [N, 27, 8, 8]"),
         (["--to", "onnx", "--winograd", "-o", "net.onnx"], ["net.onnx"], "in 0 of 2 convolutions: at these sizes"),
@@ -153,6 +158,19 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
     assert f"Winograd's form in 2 of 2 convolutions: a session takes {(36 - 9) * weights / 1e6:.1f} MB more" in err
 
 
+def test_winograd_tells_what_it_costs_in_litert(capfd, tmp_path):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("ai_edge_litert")
+    convolutions = "[convolutional]\nfilters=128\nsize=1\n[convolutional]\nfilters=256\nsize=3\npad=1\n"
+    made(f"[net]\nwidth=26\nheight=26\nchannels=3\n{convolutions}", tmp_path)
+    files = (str(tmp_path / "net.cfg"), str(tmp_path / "net.weights"))
+    code, _, err = run(capfd, "export", *files, "--for", "litert", "--winograd", "-o", str(tmp_path / "net.tflite"))
+    more = f"{(16 - 9) * 128 * 256 * 4 / 1e6:.1f} MB more"
+    assert code == 0
+    assert f"Winograd's form in 1 of 2 convolutions: the file and a session take {more} for their weights" in err
+    assert "of the largest value from the float64 reference" in " ".join(err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -170,10 +188,15 @@ def test_winograd_tells_what_it_costs(capfd, tmp_path):
         ([CFG, WEIGHTS, "--to", "tflite"], "must end in .tflite"),
         ([CFG, WEIGHTS, "--to", "keras"], "must end in .keras"),
         ([CFG, WEIGHTS, "--to", "torch", "--half"], "--half is for --to onnx or tflite"),
-        ([CFG, WEIGHTS, "--to", "keras", "--winograd"], "--winograd is for --to onnx or openvino"),
+        ([CFG, WEIGHTS, "--to", "keras", "--winograd"], "--winograd is for --to onnx or tflite or openvino"),
         ([CFG, WEIGHTS, "--to", "ncnn", "--batch", "2"], "--batch is for --to onnx or torch or keras or tflite"),
         ([CFG, WEIGHTS, "--to", "onnx", "--data-format", "channels_last"], "--data-format is for --to keras"),
+        (
+            [CFG, WEIGHTS, "--to", "tflite", "--winograd", "--store-winograd"],
+            "--store-winograd is for --to onnx or openvino",
+        ),
         ([CFG, WEIGHTS, "--to", "onnx", "--half", "--winograd"], "half"),
+        ([CFG, WEIGHTS, "--to", "tflite", "--half", "--winograd", "-o", "net.tflite"], "leave out half or winograd"),
         ([CFG, WEIGHTS, "--to", "onnx", "--dynamic-size", "--winograd"], "size"),
         ([CFG, WEIGHTS, "--to", "torch", "--batch", "1999999999", "-o", "net.pt2"], "does not fit into memory"),
         ([CFG, WEIGHTS, "--to", "torch", "--head", "raw", "-o", "a.safetensors"], "--head is for programs (.pt2)"),

@@ -21,14 +21,10 @@ Arrays = Mapping[tuple[int, str], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a network may be written: batch norm as a layer of its own; sizes of input that are not the cfg's.
-
-    A convolution that sums more than `longest_sum` products for each output is several, of fewer channels each, added.
-    """
+    """How a network may be written: batch norm as a layer of its own; sizes of input that are not the cfg's."""
 
     keep_batch_norm: bool = False
     open_size: bool = False
-    longest_sum: int | None = None
 
 
 @dataclass(slots=True)

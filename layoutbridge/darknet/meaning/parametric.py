@@ -5,11 +5,6 @@ Definition: convolutional_layer.c, deconvolutional_layer.c, connected_layer.c, l
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from itertools import pairwise
-from math import ceil, prod
-
 import numpy as np
 
 from layoutbridge.darknet.meaning.activations import activate
@@ -35,41 +30,17 @@ def convolutional(context: Context[V], settings: Convolutional) -> V:
         x, weights, bias = sign_operands(context, settings)
     else:
         x, (weights, bias) = context.x, weights_and_bias(context, settings)
-    convolved = partial(
-        context.target.conv2d,
+    x = context.target.conv2d(
+        x,
+        weights,
+        bias,
         stride=(settings.stride_y, settings.stride_x),
         padding=_padding(context, settings),
         dilation=(dilation, dilation),
         groups=settings.groups,
     )
-    parts = 1 if settings.groups > 1 else _parts(weights, context.variant.longest_sum)
-    x = convolved(x, weights, bias) if parts == 1 else _sum_of_parts(context, convolved, x, weights, bias, parts)
     y = activate(context.target, x if bias is not None else kept(context, x), settings.activation)
     return blurred(context, y, settings.antialiasing)
-
-
-def _parts(weights: LazyArray, longest_sum: int | None) -> int:
-    """How many convolutions one is written as."""
-    products = prod(weights.shape[1:])
-    return 1 if longest_sum is None else min(ceil(products / longest_sum), weights.shape[1])
-
-
-def _sum_of_parts(
-    context: Context[V],
-    convolved: Callable[[V, LazyArray, LazyArray | None], V],
-    x: V,
-    weights: LazyArray,
-    bias: LazyArray | None,
-    parts: int,
-) -> V:
-    """A convolution as the sum of those of `parts` of its channels."""
-    channels = weights.shape[1]
-    cuts = [channels * k // parts for k in range(parts + 1)]
-    given = context.target.split(x, [stop - start for start, stop in pairwise(cuts)])
-    total = convolved(given[0], weights.within(cuts[0], cuts[1]), bias)
-    for part, start, stop in zip(given[1:], cuts[1:], cuts[2:], strict=False):
-        total = context.target.add(total, convolved(part, weights.within(start, stop), None))
-    return total
 
 
 @means(Deconvolutional)

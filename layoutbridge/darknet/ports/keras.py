@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from layoutbridge.darknet.ports.port import (
 )
 from layoutbridge.darknet.ports.provenance import about, add_about
 from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.ports.records.winograd import WinogradUse, tiles_by_name, use_of
 from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.kinds import Convolutional
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, is_statistic
@@ -46,6 +47,7 @@ from layoutbridge.frameworks.tensorflow.files import KERAS, export_saved_model
 from layoutbridge.frameworks.tensorflow.hdf5.designs import HDF5
 from layoutbridge.frameworks.tensorflow.hdf5.files import save_hdf5
 from layoutbridge.frameworks.tensorflow.start_up import load_keras, require_h5py
+from layoutbridge.frameworks.winograd import Tile
 
 if TYPE_CHECKING:
     import keras
@@ -93,13 +95,15 @@ class KerasOutput:
 class KerasNetwork:
     """A network as a model, and its outputs in order, those of recurrent layers' next states last.
 
-    `states` are the names of the states, inputs in this order behind the first; `steps` those of whole sequences.
+    `states` are the names of the states, inputs in this order behind the first; `steps` those of whole sequences;
+    `winograd` what is in that form, where it was asked for.
     """
 
     model: keras.Model
     outputs: tuple[KerasOutput, ...]
     states: tuple[str, ...] = ()
     steps: int | None = None
+    winograd: WinogradUse | None = None
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -287,10 +291,11 @@ def build_model(
     steps: int | None = None,
     in_shares: bool = False,
     longest_sum: int | None = None,
+    winograd: bool | Mapping[int, Tile] = False,
 ) -> KerasNetwork:
     """The model of a `head`'s outputs, or without one of these `layers`' own; boxes of any head `in_shares`.
 
-    `longest_sum` is that of `meaning.Variant`.
+    `longest_sum` and `winograd`, by the layers' numbers, are those of `KerasTarget`.
     """
     check_data_format(data_format)
     check_count("the batch", batch, may_be_open=True)
@@ -299,7 +304,8 @@ def build_model(
     keras = load_keras()
     from layoutbridge.frameworks.tensorflow.target import KerasTarget
 
-    target = KerasTarget(network.in_shape, data_format, batch, steps)
+    tiles = tiles_by_name(network, winograd)
+    target = KerasTarget(network.in_shape, data_format, batch, steps, longest_sum=longest_sum, winograd=tiles)
     memory: Memory[KerasValue] = Memory(1 if steps is None else steps)
     carried = network.states if steps is None else ()
     memory.before = {
@@ -310,10 +316,12 @@ def build_model(
         network,
         parameters,
         target.input,
-        variant=Variant(keep_batch_norm=keep_batch_norm, longest_sum=longest_sum),
+        variant=Variant(keep_batch_norm=keep_batch_norm),
         context=_TrainedContext if keep_batch_norm else Context,
         memory=memory,
     )
+
+    used = use_of(network, tiles, target.in_winograd, stored=True) if tiles else None
 
     def of_layer(index: int) -> Output[KerasValue]:
         return layer_output(network, target.input, values, index)
@@ -343,7 +351,8 @@ def build_model(
     model = keras.Model(
         given if target.states else given[0], tensors[0] if len(tensors) == 1 else list(tensors), name=name
     )
-    return KerasNetwork(model, outputs, tuple(state_name(layer, state) for layer, state in carried), steps)
+    states = tuple(state_name(layer, state) for layer, state in carried)
+    return KerasNetwork(model, outputs, states, steps, used)
 
 
 def _output(

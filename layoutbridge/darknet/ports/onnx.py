@@ -22,7 +22,7 @@ from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.detection.suppression import distance_exponent
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.meaning.boxes import Suppression
-from layoutbridge.darknet.ports.onnx_model import WinogradUse, build_model, in_whole_numbers
+from layoutbridge.darknet.ports.onnx_model import build_model, in_whole_numbers
 from layoutbridge.darknet.ports.outputs import last_is_output
 from layoutbridge.darknet.ports.port import (
     FLOAT16,
@@ -41,6 +41,7 @@ from layoutbridge.darknet.ports.port import (
 from layoutbridge.darknet.ports.provenance import about, file_sha256
 from layoutbridge.darknet.ports.readers import deepstream
 from layoutbridge.darknet.ports.records.tuned import Tuned
+from layoutbridge.darknet.ports.records.winograd import WinogradUse
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import ParameterError

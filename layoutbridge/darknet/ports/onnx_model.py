@@ -14,6 +14,7 @@ from layoutbridge.darknet.meaning import Arrays, Memory, Variant, write_layers
 from layoutbridge.darknet.meaning.boxes import Suppression
 from layoutbridge.darknet.ports.outputs import check_head, check_steps, head_outputs
 from layoutbridge.darknet.ports.port import next_state, state_name
+from layoutbridge.darknet.ports.records.winograd import IN_HALF, WinogradUse, tiles_by_name, use_of
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network
@@ -23,7 +24,7 @@ from layoutbridge.frameworks.onnx.limits import refuse_beyond
 from layoutbridge.frameworks.onnx.programs.limits import Limits
 from layoutbridge.frameworks.onnx.programs.table import profile_of
 from layoutbridge.frameworks.onnx.versions import EXTRA
-from layoutbridge.frameworks.winograd import POINTS, Tile
+from layoutbridge.frameworks.winograd import Tile
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -34,31 +35,6 @@ if TYPE_CHECKING:
 
 ENDINGS = ("deepstream", "efficient_nms")  # heads of programs: `ports.onnx_endings`
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # their sums are kept in float32 by the runtimes themselves
-
-
-@dataclass(frozen=True, slots=True)
-class WinogradUse:
-    """How many of the network's `convolutions` are in Winograd's form, and what their weights take more.
-
-    `extra_bytes` are those of the transformed weights, which a runtime makes when it loads the model, less those of the
-    small ones; `tiles` are the layers' by index. If they are `stored`, the file is larger by so much.
-    """
-
-    layers: int
-    convolutions: int
-    extra_bytes: int
-    tiles: Mapping[int, Tile]
-    stored: bool = False
-
-    @property
-    def told(self) -> str:
-        """The same in a sentence."""
-        more = f"{self.extra_bytes / 1e6:.1f} MB more"
-        cost = f"a session takes {more} for their weights, and seconds longer to load"
-        if self.stored:
-            cost = f"the file and a session take {more} for their weights"
-        gain = cost if self.layers else "at these sizes it would gain nothing"
-        return f"Winograd's form in {self.layers} of {self.convolutions} convolutions: {gain}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +88,7 @@ def build_model(
     batch = profile.batch if batch is None else batch
     opset = profile.opset if opset is None else opset
     if winograd and half:
-        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
+        raise ParameterError(IN_HALF)
     if nms is not None and head not in (*HEAD_LAYOUTS, *ENDINGS):
         raise ParameterError(f"nms needs boxes: choose the head boxes, yolov5 or yolov8 instead of {head}")
     require("onnx", "onnx", EXTRA)
@@ -127,7 +103,7 @@ def build_model(
         batch=batch,
         open_size=dynamic_size,
         forms=profile.forms,
-        winograd=_tiles_by_name(network, winograd),
+        winograd=tiles_by_name(network, winograd),
         store_winograd=store_winograd,
         steps=steps,
         limits=limits,
@@ -233,7 +209,8 @@ def _assemble(
     unbatched = frozenset(name for name, value in outputs.items() if value.integer)
     if target.limits:
         refuse_beyond(target.limits, model, initializers, lambda scope: _told_scope(network, scope))
-    used = _winograd_use(target, network) if target.winograd else None
+    written, stored = target.in_winograd, target.store_winograd
+    used = use_of(network, target.winograd, written, stored=stored) if target.winograd else None
     return BuiltModel(
         model, initializers, shapes, None if isinstance(batch, str) else batch, unbatched, states, warnings, used
     )
@@ -263,35 +240,6 @@ def _told_scope(network: Network, scope: str) -> str:
 
 def _open_shape(value: OnnxValue) -> tuple[int | None, ...]:
     return tuple(None if axis in value.open else length for axis, length in enumerate(value.shape))
-
-
-def _tiles_by_name(network: Network, winograd: bool | Mapping[int, Tile]) -> bool | Mapping[str, Tile]:
-    """The same by the layers' names; raises `ParameterError` for tiles that there are not."""
-    if not isinstance(winograd, Mapping):
-        return winograd
-    for index, tile in winograd.items():
-        if not 0 <= index < len(network.layers):
-            raise ParameterError(
-                f"winograd names layer {index}: {network.source} has layers 0 to {len(network.layers) - 1}"
-            )
-        if len(tile) != 2 or not set(tile) <= set(POINTS):
-            raise ParameterError(f"winograd gives layer {index} tiles of {tile}: rows and columns are of {[*POINTS]}")
-    return {network.layers[index].name: tile for index, tile in winograd.items()}
-
-
-def _winograd_use(target: OnnxTarget, network: Network) -> WinogradUse:
-    convolutions = sum(layer.kind == "convolutional" for layer in network.layers)
-    held = {weights: extra for (_, weights), (_, extra) in target.in_winograd.items()}  # shared ones are held once
-    tiles = {int(scope.partition("_")[0]): tile for (scope, _), (tile, _) in target.in_winograd.items()}
-    asked = target.winograd if isinstance(target.winograd, Mapping) else {}
-    written = {scope.partition("/")[0] for scope, _ in target.in_winograd}
-    for layer in network.layers:
-        if layer.name in asked and layer.name not in written:
-            raise ParameterError(
-                f"{network.where(layer)}: {layer.name} has no form of Winograd's: it needs 3 × 3 weights, stride 1, "
-                "no dilation and no groups"
-            )
-    return WinogradUse(len(target.in_winograd), convolutions, sum(held.values()), tiles, stored=target.store_winograd)
 
 
 def _stays_in_float32(network: Network) -> Callable[[NodeProto], bool]:

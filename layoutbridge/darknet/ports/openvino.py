@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.ports.onnx import write_onnx
-from layoutbridge.darknet.ports.onnx_model import WinogradUse
 from layoutbridge.darknet.ports.outputs import last_is_output
 from layoutbridge.darknet.ports.port import (
     FLOAT16,
@@ -39,6 +38,7 @@ from layoutbridge.darknet.ports.port import (
 from layoutbridge.darknet.ports.provenance import about
 from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.ports.records.tuned import Tuned
+from layoutbridge.darknet.ports.records.winograd import IN_HALF, WinogradUse
 from layoutbridge.darknet.rounding.openvino import shorten, simplify
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.structure.model import Network
@@ -111,7 +111,7 @@ def write_openvino(
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
     if winograd and half:
-        raise ParameterError("winograd needs float32: in float16 its sums lose too much; leave out half or winograd")
+        raise ParameterError(IN_HALF)
     if target.suffix != ENDING:
         raise ParameterError(f"'{os.fspath(path)}' must end in {ENDING}: the weights go into the .bin beside it")
     openvino = require("openvino", "OpenVINO", "openvino")

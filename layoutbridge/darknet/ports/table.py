@@ -62,7 +62,7 @@ def form_names(kind: str) -> tuple[str, ...]:
     """The names of what runs in arithmetic of a `kind`, in the table's order.
 
     >>> form_names("winograd")
-    ('onnx-winograd', 'openvino-winograd')
+    ('onnx-winograd', 'tflite-winograd', 'openvino-winograd')
     """
     return tuple(f"{record.name}-{kind}" for record in ports() if kind in record.forms)
 

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ from layoutbridge.darknet.ports.keras import (
     transposes,
 )
 from layoutbridge.darknet.ports.outputs import check_head
-from layoutbridge.darknet.ports.port import FLOAT16, Port, Runner, first_step, over_steps
+from layoutbridge.darknet.ports.port import FLOAT16, WINOGRAD, Port, Runner, first_step, over_steps
 from layoutbridge.darknet.ports.provenance import BOX_UNIT, IN_SHARES, about, add_about
 from layoutbridge.darknet.ports.readers import ultralytics
 from layoutbridge.darknet.ports.readers.names import listed
 from layoutbridge.darknet.ports.records.tuned import Tuned
+from layoutbridge.darknet.ports.records.winograd import IN_HALF, WinogradUse
 from layoutbridge.darknet.ports.table import LITERT
 from layoutbridge.darknet.rounding.options import Int8
 from layoutbridge.darknet.rounding.tflite import int8_content
@@ -42,6 +44,7 @@ from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, Un
 from layoutbridge.files import whole_file
 from layoutbridge.frameworks.base import check_count, require
 from layoutbridge.frameworks.tensorflow.saving import saving
+from layoutbridge.frameworks.winograd import Tile
 from layoutbridge.inputs import file_size
 
 TFLITE = ".tflite"
@@ -49,6 +52,19 @@ LABELS = "labels.txt"
 # Of products for each output: XNNPACK goes through all the weights of 32 filters for each few places, and beyond this
 # they do not stay in a cache of 1 MB. 3×3 filters over 1024 channels take 0.62 of the time as two over 512.
 LONGEST_SUM = 9 * 640
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TfliteExport(KerasExport):
+    """What was written; `winograd` says what that form costs where it was asked for."""
+
+    winograd: WinogradUse | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Where the model moves elements, where Winograd's form stands and what it costs."""
+        moved = super(TfliteExport, self).remarks  # a class with slots is not the one that a bare super() means
+        return (*moved, *(() if self.winograd is None else (self.winograd.told,)))
 
 
 def write_tflite(
@@ -63,18 +79,23 @@ def write_tflite(
     steps: int | None = None,
     half: bool = False,
     int8: Int8 | None = None,
+    winograd: bool | Mapping[int, Tile] = False,
     runtime: str | None = None,
     names: Sequence[str] | None = None,
     tuned: Tuned | None = None,
-) -> KerasExport:
+) -> TfliteExport:
     """Write `network` to `path`, which ends in .tflite, whole or not at all.
 
     Model and options are those of `keras.to_model`. `batch` None stands for 1: LiteRT plans for a fixed one. `half`
     stores the weights in float16, as TensorFlow's converter does it; `int8` rounds them and what goes through the
-    layers to whole numbers of 8 bits (`rounding.tflite`), which needs ai-edge-quantizer. `runtime` may be "litert", the
-    one that there is. Boxes are shares of the input with any head, as in Ultralytics' .tflite files. `names` are the
-    classes', `tuned` the record of a measured choice. Where it comes from and how its outputs are read stands in
-    `layoutbridge.json`, in a zip archive behind the model: where TensorFlow's own metadata library puts files, too.
+    layers to whole numbers of 8 bits (`rounding.tflite`), which needs ai-edge-quantizer. `winograd` writes 3×3
+    convolutions in Winograd's form where that is faster (`frameworks.winograd`), or those of its keys, indices of
+    layers, in tiles of so many rows and columns of outputs, 2 to 6: the file holds their weights as they are
+    multiplied, and is larger (the export's `winograd` has the bytes); not with `half` or `int8`. `runtime` may be
+    "litert", the one that there is. Boxes are shares of the input with any head, as in Ultralytics' .tflite files.
+    `names` are the classes', `tuned` the record of a measured choice. Where it comes from and how its outputs are read
+    stands in `layoutbridge.json`, in a zip archive behind the model: where TensorFlow's own metadata library puts
+    files, too.
     Beside it lie `metadata.json`, for Ultralytics, and the names, `labels.txt`, which Android's MetadataExtractor gives
     as an associated file.
 
@@ -89,6 +110,10 @@ def write_tflite(
     check_head(head)
     if int8 is not None and half:
         raise ParameterError("int8 rounds the weights by itself: leave out half")
+    if int8 is not None and winograd:
+        raise ParameterError("int8 folds and rounds the weights by itself: leave out winograd")
+    if half and winograd:
+        raise ParameterError(IN_HALF)
     at_once = 1 if batch is None else batch
     layout = "NHWC" if data_format == "channels_last" else "NCHW"
     told = about(network, head, names, input_layout=layout, batch=at_once, tuned=tuned)
@@ -106,6 +131,7 @@ def write_tflite(
             steps=steps,
             in_shares=True,
             longest_sum=None if int8 is not None else LONGEST_SUM,
+            winograd=winograd,
         )
         return built, _converted(built, half)
 
@@ -119,28 +145,44 @@ def write_tflite(
         temporary.write_bytes(content)
         add_about(temporary, told, _read_by_others(told, names))
     taken = built.model.inputs[0].shape[0]
-    return KerasExport(
+    return TfliteExport(
         path=target,
         outputs=built.shapes,
         batch=taken,
         states=built.state_shapes,
         steps=steps,
         transposes=transposes(built.model),
+        winograd=built.winograd,
     )
 
 
 def run_litert(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    every_layer: bool = False,
+    *,
+    half: bool = False,
+    winograd: bool | Mapping[int, Tile] = False,
 ) -> list[NDArray[np.float32]]:
     """What `keras.run_keras` returns, computed by LiteRT from the .tflite file, picture after picture.
 
     Raises as `write_tflite` and `run_tflite` do.
     """
     if network.states:
-        return first_step(partial(run_litert_sequence, half=half), network, parameters, x, every_layer)
+        run = partial(run_litert_sequence, half=half, winograd=winograd)
+        return first_step(run, network, parameters, x, every_layer)
     layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
     _require_litert()
-    built = build_model(network, parameters, layers=layers, batch=1, keep_batch_norm=False, longest_sum=LONGEST_SUM)
+    built = build_model(
+        network,
+        parameters,
+        layers=layers,
+        batch=1,
+        keep_batch_norm=False,
+        longest_sum=LONGEST_SUM,
+        winograd=winograd,
+    )
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "net.tflite"
         path.write_bytes(_converted(built, half))
@@ -149,7 +191,13 @@ def run_litert(
 
 
 def run_litert_sequence(
-    network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool = False, *, half: bool = False
+    network: Network,
+    parameters: Arrays,
+    x: NDArray[Any],
+    every_layer: bool = False,
+    *,
+    half: bool = False,
+    winograd: bool | Mapping[int, Tile] = False,
 ) -> list[NDArray[np.float32]]:
     """The outputs [T, N, ...] of a recurrent network for x [T, N, ...] in LiteRT, step after step from zeros.
 
@@ -158,7 +206,13 @@ def run_litert_sequence(
     layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
     _require_litert()
     built = build_model(
-        network, parameters, layers=layers, batch=x.shape[1], keep_batch_norm=False, longest_sum=LONGEST_SUM
+        network,
+        parameters,
+        layers=layers,
+        batch=x.shape[1],
+        keep_batch_norm=False,
+        longest_sum=LONGEST_SUM,
+        winograd=winograd,
     )
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "net.tflite"
@@ -284,8 +338,10 @@ def _require_litert() -> Any:
 # ---------------------------------------------------------------------- the record
 
 
-def _run_half(network: Network, parameters: Arrays, x: NDArray[Any], every_layer: bool) -> list[NDArray[Any]]:
-    return list(run_litert(network, parameters, x, every_layer, half=True))
+def _runner(tolerance: float, heading: str, *, half: bool = False, winograd: bool = False) -> Runner:
+    run = partial(run_litert, half=half, winograd=winograd)
+    run_sequence = partial(run_litert_sequence, half=half, winograd=winograd)
+    return Runner(run, run_sequence, PACKAGE, tolerance, heading)
 
 
 PACKAGE = "ai-edge-litert"
@@ -295,6 +351,6 @@ PORT = Port(
     (TFLITE,),
     write_tflite,
     Runner(run_litert, run_litert_sequence, PACKAGE),
-    {"half": Runner(_run_half, partial(run_litert_sequence, half=True), PACKAGE, FLOAT16, "lthalf")},
+    {"half": _runner(FLOAT16, "lthalf", half=True), "winograd": _runner(WINOGRAD, "ltwino", winograd=True)},
     runtimes=LITERT,
 )

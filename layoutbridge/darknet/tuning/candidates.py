@@ -88,8 +88,10 @@ def forms_of(
             kinds.append(Form(small, {"winograd": gentle}, instead_of=BY_LAYER, spares="deviation"))
         for form in kinds:
             if form.options["winograd"]:
-                stored = {**form.options, "store_winograd": True}
-                forms += [form, Form(f"{form.name}, stored", stored, instead_of=form.name)]
+                forms.append(form)
+                if "store_winograd" in options:  # others hold the weights so anyway
+                    stored = {**form.options, "store_winograd": True}
+                    forms.append(Form(f"{form.name}, stored", stored, instead_of=form.name))
     if half and "half" in options:
         forms.append(Form(HALF, {"half": True}, FLOAT16))
     if half:

@@ -27,6 +27,7 @@ from layoutbridge.frameworks.winograd import Tile
 
 TILES: tuple[Tile, ...] = ((2, 2), (3, 3), (4, 4), (6, 6))
 SMALL_TILES = TILES[:-1]
+_TILES_OF: Mapping[str, tuple[Tile, ...]] = {"tflite": ((2, 2), (4, 4))}  # whose files take seconds to be written
 _DIRECT = "direct"
 _ENDS = 8  # channels before and behind: a block of the runtimes' own layouts
 _TURNS, _SECONDS = 5, 0.03
@@ -91,6 +92,11 @@ def _convolution(layer: Layer, network: Network, batch: int) -> Convolution | No
     )
 
 
+def tiles_of(target: Port) -> tuple[Tile, ...]:
+    """Those that are tried for a target."""
+    return _TILES_OF.get(target.name, TILES)
+
+
 def timed(
     target: Port,
     convolutions: Iterable[Convolution],
@@ -108,7 +114,7 @@ def timed(
     known, found = memory.recall(CONVOLUTIONS), {}
     wanted = list(convolutions)
     for number, one in enumerate(wanted):
-        times = _understood(known.get(one.key))
+        times = _understood(known.get(one.key), tiles_of(target))
         if times is None and monotonic() < until:
             report(f"timing convolution {number + 1} of {len(wanted)} in {target.title}")
             times = _time(target, one, threads, folder)
@@ -119,9 +125,9 @@ def timed(
     return found
 
 
-def _understood(held: object) -> Times | None:
+def _understood(held: object, tiles: tuple[Tile, ...]) -> Times | None:
     """What was remembered, where it is that."""
-    names = {_DIRECT, *map(_tile_name, TILES)}
+    names = {_DIRECT, *map(_tile_name, tiles)}
     if not isinstance(held, dict) or set(held) != names:
         return None
     if not all(isinstance(value, float) and isfinite(value) and value > 0 for value in held.values()):
@@ -133,7 +139,7 @@ def _time(target: Port, one: Convolution, threads: int, folder: Path) -> Times |
     cfg = folder / "convolution.cfg"
     cfg.write_text(one.cfg)
     forms: dict[str, dict[str, object]] = {_DIRECT: {}}
-    forms |= {_tile_name(tile): {"winograd": {1: tile}} for tile in TILES}
+    forms |= {_tile_name(tile): {"winograd": {1: tile}} for tile in tiles_of(target)}
     rng = np.random.default_rng(0)
     try:
         network = load(cfg, flavor=one.flavor).network

@@ -19,7 +19,7 @@ from layoutbridge.darknet.ports.records.halves import halves_of
 from layoutbridge.darknet.ports.table import port
 from layoutbridge.darknet.tuning.budgets import Budget
 from layoutbridge.darknet.tuning.candidates import PLAIN, Candidate, Form, forms_of, settings_of
-from layoutbridge.darknet.tuning.convolutions import SMALL_TILES, TILES, convolutions_of, faster_in_tiles, timed
+from layoutbridge.darknet.tuning.convolutions import SMALL_TILES, convolutions_of, faster_in_tiles, tiles_of, timed
 from layoutbridge.darknet.tuning.files import Files, Written
 from layoutbridge.darknet.tuning.remembering import TRIALS, Remembered, remembered
 from layoutbridge.darknet.tuning.results import Trial
@@ -124,7 +124,9 @@ class Search:
             place.mkdir()
             until = monotonic() + _OF_CONVOLUTIONS * (self.until - monotonic())
             times = timed(target, layers_of, self.threads[0], memory, place, self.report, until)
-            layers, gentle = (faster_in_tiles(layers_of, times, tiles) for tiles in (TILES, SMALL_TILES))
+            every = tiles_of(target)
+            small = tuple(tile for tile in every if tile in SMALL_TILES)
+            layers, gentle = (faster_in_tiles(layers_of, times, tiles) for tiles in (every, small))
         arithmetic = halves_of(target.name)
         return forms_of(target, layers, gentle, half=self.half, int8=self.calibrate is not None, arithmetic=arithmetic)
 

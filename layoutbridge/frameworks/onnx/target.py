@@ -28,7 +28,7 @@ from layoutbridge.frameworks.onnx.network.recurrence import own_layer, steps_of,
 from layoutbridge.frameworks.onnx.network.reductions import maximum_by_pool, sum_by_conv
 from layoutbridge.frameworks.onnx.network.suppression import non_max_suppression
 from layoutbridge.frameworks.onnx.network.values import OnnxValue
-from layoutbridge.frameworks.onnx.network.winograd import chosen_tile, winograd_conv2d
+from layoutbridge.frameworks.onnx.network.winograd import winograd_conv2d
 from layoutbridge.frameworks.onnx.programs.forms import PLAIN, Forms
 from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits
 from layoutbridge.frameworks.onnx.versions import LOWEST_NETWORK_OPSET, LOWEST_OPSET
@@ -45,7 +45,7 @@ from layoutbridge.frameworks.primitives import (
     transposed_lengths,
     windows,
 )
-from layoutbridge.frameworks.winograd import Tile, extra_bytes
+from layoutbridge.frameworks.winograd import Tile, chosen_tile, extra_bytes
 
 _END = (1 << 63) - 1  # "to the end" of a Slice
 _NO_SLICES = Limits(without=frozenset({"Slice"}))
@@ -150,10 +150,10 @@ class OnnxTarget:
             every = self.conv2d(x, weights, bias, padding=padding, groups=groups)
             return self.slice(every, (0, 0, 0), every.shape, (1, *stride))
         shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
-        suited, where = stride == dilation == (1, 1) and groups == 1, self.graph.where
-        tile = chosen_tile(self.winograd, where, weights.shape, shape, self.forms.winograd, self.batch or 1)
+        suited, layer = stride == dilation == (1, 1) and groups == 1, self.graph.where.split("/")[0]
+        tile = chosen_tile(self.winograd, layer, weights.shape, shape, self.forms.winograd, self.batch or 1)
         if suited and tile is not None:
-            self.in_winograd[where, weights.name] = tile, extra_bytes(weights.shape, tile)
+            self.in_winograd[layer, weights.name] = tile, extra_bytes(weights.shape, tile)
             given, stored = self._with_batch(x).name, self.store_winograd
             return OnnxValue(winograd_conv2d(self.graph, given, x.shape, weights, bias, padding, tile, stored), shape)
         if groups == x.shape[0] and any(padding) and self.forms.pads_before(stride, dilation, padding):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from math import ceil, prod
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.frameworks.primitives import (
@@ -28,17 +29,16 @@ from layoutbridge.frameworks.tensorflow import layout as layouts
 from layoutbridge.frameworks.tensorflow.derived import Derived
 from layoutbridge.frameworks.tensorflow.layers import (
     Arithmetic,
-    BatchAsSteps,
     GivenFilters2D,
     LeastPadding2D,
     LocallyConnected2D,
-    OneStep,
     Reduction,
-    StackedSteps,
-    StepsAsBatch,
     fix_statistics,
 )
+from layoutbridge.frameworks.tensorflow.network.windows import padding_mode, shares_inside, taking_every
+from layoutbridge.frameworks.tensorflow.network.winograd import COSTS, Winograd2D
 from layoutbridge.frameworks.tensorflow.values import LAST, Held, KerasGraph, KerasValue, along_one_axis, spread
+from layoutbridge.frameworks.winograd import Tile, chosen_tile, extra_bytes
 
 _NAMED = {"sigmoid": "sigmoid", "tanh": "tanh", "swish": "silu", "mish": "mish", "exp": "exponential"}
 _PARTS = {"sigmoid": "logistic", "leaky_relu": "leaky"}
@@ -47,10 +47,30 @@ _PARTS = {"sigmoid": "logistic", "leaky_relu": "leaky"}
 class KerasTarget(KerasGraph):
     """Implements `layoutbridge.frameworks.primitives.Target`; `input` is the model's, in `data_format`.
 
+    With `winograd` on, convolutions are written so where that pays, or those within the outermost scopes that are its
+    keys, in such tiles; of a known batch alone, and for no .keras file. `in_winograd` holds them: the scope and the
+    weights, with the tile and the bytes beyond the small ones'. Of the others one that sums more than `longest_sum`
+    products for each output is several, of fewer channels each, added.
+
     >>> target = KerasTarget((8, 4, 4))
     >>> target.upsample(target.input, 2).tensor.shape
     (None, 8, 8, 8)
     """
+
+    def __init__(
+        self,
+        in_shape: Shape,
+        data_format: str = "channels_last",
+        batch: int | None = None,
+        steps: int | None = None,
+        *,
+        longest_sum: int | None = None,
+        winograd: bool | Mapping[str, Tile] = False,
+    ) -> None:
+        super().__init__(in_shape, data_format, batch, steps)
+        self.longest_sum, self.winograd = longest_sum, winograd
+        self.pictures = (batch or 1) * (steps or 1)
+        self.in_winograd: dict[tuple[str, str], tuple[Tile, int]] = {}
 
     # ------------------------------------------------------------------ with weights
 
@@ -73,14 +93,50 @@ class KerasTarget(KerasGraph):
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> KerasValue:
-        """Conv2D, or DepthwiseConv2D with one channel a group; ZeroPadding2D before it where it is not "same"."""
+        """Conv2D, or DepthwiseConv2D with one channel a group; ZeroPadding2D before it where it is not "same".
+
+        Where it is asked for Winograd2D of `network.winograd`.
+        """
+        channels, size = weights.shape[1], (weights.shape[2], weights.shape[3])
+        shape = (weights.shape[0], *windows(x.shape, dilated(size, dilation), stride, padding))
+        tile = chosen_tile(self.winograd, self.outermost, weights.shape, shape, COSTS, self.pictures)
+        if stride == dilation == (1, 1) and groups == 1 and tile is not None:
+            self.in_winograd[self.outermost, weights.name] = tile, extra_bytes(weights.shape, tile)
+            key = (Winograd2D, weights.name, bias and bias.name, padding, tile)
+            if key not in self.shared:
+                self.shared[key] = Winograd2D(weights, bias, padding, tile, name=self.name())
+            return self.as_picture(shape, self.apply(self.shared[key], self.picture(x)))
+        convolved = partial(self._convolved, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        parts = 1 if self.longest_sum is None or groups > 1 else ceil(prod(weights.shape[1:]) / self.longest_sum)
+        parts = min(parts, channels)
+        if parts == 1:
+            return convolved(x, weights, bias)
+        cuts = [channels * k // parts for k in range(parts + 1)]
+        given = self.split(x, [stop - start for start, stop in pairwise(cuts)])
+        total = convolved(given[0], weights.within(cuts[0], cuts[1]), bias)
+        for part, start, stop in zip(given[1:], cuts[1:], cuts[2:], strict=False):
+            total = self.add(total, convolved(part, weights.within(start, stop), None))
+        return total
+
+    def _convolved(
+        self,
+        x: KerasValue,
+        weights: LazyArray,
+        bias: LazyArray | None,
+        *,
+        stride: Pair,
+        padding: Padding,
+        dilation: Pair,
+        groups: int,
+    ) -> KerasValue:
+        """One convolution, directly."""
         filters, own, *size = weights.shape
         reach = dilated((size[0], size[1]), dilation)
         rows, columns = windows(x.shape, reach, stride, padding)
         strides, taken = stride, (1, 1)
         if stride != (1, 1) and dilation != (1, 1):  # Keras has no such layer: every place, then some of them
             strides, taken = (1, 1), stride
-        tensor, mode = self._padded(x, reach, stride, padding, same_allowed=taken == (1, 1))
+        tensor, mode = self.padded(x, reach, stride, padding, same_allowed=taken == (1, 1))
         config: dict[str, Any] = {
             "kernel_size": tuple(size),
             "strides": strides,
@@ -190,7 +246,7 @@ class KerasTarget(KerasGraph):
 
     def max_pool(self, x: KerasValue, *, size: Pair, stride: Pair, padding: Padding) -> KerasValue:
         """MaxPooling2D; padding that is not "same" is the least float."""
-        mode = _mode(x.shape, size, stride, padding)
+        mode = padding_mode(x.shape, size, stride, padding)
         shape = (x.shape[0], *windows(x.shape, size, stride, padding))
         tensor = self.picture(x)
         if mode is None:
@@ -200,14 +256,14 @@ class KerasTarget(KerasGraph):
 
     def average_pool(self, x: KerasValue, *, size: Pair, stride: Pair, padding: Padding) -> KerasValue:
         """AveragePooling2D; where the padding is not "same", of zeros around, divided by the share that lies inside."""
-        mode = _mode(x.shape, size, stride, padding)
+        mode = padding_mode(x.shape, size, stride, padding)
         shape = (x.shape[0], *windows(x.shape, size, stride, padding))
-        tensor = self.picture(x) if mode else self._padded(x, size, stride, padding, same_allowed=False)[0]
+        tensor = self.picture(x) if mode else self.padded(x, size, stride, padding, same_allowed=False)[0]
         layer = keras.layers.AveragePooling2D(size, stride, mode or "valid", "channels_last", name=self.name("pool"))
         pooled = self.as_picture(shape, self.apply(layer, tensor))
         if mode is not None:
             return pooled
-        shares = _shares_inside(x.shape, shape, size, stride, padding)
+        shares = shares_inside(x.shape, shape, size, stride, padding)
         return self.multiply(pooled, self.constant(LazyArray.of(f"{self.where}/shares", 1 / shares)))
 
     def global_average(self, x: KerasValue) -> KerasValue:
@@ -261,7 +317,7 @@ class KerasTarget(KerasGraph):
         for axis, step in enumerate(steps or ()):
             if step > 1 and x.shape[axis] > 1:
                 x, view = self.along(x, axis)
-                layer = _taking((1, step), self.name("strided"))
+                layer = taking_every((1, step), self.name("strided"))
                 tensor = self.apply(layer, self.viewed(x.tensor, tuple(view)))
                 x = self.with_axis(x, tensor, axis, ceil(x.shape[axis] / step))
         return x
@@ -354,31 +410,6 @@ class KerasTarget(KerasGraph):
         """Reduction of `frameworks.tensorflow.layers`."""
         return self._reduced(x, axis, "max")
 
-    # ------------------------------------------------------------------ sequences
-
-    def unstacked(self, x: KerasValue, steps: int) -> list[KerasValue]:
-        """BatchAsSteps, then OneStep for each."""
-        x = self.present(x)
-        sequence = self.as_steps(x.tensor, steps)
-        parts = (self.apply(OneStep(k, name=self.name(f"step_{k}")), sequence) for k in range(steps))
-        return [replace(x, tensor=part) for part in parts]
-
-    def stacked(self, values: Sequence[KerasValue]) -> KerasValue:
-        """StackedSteps, then StepsAsBatch."""
-        first = values[0]
-        alike = [value if value.layout == first.layout else self.in_own_layout(value) for value in values]
-        if any(value.layout != first.layout for value in alike):
-            alike = [self.in_own_layout(value) for value in values]
-        dimensions = tuple(alike[0].tensor.shape[1:])
-        tensors = [self.viewed(value.tensor, dimensions) for value in alike]
-        together = self.apply(StackedSteps(name=self.name("stacked")), tensors)
-        folded = self.apply(StepsAsBatch(name=self.name("steps_as_batch")), together)
-        return replace(alike[0], tensor=folded)
-
-    def as_steps(self, tensor: Any, steps: int) -> Any:
-        """A tensor [N·T, ...] as [N, T, ...]."""
-        return self.apply(BatchAsSteps(steps, name=self.name("batch_as_steps")), tensor)
-
     def own_recurrence(self, *_: object) -> None:
         """None: a layer of Keras' own holds all gates in one weight, and Darknet's are trained one by one."""
 
@@ -406,21 +437,8 @@ class KerasTarget(KerasGraph):
 
     def _taken(self, shape: Shape, tensor: Any, strides: Pair) -> KerasValue:
         """The value of `shape` that every so many rows and columns of a tensor [N, H, W, C] are."""
-        taken = tensor if strides == (1, 1) else self.apply(_taking(strides, self.name("strided")), tensor)
+        taken = tensor if strides == (1, 1) else self.apply(taking_every(strides, self.name("strided")), tensor)
         return self.as_picture(shape, taken)
-
-    def _padded(
-        self, x: KerasValue, size: Pair, stride: Pair, padding: Padding, *, same_allowed: bool
-    ) -> tuple[Any, str]:
-        """The picture, with as many zeros around as its windows reach; and the mode that pads the rest."""
-        tensor, mode = self.picture(x), _mode(x.shape, size, stride, padding)
-        if mode == "valid" or (mode and same_allowed):
-            return tensor, mode
-        counts = windows(x.shape, size, stride, padding)
-        sides = tuple(
-            (padding[k], max((counts[k] - 1) * stride[k] + size[k] - x.shape[k + 1] - padding[k], 0)) for k in (0, 1)
-        )
-        return self.apply(keras.layers.ZeroPadding2D(sides, "channels_last", name=self.name("pad")), tensor), "valid"
 
     def _reduced(self, x: KerasValue, axis: int, function: str) -> KerasValue:
         x, view = self.along(x, axis, ordered=False)
@@ -472,28 +490,3 @@ class KerasTarget(KerasGraph):
         tensors = (b.tensor, a.tensor) if commutative and a.shape != b.shape else (a.tensor, b.tensor)
         made = self.apply(kind(name=self.name(part)), *tensors)
         return KerasValue(shape, made, a.layout)
-
-
-def _taking(strides: Pair, name: str) -> keras.Layer:
-    """A layer that takes every so many rows and columns."""
-    return keras.layers.MaxPooling2D(1, strides, data_format="channels_last", name=name)
-
-
-def _mode(shape: Shape, size: Pair, stride: Pair, padding: Padding) -> str | None:
-    """Keras' padding that makes these very windows, "valid" or "same"; None where neither does."""
-    counts = windows(shape, size, stride, padding)
-    lengths = shape[1:]
-    reach = [(counts[k] - 1) * stride[k] + size[k] - lengths[k] for k in (0, 1)]  # zeros on both sides together
-    if max(padding[:2]) == 0 and max(reach) <= 0:
-        return "valid"
-    same = [counts[k] == ceil(lengths[k] / stride[k]) and padding[k] == max(reach[k], 0) // 2 for k in (0, 1)]
-    return "same" if all(same) else None
-
-
-def _shares_inside(shape: Shape, out_shape: Shape, size: Pair, stride: Pair, padding: Padding) -> NDArray[np.float64]:
-    """What share of each window lies inside the picture, [1, H, W]."""
-    inside = []
-    for k in (0, 1):
-        starts = np.arange(out_shape[k + 1]) * stride[k] - padding[k]
-        inside.append(np.minimum(starts + size[k], shape[k + 1]) - np.maximum(starts, 0))
-    return np.multiply.outer(*inside)[None] / prod(size)

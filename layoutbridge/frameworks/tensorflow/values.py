@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -21,10 +21,18 @@ import numpy as np
 from layoutbridge.algebra.digits import DigitStep
 from layoutbridge.algebra.moves import transpose
 from layoutbridge.algebra.parts import in_parts
-from layoutbridge.frameworks.primitives import LazyArray, Pair, Shape
+from layoutbridge.frameworks.primitives import LazyArray, Padding, Pair, Shape, windows
 from layoutbridge.frameworks.tensorflow import layout as layouts
-from layoutbridge.frameworks.tensorflow.layers import Parameter, StepsAsBatch, given
+from layoutbridge.frameworks.tensorflow.layers import (
+    BatchAsSteps,
+    OneStep,
+    Parameter,
+    StackedSteps,
+    StepsAsBatch,
+    given,
+)
 from layoutbridge.frameworks.tensorflow.layout import AxisView, Layout
+from layoutbridge.frameworks.tensorflow.network.windows import padding_mode
 
 _INPUT = "input"
 _ROOT = "graph"  # where no scope is open
@@ -70,7 +78,7 @@ class KerasGraph:
         batch: int | None = None,
         steps: int | None = None,
     ) -> None:
-        self.where = _ROOT
+        self.where = self.outermost = _ROOT  # the scope, and that within which all of them lie
         self._names: Counter[str] = Counter({_INPUT: 1})
         self._latest: dict[str, Any] = {}  # the last layer of each scope, where none bears the scope's own name yet
         self.shared: dict[Any, Any] = {}  # layers by what they are made of, to be called again for the same
@@ -100,9 +108,16 @@ class KerasGraph:
 
     # ------------------------------------------------------------------ names
 
-    def scope(self, name: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
         """Within it, layers are called `name`, or `name_part`; within another scope that stands before it."""
-        return self._at(name if self.where == _ROOT else f"{self.where}_{name}")
+        before = self.outermost
+        self.outermost = name if before == _ROOT else before
+        try:
+            with self._at(name if self.where == _ROOT else f"{self.where}_{name}"):
+                yield
+        finally:
+            self.outermost = before
 
     @contextmanager
     def _at(self, name: str) -> Iterator[None]:
@@ -233,6 +248,19 @@ class KerasGraph:
         """The value (C, H, W) of a tensor [N, H, W, C]."""
         return KerasValue(shape, tensor, layouts.axes_in_order(shape, LAST))
 
+    def padded(
+        self, x: KerasValue, size: Pair, stride: Pair, padding: Padding, *, same_allowed: bool
+    ) -> tuple[Any, str]:
+        """The picture, with as many zeros around as its windows reach; and the mode that pads the rest."""
+        tensor, mode = self.picture(x), padding_mode(x.shape, size, stride, padding)
+        if mode == "valid" or (mode and same_allowed):
+            return tensor, mode
+        counts = windows(x.shape, size, stride, padding)
+        sides = tuple(
+            (padding[k], max((counts[k] - 1) * stride[k] + size[k] - x.shape[k + 1] - padding[k], 0)) for k in (0, 1)
+        )
+        return self.apply(keras.layers.ZeroPadding2D(sides, "channels_last", name=self.name("pad")), tensor), "valid"
+
     def part(self, x: KerasValue, axis: int, start: int, stop: int) -> KerasValue:
         """Entries start to stop (excluded) along an axis."""
         if (start, stop) == (0, x.shape[axis]):
@@ -270,6 +298,31 @@ class KerasGraph:
             replace(a, tensor=self.viewed(a.tensor, dimensions)),
             replace(b, tensor=self.viewed(b.tensor, repeated)),
         )
+
+    # ------------------------------------------------------------------ sequences
+
+    def unstacked(self, x: KerasValue, steps: int) -> list[KerasValue]:
+        """BatchAsSteps, then OneStep for each."""
+        x = self.present(x)
+        sequence = self.as_steps(x.tensor, steps)
+        parts = (self.apply(OneStep(k, name=self.name(f"step_{k}")), sequence) for k in range(steps))
+        return [replace(x, tensor=part) for part in parts]
+
+    def stacked(self, values: Sequence[KerasValue]) -> KerasValue:
+        """StackedSteps, then StepsAsBatch."""
+        first = values[0]
+        alike = [value if value.layout == first.layout else self.in_own_layout(value) for value in values]
+        if any(value.layout != first.layout for value in alike):
+            alike = [self.in_own_layout(value) for value in values]
+        dimensions = tuple(alike[0].tensor.shape[1:])
+        tensors = [self.viewed(value.tensor, dimensions) for value in alike]
+        together = self.apply(StackedSteps(name=self.name("stacked")), tensors)
+        folded = self.apply(StepsAsBatch(name=self.name("steps_as_batch")), together)
+        return replace(alike[0], tensor=folded)
+
+    def as_steps(self, tensor: Any, steps: int) -> Any:
+        """A tensor [N·T, ...] as [N, T, ...]."""
+        return self.apply(BatchAsSteps(steps, name=self.name("batch_as_steps")), tensor)
 
 
 def spread(array: LazyArray, x: KerasValue) -> list[Any]:

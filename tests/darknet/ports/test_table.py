@@ -67,7 +67,7 @@ def test_names_endings_and_runtimes_do_not_meet():
         assert len(values) == len({*values})
     assert full_name("pytorch") == "torch"
     assert runner("tensorflow") is port("keras").runner
-    assert form_names("winograd") == ("onnx-winograd", "openvino-winograd")
+    assert form_names("winograd") == ("onnx-winograd", "tflite-winograd", "openvino-winograd")
     with pytest.raises(UnknownNameError, match=f"written for {', '.join(WRITTEN_FOR)}, not for 'caffe'"):
         port("caffe")
 

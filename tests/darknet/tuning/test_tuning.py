@@ -196,6 +196,8 @@ def test_forms_are_those_of_the_writer():
     assert "winograd by layer, small tiles" not in same
     assert "winograd by layer" not in [form.name for form in forms_of(port("onnx"), {}, {}, half=False, int8=False)]
     assert [form.name for form in forms_of(port("ncnn"), None, None, half=True, int8=False)] == ["plain"]
+    held = [form.name for form in forms_of(port("tflite"), gentle, gentle, half=False, int8=False)]
+    assert held == ["plain", "winograd", "winograd by layer"], "whose files hold the weights so anyway"
 
 
 def test_what_cannot_be_tuned(yolo, tmp_path):

@@ -5,8 +5,8 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import layoutbridge as lb  # noqa: E402
+from layoutbridge.frameworks import winograd  # noqa: E402
 from layoutbridge.frameworks.onnx.folding import folded_bytes  # noqa: E402
-from layoutbridge.frameworks.onnx.network import winograd  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import open_session  # noqa: E402
 from tests.conftest import FIXTURES  # noqa: E402
 

@@ -17,8 +17,6 @@ Aᵀ[(G w Gᵀ) ⊙ (Bᵀ x B)]A summed over the input's channels:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +24,7 @@ from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.primitives import LazyArray, Padding, Shape
 from layoutbridge.frameworks.winograd import (
     KERNEL,
-    Costs,
     Tile,
-    best_tile,
     kernel_matrix,
     matrices,
     outputs_matrix,
@@ -37,15 +33,6 @@ from layoutbridge.frameworks.winograd import (
     span,
     tiles_over,
 )
-
-
-def chosen_tile(
-    winograd: bool | Mapping[str, Tile], scope: str, weights: Shape, out_shape: Shape, costs: Costs, pictures: int
-) -> Tile | None:
-    """That of a convolution of stride 1 in a scope: what its outermost one is given, else what pays; None: direct."""
-    if isinstance(winograd, Mapping):
-        return winograd.get(scope.partition("/")[0]) if weights[2:] == (KERNEL, KERNEL) else None
-    return best_tile(weights, out_shape, costs, pictures) if winograd else None
 
 
 def winograd_conv2d(

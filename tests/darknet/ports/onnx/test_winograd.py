@@ -28,9 +28,8 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx  # noqa: E402
-from layoutbridge.darknet.ports.onnx_model import WinogradUse  # noqa: E402
+from layoutbridge.darknet.ports.records.winograd import WinogradUse  # noqa: E402
 from layoutbridge.frameworks import winograd as arithmetic  # noqa: E402
-from layoutbridge.frameworks.onnx.network import winograd as onnx_winograd  # noqa: E402
 from layoutbridge.frameworks.onnx.programs.forms import RUNTIMES  # noqa: E402
 
 TOLERANCE = 1e-5  # of a layer's largest value, as of the direct form
@@ -41,7 +40,7 @@ REAL = ("alexey/yolov4-tiny", "pjreddie/yolov2-tiny", "alexey/yolov2", "pjreddie
 @pytest.fixture
 def everywhere(monkeypatch):
     """Every 3 × 3 convolution of stride 1 in Winograd's form, whether that pays or not."""
-    monkeypatch.setattr(onnx_winograd, "best_tile", lambda weights, *_: (4, 4) if weights[2:] == (3, 3) else None)
+    monkeypatch.setattr(arithmetic, "best_tile", lambda weights, *_: (4, 4) if weights[2:] == (3, 3) else None)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,7 @@ def test_padding_of_each_side(padding, size, tmp_path, everywhere):
 def test_other_runtimes_run_it(name, runtime, tmp_path, monkeypatch):
     """With filters in eights: others make OpenCV 5.0 write past the end of its memory."""
     suits = lambda weights, *_: (4, 4) if weights[2:] == (3, 3) and weights[0] % 8 == 0 else None  # noqa: E731
-    monkeypatch.setattr(onnx_winograd, "best_tile", suits)
+    monkeypatch.setattr(arithmetic, "best_tile", suits)
     net, x, recorded = read(name)
     for options in ({}, {"batch": 1}):
         write_onnx(net.network, net.parameters, tmp_path / "net.onnx", winograd=True, runtime=runtime, **options)

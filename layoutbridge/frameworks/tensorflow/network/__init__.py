@@ -1,0 +1,1 @@
+"""What the primitives of networks stand on in Keras, each by itself: windows, Winograd's form."""
