@@ -26,10 +26,13 @@ FOLDERS = ("saved-model", "shards")  # are written once, and never over another
 
 
 def parameters(forms):
+    slow = [form for form in forms if form not in QUICK][::3]
     for form in forms:
         missing = [module for module in FORMS[form][1] if find_spec(module) is None]
         marks = [pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")]
-        yield pytest.param(form, marks=marks if form in QUICK else [*marks, pytest.mark.slow])
+        if form not in QUICK:
+            marks.append(pytest.mark.slow if form in slow else pytest.mark.thorough)
+        yield pytest.param(form, marks=marks)
 
 
 def rounds(form):

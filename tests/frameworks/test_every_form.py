@@ -159,7 +159,7 @@ def test_drawn(case):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(drawn_cases())
 def test_many_drawn(case):
     in_every_framework(case)

@@ -29,6 +29,7 @@ pytest.importorskip("coremltools", reason="coremltools is not installed")
 pytest.importorskip("torch", reason="PyTorch, which computes what the files say, is not installed")
 
 from tests.mil_interpreter import Package  # noqa: E402
+from tests.shares import in_shares  # noqa: E402
 
 
 def written(net, folder, **options):
@@ -43,9 +44,7 @@ def assert_near(found, wanted, tolerance=TOLERANCE):
     assert np.abs(found.reshape(wanted.shape) - wanted).max() <= tolerance * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in SOME else pytest.param(name, marks=pytest.mark.slow) for name in GOLDEN]
-)
+@pytest.mark.parametrize("name", in_shares(GOLDEN, every=3, quick=SOME))
 def test_every_layer_is_darknets(name, tmp_path):
     net, x, recorded = read(name)
     made_here, package = written(net, tmp_path, every_layer=True)

@@ -10,6 +10,7 @@ from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reading.weights import read_weights
 from layoutbridge.errors import WeightsError
 from tests.darknet_files import GOLDEN, MORE, MORE_NETS, NETS, RECURRENT, SEQUENCES
+from tests.shares import in_shares
 
 FOLDERS = [NETS / n for n in GOLDEN] + [MORE / n for n in MORE_NETS] + [RECURRENT / n for n in SEQUENCES]
 WITH_WEIGHTS = [folder for folder in FOLDERS if (folder / "net.weights").stat().st_size > 20]
@@ -71,8 +72,7 @@ def test_keras_models_come_back_byte_for_byte(folder, tmp_path):
     same_file(net.from_keras(net.to_keras()), folder, tmp_path)
 
 
-@pytest.mark.slow
-@each
+@pytest.mark.parametrize("folder", in_shares(WITH_WEIGHTS, every=4, ids=NAMES))
 def test_files_of_keras_come_back_byte_for_byte(folder, tmp_path):
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     net = loaded(folder)

@@ -270,12 +270,11 @@ def test_a_target_whose_files_would_take_anothers_place_is_left_out(capfd, tmp_p
 @pytest.mark.slow
 def test_the_commands(capfd, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    code, out, _ = run(capfd, "tune", *YOLO, "--targets", "onnx", "--threads", "1")
+    command = ("tune", *YOLO, "--targets", "onnx", "--threads", "1", "--seconds", "20")
+    code, out, _ = run(capfd, *command)
     assert code == 0 and out.split()[:8] == ["tried", "ms", "±", "of", "plain", "load", "memory", "size"]
     assert "(chosen)" in out and "onnx winograd, 1 thread: it is the same file as plain" in out
-    code, out, err = run(
-        capfd, "tune", *YOLO, "--targets", "onnx", "--threads", "1", "-o", str(tmp_path / "folder"), "--json"
-    )
+    code, out, err = run(capfd, *command, "-o", str(tmp_path / "folder"), "--json")
     told = json.loads(out)
     assert code == 0 and told["ok"] and told["tuning"]["trials"][0]["chosen"], err
     assert read_tuned(open_file(tmp_path / "folder" / "net.onnx").metadata)

@@ -25,6 +25,7 @@ from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits  # no
 from layoutbridge.frameworks.onnx.programs.table import PROFILES  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import run_in_onnxruntime  # noqa: E402
 from tests.limited_models import most_axes, moved_bytes, operators, run  # noqa: E402
+from tests.shares import in_shares  # noqa: E402
 
 BLOCKS = ("SpaceToDepth", "DepthToSpace")
 
@@ -103,9 +104,8 @@ def test_blocks_are_moved_in_four_axes_by_transposes():
     assert 1 < assert_in_four_axes(cases, (*BLOCKS, "Gather", "Einsum"), most_shapes=1) <= 3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("batch", in_shares([2, 1], every=2))
+@pytest.mark.parametrize("size", in_shares([2, 3], every=2))
 @pytest.mark.parametrize("without", [BLOCKS, (*BLOCKS, "Gather"), (*BLOCKS, "Gather", "Einsum", "Split")])
 def test_blocks_are_moved_at_every_size(size, batch, without):
     cases = list(filter(space_and_depth, of_four_axes(size, batch)))

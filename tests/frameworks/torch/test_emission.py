@@ -31,6 +31,7 @@ from layoutbridge.frameworks import base, emit, export  # noqa: E402
 from layoutbridge.frameworks.table import framework as framework_named  # noqa: E402
 from layoutbridge.frameworks.torch import emission as backend  # noqa: E402
 from layoutbridge.operations.catalog import catalog, op  # noqa: E402
+from tests.shares import in_shares  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8", "int8", "int16", "int32", "int64", "bool", "complex64")
@@ -75,9 +76,7 @@ def layouts(x):
 ENTRIES = pytest.mark.parametrize("name", [*pictures()])
 # Tracers take a second each: by default one entry of every kind (crossing axes, or cutting them; in and out of blocks).
 KINDS = ("darknet_reorg", "darknet_reorg3d_reverse", "focus", "pixel_shuffle", "darknet_flatten")
-TRACED_ENTRIES = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in KINDS else pytest.mark.slow) for name in pictures()]
-)
+TRACED_ENTRIES = pytest.mark.parametrize("name", in_shares([*pictures()], every=3, quick=KINDS))
 CHAINS = {
     "two without common digits": lambda: op("channel_shuffle", groups=2).then(op("channel_shuffle", groups=3)),
     "flatten twice": lambda: op("darknet_flatten").then(op("darknet_flatten")),
