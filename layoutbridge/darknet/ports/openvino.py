@@ -310,9 +310,9 @@ PORT = Port(
     write_openvino,
     Runner(run_openvino, run_openvino_sequence, "openvino", heading="ov"),
     {
-        "half": Runner(_running(half=True), partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ovhalf"),
+        "half": Runner(_running(half=True), partial(run_openvino_sequence, half=True), "openvino", FLOAT16, "ovh"),
         "winograd": Runner(
-            _running(winograd=True), partial(run_openvino_sequence, winograd=True), "openvino", WINOGRAD, "ovwino"
+            _running(winograd=True), partial(run_openvino_sequence, winograd=True), "openvino", WINOGRAD, "ovw"
         ),
     },
     beside=lambda path: (_beside(path), *ultralytics.yaml_beside(path, "openvino")),

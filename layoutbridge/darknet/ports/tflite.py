@@ -351,6 +351,6 @@ PORT = Port(
     (TFLITE,),
     write_tflite,
     Runner(run_litert, run_litert_sequence, PACKAGE),
-    {"half": _runner(FLOAT16, "lthalf", half=True), "winograd": _runner(WINOGRAD, "ltwino", winograd=True)},
+    {"half": _runner(FLOAT16, "lth", half=True), "winograd": _runner(WINOGRAD, "ltw", winograd=True)},
     runtimes=LITERT,
 )

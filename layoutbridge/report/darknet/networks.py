@@ -221,7 +221,8 @@ def _check_table(rows: Sequence[LayerCheck], result: Check, width: int) -> Table
     sizes = {"largest": [short(row.largest, ".3g") for row in rows]}
     rounding = {"float32": ["" if row.rounding is None else short(row.rounding) for row in rows]}
     rounded = columns | (rounding if any(rounding["float32"]) else {})
-    labels = [f"{row.index:>3} {_short_name(row.kind)}" for row in rows]
+    digits = max(len(str(row.index)) for row in rows)
+    labels = [f"{row.index:>{digits}} {_short_name(row.kind)}" for row in rows]
     for shown, first_mark in product((sizes | rounded, rounded, columns, narrow), _FIRST):
         marked = [f"{label}{first_mark * (row is result.first_over)}" for label, row in zip(labels, rows, strict=True)]
         left = width - sum(1 + max(map(len, [heading, *cells])) for heading, cells in shown.items())
