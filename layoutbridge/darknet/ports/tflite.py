@@ -350,7 +350,7 @@ PORT = Port(
     "LiteRT",
     (TFLITE,),
     write_tflite,
-    Runner(run_litert, run_litert_sequence, PACKAGE),
+    Runner(run_litert, run_litert_sequence, PACKAGE, heading="lite"),
     {"half": _runner(FLOAT16, "lth", half=True), "winograd": _runner(WINOGRAD, "ltw", winograd=True)},
     runtimes=LITERT,
 )

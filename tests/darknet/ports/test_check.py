@@ -111,7 +111,7 @@ def test_the_table_marks_the_first_layer(capfd):
     lines = out.splitlines()
     assert (code, err) == (1, "")
     assert lines[0].split() == ["layer", "largest", "onnx", "torch", "half", "lth", "ovh", "float32"]
-    assert lines[1].startswith("  0 conv <- first ")
+    assert lines[1].startswith("0 conv <- first ")
     assert sum("<- first" in line for line in lines) == 1
     assert "diverges first at 0_convolutional (cfg line 8), in onnx-half, tflite-half, openvino-half: " in out
     for line in lines[1:10]:
