@@ -202,7 +202,7 @@ def verdict_of(result: Verification) -> tuple[Literal["green", "yellow", "red"],
     """The verdict's color, its words, and what goes on behind them."""
     ran = sum(row.status in ("matches", "differs") for row in result.rows)
     if not result.ok:
-        return "red", f"{counted(len(result.findings), 'finding')}", f" in {counted(len(result.rows), 'run')}"
+        return "red", counted(len(result.findings), "finding"), f" in {counted(len(result.rows), 'run')}"
     if not ran:
         return "yellow", "nothing ran", ": see the reasons above"
     rest = len(result.rows) - ran

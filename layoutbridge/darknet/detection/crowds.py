@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float32]
 Places = NDArray[np.intp]
 
-_PAYS_FROM = 2e9  # pairs of boxes of a class: NumPy may take seconds with so many, loading takes one
+_PAYS_FROM = 1e9  # pairs of boxes of a class: NumPy takes 0.02 to 2.5 s with so many, by their sizes, loading 0.8
 _MANY = 1000  # boxes of a class for which it is faster, once it is loaded
 _LEAST_LIMIT = 0.2  # for which it is fast
 _LEAST_SIDE = np.float32(2e-5)  # of how far off a box lies: rounding moves edges little then

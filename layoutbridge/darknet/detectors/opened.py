@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError
 
 Outputs = Mapping[str, NDArray[Any]]
+Size = tuple[int, int]  # width, height
 _CHANNELS = (1, 3, 4)  # of a picture
 _MOST_VALUES = 2**31 - 1  # as in a .cfg
 
@@ -45,9 +46,6 @@ class Opened:
             return self.run(x)
         made = [self.run(_filled(x[k : k + self.batch], self.batch)) for k in range(0, len(x), self.batch)]
         return {name: np.concatenate([each[name] for each in made])[: len(x)] for name in made[0]}
-
-
-Size = tuple[int, int]
 
 
 def picture_shape(

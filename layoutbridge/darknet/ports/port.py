@@ -16,6 +16,7 @@ from layoutbridge.darknet.meaning import Arrays
 from layoutbridge.darknet.reading.fitting import floats_of
 from layoutbridge.darknet.structure.model import Layer, Network, Shape, State
 from layoutbridge.errors import ShapeError, shown
+from layoutbridge.frameworks.winograd import Tile
 from layoutbridge.inputs import refuse_costly
 
 _FLOAT32_BYTES, _FLOAT64_BYTES = 4, 8
@@ -99,7 +100,8 @@ class Port:
     *, ...)` writes one, whole or not at all; its keywords are the target's options. `runner` runs a network there in
     float32, None where files are written alone, `forms` in other arithmetic ("half", "winograd"). `beside(path)` are
     the files that may be written next to `path`; files that end in one of `without_outputs` hold parameters alone.
-    `runtimes` are programs that read the files, for which `write` may choose the `runtime`'s fastest form.
+    `runtimes` are programs that read the files, for which `write` may choose the `runtime`'s fastest form. `tiles` are
+    those of Winograd's form that `tune` times convolutions in, where these are not all that it knows.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Port:
     without_outputs: tuple[str, ...] = ()
     any_ending: bool = False
     runtimes: tuple[str, ...] = ()
+    tiles: tuple[Tile, ...] = ()
 
 
 def refuse_costly_run(network: Network) -> None:

@@ -172,17 +172,7 @@ def run_litert(
     if network.states:
         run = partial(run_litert_sequence, half=half, winograd=winograd)
         return first_step(run, network, parameters, x, every_layer)
-    layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
-    _require_litert()
-    built = build_model(
-        network,
-        parameters,
-        layers=layers,
-        batch=1,
-        keep_batch_norm=False,
-        longest_sum=LONGEST_SUM,
-        winograd=winograd,
-    )
+    built = _to_run(network, parameters, 1, every_layer=every_layer, winograd=winograd)
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "net.tflite"
         path.write_bytes(_converted(built, half))
@@ -203,17 +193,7 @@ def run_litert_sequence(
 
     The rest is as for `run_litert`.
     """
-    layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
-    _require_litert()
-    built = build_model(
-        network,
-        parameters,
-        layers=layers,
-        batch=x.shape[1],
-        keep_batch_norm=False,
-        longest_sum=LONGEST_SUM,
-        winograd=winograd,
-    )
+    built = _to_run(network, parameters, x.shape[1], every_layer=every_layer, winograd=winograd)
     with tempfile.TemporaryDirectory(prefix="layoutbridge-") as folder:
         path = Path(folder) / "net.tflite"
         path.write_bytes(_converted(built, half))
@@ -225,6 +205,23 @@ def run_litert_sequence(
             return [results[output.name] for output in built.outputs]
 
         return over_steps(network, x, partial(model_step, built, "channels_last", run))
+
+
+def _to_run(
+    network: Network, parameters: Arrays, batch: int, *, every_layer: bool, winograd: bool | Mapping[int, Tile]
+) -> KerasNetwork:
+    """The model of all layers' outputs, or of the last one's, that LiteRT then runs."""
+    _require_litert()
+    layers = range(len(network.layers)) if every_layer else [len(network.layers) - 1]
+    return build_model(
+        network,
+        parameters,
+        layers=layers,
+        batch=batch,
+        keep_batch_norm=False,
+        longest_sum=LONGEST_SUM,
+        winograd=winograd,
+    )
 
 
 def run_tflite(
@@ -353,4 +350,5 @@ PORT = Port(
     Runner(run_litert, run_litert_sequence, PACKAGE, heading="lite"),
     {"half": _runner(FLOAT16, "lth", half=True), "winograd": _runner(WINOGRAD, "ltw", winograd=True)},
     runtimes=LITERT,
+    tiles=((2, 2), (4, 4)),  # a file takes seconds to be written
 )

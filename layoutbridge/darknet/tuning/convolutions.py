@@ -27,7 +27,6 @@ from layoutbridge.frameworks.winograd import Tile
 
 TILES: tuple[Tile, ...] = ((2, 2), (3, 3), (4, 4), (6, 6))
 SMALL_TILES = TILES[:-1]
-_TILES_OF: Mapping[str, tuple[Tile, ...]] = {"tflite": ((2, 2), (4, 4))}  # whose files take seconds to be written
 _DIRECT = "direct"
 _ENDS = 8  # channels before and behind: a block of the runtimes' own layouts
 _TURNS, _SECONDS = 5, 0.03
@@ -94,7 +93,7 @@ def _convolution(layer: Layer, network: Network, batch: int) -> Convolution | No
 
 def tiles_of(target: Port) -> tuple[Tile, ...]:
     """Those that are tried for a target."""
-    return _TILES_OF.get(target.name, TILES)
+    return target.tiles or TILES
 
 
 def timed(

@@ -264,10 +264,9 @@ def show_detections(console: Console, found: Detections) -> None:
         (item.label, f"{item.score:.3f}", *(f"{one:.1f}" for one in (item.left, item.top, item.width, item.height)))
         for item in sorted(found, key=lambda item: -item.score)
     ]
-    straight = _Straight(headings, rows)
     if len(rows) > _MOST_IN_TABLE:
         _show_many(console, headings, rows)
-    elif straight.fits(console.width):
+    elif (straight := _Straight(headings, rows)).fits(console.width):
         console.print(straight)
     else:
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -50,7 +50,7 @@ def check_page(found: Check, network: Network, notes: str, origin: Origin) -> st
         parts += [
             Section("The network", _drawn(found, network)),
             Section("Deviation of every layer", _chart(found, ran)),
-            Section("All numbers", folded(f"{counted(len(found.rows), 'layer', form=',')}", _layers(found, ran))),
+            Section("All numbers", folded(counted(len(found.rows), "layer", form=","), _layers(found, ran))),
         ]
     return page(
         f"layoutbridge check: {head}", f"Does {found.source} compute the same everywhere?", verdict,

@@ -127,7 +127,7 @@ def _overlaid(name: str, known: OpenShape, asked: Sequence[int | str | None], is
     if len(lengths) == (len(known) + 1 if is_told else 4) and lengths[0] in (1, None):
         lengths = lengths[1:]
     if not 1 <= len(lengths) <= 4 or (is_told and len(lengths) != len(known)):
-        wanted = f"{counted(len(known), 'axis', 'axes')}" if is_told else "1 to 4 axes"
+        wanted = counted(len(known), "axis", "axes") if is_told else "1 to 4 axes"
         raise ShapeError(f"input {name} has {wanted}, without a batch, and shape {shown(list(asked))} {len(asked)}")
     numbers = [length for length in lengths if isinstance(length, int)]
     if any(length < 1 for length in numbers) or prod(numbers) >= _MOST_ELEMENTS:

@@ -221,7 +221,7 @@ def test_boxes_are_compared_once_for_all_classes(compiled: Any) -> None:
 def test_compiled_code_is_loaded_ahead_for_very_many_boxes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="numba is not installed")
     monkeypatch.setattr(crowds, "_state", crowds._State())
-    for boxes, classes in ((999, 10**9), (8000, 1), (15_000, 8)):
+    for boxes, classes in ((999, 10**9), (8000, 1), (11_000, 8)):
         crowds.expect(boxes, classes)
         assert crowds._state.loader is None
     crowds.expect(46_000, 80)

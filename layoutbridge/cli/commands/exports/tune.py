@@ -205,15 +205,12 @@ def _targets_in(folder: str, targets: list[str] | None, cfg: str, weights: str, 
             left[target.name] = error
             continue
         written += [Path(output), *target.beside(Path(output))]
-    if not left:
-        ask_before_overwriting(written, force=force)
-        return targets
-    if len(left) == len(chosen):
+    if left and len(left) == len(chosen):
         raise next(iter(left.values()))
     for name, reason in left.items():
         remark(f"{name} is not tried: {reason}")
     ask_before_overwriting(written, force=force)
-    return [target.name for target in chosen if target.name not in left]
+    return [target.name for target in chosen if target.name not in left] if left else targets
 
 
 def _file_in(folder: str, cfg: str, target: Port) -> str:
