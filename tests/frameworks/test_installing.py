@@ -1,10 +1,10 @@
 """What errors say of how an extra is installed: as layoutbridge itself was."""
 
 import json
+from importlib import metadata
 
 import pytest
 
-from layoutbridge.frameworks import base
 from layoutbridge.frameworks.base import to_install
 
 
@@ -33,7 +33,7 @@ def test_an_extra_comes_from_where_layoutbridge_came(tmp_path, monkeypatch, orig
 
 def test_without_metadata(monkeypatch):
     def missing(name):
-        raise base.PackageNotFoundError(name)
+        raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(base, "distribution", missing)
+    monkeypatch.setattr(metadata, "distribution", missing)
     assert to_install("jax") == "pip install 'layoutbridge[jax]'"
