@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.samples import mark_samples
+
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
 # A run is the same every time in CI; at a desk, new examples are drawn and failing ones remembered.
@@ -106,8 +108,13 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the examples of a framework's own modules where that framework is not installed."""
+    """Share out long lists of cases, before any are left out by their marks, and skip examples that cannot run.
+
+    Those are the examples of a framework's own modules where that framework is not installed.
+    """
+    mark_samples(items)
     for item in items:
         for framework in frameworks_needed(item.path) if isinstance(item, pytest.DoctestItem) else ():
             if not importlib.util.find_spec(framework):

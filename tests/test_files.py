@@ -300,6 +300,7 @@ def test_what_was_there_comes_back_when_places_cannot_be_taken(tmp_path, monkeyp
         hidden.rmdir()
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("interim", [False, True])
 @pytest.mark.parametrize("there", [(), PAIR])
 def test_a_process_killed_between_renames_mixes_nothing(tmp_path, monkeypatch, there, interim):

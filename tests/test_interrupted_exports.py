@@ -26,7 +26,7 @@ FOLDERS = ("saved-model", "shards")  # are written once, and never over another
 
 
 def parameters(forms):
-    slow = [form for form in forms if form not in QUICK][::3]
+    slow = [form for form in forms if form not in QUICK][::5]
     for form in forms:
         missing = [module for module in FORMS[form][1] if find_spec(module) is None]
         marks = [pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")]

@@ -57,6 +57,7 @@ def test_a_second_run_takes_the_place_of_the_first(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_noise_changes_no_verdict(tmp_path):
     draw = random.Random(0)
     for center in (0.5, 0.9, 0.94, 0.97, 1.0, 1.03, 1.07, 1.5):

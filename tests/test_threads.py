@@ -164,6 +164,7 @@ def content(path):
 # ---------------------------------------------------------------------- exports
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize(("target", "ending"), ENDINGS)
 def test_networks_are_exported_at_once(target, ending, net, tmp_path):
     def work(number):
@@ -177,6 +178,7 @@ def test_networks_are_exported_at_once(target, ending, net, tmp_path):
             assert len({content(file) for file in files}) == 1
 
 
+@pytest.mark.sample(2, slow=2)
 @pytest.mark.parametrize(("framework", "ending"), SAVED)
 def test_operations_are_exported_at_once(framework, ending, tmp_path):
     op = lb.op("darknet_reorg")
@@ -191,6 +193,7 @@ def test_operations_are_exported_at_once(framework, ending, tmp_path):
     assert {content(path) for path in written} == {content(alone)}
 
 
+@pytest.mark.slow
 def test_writers_of_saved_models_leave_warnings_and_logging_as_they_were(net, tmp_path):
     """TensorFlow sets both aside for moments: two threads at once would leave them so."""
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
@@ -206,6 +209,7 @@ def test_writers_of_saved_models_leave_warnings_and_logging_as_they_were(net, tm
         sys.setswitchinterval(interval)
 
 
+@pytest.mark.slow
 def test_different_targets_at_once(net, tmp_path):
     """All that are installed, beside threads that run the network in them."""
     names = [name for name in TARGETS if not parameter(name).marks[0].args[0]]
@@ -229,6 +233,7 @@ def test_different_targets_at_once(net, tmp_path):
 # ---------------------------------------------------------------------- everything else
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_one_network_is_run_at_once(target, net):
     x = np.random.default_rng(1).random((THREADS + 1, 3, 8, 8), np.float32)
@@ -259,6 +264,7 @@ def test_objects_are_detected_at_once():
     assert found
 
 
+@pytest.mark.slow
 def test_operations_are_proved_and_verified_at_once():
     def work(number):
         op = lb.op("darknet_reorg", stride=2 + number % 3)

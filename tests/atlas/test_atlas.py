@@ -79,6 +79,7 @@ def test_what_changed_is_told(torch_atlas):
     assert changes(torch_atlas, Atlas((), {"torch": "gone"})) == ()
 
 
+@pytest.mark.slow
 def test_verify_against_an_atlas(torch_atlas, tmp_path, capfd):
     path = tmp_path / "a.json"
     path.write_text(torch_atlas.to_json())

@@ -62,7 +62,7 @@ def test_what_is_shown_is_what_is_found_and_not_what_is_documented(finding):
     assert shown != moved(finding.documented, finding)
 
 
-@pytest.mark.slow
+@pytest.mark.sample(slow=8)
 @pytest.mark.parametrize("finding", FINDINGS, ids=lambda each: each.key)
 def test_a_program_prints_what_the_finding_says(finding, tmp_path):
     done = subprocess.run(

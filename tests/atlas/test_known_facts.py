@@ -43,6 +43,7 @@ def test_torch_shuffles_channels_first():
     assert "depth_to_space_crd" in names and "depth_to_space" not in names
 
 
+@pytest.mark.slow
 def test_litert_shuffles_blocks_first():
     names = found("litert", "DEPTH_TO_SPACE", layout="NHWC").names
     assert "depth_to_space" in names and "depth_to_space_crd" not in names

@@ -115,6 +115,7 @@ def test_what_goes_wrong_costs_the_question_alone(code, said):
         assert asked.array("y = x + s", {"s": 2}, x=x).tolist() == [2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_crash_costs_its_own_row_alone(monkeypatch, tmp_path):
     crashing = Cell("crashes", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
     at_two = Cell("crashes at times", "import os\ny = x if s != 2 else os.abort()", shapes_of="identity")

@@ -203,6 +203,7 @@ def test_a_file_that_takes_too_long_costs_itself_alone(models, tmp_path):
     assert [(Path(file).name, "2 seconds" in message) for file, message in found.failed] == [("long.onnx", True)]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_costs_one_file(models):
     long_one(models / "deep" / "long.onnx")
     ended = threading.Event()
@@ -268,6 +269,7 @@ def test_an_interrupted_audit_goes_on(models, tmp_path):
     assert same == [row for row in rows_of(tmp_path / "whole.parquet") if not row["file"].endswith("a.onnx")]
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(models, tmp_path):
     long_one(models / "zz.onnx")
     output = tmp_path / "r.parquet"

@@ -96,6 +96,7 @@ def test_a_worker_is_killed_half_way(address, workers, models, tmp_path):
     assert (tmp_path / "there.parquet").read_bytes() == (tmp_path / "here.parquet").read_bytes()
 
 
+@pytest.mark.thorough
 def test_a_file_that_takes_too_long(address, workers, models):
     long_one(models / "long.onnx")
     found = lb.audit([str(models)], scheduler=address, seconds=0.7)

@@ -99,6 +99,7 @@ def test_members_that_are_no_arrays_are_refused(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["in.npz"]
 
 
+@pytest.mark.slow
 def test_archives_that_are_broken_are_refused(tmp_path):
     np.savez_compressed(tmp_path / "good.npz", w=np.random.default_rng(0).random((40, 50)))
     content = (tmp_path / "good.npz").read_bytes()

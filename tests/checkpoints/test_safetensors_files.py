@@ -51,6 +51,7 @@ def checkpoints(draw):
     return tensors, metadata, order
 
 
+@pytest.mark.slow
 @given(checkpoints())
 def test_drawn_files_are_moved_as_einops_says_and_undone_to_the_same_bytes(tmp_path_factory, drawn):
     tensors, metadata, order = drawn

@@ -151,6 +151,7 @@ REFUSED_RULES = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(4, slow=4)
 @pytest.mark.parametrize("name", REFUSED_RULES)
 def test_rules_that_do_not_fit_are_refused_and_nothing_is_written(name, folder, capfd):
     text, told = REFUSED_RULES[name]

@@ -64,6 +64,7 @@ def right(done, code, arguments):
     assert "a fault of" not in done.stderr.decode()
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize(("environment", "script"), SURROUNDINGS.values(), ids=SURROUNDINGS)
 def test_one_call_of_each_outcome(tmp_path, environment, script):
     for name in ("write", "finding", "refusal"):
@@ -85,6 +86,7 @@ def test_every_command(tmp_path, environment, script):
             right(called(arguments, tmp_path, environment, script), code, arguments)
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_written_is_code_2(tmp_path):
     for arguments in (["list"], ["list", "--json"], ["--help"], ["--version"], CALLS["table"][1], CALLS["summary"][1]):
         done = called(arguments, tmp_path, FEW, f"{SHELL} >/dev/full")
@@ -118,6 +120,7 @@ def as_nobody() -> tuple[str, ...]:
     return before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("calls", [CALLS, pytest.param(THOROUGH, marks=pytest.mark.slow)], ids=["core", "frameworks"])
 def test_a_user_without_rights_in_a_home_that_cannot_be_written(tmp_path, calls):
     before = as_nobody()
@@ -137,6 +140,7 @@ def test_a_user_without_rights_in_a_home_that_cannot_be_written(tmp_path, calls)
     assert done.stderr == b"layoutbridge: cannot write into '.': Permission denied\n"
 
 
+@pytest.mark.slow
 def test_copying_without_a_place_for_compiled_code(tmp_path):
     pytest.importorskip("numba")
     before = as_nobody()

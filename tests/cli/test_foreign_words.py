@@ -45,6 +45,7 @@ def nothing_steers(*texts: str) -> None:
         assert not steers(text), ascii(text)
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("nasty", TOGETHER, ids=ascii)
 def test_every_command_given_a_name(capfd, tmp_path, monkeypatch, nasty):
     monkeypatch.chdir(tmp_path)
@@ -86,6 +87,7 @@ def test_every_command_given_a_name(capfd, tmp_path, monkeypatch, nasty):
         nothing_steers(err)
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of the program; half a character cannot be sent between workers
 @pytest.mark.parametrize("nasty", TOGETHER, ids=ascii)
 def test_files_that_hold_it(capfd, tmp_path, nasty):
@@ -127,6 +129,7 @@ def test_files_that_hold_it(capfd, tmp_path, nasty):
     nothing_steers(run(capfd, "table", "focus", "--shape", "3,4,4", "-o", f"{output}/x.json")[2])
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("nasty", TOGETHER, ids=ascii)
 def test_networks_and_pictures_by_such_names(capfd, tmp_path, nasty):
     image = pytest.importorskip("PIL.Image")

@@ -44,6 +44,7 @@ def test_summary(capfd):
     assert len(json.loads(run(capfd, "summary", PASSTHROUGH[0], "--upto", "3", "--json")[1])) == 3
 
 
+@pytest.mark.slow
 def test_check(capfd):
     pytest.importorskip("onnxruntime")
     code, out, _ = run(capfd, "check", *PASSTHROUGH, "--flavor", "pjreddie")
@@ -96,6 +97,7 @@ def test_the_export_is_the_network(capfd, tmp_path):
     assert np.abs(reorg - held["layer04"]).max() <= 1e-5 * np.abs(held["layer04"]).max()
 
 
+@pytest.mark.sample(6, slow=4)
 @pytest.mark.parametrize(
     ("arguments", "files", "says"),
     [
@@ -171,6 +173,7 @@ def test_winograd_tells_what_it_costs_in_litert(capfd, tmp_path):
     assert "of the largest value from the float64 reference" in " ".join(err.split())
 
 
+@pytest.mark.sample(12, slow=8)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -73,6 +73,7 @@ def test_list(capfd):
     assert all(any(line.startswith(entry.family) for line in headings) for entry in lb.catalog().values())
 
 
+@pytest.mark.sample(6, slow=6)
 @pytest.mark.parametrize("name", lb.catalog())
 def test_list_of_one_entry_tells_all_of_it(capfd, name):
     entry = lb.catalog()[name]
@@ -247,6 +248,7 @@ def test_identify(capfd, tmp_path):
     assert "has no 'Nothing'" in refused(capfd, "identify", f"{ports}:Nothing", "--shape", "1,64,26,26")
 
 
+@pytest.mark.slow
 def test_verify(capfd):
     code, out, _ = run(capfd, "verify", "--frameworks", "numpy")
     assert (code, "all hold" in out) == (0, True)

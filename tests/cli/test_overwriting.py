@@ -73,6 +73,7 @@ def test_one_output_on_a_terminal_is_enough(tmp_path, streams):
     assert (code, "overwrite?" in shown) == (2, True)
 
 
+@pytest.mark.slow
 def test_every_command_that_writes(tmp_path):
     calls = [["export", "focus", "-o", "t.npy", "--shape", "3,4,4"], ["export", *NET, "-o", "t.param"],
              ["detect", "m.onnx", "p.png", "-o", "t.png"]]  # fmt: skip
@@ -107,6 +108,7 @@ def test_pages_are_asked_about_too(tmp_path):
     assert path.read_text() != "mine"
 
 
+@pytest.mark.slow
 def test_tune_asks_of_a_folder_before_the_trials(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "folder").mkdir()

@@ -47,6 +47,7 @@ def tabled(capfd, *arguments):
     return np.array(json.loads(out)["table"])
 
 
+@pytest.mark.sample(3, slow=2)
 @pytest.mark.parametrize(
     ("arguments", "parameters"),
     [

@@ -11,6 +11,7 @@ import pytest
 from layoutbridge.darknet import load
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="this system has no /dev/fd, through which shells pass pipes")
 def test_a_cfg_names_and_a_picture_come_through_pipes(tmp_path):
     """As `<(cat net.cfg)` of a shell passes them: a file that has no size, no ending, and is read once."""

@@ -163,6 +163,7 @@ def test_the_environment_has_defaults_and_the_callers_own_values_stay():
 # ---------------------------------------------------------------------- the commands
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
 def test_the_commands_print_nothing_of_tensorflow(tmp_path):
     command = [sys.executable, "-m", "layoutbridge"]

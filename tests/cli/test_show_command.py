@@ -61,6 +61,7 @@ def test_steps_and_title(capfd):
     assert "inverse of darknet_reorg (stride 2) [4, 4, 4]" in out
 
 
+@pytest.mark.sample(8, slow=6)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -58,6 +58,7 @@ def test_onnx_models_are_run(capfd, tmp_path):
     assert (code, json.loads(told)["proven"]) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_module_with_its_state(capfd, tmp_path):
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     from tests.darknet.returning.torch_modules import Port, pairs

@@ -61,6 +61,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(2, slow=3)
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault(name):
     which, faults, at, cause, words = FAULTS[name]

@@ -24,6 +24,7 @@ def loaded(fork, name):
     return [f"{folder}/net.cfg", f"{folder}/net.weights"], fork
 
 
+@pytest.mark.sample(slow=2)
 @pytest.mark.parametrize("network", NETWORKS, ids="-".join)
 def test_exported_files(network, tmp_path, capfd):
     files, fork = loaded(*network)

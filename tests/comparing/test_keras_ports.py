@@ -36,6 +36,7 @@ STYLES = {
 }
 
 
+@pytest.mark.sample(4, slow=4)
 @pytest.mark.parametrize("name", STYLES)
 def test_a_right_port(name):
     which, style = STYLES[name]
@@ -84,6 +85,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(3, slow=3)
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault(name):
     which, faults, at, cause, words = FAULTS[name]

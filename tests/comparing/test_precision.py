@@ -42,6 +42,7 @@ def test_a_fault_in_half_precision(name):
     assert [each.cause for each in found.causes] == [cause]
 
 
+@pytest.mark.slow
 def test_an_export_in_half_precision(tmp_path):
     pytest.importorskip("onnxruntime")
     net = network()

@@ -56,6 +56,7 @@ def test_layers_of_one_shape_change_places_until_nothing_differs():
         np.testing.assert_allclose(back.network.run(x), port(torch.from_numpy(x)).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_wrong_stays_apart():
     net = DarknetNetwork(built(BRANCHES))
     port = Port(net, pairs())

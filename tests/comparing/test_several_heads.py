@@ -176,6 +176,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(6, slow=6)
 @pytest.mark.parametrize("name", FAULTS)
 def test_wrong_boxes(net, name):
     faults, heads, words = FAULTS[name]

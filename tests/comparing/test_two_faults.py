@@ -51,6 +51,7 @@ TWO = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(2, slow=1)
 @pytest.mark.parametrize("name", TWO)
 def test_both_are_told(name):
     which, faults, causes = TWO[name]
@@ -108,6 +109,7 @@ ORDERS = {
 }
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize("name", ORDERS)
 def test_the_code_that_is_told_puts_weights_back(name):
     which, index, change = ORDERS[name]

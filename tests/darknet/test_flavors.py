@@ -110,6 +110,7 @@ def test_the_commands_tell(command, capfd, tmp_path):
         assert "flavor 'pjreddie' would give other outputs" in out and "first at 8_region (cfg line 57)" in out
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("truth", ["alexey", "pjreddie"])
 def test_recorded_outputs_say_which_flavour_fits(truth, flavor, capfd):

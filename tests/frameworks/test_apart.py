@@ -81,6 +81,7 @@ def test_arrays_go_there_and_come_back(dtype):
         assert np.array_equal(found, x.T)
 
 
+@pytest.mark.slow
 def test_it_runs_elsewhere_and_ends_with_the_function():
     function = apart(who)
     (number,) = function(np.zeros(1)).tolist()
@@ -99,6 +100,7 @@ def test_errors_while_opening_are_told():
         apart(broken, "theirs")
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize(
     ("path", "said"),
     [

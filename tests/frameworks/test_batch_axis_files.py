@@ -83,6 +83,7 @@ def compared(run_it, operation, shape, in_keras):
     np.testing.assert_array_equal(made.reshape(expected.shape), expected)
 
 
+@pytest.mark.sample(8, slow=8)
 @EVERY_FILE
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_of_a_fixed_shape(framework, ending, case, tmp_path):
@@ -133,6 +134,7 @@ def test_a_program_of_open_lengths_keeps_its_condition(tmp_path):
 # ---------------------------------------------------------------------- the command line
 
 
+@pytest.mark.sample(1, slow=2)
 @EVERY_FILE
 def test_the_command_line_goes_by_the_entry(framework, ending, capfd, tmp_path):
     if not find_spec(framework):
@@ -162,6 +164,7 @@ def exported(capfd, tmp_path, *arguments):
     return [axis.dim_param or axis.dim_value for axis in shape.dim]
 
 
+@pytest.mark.slow
 def test_the_command_line_is_told_otherwise(capfd, tmp_path):
     pattern = "n c (h p:2) (w q:2) -> n (p q c) h w"
     for arguments, axes in (

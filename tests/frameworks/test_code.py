@@ -71,12 +71,14 @@ def check(name, operations):
         np.testing.assert_array_equal(y, expected, operation.label)
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_form_of_every_entry(name):
     needs(name)
     check(name, [(operation, with_batch(operation)) for operation in forms()])
 
 
+@pytest.mark.sample(2, slow=2)
 @pytest.mark.parametrize("name", WRITTEN)
 def test_patterns_chains_and_the_other_choice_of_a_batch(name):
     needs(name)
@@ -135,6 +137,7 @@ def test_a_shape_that_does_not_fit_fails(name):
                 np.testing.assert_array_equal(RUN[name](function, counting(shape)), by_table(operation, shape))
 
 
+@pytest.mark.sample(2, slow=2)
 @pytest.mark.parametrize("name", WRITTEN)
 def test_only_that_framework_is_imported(name):
     for operation in (*forms(), *map(lb.Rearrangement, READ), *CHAINS):
@@ -147,6 +150,7 @@ def test_only_that_framework_is_imported(name):
         assert imported == {name}, operation.label
 
 
+@pytest.mark.slow
 def test_texts_are_in_the_common_form(tmp_path):
     if find_spec("ruff") is None:
         pytest.skip("ruff is not installed")

@@ -82,6 +82,7 @@ def test_torch_with_gradients(cases):
         in_torch(case)
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("cases", BOTH)
 def test_onnx(cases):
     pytest.importorskip("onnx", reason="ONNX is not installed")
@@ -90,6 +91,7 @@ def test_onnx(cases):
         in_onnx(case, shape=None if number % 2 else case.shape)
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 @pytest.mark.parametrize("cases", BOTH)
 def test_keras_with_gradients(cases, data_format):
@@ -98,6 +100,7 @@ def test_keras_with_gradients(cases, data_format):
         in_keras(case, data_format)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cases", BOTH)
 def test_jax_with_gradients(cases):
     """All in one program: compiled one by one they would take minutes."""
@@ -158,14 +161,14 @@ def test_drawn(case):
     in_every_framework(case)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=500)
 @given(drawn_cases())
 def test_many_drawn(case):
     in_every_framework(case)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=60)
 @given(drawn_cases())
 def test_drawn_in_jax(case):

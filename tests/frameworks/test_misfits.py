@@ -165,6 +165,7 @@ def need(framework):
         pytest.skip(f"{framework} is not installed")
 
 
+@pytest.mark.sample(10, slow=6)
 @pytest.mark.parametrize("misfit", MISFITS)
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_same_misfit_reads_the_same(framework, misfit):

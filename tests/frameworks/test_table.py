@@ -67,6 +67,7 @@ def test_options_that_a_framework_does_not_take_are_refused_with_those_it_takes(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sample(2, slow=1)
 @RECORDS
 def test_the_command_line_writes_for_it_by_name_and_by_ending(record, capfd, tmp_path):
     if record.installed() is None:

@@ -13,7 +13,7 @@ SECONDS, SEED = float(os.environ.get("FUZZ_SECONDS") or 30), int(os.environ.get(
 SHOWN = 2000  # bytes of an input
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the hunt reads Linux's /proc")
 def test_half_a_minute_finds_nothing():
     ready = [surface for surface in surfaces() if surface.missing is None]

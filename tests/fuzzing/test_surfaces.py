@@ -38,6 +38,7 @@ taken = sum(command_line(drawn_command(Random(seed)), folder / "own") for seed i
 """
 
 
+@pytest.mark.sample(3, slow=2)
 @pytest.mark.parametrize("name", PLAIN)
 def test_drawn_inputs_get_clear_answers(name, tmp_path):
     @settings(max_examples=40)
@@ -54,6 +55,7 @@ def test_some_drawn_inputs_are_taken(name, tmp_path):
     assert any(SURFACES[name].check(SURFACES[name].new(Random(seed)), tmp_path) for seed in range(200))
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize("name", [name for name, surface in SURFACES.items() if surface.corpus])
 def test_the_corpus_gets_clear_answers(name, tmp_path):
     surface = SURFACES[name]
@@ -69,6 +71,7 @@ def test_every_folder_of_the_corpora_belongs_to_a_surface():
     assert {path.name.removesuffix(".beside") for path in CORPORA.iterdir()} <= {*SURFACES}
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("name", FINDS)
 def test_each_kind_of_find_is_found(name, tmp_path):
     (hunted,) = hunt([FAULTY[name]], 3, 0, tmp_path, coverage=False, patience=1 if name == "hangs" else 30)
@@ -78,6 +81,7 @@ def test_each_kind_of_find_is_found(name, tmp_path):
     assert MOST_MEMORY == 500 << 20
 
 
+@pytest.mark.thorough
 def test_a_third_of_drawn_commands_run_through(tmp_path):
     surface = SURFACES["command_line"]
     if surface.missing:

@@ -73,6 +73,7 @@ def test_a_file_named_like_a_module_does_not_take_its_place(tmp_path):
     assert sys.modules["json"] is json
 
 
+@pytest.mark.slow
 def test_a_file_named_like_a_framework_that_nobody_has_imported_is_not_taken_for_it(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     (tmp_path / "neighbour.py").write_text("block = 2")

@@ -151,6 +151,7 @@ print(held() - before)
 """
 
 
+@pytest.mark.sample(3, slow=2)
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is measured as Linux tells it")
 @pytest.mark.parametrize(("ending", "content"), COSTLY.values(), ids=COSTLY)
 def test_reading_costs_four_times_the_size_and_300_mb_at_most(tmp_path, ending, content):

@@ -21,7 +21,6 @@ from layoutbridge.rewriting.opening import Source, as_ir, as_proto  # noqa: E402
 from layoutbridge.rewriting.places.locating import scene_of  # noqa: E402
 from layoutbridge.rewriting.places.names import FreshNames  # noqa: E402
 from tests.onnx_ports import node, run  # noqa: E402
-from tests.shares import in_shares  # noqa: E402
 
 RNG = np.random.default_rng(0)
 F, I64, B, U8 = "float32", "int64", "bool", "uint8"
@@ -292,14 +291,15 @@ def tried(kind, inputs, opset, outputs, attributes, most):
         check(model, given, expected, found[k])
 
 
+@pytest.mark.sample(25, slow=20)
 @pytest.mark.parametrize(("kind", "inputs", "opsets", "outputs", "attributes"), CASES)
 def test_what_a_rule_writes(kind, inputs, opsets, outputs, attributes):
     for opset in chosen_opsets(opsets):
         tried(kind, inputs, opset, outputs, attributes, 4)
 
 
-@pytest.mark.parametrize("case", in_shares([each.values for each in CASES], every=3, ids=[each.id for each in CASES]))
-def test_all_that_a_rule_writes(case):
-    kind, inputs, opsets, outputs, attributes = case
+@pytest.mark.sample(slow=14)
+@pytest.mark.parametrize(("kind", "inputs", "opsets", "outputs", "attributes"), CASES)
+def test_all_that_a_rule_writes(kind, inputs, opsets, outputs, attributes):
     for opset in opsets:
         tried(kind, inputs, opset, outputs, attributes, 60)

@@ -69,6 +69,7 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.sample(4, slow=4)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_places_in_their_shortest_form(spelling):
     function, expected = SPELLINGS[spelling]

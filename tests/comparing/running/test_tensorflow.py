@@ -56,6 +56,7 @@ def nested():
     return keras.Model(taken, keras.layers.Dense(3, name="last")(keras.layers.Flatten()(y)), name="outer")
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("name", ["net.keras", "saved"])
 def test_files(tmp_path, monkeypatch, name):
     monkeypatch.setattr(feeding, "_MOST_BYTES", 2000)  # so that it is run several times

@@ -27,6 +27,7 @@ def picture(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_network_is_measured(picture):
     found = lb.darknet.benchmark(*YOLO, targets=["onnx"], pictures=[picture], rounds=2, threads=1)
     assert [row.name for row in sorted(found.rows, key=lambda row: row.name)] == ["onnx", "onnx-winograd"]
@@ -39,7 +40,7 @@ def test_a_network_is_measured(picture):
     assert json.loads(found.to_json())["threads"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_format(picture):
     for target in TARGETS:
         pytest.importorskip({"keras": "tensorflow", "tflite": "ai_edge_litert"}.get(target, target))
@@ -49,6 +50,7 @@ def test_every_format(picture):
     assert {row.name for row in found.rows} >= {"onnx-half", "onnx-winograd", "tflite-half", "ncnn"}
 
 
+@pytest.mark.slow
 def test_a_classifier_and_models(tmp_path):
     found = lb.darknet.benchmark(*CLASSIFIER, targets=["onnx"], forms=(), rounds=1)
     assert found.rows[0].deviation < 1e-5 and found.rows[0].boxes is None
@@ -94,6 +96,7 @@ def test_boxes_that_only_one_has():
     assert boxes_apart(twice, (boxes[:1], classes[:1])) == 1
 
 
+@pytest.mark.slow
 def test_the_command(capfd, picture):
     code, out, _ = run(capfd, "benchmark", *YOLO, "--targets", "onnx", "--rounds", "1", "--picture", picture)
     assert code == 0

@@ -49,6 +49,7 @@ def test_the_least_time_is_that_of_multiplying_or_of_moving():
     assert "Winograd's form" not in roofline_told(Roofline(Work(4, 4, 2), peak))[1]
 
 
+@pytest.mark.slow
 def test_the_peak_is_not_below_what_numpy_does():
     peak = measured_peak(1)
     a = np.random.default_rng(0).random((512, 512), np.float32)
@@ -63,6 +64,7 @@ def test_the_peak_is_not_below_what_numpy_does():
     assert peak.measured_with.split()[0] in {"NumPy", "onnxruntime", "PyTorch"}
 
 
+@pytest.mark.slow
 def test_the_command_tells_it(capfd, tmp_path):
     pytest.importorskip("onnxruntime")
     page = tmp_path / "page.html"

@@ -110,7 +110,7 @@ print(peak() - small, told[0])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.sample(slow=6)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a program took at most")
 @pytest.mark.parametrize("kind", KINDS)
 def test_reading_takes_no_more_than_is_told(kind: str, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
     return crowds._state
 
 
+@pytest.mark.slow
 def test_compiled_suppression_is_that_of_darknets_loops(compiled: Any) -> None:
     for seed in range(150):
         rows = crowd(seed)

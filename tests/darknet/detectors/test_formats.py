@@ -74,6 +74,7 @@ def cases():
                 yield pytest.param(name, framework, marks=marks, id=f"{name.replace('/', '-')}-{framework}")
 
 
+@pytest.mark.sample(2, slow=3)
 @pytest.mark.parametrize(("name", "framework"), [*cases()])
 def test_every_head_in_every_format(name, framework, tmp_path):
     installed(framework)

@@ -10,7 +10,6 @@ from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.ports.records.halves import halves_of
 from layoutbridge.darknet.ports.torch import write_torch
 from layoutbridge.errors import ParameterError
-from tests.shares import in_shares
 
 torch = pytest.importorskip("torch")
 NETS = [path.parent for path in sorted(Path("fixtures/nets").glob("*/*/net.weights"))]
@@ -30,7 +29,8 @@ def check(folder, tmp_path):
         assert np.abs(one - other.numpy()).max() <= 1e-4 * max(1e-6, np.abs(other.numpy()).max()), folder
 
 
-@pytest.mark.parametrize("folder", in_shares(NETS, every=4, ids=["/".join(folder.parts[-2:]) for folder in NETS]))
+@pytest.mark.sample(slow=12)
+@pytest.mark.parametrize("folder", NETS, ids=lambda folder: "/".join(folder.parts[-2:]))
 def test_every_network_gives_the_same(folder, tmp_path):
     check(folder, tmp_path)
 

@@ -26,6 +26,7 @@ def written(target, net, folder, **options):
     return path
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_format_with_every_head(target, tmp_path):
     pytest.importorskip({"keras": "tensorflow", "tflite": "ai_edge_litert", "onnx": "onnxruntime"}.get(target, target))
@@ -36,7 +37,7 @@ def test_every_format_with_every_head(target, tmp_path):
         assert found.reason == "" and found.ok and found.deviation < 1e-6, (head, found)
 
 
-@pytest.mark.slow
+@pytest.mark.sample(slow=40)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_network_with_every_head(name, tmp_path):
     pytest.importorskip("onnxruntime")

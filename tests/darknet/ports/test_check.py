@@ -52,6 +52,7 @@ def checked_in_all(tolerance=None):
     return check_runners(net.network, net.parameters, runners, optional=runners, tolerance=tolerance)
 
 
+@pytest.mark.slow
 @needs_all
 def test_all_targets_and_forms_are_checked():
     net = passthrough()
@@ -61,6 +62,7 @@ def test_all_targets_and_forms_are_checked():
     assert all(set(row.deviations) == {*TARGETS, *FORMS} for row in checked.rows)
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("name", [*EVERY_TARGET, *EVERY_FORM])
 def test_every_installed_target_holds_every_layer(name):
     checked = checked_in_all()
@@ -104,6 +106,7 @@ def test_the_first_layer_to_diverge_is_named_with_its_target():
     assert record["rows"][6]["over"] == ["late", "early"]
 
 
+@pytest.mark.slow
 @needs_all
 def test_the_table_marks_the_first_layer(capfd):
     code, out, err = run(capfd, "check", CFG, WEIGHTS, "--flavor", "pjreddie", "--targets", "onnx,torch", "--half",
@@ -140,6 +143,7 @@ def test_each_target_tells_its_first_layer():
     assert first == {"late": "6_convolutional (cfg line 41)", "early": "4_reorg (cfg line 35)"}
 
 
+@pytest.mark.sample(slow=1)
 @needs_all
 @pytest.mark.parametrize("tolerance", [None, 1e-7])
 def test_the_table_fits_80_columns(tolerance):

@@ -29,7 +29,6 @@ pytest.importorskip("coremltools", reason="coremltools is not installed")
 pytest.importorskip("torch", reason="PyTorch, which computes what the files say, is not installed")
 
 from tests.mil_interpreter import Package  # noqa: E402
-from tests.shares import in_shares  # noqa: E402
 
 
 def written(net, folder, **options):
@@ -44,7 +43,8 @@ def assert_near(found, wanted, tolerance=TOLERANCE):
     assert np.abs(found.reshape(wanted.shape) - wanted).max() <= tolerance * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("name", in_shares(GOLDEN, every=3, quick=SOME))
+@pytest.mark.sample(slow=24, first=SOME)
+@pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_darknets(name, tmp_path):
     net, x, recorded = read(name)
     made_here, package = written(net, tmp_path, every_layer=True)
@@ -55,6 +55,7 @@ def test_every_layer_is_darknets(name, tmp_path):
     assert all(found[name].shape == (1, *shape) for name, shape in made_here.outputs.items())
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("head", ["boxes", "yolov5", "yolov8", "raw"])
 @pytest.mark.parametrize("name", ["alexey/yolo_head", "alexey/gaussian_yolo", "pjreddie/region_logistic"])
 def test_heads_are_those_of_onnx(name, head, tmp_path):
@@ -71,7 +72,7 @@ def test_heads_are_those_of_onnx(name, head, tmp_path):
         assert_near(found[name_of], wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 def test_drawn_networks(flavor, share, tmp_path):
@@ -93,6 +94,7 @@ def test_drawn_networks(flavor, share, tmp_path):
     assert tried > 3
 
 
+@pytest.mark.sample(slow=5)
 @pytest.mark.parametrize("name", [SEQUENCES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in SEQUENCES[1:])])
 def test_a_step_of_a_recurrent_network(name, tmp_path):
     net = load(RECURRENT / name / "net.cfg", RECURRENT / name / "net.weights", flavor=name.split("/")[0])

@@ -24,6 +24,7 @@ def recorded(name):
     return net, x[None] if single else x, [layer[None] if single else layer for layer in layers]
 
 
+@pytest.mark.sample(16)
 @pytest.mark.parametrize("target", ["reference", *EVERY_TARGET, *IN_WINOGRADS_FORM])
 @pytest.mark.parametrize("name", MORE_NETS)
 def test_every_layer_is_darknets(name, target):
@@ -206,6 +207,7 @@ def test_what_xnor_and_binary_tell():
 # ---------------------------------------------------------------------- shared weights
 
 
+@pytest.mark.sample(2, slow=2)
 @pytest.mark.parametrize("target", EVERY_TARGET)
 @pytest.mark.parametrize(
     "second",

@@ -120,6 +120,7 @@ def test_every_layer_of_a_real_network(folder, tmp_path, table):
 # ---------------------------------------------------------------------- every kind of layer
 
 
+@pytest.mark.sample(2, slow=2)
 @pytest.mark.parametrize(("text", "flavor"), CASES)
 def test_layers_agree_with_the_reference(text, flavor, tmp_path):
     net = made(NET + text, tmp_path, flavor)
@@ -127,6 +128,7 @@ def test_layers_agree_with_the_reference(text, flavor, tmp_path):
     assert checked.ok, checked.first_over
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("largest", [9, 100])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_agree_with_the_reference(name, largest, tmp_path):

@@ -45,6 +45,7 @@ REAL = (
 HEADS = [name for name in GOLDEN if any(kind in name for kind in ("yolo", "region", "detection"))]
 
 
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_darknets(name):
     """What only moves elements is the very input of the layer, moved."""
@@ -73,6 +74,7 @@ def test_drawn_networks(flavor, share, tmp_path):
             assert not row.over or row.deviation <= 5 * row.rounding, f"{row}\n{text}"
 
 
+@pytest.mark.sample(12, slow=8)
 @pytest.mark.parametrize("head", ["darknet", "raw", "boxes", "yolov5", "yolov8"])
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_are_those_of_onnx(name, head, tmp_path):

@@ -62,6 +62,7 @@ def drawn(flavor, name, folder):
 # ---------------------------------------------------------------------- a step at a time
 
 
+@pytest.mark.sample(6, slow=20)
 @pytest.mark.parametrize("target", ["reference", *EVERY_TARGET])
 @pytest.mark.parametrize("file", [pytest.param("outputs.npz", marks=pytest.mark.slow), "outputs_batch2.npz"])
 @pytest.mark.parametrize("name", SEQUENCES)
@@ -72,6 +73,7 @@ def test_sequences_are_darknets(name, file, target):
     np.testing.assert_array_equal(net.run_sequence(x, framework=target), found[-1])
 
 
+@pytest.mark.sample(6, slow=4)
 @pytest.mark.parametrize("target", [parameter("onnx-half"), parameter("openvino-half"), parameter("tflite-half")])
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_in_float16_they_are_near(name, target):
@@ -79,6 +81,7 @@ def test_in_float16_they_are_near(name, target):
     assert max(deviations(net.run_sequence(x, framework=target, every_layer=True), layers)) < HALF
 
 
+@pytest.mark.sample(10, slow=8)
 @pytest.mark.parametrize("target", ["reference", *EVERY_TARGET])
 @pytest.mark.parametrize("name", SEQUENCES[::3])
 def test_one_run_is_the_first_step(name, target):
@@ -88,6 +91,7 @@ def test_one_run_is_the_first_step(name, target):
     )
 
 
+@pytest.mark.sample(6, slow=6)
 @pytest.mark.parametrize("target", EVERY_TARGET)
 @pytest.mark.parametrize(("flavor", "name"), DRAWN)
 def test_every_option_in_every_target(flavor, name, target, tmp_path):
@@ -194,6 +198,7 @@ FILES = {"onnx": "a.onnx", "torch": "a.pt2", "keras": "a.keras", "tflite": "a.tf
 WITH_STEPS = [parameter(target) for target in FILES]
 
 
+@pytest.mark.sample(2, slow=1)
 @pytest.mark.parametrize("target", WITH_STEPS)
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_whole_sequences(name, target, tmp_path):
@@ -204,7 +209,7 @@ def test_whole_sequences(name, target, tmp_path):
     assert max(deviations([run_file(target, written.path, x)], layers[-1:])) < TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.sample(slow=12)
 @pytest.mark.parametrize("target", WITH_STEPS)
 @pytest.mark.parametrize(("flavor", "name"), DRAWN)
 def test_whole_sequences_of_every_option(flavor, name, target, tmp_path):
@@ -389,6 +394,7 @@ def test_a_keras_model_trains_through_its_steps():
 # ---------------------------------------------------------------------- checks, and what is refused
 
 
+@pytest.mark.slow
 def test_check_runs_several_steps(tmp_path):
     pytest.importorskip("onnxruntime")
     net, _, _ = recorded("alexey/conv_lstm")

@@ -13,6 +13,7 @@ NORMED = "batch_normalize=1\n"
 YOLO = "[convolutional]\nfilters=7\n[yolo]\nmask=0\nanchors=1,2\nclasses=2\nnum=1\n"
 
 
+@pytest.mark.sample(3, slow=2)
 @pytest.mark.parametrize("target", [*EVERY_TARGET, *IN_WINOGRADS_FORM])
 @pytest.mark.parametrize(("first", "second"), [("", ""), (NORMED, ""), (NORMED, NORMED)])
 def test_shared_weights_with_batch_norm_in_one_of_two(first, second, target, tmp_path):
@@ -78,6 +79,7 @@ def test_what_computes_in_training_alone(target, tmp_path):
     assert check_network(net.network, net.parameters, [target], tolerance=1e-5).ok
 
 
+@pytest.mark.sample(16, slow=12)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy tells of powers of what is not positive
 @pytest.mark.parametrize("target", [*EVERY_TARGET, *EVERY_FORM])
 @pytest.mark.parametrize("beta", [0.75, 0.5, 0.2, -0.3, -1.5, 0, 1, 2, 3, -1, -2])
@@ -90,6 +92,7 @@ def test_a_norm_of_any_sign(beta, target, tmp_path):
     np.testing.assert_allclose(net.run(x, framework=target), x * np.power(norms, -beta), rtol=atol, atol=atol)
 
 
+@pytest.mark.sample(30, slow=20)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("target", [*EVERY_TARGET, *EVERY_FORM])
 @pytest.mark.parametrize(("beta", "factor"), [(0.75, np.inf), (2, np.inf), (0, 1), (-0.2, 0), (-0.75, 0), (-1, 0)])

@@ -84,6 +84,7 @@ def test_equalised_channels_compute_the_same(tmp_path, activation):
     assert changed
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize("target", NEEDS)
 @pytest.mark.parametrize("activation", ["leaky", "mish"])
 def test_int8_stays_near_float(tmp_path, target, activation):
@@ -175,6 +176,7 @@ def test_openvino_computes_what_it_reads_from_onnx(tmp_path):
     assert kinds["Convert"] == sum(layer.kind == "convolutional" for layer in net.layers)  # of whole weights
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_litert_has_scales_as_its_specification_asks(tmp_path, activation):
     ending = needed("tflite")
@@ -207,6 +209,7 @@ LARGE = {  # each with weights of more than 32 MiB, which the quantizer takes in
 }
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("in_float", [False, True])
 @pytest.mark.parametrize("kind", LARGE)
 def test_litert_has_large_weights_too(tmp_path, kind, in_float):

@@ -47,6 +47,7 @@ def saved_as_keras_2(model, path, *, whole):
         file.attrs["model_config"] = json.dumps({"class_name": "Model", "config": {"name": "model", "layers": layers}})
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_models_in_every_form(name, tmp_path):
     net = loaded(name)
@@ -67,6 +68,7 @@ def test_models_in_every_form(name, tmp_path):
             assert (back.parameters[key] == values).all(), (key, back.returned.notes)
 
 
+@pytest.mark.sample(2, slow=1)
 @pytest.mark.parametrize("name", ["alexey/residual", "pjreddie/residual"])
 @pytest.mark.parametrize("options", [{"bias": True}, {"bare": True}, {"epsilon": 1e-7}])
 def test_batch_norms_of_other_settings(name, options):

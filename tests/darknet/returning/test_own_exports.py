@@ -10,7 +10,6 @@ from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.reading.weights import read_weights
 from layoutbridge.errors import WeightsError
 from tests.darknet_files import GOLDEN, MORE, MORE_NETS, NETS, RECURRENT, SEQUENCES
-from tests.shares import in_shares
 
 FOLDERS = [NETS / n for n in GOLDEN] + [MORE / n for n in MORE_NETS] + [RECURRENT / n for n in SEQUENCES]
 WITH_WEIGHTS = [folder for folder in FOLDERS if (folder / "net.weights").stat().st_size > 20]
@@ -53,6 +52,7 @@ def test_state_dicts_come_back_byte_for_byte(folder, tmp_path):
     same_file(back, folder, tmp_path)
 
 
+@pytest.mark.sample(50)
 @each
 def test_modules_and_pth_files_come_back_byte_for_byte(folder, tmp_path):
     torch = pytest.importorskip("torch", reason="needs PyTorch")
@@ -65,6 +65,7 @@ def test_modules_and_pth_files_come_back_byte_for_byte(folder, tmp_path):
     assert all((again.parameters[key] == values).all() for key, values in net.parameters.items())
 
 
+@pytest.mark.sample(20)
 @each
 def test_keras_models_come_back_byte_for_byte(folder, tmp_path):
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
@@ -72,7 +73,8 @@ def test_keras_models_come_back_byte_for_byte(folder, tmp_path):
     same_file(net.from_keras(net.to_keras()), folder, tmp_path)
 
 
-@pytest.mark.parametrize("folder", in_shares(WITH_WEIGHTS, every=4, ids=NAMES))
+@pytest.mark.sample(slow=12)
+@each
 def test_files_of_keras_come_back_byte_for_byte(folder, tmp_path):
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     net = loaded(folder)

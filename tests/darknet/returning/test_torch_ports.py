@@ -35,6 +35,7 @@ def refuse_difference(back, port):
     assert found.equal, str(found)
 
 
+@pytest.mark.sample(12, slow=10)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("port", PORTS)
 def test_state_dicts_of_known_ports(name, port, tmp_path):

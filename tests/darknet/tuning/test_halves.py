@@ -131,7 +131,7 @@ def test_settings_are_a_named_runtimes(yolo):
 
 
 @needs_bfloat16
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_tune_tries_it_and_writes_it(yolo, tmp_path):
     pytest.importorskip("openvino")
     found = lb.darknet.tune(yolo, targets=["openvino"], threads=1, half=True, cache=tmp_path)
@@ -144,7 +144,7 @@ def test_tune_tries_it_and_writes_it(yolo, tmp_path):
 
 
 @needs_bfloat16
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_benchmark_shows_it_with_its_loss_and_boxes(tmp_path, capfd):
     pytest.importorskip("openvino")
     image = pytest.importorskip("PIL.Image")

@@ -46,6 +46,7 @@ def found(yolo, cache):
     return lb.darknet.tune(yolo, targets=["onnx"], threads=1, cache=cache)
 
 
+@pytest.mark.slow
 def test_what_is_found_is_measured_and_told(found):
     best = found.best
     assert best.chosen and not best.reason and best.target == "onnx" and best.threads == 1
@@ -69,6 +70,7 @@ def test_half_and_int8_are_tried_where_they_are_asked_for(yolo, tmp_path):
     assert measured >= {"plain", "half", "int8"}
 
 
+@pytest.mark.thorough
 def test_forms_that_are_the_same_are_tried_once_in_openvino(yolo, tmp_path):
     pytest.importorskip("openvino")
     found = lb.darknet.tune(yolo, targets=["openvino"], threads=1, cache=tmp_path)
@@ -91,6 +93,7 @@ def test_the_choice_is_written_with_its_record(found, yolo, tmp_path):
     assert lb.darknet.Detector(path)
 
 
+@pytest.mark.slow
 def test_a_second_run_recalls(yolo, cache, found):
     files = list(cache.glob("*.json"))
     assert len(files) == 1 and json.loads(files[0].read_text())["key"]["runtime"] == "onnxruntime"
@@ -143,6 +146,7 @@ def test_of_short_runs_the_simplest_is_chosen_that_processes_do_not_tell_from_th
     assert _simplest(candidates(*seconds)).order == chosen
 
 
+@pytest.mark.slow
 def test_what_breaks_the_budget_is_out(yolo, cache):
     with pytest.raises(UnusableInputError, match=r"chosen: onnx plain: its files take 0\.00\d+ MB, and 1e-05 MB"):
         lb.darknet.tune(yolo, targets=["onnx"], threads=1, budget=lb.darknet.Budget(size=10), cache=cache)
@@ -270,7 +274,7 @@ def test_a_target_whose_files_would_take_anothers_place_is_left_out(capfd, tmp_p
 @pytest.mark.slow
 def test_the_commands(capfd, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    command = ("tune", *YOLO, "--targets", "onnx", "--threads", "1", "--seconds", "20")
+    command = ("tune", *YOLO, "--targets", "onnx", "--threads", "1", "--seconds", "10")
     code, out, _ = run(capfd, *command)
     assert code == 0 and out.split()[:8] == ["tried", "ms", "±", "of", "plain", "load", "memory", "size"]
     assert "(chosen)" in out and "onnx winograd, 1 thread: it is the same file as plain" in out
@@ -281,7 +285,7 @@ def test_the_commands(capfd, tmp_path, monkeypatch):
     code, _, err = run(capfd, "export", *YOLO, "--for", "auto", "-o", str(tmp_path / "b.onnx"), "--head", "boxes")
     assert code == 0 and "fastest of" in err and "wrote" in err and "from the float64 reference" in err
     assert read_tuned(open_file(tmp_path / "b.onnx").metadata)
-    code, out, err = run(capfd, "tune", *YOLO, "--targets", "onnx", "--max-size", "0.001")
+    code, out, err = run(capfd, *command, "--max-size", "0.001")
     assert (code, out) == (2, "") and "nothing can be chosen" in err and err.count("\n") == 1
 
 

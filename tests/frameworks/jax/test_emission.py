@@ -27,6 +27,7 @@ def values(shape, dtype="float32"):
     return (np.arange(np.prod(shape)) % 251).reshape(shape).astype(numpy_dtype(dtype))
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", sorted(pictures()))
 @pytest.mark.parametrize("shape", [(2, 64, 8, 12), (64, 8, 12)])
 def test_every_entry_is_its_table(name, shape):
@@ -48,6 +49,7 @@ def test_any_dtype_passes_through(dtype):
     assert np.array_equal(np.asarray(y), REORG(x))
 
 
+@pytest.mark.sample(2, slow=3)
 @pytest.mark.parametrize("name", ["darknet_reorg", "focus", "channel_shuffle", "nchw_to_nhwc"])
 @pytest.mark.parametrize("dtype", FLOAT_NAMES)
 def test_the_gradient_is_the_inverse(name, dtype):
@@ -93,6 +95,7 @@ def test_the_function_says_what_it_is():
 # ---------------------------------------------------------------------- symbolic lengths and files
 
 
+@pytest.mark.sample(2, slow=2)
 @pytest.mark.parametrize("name", sorted(pictures()))
 @pytest.mark.parametrize(
     ("shape", "fitting"),
@@ -122,6 +125,7 @@ def test_a_file_has_its_gradient_with_it(tmp_path):
     assert np.array_equal(np.asarray(gradient), REORG.inverse()(upstream))
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("dtype", [*DTYPE_NAMES, "float64", "uint64"])
 def test_files_of_every_dtype_are_read_again(dtype, tmp_path):
     export(REORG, "jax", tmp_path / "op.jax", shape=SHAPE, dtype=dtype)
@@ -169,6 +173,7 @@ def test_what_cannot_be_written_leaves_the_old_file(options, error, says, tmp_pa
         export(REORG, "jax", tmp_path / "op.bin", shape=SHAPE)
 
 
+@pytest.mark.slow
 def test_files_that_are_none_are_refused(tmp_path):
     export(REORG, "jax", tmp_path / "op.jax", shape=SHAPE)
     content = (tmp_path / "op.jax").read_bytes()
@@ -201,6 +206,7 @@ assert not any(name.startswith("layoutbridge") for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_what_a_fresh_process_runs(capfd, tmp_path):
     path = str(tmp_path / "reorg.jax")
     code, out, err = run(capfd, "export", "darknet_reorg", "--shape", "N,64,H,26", "--to", "jax", "-o", path)
@@ -243,6 +249,7 @@ def relu(x):
 """
 
 
+@pytest.mark.slow
 def test_functions_of_jax_are_identified(capfd, tmp_path, monkeypatch):
     (tmp_path / "jax_ports.py").write_text(PORTS)
     monkeypatch.chdir(tmp_path)
@@ -279,6 +286,7 @@ def test_an_xla_without_one_of_our_options_compiles_all_the_same(monkeypatch):
     assert {row.status for row in verdict.rows} == {"matches"}
 
 
+@pytest.mark.slow
 def test_it_is_quiet_and_imported_only_on_use():
     program = (
         "import sys, layoutbridge as lb, layoutbridge.frameworks.jax.record\n"

@@ -11,6 +11,7 @@ jax = pytest.importorskip("jax", reason="JAX is not installed")
 export = pytest.importorskip("jax.export", reason="JAX is not installed")
 
 
+@pytest.mark.slow
 def test_a_file_that_calls_code_outside_of_it_is_not_run(tmp_path):
     """LAPACK's here, by its name: JAX reads a file with any other name in its place, a Python function's too."""
     program = jax.jit(lambda x: jax.numpy.linalg.cholesky(x @ x.T))
@@ -33,6 +34,7 @@ def test_a_call_that_is_written_in_another_way_is_refused(call):
         refuse_calls(call, "it")
 
 
+@pytest.mark.slow
 def test_what_jax_marks_for_its_compiler_is_read(tmp_path):
     save(op("darknet_reorg"), tmp_path / "open.jax")
     x = np.arange(2 * 4 * 6 * 8, dtype=np.float32).reshape(2, 4, 6, 8)

@@ -332,6 +332,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path):
         save(lb.op("darknet_reorg"), tmp_path / "nowhere" / "reorg.onnx")
 
 
+@pytest.mark.sample(3, slow=3)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_load_callable_names_the_dtype(tmp_path, dtype):
     path = tmp_path / "a.onnx"

@@ -25,7 +25,6 @@ from layoutbridge.frameworks.onnx.programs.limits import UNLIMITED, Limits  # no
 from layoutbridge.frameworks.onnx.programs.table import PROFILES  # noqa: E402
 from layoutbridge.frameworks.onnx.sessions import run_in_onnxruntime  # noqa: E402
 from tests.limited_models import most_axes, moved_bytes, operators, run  # noqa: E402
-from tests.shares import in_shares  # noqa: E402
 
 BLOCKS = ("SpaceToDepth", "DepthToSpace")
 
@@ -90,7 +89,7 @@ def test_every_entry_of_four_axes_in_four_axes():
     assert assert_in_four_axes(cases, most_shapes=1) == 1  # what the usual form moves is the least that there is
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("size", [2, 3])
 def test_every_entry_at_every_size_in_four_axes(size, batch):
@@ -104,14 +103,16 @@ def test_blocks_are_moved_in_four_axes_by_transposes():
     assert 1 < assert_in_four_axes(cases, (*BLOCKS, "Gather", "Einsum"), most_shapes=1) <= 3
 
 
-@pytest.mark.parametrize("batch", in_shares([2, 1], every=2))
-@pytest.mark.parametrize("size", in_shares([2, 3], every=2))
+@pytest.mark.sample(slow=2)
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("without", [BLOCKS, (*BLOCKS, "Gather"), (*BLOCKS, "Gather", "Einsum", "Split")])
 def test_blocks_are_moved_at_every_size(size, batch, without):
     cases = list(filter(space_and_depth, of_four_axes(size, batch)))
     assert 1 < assert_in_four_axes(cases, without) <= 3
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("without", [["Transpose"], ["Gather"], ["Slice"], ["Concat"], ["Split", "Slice"]])
 def test_every_entry_without_an_operator(without):
     refused = []
@@ -233,6 +234,7 @@ def test_limits_are_values():
 # ---------------------------------------------------------------------- dtypes, opsets, lengths that do not fit
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("opset", [11, 12, 13, 17, 18, 21, 26])
 def test_every_opset(opset):
     for name, shape, limits in (
@@ -264,6 +266,7 @@ def test_bfloat16_moves_as_other_numbers_do():
         assert np.array_equal(made.view(np.uint16), lb.op("pixel_unshuffle")(x).view(np.uint16))
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize(
     "limits",
     [
@@ -303,6 +306,7 @@ def test_lengths_that_do_not_divide_fail_in_the_model(limits):
     assert tried > 5
 
 
+@pytest.mark.thorough
 @settings(max_examples=40)
 @given(rearrangements(), st.sampled_from([{"max_rank": 4}, {"max_rank": 3}, {"without": ["Transpose", "Einsum"]}]))
 def test_drawn_patterns_of_known_lengths_have_a_form(drawn, limits):

@@ -100,6 +100,7 @@ def darknet_keeps(pictures: Any, kind: str) -> list[list[int]]:
     return kept
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3))
 def test_a_graph_keeps_what_darknets_loops_keep(kind: str, seeds: list[int]) -> None:

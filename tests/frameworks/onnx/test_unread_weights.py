@@ -134,6 +134,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_under_the_files_size(tmp_path):
     pytest.importorskip("onnx_ir")
     saved(tmp_path / "a.onnx", {f"large{k}": RNG.standard_normal(5_000_000).astype(np.float32) for k in range(5)})

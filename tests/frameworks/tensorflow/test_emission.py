@@ -120,6 +120,7 @@ def test_an_empty_batch():
 # ---------------------------------------------------------------------- unknown lengths, graphs, XLA
 
 
+@pytest.mark.sample(6, slow=6)
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_lengths_in_a_function(name, data_format):

@@ -50,6 +50,7 @@ print("all read")
 """
 
 
+@pytest.mark.thorough
 def test_files_read_back_in_fresh_processes(tmp_path):
     cases = []
 
@@ -135,6 +136,7 @@ def test_some_lengths_may_be_left_open(tmp_path):
     assert [place.name for place in tmp_path.iterdir()] == ["open.keras"]
 
 
+@pytest.mark.slow
 def test_threads_write_and_read_files_at_once_and_tensorflows_logger_is_as_before(tmp_path, capfd):
     logger = tf.get_logger()
     level = logger.level

@@ -48,6 +48,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.sample(4, slow=4)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_config_runs_code_or_opens_a_file(attack, folder, capfd):
     path = write(folder / "net.keras", keras_attacks.configs(folder)[attack])
@@ -108,6 +109,7 @@ def test_what_the_program_registered_itself_is_read(folder):
         refuse_names(config)
 
 
+@pytest.mark.thorough
 def test_our_layers_and_keras_own_are_listed_whole():
     """A layer of a later Keras that opens files or makes functions of its config is found here first."""
     import keras
@@ -125,6 +127,7 @@ def test_our_layers_and_keras_own_are_listed_whole():
         assert refused_here <= archive.REFUSED_CLASSES  # under no other name
 
 
+@pytest.mark.thorough
 def test_models_of_many_kinds_are_read_and_compiled(folder):
     import keras
 
@@ -283,6 +286,7 @@ def told_by_a_child(path, **environment):
     return done.stderr, kilobytes / 1000, seconds
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("make,line", COSTLY.values(), ids=COSTLY)
 def test_a_refusal_is_cheap(make, line, tmp_path):
     make(tmp_path / "net.keras")

@@ -46,12 +46,14 @@ assert seen == {(os.fstat(2)[:3], before, False)}, seen
 """
 
 
+@pytest.mark.slow
 def test_stderr_and_the_environment_stay_the_programs_all_the_while():
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     done = fresh(USES, TF_CPP_MIN_LOG_LEVEL="2")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+@pytest.mark.slow
 def test_many_threads_may_load_it_at_once():
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
     program = """
@@ -74,6 +76,7 @@ os.write(2, b"stderr is stderr")
     assert done.stderr.endswith("stderr is stderr")
 
 
+@pytest.mark.thorough
 def test_another_backend_is_refused():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("keras", reason="Keras is not installed")

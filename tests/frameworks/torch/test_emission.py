@@ -31,7 +31,6 @@ from layoutbridge.frameworks import base, emit, export  # noqa: E402
 from layoutbridge.frameworks.table import framework as framework_named  # noqa: E402
 from layoutbridge.frameworks.torch import emission as backend  # noqa: E402
 from layoutbridge.operations.catalog import catalog, op  # noqa: E402
-from tests.shares import in_shares  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 DTYPES = ("float32", "float16", "bfloat16", "float64", "uint8", "int8", "int16", "int32", "int64", "bool", "complex64")
@@ -76,7 +75,6 @@ def layouts(x):
 ENTRIES = pytest.mark.parametrize("name", [*pictures()])
 # Tracers take a second each: by default one entry of every kind (crossing axes, or cutting them; in and out of blocks).
 KINDS = ("darknet_reorg", "darknet_reorg3d_reverse", "focus", "pixel_shuffle", "darknet_flatten")
-TRACED_ENTRIES = pytest.mark.parametrize("name", in_shares([*pictures()], every=3, quick=KINDS))
 CHAINS = {
     "two without common digits": lambda: op("channel_shuffle", groups=2).then(op("channel_shuffle", groups=3)),
     "flatten twice": lambda: op("darknet_flatten").then(op("darknet_flatten")),
@@ -265,7 +263,8 @@ def test_double_backward_is_the_rearrangement_again(name):
 # ---------------------------------------------------------------------- compilers and tracers
 
 
-@TRACED_ENTRIES
+@pytest.mark.sample(slow=4)
+@ENTRIES
 def test_torch_compile_takes_it_whole_and_keeps_lengths_open(name):
     torch._dynamo.reset()
     rearrangement = op(name)
@@ -279,6 +278,7 @@ def test_torch_compile_takes_it_whole_and_keeps_lengths_open(name):
     assert torch.equal(compiled(x), by_table(rearrangement, x))
 
 
+@pytest.mark.slow
 def test_compiled_modules_refuse_like_the_others():
     torch._dynamo.reset()
     module = emit(op("darknet_reorg"), "torch")
@@ -315,7 +315,8 @@ def dynamic_shape(rearrangement, axes=(0, 2, 3)):
     return made
 
 
-@TRACED_ENTRIES
+@pytest.mark.sample(slow=4, first=KINDS)
+@ENTRIES
 def test_torch_export_keeps_batch_height_and_width_open(name):
     rearrangement = op(name)
     module = emit(rearrangement, "torch")
@@ -360,6 +361,7 @@ def test_jit_trace_takes_other_shapes_afterwards(name):
         assert torch.equal(traced(numbered(shape)), by_table(op(name), numbered(shape)))
 
 
+@pytest.mark.slow
 def test_symbolic_tracing_keeps_lengths_open():
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -400,6 +402,7 @@ NODES = {
 }
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NODES)
 def test_onnx_export(name):
@@ -411,6 +414,7 @@ def test_onnx_export(name):
     assert (run_onnx(model, x) == by_table(rearrangement, x).numpy()).all()
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["darknet_reorg", "depth_to_space", "darknet_flatten"])
 def test_onnx_export_with_open_lengths(name):
@@ -422,6 +426,7 @@ def test_onnx_export_with_open_lengths(name):
         assert (run_onnx(model, x) == by_table(rearrangement, x).numpy()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_onnx_export_of_integers_runs_where_depth_to_space_does_not():
     x = numbered((1, 16, 2, 4), torch.int32)
@@ -456,6 +461,7 @@ assert "layoutbridge" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_saved_programs_run_in_a_process_without_layoutbridge(tmp_path):
     names = ("darknet_reorg", "depth_to_space", "channel_shuffle")
     inputs = {"first": numbered((2, 16, 4, 6)).numpy(), "second": numbered((1, 16, 2, 10)).numpy()}
@@ -481,6 +487,7 @@ def test_saved_program_of_another_dtype_and_one_shape(tmp_path, dtype):
         module(numbered((3, 9, 9), getattr(torch, dtype)))
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize("name", ["darknet_reorg", "darknet_reorg3d_reverse", "darknet_flatten", "focus"])
 def test_open_lengths_of_a_saved_program_start_at_the_least_there_is(tmp_path, name):
     rearrangement = op(name)

@@ -36,6 +36,7 @@ def check(page, asked):
     return found
 
 
+@pytest.mark.slow
 def test_every_form_of_every_entry(page):
     asked = [
         (operation, entry_side(operation), batch + item)

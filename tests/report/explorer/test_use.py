@@ -397,6 +397,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.sample(6, slow=6)
 @pytest.mark.parametrize("link", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_link_runs_nothing_and_leaves_a_page_that_works(at, link):
     page = at(link)
@@ -443,6 +444,7 @@ STATES = [
 ]
 
 
+@pytest.mark.sample(3, slow=2)
 @pytest.mark.parametrize("link", STATES, ids=range(len(STATES)))
 def test_a_phone_s_width_needs_no_scrolling_sideways(at, link):
     page = at(link, viewport=PHONE)

@@ -132,17 +132,20 @@ def compare_elsewhere(names, folder, program, ending, data_format):
 # ---------------------------------------------------------------------- .keras and SavedModel
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 def test_ordinary_networks_load_with_keras_alone(ending, tmp_path):
     compare_elsewhere(ORDINARY, tmp_path, KERAS_ALONE, ending, "channels_last")
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 def test_networks_with_our_layers_load_with_them(ending, tmp_path):
     names = CUSTOM if ending == ".keras" else CUSTOM[1:]  # the first has an operation that is no layer
     compare_elsewhere(names, tmp_path, WITH_OURS, ending, "channels_first")
 
 
+@pytest.mark.slow
 def test_saved_models_need_tensorflow_alone(tmp_path):
     compare_elsewhere(CUSTOM[:3] + ORDINARY[:2], tmp_path, SAVED_MODEL, "", "channels_last")
 
@@ -161,6 +164,7 @@ def as_list(outputs):
     return outputs if isinstance(outputs, list) else [outputs]
 
 
+@pytest.mark.sample(6, slow=6)
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_network_is_the_same_after_a_file(name, ending, tmp_path):
@@ -270,6 +274,7 @@ for name, write in (("net.keras", write_keras), ("saved", write_keras), ("net.tf
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on files")
 def test_no_room_for_a_file(tmp_path):
     made(SMALL_V3.replace("filters=8", "filters=128"), tmp_path)
@@ -312,6 +317,7 @@ def test_a_file_of_a_newer_keras_says_so(tmp_path):
 # ---------------------------------------------------------------------- .tflite
 
 
+@pytest.mark.sample(8, slow=6)
 @needs_litert
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_in_litert(name):
@@ -324,6 +330,7 @@ def test_every_layer_in_litert(name):
             assert near(picture, wanted), layer.name
 
 
+@pytest.mark.sample(slow=1)
 @needs_litert
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.usefixtures("quick_collection")
@@ -339,6 +346,7 @@ def test_drawn_networks_in_litert(flavor, share, tmp_path):
             assert not row.over or row.deviation <= 5 * row.rounding, f"{row}\n{text}"
 
 
+@pytest.mark.sample(6, slow=6)
 @needs_litert
 @pytest.mark.parametrize("name", GOLDEN[::4])
 def test_litert_with_float16_weights(name):
@@ -443,6 +451,7 @@ def test_what_run_tflite_refuses(tmp_path):
             run_tflite(tmp_path / f"{name}.tflite", x)
 
 
+@pytest.mark.slow
 @needs_litert
 def test_writing_and_running_say_nothing(tmp_path):
     """But for the notes of TensorFlow's and LiteRT's C++ code, which the command line keeps off."""

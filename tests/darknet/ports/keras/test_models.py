@@ -54,6 +54,7 @@ def operations(model):
 # ---------------------------------------------------------------------- outputs
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_darknets(name, data_format):
@@ -135,6 +136,7 @@ def run_route(sources, layer, data_format):
     return model(np.concatenate([source.ravel() for source in sources])[None]).numpy()
 
 
+@pytest.mark.sample(25, slow=20)
 @pytest.mark.parametrize("name", [name for name in GOLDEN if "yolo" in name or "region" in name or "detection" in name])
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("head", ["darknet", "raw", "boxes", "yolov5", "yolov8"])
@@ -256,6 +258,7 @@ def assert_told(model):
     assert operations(model)["Transpose"] - of_weights == len(transposes(model))
 
 
+@pytest.mark.sample(20, slow=20)
 @pytest.mark.parametrize("name", GOLDEN)
 @pytest.mark.parametrize("data_format", FORMATS)
 def test_every_transpose_is_told(name, data_format):

@@ -6,7 +6,6 @@ import pytest
 from layoutbridge.darknet.ports import tflite
 from layoutbridge.darknet.rounding.options import Int8
 from tests.darknet_files import GOLDEN, made, read
-from tests.shares import in_shares
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is not installed")
@@ -22,7 +21,8 @@ def names_of(path):
     return [each["op_name"] for each in interpreter._get_ops_details()]
 
 
-@pytest.mark.parametrize("name", in_shares(GOLDEN, every=3, quick=QUICK))
+@pytest.mark.sample(slow=12, first=QUICK)
+@pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_darknets(name, monkeypatch):
     monkeypatch.setattr(tflite, "LONGEST_SUM", 20)
     net, x, recorded = read(name)

@@ -22,6 +22,7 @@ RUNNERS = {"onnxruntime": run_model} | RUN_IN
 RUNTIMES_HERE = [pytest.param(name, marks=NEEDS.get(name, ())) for name in RUNTIMES]
 
 
+@pytest.mark.sample(60)
 @pytest.mark.parametrize("runtime", RUNTIMES_HERE)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_darknets(name, runtime, tmp_path):

@@ -129,6 +129,7 @@ def test_every_layer_is_near_darknets(name, tmp_path):
             assert_near(picture, wanted)
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_near_darknets_in_openvino(name, tmp_path):
     openvino = pytest.importorskip("openvino")

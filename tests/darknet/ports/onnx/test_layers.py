@@ -15,6 +15,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize(("text", "flavor"), CASES)
 def test_layers_agree_with_the_reference(text, flavor, tmp_path):
     net = made(NET + text, tmp_path, flavor)
@@ -29,6 +30,7 @@ def test_an_implicit_layer_beside_a_picture(tmp_path):
     assert check_onnx(net.network, net.parameters, tolerance=5e-6, batch=3).ok
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_agree_with_the_reference(name, flavor, tmp_path):
@@ -41,6 +43,7 @@ def test_activations_agree_with_the_reference(name, flavor, tmp_path):
     assert checked.ok, checked.first_over
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 def test_trees_of_classes(flavor, tmp_path):
     (tmp_path / "classes.tree").write_text(TREE)

@@ -42,6 +42,7 @@ def assert_same(path, wanted, x):
         assert np.abs(made - plain).max() <= TOLERANCE * max(np.abs(plain).max(), 1e-9)
 
 
+@pytest.mark.sample(12, slow=12)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_outputs_are_those_of_the_export_without_limits(name, tmp_path):
     net, head = golden(name)
@@ -61,6 +62,7 @@ def test_outputs_are_those_of_the_export_without_limits(name, tmp_path):
         assert_same(path, wanted, x)
 
 
+@pytest.mark.sample(3, slow=2)
 @pytest.mark.parametrize("name", PROFILES)
 def test_networks_for_a_program(name, tmp_path):
     profile = PROFILES[name]

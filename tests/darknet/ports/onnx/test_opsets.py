@@ -49,6 +49,7 @@ def test_every_layer_is_darknets(name, opset, tmp_path):
         assert np.abs(output - wanted).max() <= TOLERANCE * np.abs(wanted).max(), layer.name
 
 
+@pytest.mark.sample(1, slow=2)
 @pytest.mark.parametrize("opset", OLD)
 @pytest.mark.parametrize(
     "options",
@@ -96,12 +97,14 @@ def test_steps_and_whole_sequences(name, opset, tmp_path):
         assert np.abs(found - wanted).max() <= 2e-6 * np.abs(wanted).max()
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize(("text", "flavor"), CASES)
 def test_layers_that_no_recording_has(text, flavor, tmp_path):
     net = made(NET + text, tmp_path, flavor)
     assert check_onnx(net.network, net.parameters, tolerance=5e-6, batch=2, opset=11).ok
 
 
+@pytest.mark.slow
 def test_every_activation_and_trees(tmp_path):
     (tmp_path / "classes.tree").write_text(TREE)
     region = CONV.replace("filters=6", "filters=26") + "[region]\nclasses=8\ncoords=4\nnum=2\nsoftmax=1\n"

@@ -29,6 +29,7 @@ def test_drawn_networks(flavor, share, tmp_path):
             assert not row.over or row.deviation <= 5 * row.rounding, f"{row}\n{text}"
 
 
+@pytest.mark.sample(slow=1)
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 def test_drawn_networks_of_open_size(flavor, tmp_path):
     written = 0

@@ -25,6 +25,7 @@ def assert_same(run, path, x):
         assert np.abs(theirs.reshape(ours.shape) - ours).max() <= TOLERANCE * np.abs(ours).max()
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("runtime", OTHER_RUNTIMES)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_small_networks(name, runtime, tmp_path):

@@ -176,6 +176,7 @@ def test_padding_of_each_side(padding, size, tmp_path, everywhere):
     assert np.abs(results[1] - results[0]).max() <= TOLERANCE * np.abs(results[0]).max()
 
 
+@pytest.mark.sample(12, slow=10)
 @pytest.mark.parametrize("runtime", OTHER_RUNTIMES)
 @pytest.mark.parametrize("name", [name for name in SUITED if "l2norm" not in name][::3])
 def test_other_runtimes_run_it(name, runtime, tmp_path, monkeypatch):

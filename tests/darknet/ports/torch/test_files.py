@@ -181,6 +181,7 @@ def test_a_detector_returns_all_its_heads(name, tmp_path):
         assert_near(output[0], recorded[index])
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("name", [name for name in GOLDEN if "classifier" in name or "softmax" in name])
 def test_a_classifiers_ending_is_left_away(name, tmp_path):
     net, x, recorded = read(name)
@@ -194,6 +195,7 @@ def write_raw(net, folder):
     return write(net, folder / "raw.pt2", head="raw")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", BOXES)
 def test_boxes_are_darknets(name, tmp_path):
     net, x, recorded = read(name)
@@ -205,6 +207,7 @@ def test_boxes_are_darknets(name, tmp_path):
     assert_near(output[:1], wanted, 5e-5)
 
 
+@pytest.mark.sample(1, slow=1)
 @pytest.mark.parametrize("head", ["yolov5", "yolov8"])
 @pytest.mark.parametrize("name", BOXES[::3])
 def test_the_other_layouts_are_onnxs(name, head, tmp_path):

@@ -130,6 +130,7 @@ def test_a_module_writes_the_same_file(name, tmp_path):
     assert (tmp_path / "net.weights").read_bytes() == written
 
 
+@pytest.mark.sample(8, slow=8)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_torch_export_and_its_file(name, tmp_path):
     net, x, recorded = read(name)
@@ -153,6 +154,7 @@ def test_a_static_export_of_every_layer(name, tmp_path):
     assert all(near(output[0].detach().numpy(), wanted) for output, wanted in zip(outputs, recorded, strict=True))
 
 
+@pytest.mark.sample(4, slow=4)
 @pytest.mark.parametrize("name", SOME)
 def test_torch_compile_without_a_break(name):
     compare_compiled(name, "aot_eager")
