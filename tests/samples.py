@@ -12,18 +12,21 @@ def mark_samples(items: Iterable[pytest.Item]) -> None:
 
     ``first`` are parameters whose cases the default tests take in any case.
     """
-    tests = defaultdict(list)
+    samples: dict[str, pytest.Mark] = {}
+    tests: dict[str, list[pytest.Function]] = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("sample"):
-            tests[item.nodeid.split("[")[0]].append(item)
-    for cases in tests.values():
-        sample = cases[0].get_closest_marker("sample")
-        shares = dict(sample.kwargs)
+        sample = item.get_closest_marker("sample")
+        if sample is not None and isinstance(item, pytest.Function):
+            test = item.nodeid.split("[")[0]
+            samples[test] = sample
+            tests[test].append(item)
+    for test, cases in tests.items():
+        shares = dict(samples[test].kwargs)
         first = shares.pop("first", ())
         others = {
-            each.name: each for each in cases if not any(value in first for value in each.callspec.params.values())
+            case.name: case for case in cases if not any(value in first for value in case.callspec.params.values())
         }
-        for name, mark in marks(others, *sample.args, **shares).items():
+        for name, mark in marks(others, *samples[test].args, **shares).items():
             others[name].add_marker(mark)
 
 

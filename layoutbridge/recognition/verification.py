@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.algebra.factorization import factorize
 from layoutbridge.algebra.rearrangement import Rearrangement
-from layoutbridge.algebra.table import unravel
+from layoutbridge.algebra.table import Digits, unravel
 from layoutbridge.displays import as_html
 from layoutbridge.errors import LayoutBridgeError, MissingFrameworkError, ParameterError, class_and_first_line, shown
 from layoutbridge.frameworks.base import DTYPE_NAMES, Runnable, numpy_dtype
@@ -268,8 +269,13 @@ def _names(found: Recovered, stride: int) -> tuple[str, ...]:
     assert found.table is not None
     if found.table.size != prod(found.in_shape):
         return ()
-    digits = factorize(found.table).digits
+    digits = _digits(found.table.tobytes())
     return () if digits is None else names_at(stride, digits, found.in_shape, found.out_shape)
+
+
+@lru_cache(maxsize=1024)  # the same for every dtype
+def _digits(table: bytes) -> Digits | None:
+    return factorize(np.frombuffer(table, np.int64)).digits
 
 
 def _difference(found: Recovered, expected: Rearrangement, expected_name: str) -> str:

@@ -17,6 +17,7 @@ from math import prod
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from layoutbridge.algebra.fitting import Lengths
@@ -200,7 +201,7 @@ def rearrange(op: Rearrangement, x: tf.Tensor) -> tf.Tensor:
 def _applied(move: Move[int | Size], y: tf.Tensor) -> tf.Tensor:
     match move.kind:
         case "transpose":
-            return tf.transpose(y, move.order)
+            return tf.transpose(y, np.array(move.order, np.int32))
         case "gather":
             return tf.gather(y, move.indices, axis=move.axis)
         case "flip":
@@ -252,10 +253,11 @@ def with_inferred(view: View) -> View:
 
 
 def _in_numbers(view: View, x: tf.Tensor) -> Any:
-    """`view` for `tf.reshape`: a tuple of numbers, or a tensor computed from the shape of `x`."""
+    """`view` for `tf.reshape`: numbers, or a tensor computed from the shape of `x`."""
     target = with_inferred(view)
-    if all(isinstance(length, int) for length in target):
-        return target
+    numbers = [length for length in target if isinstance(length, int)]
+    if len(numbers) == len(target):
+        return np.array(numbers, np.int32 if max(numbers, default=0) < 2**31 else np.int64)  # sooner read than a tuple
     shape = tf.shape(x)
 
     def number(length: int | Size) -> Any:
