@@ -2,7 +2,8 @@
 
 Weights are always rounded. What goes from layer to layer is, too, as long as over the pictures given at most 5 % of the
 boxes (or of the first classes) change; where more do, the layers whose rounding costs most stay in float32, in groups
-that lie side by side, as few as hold that. Where none do, no layer stays in float32 that does not halve what changes.
+that lie side by side, as few as hold that. Where none do, no layer stays in float32 that does not halve what changes,
+and none beyond a quarter of what is computed: a file that is neither right nor fast helps nobody.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from layoutbridge.darknet.networks.network import DarknetNetwork
+from layoutbridge.darknet.networks.summary import count_flops
 from layoutbridge.darknet.ports.port import Export, Port
 from layoutbridge.darknet.ports.table import port, ports, runner
 from layoutbridge.darknet.quantization.changes import Changes
@@ -28,6 +30,7 @@ from layoutbridge.frameworks.framework import options_of, refuse_unknown
 
 MOST_CHANGED = 0.05
 _WORTH = 0.5  # of what changes: with less gained, and the limit missed, layers in float32 only cost time
+_MOST_IN_FLOAT = 0.25  # of what is computed, where the limit is missed all the same
 _GROUPS = 24  # in which layers are tried
 _LOOKED_AT = 4  # pictures over which groups and layers are compared
 _TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)  # groups in float32
@@ -196,7 +199,7 @@ class _Work:
 
 
 def _searched(work: _Work, ready: Prepared, judge: Judge, int8: Int8, say: Say) -> tuple[Int8, Changes]:
-    """With as few layers in float32 as it takes; where nothing holds, the best of what was tried.
+    """With as few layers in float32 as it takes; where nothing holds, what changes least and is fast all the same.
 
     That has layers in float32 only if they are worth it.
     """
@@ -211,11 +214,17 @@ def _searched(work: _Work, ready: Prepared, judge: Judge, int8: Int8, say: Say) 
         tried = int8.keeping([index for group in order for index in group])
         say(f"trying {len(tried.in_float)} of {len(work.net.layers)} layers in float32")
         found = judge.changes(work.write(ready.rounded, "tried", tried).path)
-        if found.changed < least.changed:
+        if found.share <= MOST_CHANGED:
+            return tried, found
+        if found.changed < least.changed and _computed(work.net, tried) <= _MOST_IN_FLOAT:
             best, least = tried, found
-        if least.share <= MOST_CHANGED:
-            return best, least
     return (best, least) if least.changed <= _WORTH * whole.changed else (int8, whole)
+
+
+def _computed(net: DarknetNetwork, int8: Int8) -> float:
+    """The share of what is computed that the layers in float32 compute."""
+    flops = {layer.index: count_flops(layer) for layer in net.layers}
+    return sum(flops[index] for index in int8.in_float) / max(sum(flops.values()), 1)
 
 
 def _orders(groups: list[list[int]], ranked: list[list[int]]) -> Iterator[list[list[int]]]:

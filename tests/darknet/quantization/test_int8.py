@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import Detector, load, quantize
+from layoutbridge.darknet.networks.summary import count_flops
 from layoutbridge.darknet.quantization.changes import MOST_BOXES, Changes, changed_boxes
 from layoutbridge.darknet.quantization.judging import Judge
 from layoutbridge.darknet.reference import forward
@@ -240,7 +241,7 @@ def test_boxes_of_untrained_networks_fit_into_memory():
 
 def test_layers_stay_in_float_only_where_that_is_worth_it(tmp_path, monkeypatch):
     needed("onnx")
-    net = network()
+    net = stack(tmp_path)
     for name, changed, kept in (("worth", 40, True), ("hardly", 80, False), ("holds", 4, True)):
         answers = iter([Changes("boxes", 100, 95)])  # all is rounded
         found = Changes("boxes", 100, changed)
@@ -249,6 +250,16 @@ def test_layers_stay_in_float_only_where_that_is_worth_it(tmp_path, monkeypatch)
         assert bool(made.in_float) == kept
         assert made.changes.changed == (changed if kept else 95)
         assert made.ok == (name == "holds")
+
+
+def test_where_nothing_holds_most_is_computed_in_int8(tmp_path, monkeypatch):
+    needed("onnx")
+    net, left = stack(tmp_path), iter([95, *range(45, 5, -1)])  # the more layers are in float32, the less changes
+    monkeypatch.setattr(Judge, "changes", lambda self, path: Changes("boxes", 100, next(left)))
+    made = quantize(net, tmp_path / "net.onnx", noise(net))
+    flops = {layer.index: count_flops(layer) for layer in net.layers}
+    assert made.in_float and not made.ok
+    assert sum(flops[index] for index in made.in_float) <= sum(flops.values()) / 4
 
 
 @pytest.mark.parametrize(
