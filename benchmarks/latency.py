@@ -229,6 +229,10 @@ _FORMS = (  # the base first, then it once more
         _onnx(runtime="openvino", winograd=True), plain="OpenVINO",
     ),
     Form(
+        "OpenVINO, Winograd stored", "OpenVINO", openvino, "openvino-stored.onnx",
+        _onnx(runtime="openvino", winograd=True, store_winograd=True), plain="OpenVINO",
+    ),
+    Form(
         "onnxruntime, --for auto", "onnxruntime", opened, "auto.onnx", _tuned("onnx"), plain="onnxruntime", limited=True
     ),
     Form("OpenVINO, --for auto", "OpenVINO", opened, "auto.xml", _tuned("openvino"), plain="OpenVINO", limited=True),
