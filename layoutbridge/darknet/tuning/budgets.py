@@ -8,6 +8,7 @@ from math import isfinite
 from layoutbridge.errors import ParameterError, shown
 
 _LOAD, _LOAD_SHARE = 3.0, 1.5  # seconds, and times what the plain form takes
+_SHORT_WAIT = 0.5  # seconds that nobody minds
 DEVIATION = 1e-4  # a share of the largest value
 
 
@@ -69,6 +70,17 @@ class Budget:
         if most is not None and deviation is not None and not deviation <= most:
             return f"it deviates by {deviation:.1e} of the largest value, and {most:g} is allowed"
         return ""
+
+
+def loads_slowly(load: float | None, plain_load: float | None) -> bool:
+    """Whether a form takes longer to load than its speed should cost: more than 1.5 times the plain form's seconds.
+
+    >>> loads_slowly(3.9, 1.3), loads_slowly(1.8, 1.3), loads_slowly(0.3, 0.1)
+    (True, False, False)
+    """
+    if load is None or plain_load is None:
+        return False
+    return load > max(_LOAD_SHARE * plain_load, plain_load + _SHORT_WAIT)
 
 
 def _over(figure: float | None, most: float | None) -> bool:

@@ -25,7 +25,7 @@ PLAIN, WINOGRAD, BY_LAYER, HALF, INT8 = "plain", "winograd", "winograd by layer"
 class Form:
     """A form of the file: its name, the writer's `options` for it, and the deviation that its arithmetic is allowed.
 
-    One that is `instead_of` another is tried where that is out for what it `spares`: the cost of loading it, or the
+    One that is `instead_of` another is tried where that costs too much of what it `spares`: of loading it, or of the
     deviation. One that is `in_file` of another is that form's file, run with `settings`.
     """
 

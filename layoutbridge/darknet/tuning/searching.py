@@ -17,7 +17,7 @@ from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.port import Port
 from layoutbridge.darknet.ports.records.halves import halves_of
 from layoutbridge.darknet.ports.table import port
-from layoutbridge.darknet.tuning.budgets import Budget
+from layoutbridge.darknet.tuning.budgets import Budget, loads_slowly
 from layoutbridge.darknet.tuning.candidates import PLAIN, Candidate, Form, forms_of, settings_of
 from layoutbridge.darknet.tuning.convolutions import SMALL_TILES, convolutions_of, faster_in_tiles, tiles_of, timed
 from layoutbridge.darknet.tuning.files import Files, Written
@@ -141,13 +141,14 @@ class Search:
     # ------------------------------------------------------------------ within
 
     def _is_needed(self, target: str, form: Form) -> bool:
-        """Whether the form that this one stands in for is out for what this one spares."""
+        """Whether the form that this one stands in for costs too much of what this one spares."""
         trials = [*self.trials, *(one.trial for one in self.running)]
         for trial in trials:
-            if (trial.target, trial.form) == (target, form.instead_of) and trial.reason and trial.load is not None:
+            if (trial.target, trial.form) == (target, form.instead_of) and trial.load is not None:
+                plain_load = self._plain_load(target)
                 if form.spares == "load":
-                    plain_load = self._plain_load(target)
-                    return bool(self.budget.breach(load=trial.load, memory=trial.memory, plain_load=plain_load))
+                    breach = self.budget.breach(load=trial.load, memory=trial.memory, plain_load=plain_load)
+                    return bool(breach) or loads_slowly(trial.load, plain_load)
                 return bool(self.budget.breach(deviation=trial.deviation, allowed=form.deviation))
         return False
 
@@ -180,6 +181,7 @@ class Search:
                 other.trial = replace(other.trial, load=running.trial.load)
             running = other
         if running.trial.load is not None:
+            running.heavy = loads_slowly(running.trial.load, self._plain_load(target.name))
             self._measure(running, control)
             figures = {name: getattr(running.trial, name) for name in _FIGURES}
             if running.trial.seconds is not None:

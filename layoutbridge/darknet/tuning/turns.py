@@ -25,16 +25,25 @@ _PROCESSES, _ROUNDS_EACH = 5, 3  # of what is short
 
 @dataclass(eq=False)
 class Running:
-    """A candidate whose process lives: `order` is its place among all, the simplest first."""
+    """A candidate whose process lives: `number` is its place among all, the simplest first.
+
+    One that is `heavy` takes long to load beside the target's plain form.
+    """
 
     candidate: Candidate
     trial: Trial
     path: Path
     process: Process
-    order: int
+    number: int
+    heavy: bool = False
     times: list[float] = field(default_factory=list)  # of every run
     rounds: list[float] = field(default_factory=list)  # the median of each round
     held: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        """Of those that are as fast as each other the first in this order is taken."""
+        return self.heavy, self.number
 
     def run(self) -> bool:
         """Take a turn; whether it could."""
@@ -55,9 +64,9 @@ class Running:
         self.held.close()
 
 
-def started(candidate: Candidate, trial: Trial, path: Path, order: int) -> Running:
+def started(candidate: Candidate, trial: Trial, path: Path, number: int) -> Running:
     """The candidate in a process; its trial bears a reason where the model does not run."""
-    running = Running(candidate, trial, path, Process(candidate.threads), order)
+    running = Running(candidate, trial, path, Process(candidate.threads), number)
     running.held.enter_context(running.process)
     loaded = running.process.open(Opening(path, candidate.threads, vouched=True, settings=dict(candidate.settings)))
     if isinstance(loaded, str):
@@ -140,7 +149,7 @@ def _in_processes(left: Sequence[Running], until: float, report: Callable[[str],
             break
         report(f"processes {number + 1} of the {len(left)} fastest")
         with ExitStack() as stack:
-            again = {one: started(one.candidate, replace(one.trial, reason=""), one.path, one.order) for one in left}
+            again = {one: started(one.candidate, replace(one.trial, reason=""), one.path, one.number) for one in left}
             for fresh in again.values():
                 stack.callback(fresh.close)
             for turn in range(_ROUNDS_EACH):

@@ -16,9 +16,12 @@ import layoutbridge as lb
 from layoutbridge.darknet.detectors.formats import open_file
 from layoutbridge.darknet.ports.records.tuned import Tuned, as_tuned, processor_here, read_tuned
 from layoutbridge.darknet.ports.table import port
+from layoutbridge.darknet.tuning.budgets import Budget
 from layoutbridge.darknet.tuning.candidates import TUNED_TARGETS, Candidate, Form, forms_of
 from layoutbridge.darknet.tuning.convolutions import convolutions_of
 from layoutbridge.darknet.tuning.files import Files
+from layoutbridge.darknet.tuning.results import Trial
+from layoutbridge.darknet.tuning.searching import Search
 from layoutbridge.darknet.tuning.turns import Running, _simplest
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, UnusableInputError
 from tests.command_line import refused, run
@@ -143,7 +146,27 @@ def candidates(*named):
     ],
 )
 def test_of_short_runs_the_simplest_is_chosen_that_processes_do_not_tell_from_the_fastest(seconds, chosen):
-    assert _simplest(candidates(*seconds)).order == chosen
+    assert _simplest(candidates(*seconds)).number == chosen
+
+
+def test_of_those_as_fast_as_each_other_one_that_loads_quickly_is_chosen():
+    tried = candidates([4.0], [4.05], [4.0])
+    first, *_ = tried
+    first.heavy = True
+    assert _simplest(tried).number == 1
+
+
+@pytest.mark.parametrize(("load", "wanted"), [(4.0, True), (1.9, True), (1.4, False)])
+def test_weights_are_stored_where_making_them_takes_long(yolo, load, wanted):
+    trial = Trial("onnx", "onnxruntime", "", "plain", 1, {}, {}, load=1.0)
+    made = replace(trial, form="winograd", load=load)
+    search = Search(
+        net=yolo, options={}, wanted=[], budget=Budget(), threads=(1,), half=False, calibrate=None, folder=None,
+        processor="", cache=None, until=0.0, report=str, trials=[made],
+        controls=[Running(Candidate("onnx", Form("plain"), 1), trial, None, None, 0)],
+    )  # fmt: skip
+    stored = Form("winograd, stored", {}, instead_of="winograd")
+    assert search._is_needed("onnx", stored) == wanted
 
 
 @pytest.mark.slow
