@@ -11,7 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import importlib.util
 import json
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,11 @@ def golden_cases() -> list[dict[str, Any]]:
     return [dict(case) for case in load_golden_cases()]
 
 
-@pytest.fixture(scope="module")
-def quick_collection() -> Iterator[None]:
-    """For many small checks: what is in memory already is not searched for garbage behind each of them."""
+@pytest.fixture(scope="module", autouse=True)
+def quick_collection() -> None:
+    """Let no test search what was in memory before for garbage: with all frameworks that is a second each time."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -80,7 +80,6 @@ def compared(net, x, outputs):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:overflow:RuntimeWarning")
-@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("flavor", FLAVORS)
 @pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize("target", [*EVERY_TARGET, *IN_WINOGRADS_FORM])

@@ -148,7 +148,6 @@ def test_activations_agree_with_the_reference(name, largest, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
-@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("share", SHARES)
 def test_drawn_networks(flavor, share, tmp_path):

@@ -333,7 +333,6 @@ def test_every_layer_in_litert(name):
 @pytest.mark.sample(slow=1)
 @needs_litert
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
-@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("share", SHARES)
 def test_drawn_networks_in_litert(flavor, share, tmp_path):

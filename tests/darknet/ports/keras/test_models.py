@@ -69,7 +69,6 @@ def test_every_layer_is_darknets(name, data_format):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
-@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("share", SHARES)
 def test_drawn_networks(flavor, share, tmp_path):

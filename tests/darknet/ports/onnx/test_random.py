@@ -15,7 +15,6 @@ from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
-@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("share", SHARES)
 def test_drawn_networks(flavor, share, tmp_path):
