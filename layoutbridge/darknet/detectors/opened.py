@@ -39,9 +39,16 @@ class Opened:
     beside: Callable[[int], Opened] | None = None
 
     def outputs(self, x: NDArray[np.float32]) -> Outputs:
-        """The outputs for x [N, C, H, W], whatever the model's own batch is; raises `ShapeError` for another x."""
-        if x.shape[1:] != self.in_shape:
+        """The outputs for floats x [N, C, H, W] in 0..1, whatever the model's own batch is.
+
+        Raises `ShapeError` for another shape, and `ParameterError` for what is no float, as a picture's own numbers.
+        """
+        x = np.asarray(x)
+        if x.dtype.kind != "f":
+            raise ParameterError(f"'{self.source}' takes floats, a picture's values in 0..1, not {x.dtype}")
+        if x.shape[1:] != self.in_shape or not len(x):
             raise ShapeError(f"'{self.source}' takes [N, {', '.join(map(str, self.in_shape))}], not {list(x.shape)}")
+        x = np.ascontiguousarray(x, np.float32)  # runtimes refuse, misread or read beyond what is none
         if self.batch is None or self.batch == len(x):
             return self.run(x)
         made = [self.run(_filled(x[k : k + self.batch], self.batch)) for k in range(0, len(x), self.batch)]

@@ -224,7 +224,8 @@ def extracted(
     found = []
     with net.create_extractor() as extractor:
         for name, values in inputs.items():
-            extractor.input(name, ncnn.Mat(np.ascontiguousarray(values)).clone())  # a copy, with its channels aligned
+            held = np.ascontiguousarray(values, np.float32)  # a Mat does not keep the memory that it is made of
+            extractor.input(name, ncnn.Mat(held).clone())  # a copy, with its channels aligned
         for name in outputs:
             status, blob = extractor.extract(name)
             if status != 0:
