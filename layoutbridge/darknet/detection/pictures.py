@@ -58,6 +58,10 @@ def open_picture(
 
     if isinstance(source, np.ndarray):
         return _from_array(source)
+    if source is None:
+        raise UnusableInputError(
+            "there is no picture, but None, which is what cv2.imread gives for a file that it cannot read"
+        )
     name = f"'{os.fspath(source)}'" if isinstance(source, str | os.PathLike) else "the picture"
     try:
         with ExitStack() as files:

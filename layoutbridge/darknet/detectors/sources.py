@@ -49,12 +49,16 @@ _LARGEST_LIST = 64 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture to look at: its file's name, its number in a film, and what it is; a `fault` where it is unusable."""
+    """A picture to look at: its file's name, its number in a film, and what it is; a `fault` where it is unusable.
+
+    `place` is where it stands in the list that it comes from.
+    """
 
     picture: Picture | None
     name: str | None = None
     number: int | None = None
     fault: str | None = None
+    place: int | None = None
 
 
 def is_single(source: Any) -> bool:
@@ -69,8 +73,8 @@ def is_single(source: Any) -> bool:
         path = os.fspath(source)
         if is_regular_file(path):
             return not is_film(path) and Path(path).suffix.lower() != _LIST
-        return not (is_film(path) or is_folder(path) or _is_pattern(path) or path.endswith(_LIST))
-    return not isinstance(source, list | tuple | Iterator)
+        return not (is_film(path) or is_folder(path) or _is_pattern(path) or path.lower().endswith(_LIST))
+    return hasattr(source, "read") or not isinstance(source, list | tuple | Iterator)  # open files are iterators, too
 
 
 def frames(source: Any) -> Iterator[Frame]:
@@ -85,8 +89,8 @@ def frames(source: Any) -> Iterator[Frame]:
     elif isinstance(source, str | os.PathLike):
         yield from _named(os.fspath(source))
     else:
-        for one in source:
-            yield _frame(one)
+        for place, one in enumerate(source):
+            yield _frame(one, place)
 
 
 def how_many(source: Any) -> int | None:
@@ -118,7 +122,8 @@ def readable(prepare: Callable[[Frame], T]) -> Callable[[Frame], T | str]:
         try:
             return prepare(frame)
         except (UnusableInputError, UnsupportedError, ShapeError) as error:
-            return str(error)
+            where = "" if frame.place is None or frame.name is not None else f"number {frame.place} (from 0): "
+            return f"{where}{error}"
 
     return prepared
 
@@ -198,8 +203,8 @@ class _Fault:
     told: str
 
 
-def _frame(picture: Any) -> Frame:
-    return Frame(picture, os.fspath(picture) if isinstance(picture, str | os.PathLike) else None)
+def _frame(picture: Any, place: int | None = None) -> Frame:
+    return Frame(picture, os.fspath(picture) if isinstance(picture, str | os.PathLike) else None, place=place)
 
 
 def _named(path: str) -> Iterator[Frame]:
@@ -223,7 +228,7 @@ def files_of(path: str) -> list[str]:
     if is_folder(path):
         found = sorted(entry.path for entry in os.scandir(path) if entry.name.lower().endswith(ENDINGS))
         told = f"the folder '{path}' has no pictures ({', '.join(ENDINGS[:5])}, ...)"
-    elif path.endswith(_LIST):
+    elif path.lower().endswith(_LIST):
         found = listed_files(path)
         told = f"'{path}' names no pictures"
     else:

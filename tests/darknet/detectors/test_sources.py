@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from layoutbridge.darknet import Detector
+from layoutbridge.darknet import Detector, detect
 from layoutbridge.darknet.detectors.detector import Unreadable
 from layoutbridge.darknet.detectors.sources import how_many
 from layoutbridge.errors import ParameterError, UnusableInputError
@@ -76,6 +76,35 @@ def test_every_way_in_finds_the_same(detector, folder, tmp_path):
     assert [how_many(way) for way in (str(folder), str(listed), pictures(), iter(files))] == [5, 5, 5, None]
     together = np.stack([pictures()[0]] * 2)
     assert [plain(one) for one in detector.detect(together)] == wanted[:1] * 2
+
+
+def test_an_open_file_is_one_picture(detector, folder):
+    wanted = detector.detect(folder / "0.png")
+    assert len(wanted) > 2
+    with open(folder / "0.png", "rb") as file:
+        assert plain(detector.detect(file)) == plain(wanted)
+        file.seek(0)
+        assert len(detect(detector, file)) == len(wanted)
+    assert plain(detector.detect(io.BytesIO((folder / "0.png").read_bytes()))) == plain(wanted)
+
+
+def test_a_list_of_files_may_end_in_capitals(detector, folder, tmp_path):
+    (tmp_path / "VALID.TXT").write_text(f"{folder}/0.png\r\n{folder}/1.png\r\n")
+    assert [one.picture for one in detector.detect(tmp_path / "VALID.TXT")] == [f"{folder}/0.png", f"{folder}/1.png"]
+    with pytest.raises(UnusableInputError, match=r"there is no list of pictures '.*NONE\.TXT'"):
+        detector.detect(tmp_path / "NONE.TXT")
+
+
+def test_what_has_no_name_is_told_by_its_number(detector, folder):
+    arrays = pictures()[:2]
+    mixed = [arrays[0], None, arrays[1].astype(np.float32), str(folder / "none.png"), b"none", arrays[1]]
+    found = detector.detect(mixed)
+    assert [plain(one) for one in found] == [plain(detector.detect(array)) for array in arrays]
+    told = ["number 1 (from 0): there is no picture, but None", "number 2 (from 0): a picture is uint8"]
+    told += ["there is no picture", "number 4 (from 0): the picture is no picture"]
+    assert all(one.startswith(start) for one, start in zip(found.unreadable, told, strict=True)), found.unreadable
+    with pytest.raises(UnusableInputError, match=r"there is no picture, but None, .*cv2\.imread"):
+        detector.detect(None)
 
 
 def test_paths_in_a_list_may_be_seen_from_the_list(detector, folder):
