@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.classification.fitting import Preparation, prepare
 from layoutbridge.darknet.classification.results import Classification, Classified, ClassScore
-from layoutbridge.darknet.detection.names import read_names
+from layoutbridge.darknet.detection.names import Names, listed_names
 from layoutbridge.darknet.detectors.answers import names_in
 from layoutbridge.darknet.detectors.detector import Unreadable
 from layoutbridge.darknet.detectors.networks import open_model, read_model
@@ -66,13 +66,13 @@ class Classifier:
         weights: str | os.PathLike[str] | None = None,
         *,
         cfg: str | os.PathLike[str] | None = None,
-        names: Sequence[str] | str | os.PathLike[str] | None = None,
+        names: Names | None = None,
         flavor: str = "alexey",
         framework: str | None = None,
         threads: int | None = None,
     ) -> None:
         check_count("threads", threads, may_be_open=True)
-        listed = read_names(names) if isinstance(names, str | os.PathLike) else names
+        listed = None if names is None else listed_names(names)
         given, network = read_model(model, weights, cfg=cfg, flavor=flavor)
         rules = None if network is None else _rules_of(network)
         self._model = open_model(given, framework, threads or 0, head="darknet")
@@ -202,7 +202,7 @@ def classify(
     picture: Picture,
     *,
     top: int = TOP,
-    names: Sequence[str] | str | os.PathLike[str] | None = None,
+    names: Names | None = None,
     upright: bool = True,
     framework: str | None = None,
 ) -> Classification:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import codecs
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 
-from layoutbridge.errors import UnusableInputError
+from layoutbridge.errors import UnusableInputError, shown
 from layoutbridge.inputs import read_bytes
 
+Names = Sequence[str] | Mapping[int, str] | str | os.PathLike[str]
 _LARGEST = 4 << 20  # bytes; a list of names takes ten times that in memory
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -51,6 +53,23 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
         )
         warnings.warn(told, GuessedEncoding, stacklevel=2)
     return [line.strip() for line in text.rstrip().splitlines()]
+
+
+def listed_names(names: Names) -> Sequence[str]:
+    """They as a list: of a file, or by number from 0 on, as Ultralytics' models have them.
+
+    Raises `UnusableInputError` as `read_names` does, and for numbers that leave some out.
+
+    >>> listed_names({1: "cat", 0: "dog"})
+    ['dog', 'cat']
+    """
+    if isinstance(names, str | os.PathLike):
+        return read_names(names)
+    if not isinstance(names, Mapping):
+        return names
+    if {*names} != {*range(len(names))}:
+        raise UnusableInputError(f"{len(names)} names by number go from 0 to {len(names) - 1}, not {shown([*names])}")
+    return [names[number] for number in range(len(names))]
 
 
 def decode(content: bytes) -> tuple[str | None, str | None]:

@@ -22,7 +22,7 @@ from layoutbridge.darknet.detection import crowds
 from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, box_count, check_share, head_rules, sure_rows
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
-from layoutbridge.darknet.detection.names import read_names
+from layoutbridge.darknet.detection.names import Names, listed_names
 from layoutbridge.darknet.detection.objects import Detection
 from layoutbridge.darknet.detection.resizing import expect
 from layoutbridge.darknet.detection.suppression import distance_exponent, suppress
@@ -89,7 +89,8 @@ class Detector:
     SavedModel, a .pt2, as `export` writes them, or YOLOv5's, YOLOv8's and the like in one of these formats. A .cfg or a
     network is exported and run in `framework`, a target of `ports.table` or "reference"; None takes the fastest that is
     installed. `cfg` is the network's, for files that do not tell their anchors: with the heads `darknet` and `raw`.
-    `names` are the classes' names or a file of them; without it those that the file has, then numbers. `threads` None
+    `names` are the classes' names, by number where they are a mapping, or a file of them; without it those that the
+    model's file has, then numbers. `threads` None
     leaves their number to the runtime. `settings` are the runtime's own, by its names, as in
     `{"INFERENCE_PRECISION_HINT": "bf16"}` for OpenVINO; None takes those that the file was tuned with. All is computed
     in float32 but for what they say.
@@ -118,7 +119,7 @@ class Detector:
         weights: str | os.PathLike[str] | None = None,
         *,
         cfg: str | os.PathLike[str] | None = None,
-        names: Sequence[str] | str | os.PathLike[str] | None = None,
+        names: Names | None = None,
         flavor: str = "alexey",
         framework: str | None = None,
         threads: int | None = None,
@@ -126,7 +127,7 @@ class Detector:
         size: Size | None = None,
     ) -> None:
         check_count("threads", threads, may_be_open=True)
-        listed = read_names(names) if isinstance(names, str | os.PathLike) else names
+        listed = None if names is None else listed_names(names)
         given, network = read_model(model, weights, cfg=cfg, flavor=flavor, size=size)
         opened = open_model(given, framework, threads or 0, head="boxes", settings=settings, size=size)
         self._threads = threads
@@ -364,7 +365,7 @@ def detect(
     model: str | os.PathLike[str] | DarknetNetwork | Detector,
     picture: Picture,
     *,
-    names: Sequence[str] | str | os.PathLike[str] | None = None,
+    names: Names | None = None,
     threshold: float = CONFIDENCE,
     nms: float | None = OVERLAP,
     nms_kind: str | None = None,

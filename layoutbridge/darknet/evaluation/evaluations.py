@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import Rows, check_share
+from layoutbridge.darknet.detection.names import Names
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.detector import OVERLAP, DetectOptions, Detector
 from layoutbridge.darknet.evaluation import coco, counting
@@ -94,7 +95,7 @@ def evaluate(
     batch: int = 1,
     weights: str | os.PathLike[str] | None = None,
     cfg: str | os.PathLike[str] | None = None,
-    names: Sequence[str] | str | os.PathLike[str] | None = None,
+    names: Names | None = None,
     flavor: str = "alexey",
     framework: str | None = None,
     progress: Callable[[int, int], None] | None = None,

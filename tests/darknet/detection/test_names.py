@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from layoutbridge.darknet import read_names
+from layoutbridge.darknet import Classifier, Detector, read_names
 from layoutbridge.darknet.detection.names import GuessedEncoding, decode
 from layoutbridge.errors import UnusableInputError
 from tests.command_line import run
@@ -83,3 +83,18 @@ def test_the_command_tells_it(capfd, tmp_path):
         warnings.simplefilter("always")
         code, out, _ = run(capfd, *called, "--names", str(tmp_path / "my.names"), "--threshold", "0.01")
     assert code == 0 and "汽车" in out and "read as GBK" in str(told[0].message)
+
+
+def test_names_by_number_as_ultralytics_has_them():
+    nets = FIXTURES / "nets/alexey"
+    by_number = {2: "bird", 0: "dog", 1: "cat", 3: "sign"}
+    head = nets / "yolo_head"
+    detector = Detector(head / "net.cfg", head / "net.weights", names=by_number, framework="reference")
+    assert detector.names == ["dog", "cat", "bird", "sign"]
+    ten = {number: f"name {number}" for number in reversed(range(10))}
+    classifier = nets / "classifier"
+    opened = Classifier(classifier / "net.cfg", classifier / "net.weights", names=ten, framework="reference")
+    assert opened.names == [f"name {number}" for number in range(10)]
+    for wrong in ({"dog": 0, "cat": 1, "bird": 2, "sign": 3}, {1: "a", 2: "b", 3: "c", 4: "d"}):
+        with pytest.raises(UnusableInputError, match="names by number go from 0 to 3"):
+            Detector(head / "net.cfg", head / "net.weights", names=wrong, framework="reference")
