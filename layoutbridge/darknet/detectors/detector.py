@@ -90,10 +90,9 @@ class Detector:
     network is exported and run in `framework`, a target of `ports.table` or "reference"; None takes the fastest that is
     installed. `cfg` is the network's, for files that do not tell their anchors: with the heads `darknet` and `raw`.
     `names` are the classes' names, by number where they are a mapping, or a file of them; without it those that the
-    model's file has, then numbers. `threads` None
-    leaves their number to the runtime. `settings` are the runtime's own, by its names, as in
-    `{"INFERENCE_PRECISION_HINT": "bf16"}` for OpenVINO; None takes those that the file was tuned with. All is computed
-    in float32 but for what they say.
+    model's file has, then numbers. `threads` None leaves their number to the runtime. `settings` are the runtime's own,
+    by its names, as in `{"INFERENCE_PRECISION_HINT": "bf16"}` for OpenVINO; None takes those that the file was tuned
+    with. All is computed in float32 but for what they say.
 
     An .onnx or .xml that leaves the size of pictures open needs the argument `size`, (width, height).
 

@@ -177,3 +177,20 @@ def test_what_is_no_picture_at_all(looks, tmp_path):
     for wrong in (tmp_path / "a.png", b"none", tmp_path / "none.png"):
         with pytest.raises(UnusableInputError):
             looks(wrong)
+
+
+@pytest.mark.parametrize("command", ["detect", "classify"])
+def test_pictures_whose_metadata_are_broken_are_not_called_left_out(command, capfd, tmp_path):
+    about = Image.Exif()
+    about[0x10E] = "a description that is cut off " * 3
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (40, 30)).save(tmp_path / name, exif=about.tobytes()[:60])
+    net = FIXTURES / "nets/alexey" / {"detect": "yolo_head", "classify": "classifier"}[command]
+    called = (command, str(net / "net.cfg"), str(net / "net.weights"), str(tmp_path), "--framework", "reference")
+    code, out, err = run(capfd, *called)
+    assert (code, len(out.splitlines())) == (0, 2), err
+    assert "left out" not in err
+    (tmp_path / "c.jpg").write_bytes(b"none")
+    code, out, err = run(capfd, *called)
+    assert (code, len(out.splitlines()), err.count("left out")) == (0, 2, 1), err
+    assert "left out: '" in err and "c.jpg' is no picture" in err

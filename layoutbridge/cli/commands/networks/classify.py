@@ -78,9 +78,12 @@ def _several(classifier: Classifier, pictures: list[str], top: int, batch: int, 
     """A line each as they come; what cannot be read is told at the end."""
     import warnings
 
+    from layoutbridge.darknet.detectors.detector import Unreadable
+
     found: list[Classification] = []
     with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")  # Pillow's, of metadata that are broken: the pictures are read
+        warnings.simplefilter("always", Unreadable)
         for source in pictures:
             for one in classifier.stream(source, top=top, batch=batch):
                 found.append(one)

@@ -179,6 +179,7 @@ def _several(
     import warnings
     from contextlib import ExitStack
 
+    from layoutbridge.darknet.detectors.detector import Unreadable
     from layoutbridge.darknet.detectors.sources import how_many
     from layoutbridge.report.progress import count_progress
 
@@ -189,7 +190,8 @@ def _several(
     found: list[Detections] = []
     with ExitStack() as stack:
         told = stack.enter_context(warnings.catch_warnings(record=True))
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")  # Pillow's, of metadata that are broken: the pictures are read
+        warnings.simplefilter("always", Unreadable)
         advance = None if total is None else stack.enter_context(count_progress(progress_console(), "looking"))
         for source in pictures:
             for one in detector.stream(source, **options):
