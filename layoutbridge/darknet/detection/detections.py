@@ -29,8 +29,8 @@ class Detections(list[Detection]):
     """The detections of one picture, the surest first; a slice of them is one, too.
 
     `picture_size` is (width, height), `picture` the file's name, `frame` the number of a film's picture, from 0 on.
-    `image` is what was given where that was no file: an array, or a film's picture. `left_out` says how many more there
-    were than were asked for.
+    `image` is what was given where that was no file: an array, a film's picture, one that came through a pipe.
+    `left_out` says how many more there were than were asked for.
 
     >>> found = Detections([Detection("dog", 1, 0.75, 10.0, 20.0, 30.0, 40.0)], (100, 200), "a.png")
     >>> found.xyxy.tolist(), found.xywhn.tolist()

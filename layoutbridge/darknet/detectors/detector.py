@@ -49,7 +49,7 @@ from layoutbridge.errors import (
     shown,
 )
 from layoutbridge.frameworks.base import check_count
-from layoutbridge.inputs import seconds_allowed
+from layoutbridge.inputs import is_regular_file, seconds_allowed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -290,7 +290,8 @@ class Detector:
         rows = self._kept(rows, one.image.size, how)
         name, number = one.frame.name, one.frame.number
         objects, count = self._named(rows, one.image.size, how.most)
-        image = None if name is not None and number is None else one.image
+        again = name is not None and number is None and is_regular_file(name)  # a pipe is read once
+        image = None if again else one.image
         return Detections(objects, one.image.size, name, frame=number, image=image, left_out=count - len(objects))
 
     def _named(self, rows: Rows, size: tuple[int, int], most: int | None) -> tuple[list[Detection], int]:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -212,3 +214,45 @@ def test_the_command(folder, tmp_path, capfd):
         ((first, "--framework", "caffe"), "caffe"),
     ):
         assert told in refused(capfd, "detect", str(CFG), str(WEIGHTS), *wrong)
+
+
+def test_one_picture_may_be_drawn_into_a_folder(capfd, folder, tmp_path):
+    """As a pattern that the shell has filled in with a single file."""
+    net = ("detect", str(CFG), str(WEIGHTS))
+    options = ("--framework", "reference")
+    assert run(capfd, *net, str(folder / "0.png"), "-o", str(tmp_path / "0.png"), *options)[0] == 0
+    wanted = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "there").mkdir()
+    for place in ("there", "new/", "new/", "deep/new/"):
+        code, _, err = run(capfd, *net, str(folder / "0.png"), "-o", f"{tmp_path}/{place}", *options)
+        assert code == 0 and f"wrote {tmp_path / place / '0.png'}" in err, err
+        assert (tmp_path / place / "0.png").read_bytes() == wanted
+    told = refused(capfd, *net, str(folder / "0.png"), "-o", f"{folder}/", *options)
+    assert "would overwrite the input" in told
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_among_several_is_read_once(capfd, folder, tmp_path):
+    def said(first):
+        code, out, err = run(
+            capfd, "detect", str(CFG), str(WEIGHTS), first, str(folder / "1.png"), "-o", str(tmp_path / "drawn"),
+            "--framework", "reference",
+        )  # fmt: skip
+        return code, out.replace(first, "first"), err
+
+    def filled(content):
+        writer = Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+        writer.start()
+        told = said(str(pipe))
+        writer.join(5)
+        return told
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    wanted = said(str(folder / "0.png"))
+    assert wanted[0] == 0
+    assert filled((folder / "0.png").read_bytes()) == wanted
+    assert (tmp_path / "drawn/pipe.png").read_bytes() == (tmp_path / "drawn/0.png").read_bytes()
+    code, out, err = filled(b"none")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert f"left out: '{pipe}' is no picture" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,6 +90,7 @@ def detect(
     """
     from layoutbridge.darknet.detectors.detector import Detector, expect_boxes
     from layoutbridge.darknet.detectors.sources import is_single
+    from layoutbridge.inputs import is_folder
 
     weights, pictures = weights_and_pictures("detect", model, sources)
     options: DetectOptions = {
@@ -100,6 +102,9 @@ def detect(
         "batch": batch,
     }
     single = len(pictures) == 1 and is_single(pictures[0])
+    in_folder = single and output is not None and (output.endswith((os.sep, "/")) or is_folder(output))
+    if in_folder:
+        output = os.path.join(output or "", f"{Path(pictures[0]).stem}{_drawn_ending(pictures[0])}")
     targets = [one for one in (output, coco) if one is not None]
     _refuse_overwriting(targets, [model, weights, names, cfg, *pictures])
     ask_before_overwriting([one for one in targets if single or one != output], force=force)
@@ -112,7 +117,7 @@ def detect(
     detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework, size=open_size)
     stems = _Stems()
     if single:
-        found = [_one(detector, pictures[0], output, options)]
+        found = [_one(detector, pictures[0], output, options, in_folder=in_folder)]
     else:
         found = _several(detector, pictures, output, options, stems, quiet=as_json)
     _save_texts(found, labels, coco, stems)
@@ -151,15 +156,15 @@ def _refuse_losses(output: str | None, labels: str | None, pictures: list[str], 
             raise UnusableInputError(f"'{there}' exists: give another folder, or --force to overwrite labels")
 
 
-def _one(detector: Detector, picture: str, output: str | None, options: DetectOptions) -> Detections:
+def _one(
+    detector: Detector, picture: str, output: str | None, options: DetectOptions, *, in_folder: bool
+) -> Detections:
     from layoutbridge.darknet.detection.drawing import MOST_DRAWN
-    from layoutbridge.darknet.detection.pictures import open_picture
-    from layoutbridge.inputs import is_regular_file
 
-    read_once = output is not None and not is_regular_file(picture)  # a pipe
-    given: Any = open_picture(picture) if read_once else picture
-    found: Detections = detector.detect(given, **options)
+    found: Detections = detector.detect(picture, **options)
     if output is not None:
+        if in_folder:
+            _made_folder(os.path.dirname(output))
         found.save(output)
         drawn = f"the surest {MOST_DRAWN:,} of {len(found):,}" if len(found) > MOST_DRAWN else str(len(found))
         remark(f"wrote {output}: {drawn} {'detection' if len(found) == 1 else 'detections'} drawn")
@@ -196,7 +201,7 @@ def _several(
         for source in pictures:
             for one in detector.stream(source, **options):
                 if folder is not None:
-                    one.save(folder / f"{stems.of(one)}{_drawn_ending(one)}")
+                    one.save(folder / f"{stems.of(one)}{_drawn_ending(one.picture)}")
                 one.image = None
                 found.append(one)
                 if not quiet:
@@ -238,8 +243,8 @@ class _Stems:
         return self._by_picture[key]
 
 
-def _drawn_ending(found: Detections) -> str:
-    ending = Path(found.picture or "").suffix.lower()
+def _drawn_ending(picture: str | None) -> str:
+    ending = Path(picture or "").suffix.lower()
     return ending if ending in (".png", ".jpg", ".jpeg", ".webp", ".bmp") else ".png"
 
 
