@@ -123,7 +123,7 @@ def read_coco(path: str | os.PathLike[str], pictures: str | os.PathLike[str] | N
 
     `names` are the model's classes. A category is the class of its name; where some have none, and there are as many
     categories as classes, they are taken in order. Boxes of crowds may be found or not. Raises `UnusableInputError` for
-    a file that is no such thing, and for classes that do not fit.
+    a file that is no such thing, for classes that do not fit, and for boxes of two categories that are one class.
     """
     source = os.fspath(path)
     content = read_bytes(path, "file of annotations", most=_LARGEST_ANNOTATIONS)
@@ -141,8 +141,7 @@ def read_coco(path: str | os.PathLike[str], pictures: str | os.PathLike[str] | N
             raise UnusableInputError(f"'{source}': a box is of category {shown(one['category_id'])}, which is unknown")
         by_image[one["image_id"]].append(one)
     labelled = tuple(_labelled(folder, image, by_image[number], classes) for number, image in images.items())
-    numbers = {index: category for category, index in classes.items()}
-    held = tuple(numbers.get(index) for index in range(len(names)))
+    held = _numbers(classes, {one["category_id"] for one in annotations}, names, source)
     return Dataset(source, labelled, held, annotations=read, notes=notes)
 
 
@@ -189,6 +188,21 @@ def _classes(
         f"'{source}' has {len(categories)} categories, and the model {len(names)} classes: {', '.join(_few(unknown))} "
         f"are none of {', '.join(_few(list(names)))}: give it the names"
     )
+
+
+def _numbers(classes: Mapping[int, int], used: set[int], names: Sequence[str], source: str) -> tuple[int | None, ...]:
+    """The category of each class: of several that which has boxes, as detections count under one of them."""
+    numbers: dict[int, int] = {}
+    for category, index in classes.items():
+        other = numbers.setdefault(index, category)
+        if other != category and {other, category} <= used:
+            raise UnusableInputError(
+                f"'{source}' has boxes of the categories {other} and {category}, and both are class "
+                f"{shown(names[index])}: give its boxes one of them"
+            )
+        if other not in used:
+            numbers[index] = category
+    return tuple(numbers.get(index) for index in range(len(names)))
 
 
 def _few(names: list[str]) -> Iterator[str]:

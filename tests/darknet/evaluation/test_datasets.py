@@ -177,3 +177,15 @@ def test_annotations_that_are_unusable(tmp_path):
             read(tmp_path, document, ["dog", "cat"])
     with pytest.raises(UnusableInputError, match="is no folder of pictures"):
         read_coco(tmp_path / "annotations.json", tmp_path / "none", ["dog", "cat"])
+
+
+def test_categories_that_are_one_class(tmp_path):
+    """As Roboflow writes a category of all of them, without boxes; COCO's count goes by one number for each class."""
+    alike = [{"id": 90, "name": "dog"}, {"id": 3, "name": "Cat"}, {"id": 95, "name": "Dog"}, {"id": 1, "name": "cat"}]
+    for categories in (alike, alike[::-1]):
+        held = read(tmp_path, annotations(categories=categories), ["dog", "cat", "cow"])
+        assert held.categories == (90, 3, None)
+    box = annotations()["annotations"][0]
+    both = annotations(categories=alike, annotations=[box | {"category_id": 90}, box | {"category_id": 95}])
+    with pytest.raises(UnusableInputError, match="has boxes of the categories 90 and 95, and both are class 'dog'"):
+        read(tmp_path, both, ["dog", "cat", "cow"])
