@@ -25,7 +25,7 @@ from layoutbridge.darknet.detectors.written import deviation_of_file, reference_
 from layoutbridge.darknet.networks.network import DarknetNetwork, load
 from layoutbridge.darknet.ports.port import Port
 from layoutbridge.darknet.ports.records.halves import Settings, halves_of
-from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, port
+from layoutbridge.darknet.ports.table import REFERENCE, TARGETS, port, ports
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.errors import LayoutBridgeError, ParameterError, UnsupportedError, UnusableInputError
 from layoutbridge.files import PathLike
@@ -137,7 +137,7 @@ def benchmark(
         else:
             files = [model] if isinstance(model, str | os.PathLike) else [*model]
             source, network = ", ".join(os.fspath(file) for file in files), None
-            rows = [(FormatRow(os.fspath(file), "", _size(Path(file))), Path(file), None) for file in files]
+            rows = [(FormatRow(os.fspath(file), "", _size_of_model(Path(file))), Path(file), None) for file in files]
         measured = _measured(rows, threads or 0, rounds, [Path(one) for one in pictures], report, network is not None)
         rows_measured = _with_boxes(measured, network, pictures, report)
         roofline = None if network is None else _roofline(network.network, threads, report)
@@ -218,6 +218,14 @@ def _one_written(
 def _size(path: Path) -> int | None:
     files = [one for one in path.rglob("*") if one.is_file()] if is_folder(path) else [path] if path.is_file() else []
     return sum(one.stat().st_size for one in files) if files else None
+
+
+def _size_of_model(path: Path) -> int | None:
+    """Bytes of a model's files: those beside it, too, such as a .bin with the weights."""
+    size = _size(path)
+    target = next((one for one in ports() if path.suffix in one.endings), None)
+    beside = () if target is None or size is None else dict.fromkeys(target.beside(path))
+    return size if size is None else size + sum(_size(one) or 0 for one in beside if one != path)
 
 
 def _finds_objects(net: DarknetNetwork) -> bool:

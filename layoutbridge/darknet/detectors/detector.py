@@ -100,7 +100,7 @@ class Detector:
     the model's file.
 
     Raises `UnusableInputError` for a file that is no such model and for names that do not fit, `ParameterError` for
-    options that do not go with the model, `UnsupportedError` for a network without detection layers, and
+    options and settings that do not go with the model, `UnsupportedError` for a network without detection layers, and
     `MissingFrameworkError`.
 
     >>> nets = "fixtures/nets/alexey/yolo_head"

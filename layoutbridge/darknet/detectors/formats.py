@@ -62,6 +62,8 @@ def open_file(
     if size is not None and module not in _OPEN:
         raise ParameterError(f"'{os.fspath(path)}' has its own size: a size is for a .cfg, or an .onnx or .xml of any")
     sized = {} if size is None else {"size": size}
+    if module == "keras" and settings:
+        raise ParameterError("settings are for files of other runtimes: Keras has none here")
     tuned = {} if module == "keras" else {"settings": settings}
     opened: Opened = import_module(f"{__package__}.{module}").open_model(path, threads, **unlimited, **tuned, **sized)
     return opened

@@ -78,9 +78,10 @@ def tune(
     (`Budget()` by default) is out. `options` are the writers', for all forms: head, batch, names.
 
     Each candidate runs in a process of its own, in turns with the plain form; the fastest then run in turns until their
-    order is certain. No trial begins after `seconds`. Timings are kept in a small file for this processor and version
-    of the runtime, in the folder `cache` (by default in the user's folder for caches): a second run is quicker, and one
-    that was interrupted goes on. `progress` hears what is done. `write_tuned` writes the choice.
+    order is certain. No trial begins after `seconds` but that of a target's plain form. Timings are kept in a small
+    file for this processor and version of the runtime, in the folder `cache` (by default in the user's folder for
+    caches): a second run is quicker, and one that was interrupted goes on. `progress` hears what is done. `write_tuned`
+    writes the choice.
 
     Raises as `load` does, `UnknownNameError` for a target, `ParameterError`, `UnsupportedError` for networks with
     states or without pictures, `MissingFrameworkError` where no runtime is installed, and `UnusableInputError` where

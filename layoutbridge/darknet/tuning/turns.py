@@ -137,7 +137,9 @@ def fastest(
             one.trial = replace(one.trial, seconds=seconds, spread=spread, ratio=1.0 if one is control else ratio)
     leader = min(left, key=lambda one: median(one.rounds))
     if median(leader.rounds) < _SHORT:
-        return _simplest(_in_processes(left, until, report))
+        found = _in_processes(left, until, report)
+        _tell(found, controls)
+        return _simplest(found)
     return min((one for one in left if ratio_of(one, leader) <= SAME), key=lambda one: one.order, default=leader)
 
 
@@ -160,6 +162,16 @@ def _in_processes(left: Sequence[Running], until: float, report: Callable[[str],
                 if fresh.rounds and not fresh.trial.reason:
                     found[one].append(median(fresh.rounds))
     return found
+
+
+def _tell(found: Mapping[Running, Sequence[float]], controls: Sequence[Running]) -> None:
+    """Put what the processes took into the trials, as it is by that, and not by one process, that one is chosen."""
+    for one, seconds in found.items():
+        control = next((other for other in controls if other.candidate.target == one.candidate.target), None)
+        ratio = one.trial.ratio
+        if control is not None and control in found:
+            ratio = median(seconds) / median(found[control])
+        one.trial = replace(one.trial, seconds=median(seconds), ratio=ratio)
 
 
 def _simplest(found: Mapping[Running, Sequence[float]]) -> Running:

@@ -66,12 +66,19 @@ class PackedConvolution(torch.nn.Module):
         self._pack()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The activated convolution [N, filters, H, W], channels last; raises `ParameterError` where it is exported."""
+        """The activated convolution [N, filters, H, W], channels last.
+
+        Raises `ParameterError` where it is exported or traced, and for an x of another dtype than the weights.
+        """
+        held = self.weights if self._packed is None else self._packed
+        assert held is not None
+        # packed weights would take some other dtypes, rounding silently, and oneDNN refuses the rest in its own words
+        if x.dtype != held.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ParameterError(f"the input is {x.dtype} and the weights are {held.dtype}: convert one of them")
         x = x.contiguous(memory_format=torch.channels_last)
         padding, stride, dilation, groups = self.options
         if self._packed is None:
-            assert self.weights is not None
-            made = functional.conv2d(x, self.weights, self.bias, stride, padding, dilation, groups)
+            made = functional.conv2d(x, held, self.bias, stride, padding, dilation, groups)
             return made if self.activation is None else self.activation[0](made, *self.activation[1])
         if _is_exported():
             raise ParameterError("a module for inference cannot be exported: export that of to_torch() without")
@@ -150,5 +157,5 @@ def _is_packable(weights: torch.Tensor) -> bool:
 
 
 def _is_exported() -> bool:
-    """Whether torch.export is following, which cannot write packed weights; PyTorch tells it from 2.7 on."""
-    return bool(getattr(torch.compiler, "is_exporting", bool)())
+    """Whether torch.export (which PyTorch tells from 2.7 on) or a trace follows: neither can write packed weights."""
+    return bool(getattr(torch.compiler, "is_exporting", bool)()) or torch._C._get_tracing_state() is not None

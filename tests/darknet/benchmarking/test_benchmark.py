@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import layoutbridge as lb
-from layoutbridge.darknet.benchmarking.formats import boxes_apart
+from layoutbridge.darknet.benchmarking.formats import _size_of_model, boxes_apart
 from layoutbridge.darknet.benchmarking.processes import Process
 from layoutbridge.darknet.ports.table import TARGETS
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
@@ -62,6 +62,25 @@ def test_a_classifier_and_models(tmp_path):
     found = lb.darknet.benchmark([*paths, tmp_path / "c.onnx"], rounds=1)
     assert [row.seconds is None for row in found.rows] == [False, False, True]
     assert "c.onnx" in found.rows[2].reason
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("net.param", "net.bin", "net.json"), ("net.xml", "net.bin"), ("net.onnx", "net.onnx.data"), ("net.tflite",)],
+)
+def test_the_size_of_a_model_is_that_of_all_its_files(tmp_path, names):
+    for number, name in enumerate((*names, "another.bin")):
+        (tmp_path / name).write_bytes(bytes(10**number))
+    found = _size_of_model(tmp_path / names[0])
+    assert found == sum(10**number for number in range(len(names)))
+
+
+def test_the_size_of_models_is_told(tmp_path):
+    net = lb.darknet.load(*YOLO)
+    net.to_onnx(tmp_path / "net.onnx", head="boxes", winograd=True, store_winograd=True)
+    found = lb.darknet.benchmark(tmp_path / "net.onnx", rounds=1)
+    assert found.rows[0].bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_a_process_that_ends_costs_its_own_row(tmp_path, monkeypatch):

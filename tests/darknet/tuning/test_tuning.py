@@ -22,7 +22,7 @@ from layoutbridge.darknet.tuning.convolutions import convolutions_of
 from layoutbridge.darknet.tuning.files import Files
 from layoutbridge.darknet.tuning.results import Trial
 from layoutbridge.darknet.tuning.searching import Search
-from layoutbridge.darknet.tuning.turns import Running, _simplest
+from layoutbridge.darknet.tuning.turns import Running, _simplest, _tell
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, UnusableInputError
 from tests.command_line import refused, run
 from tests.darknet_files import made
@@ -147,6 +147,20 @@ def candidates(*named):
 )
 def test_of_short_runs_the_simplest_is_chosen_that_processes_do_not_tell_from_the_fastest(seconds, chosen):
     assert _simplest(candidates(*seconds)).number == chosen
+
+
+def test_what_is_told_of_short_runs_is_what_they_are_chosen_by():
+    """Not what one process took, in which the chosen one may have been slower than the plain form."""
+    tried = candidates([5.0, 5.1, 5.2], [5.2, 4.1, 4.1])
+    for one, ratio in zip(tried, (1.0, 1.04), strict=True):
+        one.trial = Trial("ncnn", "ncnn", "", "plain", 1, {}, {}, seconds=5.2, ratio=ratio)
+    plain, chosen = tried
+    _tell(tried, [plain])
+    assert _simplest(tried) is chosen
+    assert (plain.trial.seconds, plain.trial.ratio) == (5.1, 1.0)
+    assert chosen.trial.seconds == 4.1 and chosen.trial.ratio == pytest.approx(4.1 / 5.1)
+    _tell(tried, [])
+    assert chosen.trial.ratio == pytest.approx(4.1 / 5.1), "without the plain form beside it, it stays"
 
 
 def test_of_those_as_fast_as_each_other_one_that_loads_quickly_is_chosen():

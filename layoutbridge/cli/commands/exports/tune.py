@@ -84,7 +84,9 @@ def tune(
     seconds: Annotated[
         float | None,
         typer.Option(
-            help="No trial begins after so many. (default: 110)", show_default=False, **share("--seconds", most=None)
+            help="No trial but of plain forms begins after so many. (default: 110)",
+            show_default=False,
+            **share("--seconds", most=None),
         ),
     ] = None,
     head: Annotated[

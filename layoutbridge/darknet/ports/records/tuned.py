@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from layoutbridge.darknet.ports.records.halves import half_in
+from layoutbridge.errors import ParameterError, shown
 from layoutbridge.frameworks.base import LARGEST_COUNT
 from layoutbridge.frameworks.onnx.sessions import LEVEL
 from layoutbridge.inputs import read_json
@@ -21,6 +22,13 @@ SETTINGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # by target: what is 
     "openvino": {"ENABLE_CPU_PINNING": ("NO",)},
     "ncnn": {"use_winograd63_convolution": ("0",), "use_winograd_convolution": ("0",), "use_sgemm_convolution": ("0",)},
 }
+
+_TAKEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # by target: of settings that its runtime does not check
+    "onnx": {LEVEL: ("all", "extended")},
+    "torch": {"precision": ("bfloat16",)},
+    "tflite": {},
+}
+_OTHERS = ("onnx",)  # pass names on that only the runtime knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +96,34 @@ def processor_here() -> str:
     return f"{here.processor} ({here.kind})"
 
 
+def check_settings(target: str, settings: object) -> None:
+    """Raise `ParameterError` for what are no settings of `target`, as far as its runtime does not tell.
+
+    >>> check_settings("torch", {"precision": "int3"})
+    Traceback (most recent call last):
+    layoutbridge.errors.ParameterError: the setting precision of torch is bfloat16, not 'int3'
+    """
+    if not isinstance(settings, Mapping) or not all(isinstance(one, str) for pair in settings.items() for one in pair):
+        raise ParameterError(f"settings are texts by the names of the runtime, not {shown(settings)}")
+    if target not in _TAKEN:
+        return
+    taken = _TAKEN[target]
+    for name, value in settings.items():
+        if name not in taken and target not in _OTHERS:
+            raise ParameterError(f"{target} has the settings {', '.join(taken) or 'none'} here, not {shown(name)}")
+        if value not in taken.get(name, (value,)):
+            raise ParameterError(f"the setting {name} of {target} is {' or '.join(taken[name])}, not {shown(value)}")
+
+
 def as_tuned(metadata: Mapping[str, str], target: str, threads: int, settings: Settings | None) -> tuple[int, Settings]:
     """Threads and settings to open a file of `target` with: those measured as fastest, where nobody names any.
 
     That is where `threads` is 0 and `settings` None, and the file's record is of this processor and of no more threads
     than may be had. In what is computed (`half_in`) is what the file is for, with any number of threads. Of its
-    settings those count that are in `SETTINGS` or `HALVES`: nobody vouches for the file.
+    settings those count that are in `SETTINGS` or `HALVES`: nobody vouches for the file. Raises as `check_settings`.
     """
+    if settings is not None:
+        check_settings(target, settings)
     if settings is not None or TUNED not in metadata:
         return threads, settings or {}
     from layoutbridge.machine import this_machine

@@ -149,6 +149,36 @@ def test_export_is_refused():
         torch.export.export(net.to_torch(for_inference=True), (torch.from_numpy(x)[None],), strict=False)
 
 
+@needs_onednn
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_trace_is_refused():
+    net, x, _ = network()
+    with pytest.raises(Exception, match=r"export that of to_torch\(\) without"):
+        torch.jit.trace(net.to_torch(for_inference=True), torch.from_numpy(x)[None])
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_dtypes_are_not_mixed(weights, given):
+    net, x, _ = network()
+    module, x = net.to_torch(for_inference=True).to(weights), torch.from_numpy(x)[None].to(given)
+    if weights == given:
+        assert module(x).dtype == given
+    else:
+        with pytest.raises(ParameterError, match=f"the input is {given} and the weights are {weights}: convert one"):
+            module(x)
+
+
+def test_autocast_is_followed():
+    net, x, _ = network()
+    x = torch.from_numpy(x)[None]
+    module = net.to_torch(for_inference=True)
+    wanted = module(x).numpy()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert near(module(x).float().numpy(), wanted, 0.05)
+        assert near(module(x.bfloat16()).float().numpy(), wanted, 0.05)
+
+
 def test_detector_takes_it():
     pytest.importorskip("PIL", reason="Pillow is not installed")
     net = load(NETS / "alexey/yolo_head" / "net.cfg", NETS / "alexey/yolo_head" / "net.weights")
