@@ -16,6 +16,7 @@ from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_wr
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import print_json, progress_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports, runtimes
+from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder
 
@@ -164,7 +165,7 @@ def write_network(
             record = _record(quantized.export, target.name, quantized.bytes, unchecked)
             print_json(record | quantized_record(quantized) | dict(more))
         elif quantized.changes.of == "boxes":
-            _tell_next(quantized.export, cfg, output, options)
+            _tell_next(quantized.export, net, cfg, output, options)
         return True
     with ExitStack() as bars:
         if "progress" in taken:
@@ -182,11 +183,11 @@ def write_network(
     if differences:
         remark(differences)
     if not found.ok:
-        remark(f"what differs: layoutbridge compare {quote(cfg)} {quote(weights)} {quote(output)}")
+        remark(f"what differs: layoutbridge compare {quote(cfg)} {quote(weights)} {quote(output)}{_flavor(net)}")
     elif found.deviation is not None and any(
         isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
     ):
-        _tell_next(made, cfg, output, options)
+        _tell_next(made, net, cfg, output, options)
     if as_json:
         print_json(_record(made, target.name, size, found) | dict(more))
     return found.ok
@@ -233,11 +234,22 @@ def _head(made: Export, options: Mapping[str, Any]) -> str:
     return made.head or options.get("head") or "darknet"
 
 
-def _tell_next(made: Export, cfg: str, output: str, options: Mapping[str, Any]) -> None:
-    """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg."""
+def _tell_next(made: Export, net: DarknetNetwork, cfg: str, output: str, options: Mapping[str, Any]) -> None:
+    """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg.
+
+    That is read as it was here: by the other fork's rules the numbers are other boxes.
+    """
     if not options.get("dynamic_size"):  # detect fits pictures to the model's own size
-        needed = f" --cfg {quote(cfg)}" if _head(made, options) in ("darknet", "raw") else ""
+        needed = ""
+        if _head(made, options) in ("darknet", "raw"):
+            size = None if net.blueprint is None else net.blueprint.size
+            needed = f" --cfg {quote(cfg)}{_flavor(net)}{'' if size is None else ' --size {}x{}'.format(*size)}"
         remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}")
+
+
+def _flavor(net: DarknetNetwork) -> str:
+    """The option that commands need to read the cfg as it was here; nothing where they do so by themselves."""
+    return "" if net.network.flavor == FLAVORS[0] else f" --flavor {net.network.flavor}"
 
 
 def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[str, Any]:
