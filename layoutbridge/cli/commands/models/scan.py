@@ -32,7 +32,10 @@ def scan(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Which places in a model move elements, and what is each of them?"""
+    """Which places in a model move elements, and what is each of them?
+
+    layoutbridge scan port.onnx --expect darknet_reorg
+    """
     from layoutbridge.report.scans import show_scan
     from layoutbridge.scanning.expecting import other_than, remedies_for
     from layoutbridge.scanning.models import scan as find

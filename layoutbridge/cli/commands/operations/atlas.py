@@ -30,6 +30,8 @@ def atlas(
     """Run the layout ops of runtimes, importers and converters, and say which map each is.
 
     What was measured is kept in the folder of --environments, and not measured again while nothing changes.
+
+    layoutbridge atlas torch openvino -o mine.json
     """
     from layoutbridge.atlas.surveys import survey
     from layoutbridge.files import whole_file
@@ -65,7 +67,10 @@ def port(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What to write in a runtime to get the map of a catalogue name, or of another runtime's op: as it was measured."""
+    """What to write in a runtime to get the map of a catalogue name, or of another runtime's op: as it was measured.
+
+    layoutbridge port ncnn:Reorg:1 --to onnxruntime
+    """
     from layoutbridge.atlas.porting import port as ported
     from layoutbridge.report.atlas import show_ported
 
