@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.networks.network import DarknetNetwork
     from layoutbridge.darknet.ports.port import Export, Port
     from layoutbridge.darknet.tuning.results import Tuning
-
-_SHOWN = 4  # outputs that are named in full
 
 
 def export_network(
@@ -320,8 +318,7 @@ def _refuse_ending(target: Port, output: str) -> None:
 
 def _tell(made: Export) -> None:
     remark_warnings(made.warnings)
-    told = ", ".join(filter(None, (made.contents, _told_outputs(made))))
-    remark(f"wrote {' and '.join(map(str, made.files))}: {told}")
+    remark(f"wrote {made}")
     if made.states:
         from layoutbridge.darknet.ports.port import next_state
 
@@ -330,25 +327,5 @@ def _tell(made: Export) -> None:
         remark(line)
 
 
-def _told_outputs(made: Export) -> str:
-    if not made.outputs:
-        return ""
-    batch = _told_batch(made)
-    told = [
-        f"{name} [{'' if name in made.unbatched else batch}{_told_shape(shape)}]"
-        for name, shape in list(made.outputs.items())[:_SHOWN]
-    ]
-    more = f", and {len(made.outputs) - _SHOWN} more" if len(made.outputs) > _SHOWN else ""
-    return f"{'output' if len(made.outputs) == 1 else 'outputs'} {', '.join(told)}{more}"
-
-
-def _told_batch(made: Export) -> str:
-    return "".join(f"{'N' if length is None else length}, " for length in made.leading)
-
-
 def _told_states(made: Export) -> str:
-    return ", ".join(f"{name} [{_told_batch(made)}{_told_shape(shape)}]" for name, shape in made.states.items())
-
-
-def _told_shape(shape: Sequence[int | None]) -> str:
-    return ", ".join("?" if length is None else str(length) for length in shape)
+    return ", ".join(f"{name} {made.shaped(shape)}" for name, shape in made.states.items())
