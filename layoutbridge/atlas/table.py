@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from layoutbridge.atlas.descriptions.subject import Subject
 from layoutbridge.errors import UnknownNameError, shown
+
+if TYPE_CHECKING:  # the names alone complete a word in a shell, without NumPy
+    from layoutbridge.atlas.descriptions.subject import Subject
 
 # By name the module in `subjects/` and what is called so there.
 SUBJECTS: Mapping[str, str] = {

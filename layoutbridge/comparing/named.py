@@ -19,6 +19,7 @@ from layoutbridge.recognition.targets.loading import load_target
 from layoutbridge.scanning.models import can_be_scanned
 
 _RECORDED = ".npz"
+_SOURCES = (".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".pth")
 
 
 def _loaded(word: str) -> object:
@@ -62,7 +63,7 @@ def named_source(word: str, state: str | None) -> object:
     readers do.
     """
     _, colon, attribute = word.rpartition(":")
-    if not colon or not attribute or Path(word).suffix.lower() in (".keras", ".h5", ".onnx", ".safetensors", ".pth"):
+    if not colon or not attribute or Path(word).suffix.lower() in _SOURCES:
         if state is not None:
             raise ParameterError(f"--state is for a module of PyTorch, file.py:Module, not for '{word}'")
         return word

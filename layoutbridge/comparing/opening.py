@@ -98,7 +98,7 @@ def opened_model(model: object, *, flavor: str = "alexey") -> Opened:
 def _is_channels_last(model: object) -> bool:
     """Whether it is of TensorFlow, by its file's ending or its class; a choice where both layouts fit."""
     if isinstance(model, str | os.PathLike):
-        return Path(model).suffix.lower() in (".keras", ".h5", ".tflite", "")
+        return Path(model).suffix.lower() in (".keras", ".h5", ".hdf5", ".tflite", "")
     return type(model).__module__.partition(".")[0] in ("keras", "tensorflow")
 
 

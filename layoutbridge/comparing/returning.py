@@ -19,7 +19,7 @@ from layoutbridge.darknet.returning.returned import Returned, ReturnedParameter,
 from layoutbridge.darknet.structure.kinds import Convolutional, Route
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.darknet.structure.settings import Moving
-from layoutbridge.errors import LayoutBridgeError
+from layoutbridge.errors import LayoutBridgeError, counted
 from layoutbridge.operations.catalog import op
 from layoutbridge.scanning.models import can_be_scanned, is_one
 from layoutbridge.weights.carrying import carry
@@ -47,6 +47,10 @@ class BroughtBack:
     def proven(self) -> bool | None:
         """Whether both compute the same; None where the model cannot be run."""
         return None if self.comparison is None else self.comparison.equal
+
+    def __str__(self) -> str:
+        proof = "not proven: nothing was run" if self.comparison is None else str(self.comparison)
+        return f"{counted(len(self.rows), 'parameter')} of {self.network.network.source}, found by {self.how}; {proof}"
 
     def as_json(self) -> dict[str, Any]:
         """What `layoutbridge weights --json` tells."""

@@ -31,6 +31,7 @@ _FILES: Mapping[str, tuple[str, str]] = {
     ".pt2": ("torch.reading", "read_program"),
     ".keras": ("tensorflow.reading", "read_keras"),
     ".h5": ("tensorflow.reading", "read_keras"),
+    ".hdf5": ("tensorflow.reading", "read_keras"),
     ".tflite": ("tflite.reading", "read"),
     ".param": ("ncnn", "read"),
     ".xml": ("openvino", "read"),

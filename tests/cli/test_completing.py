@@ -29,6 +29,10 @@ KINDS = {  # a line of each kind, and what it is answered by
     "layoutbridge verify --ops focus,darknet_reorg_r": ("focus,darknet_reorg_reverse",),
     "layoutbridge export net.cfg --for lit": ("litert",),
     "layoutbridge rewrite a.onnx --for hai": ("hailo",),
+    "layoutbridge scan a.onnx --expect dark": ("darknet_reorg",),
+    "layoutbridge atlas torch open": ("openvino",),
+    "layoutbridge port foc": ("focus",),
+    "layoutbridge port focus --to onnxr": ("onnxruntime",),
     "layoutbridge list --family s": ("space and depth",),
 }
 

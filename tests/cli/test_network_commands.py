@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from shlex import split
 
 import numpy as np
 import pytest
 
 from layoutbridge.frameworks.onnx.sessions import highest_loadable_opset
-from tests.command_line import refused, run
+from tests.command_line import ROOT, refused, run
 from tests.darknet_files import made
 
 NETS = Path(__file__).resolve().parents[2] / "fixtures" / "nets"
@@ -147,6 +148,26 @@ def test_what_detect_cannot_run_is_not_told_as_next(capfd, tmp_path):
         assert (code, "next: layoutbridge detect" in err) == (0, next_one), err
     code, _, err = run(capfd, "export", CFG, WEIGHTS, "-o", str(tmp_path / "my net.onnx"))
     assert f"next: layoutbridge detect '{tmp_path}/my net.onnx' PICTURES" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("head", ["darknet", "raw", "boxes"])
+@pytest.mark.parametrize("reading", [["--flavor", "pjreddie"], ["--size", "64x96"], []])
+def test_what_is_told_as_next_finds_what_the_cfg_finds(capfd, tmp_path, monkeypatch, head, reading):
+    pytest.importorskip("onnxruntime")
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    net = [str(ROOT / f"fixtures/nets/pjreddie/region_logistic/net.{ending}") for ending in ("cfg", "weights")]
+    image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save("a.png")
+    asked = ["--threshold", "0.1", "--json"]
+    err = run(capfd, "export", *net, "-o", "net.onnx", "--head", head, *reading)[2]
+    told = err.split("next: layoutbridge ")[1].splitlines()[0]
+    code, found, err = run(capfd, *split(told.replace("PICTURES", "a.png").replace("-o FOLDER", "")), *asked)
+    assert code == 0, err
+    there, wanted = (
+        json.loads(each)["detections"] for each in (found, run(capfd, "detect", *net, "a.png", *reading, *asked)[1])
+    )
+    assert wanted and [one["label"] for one in there] == [one["label"] for one in wanted]
+    assert [one["score"] for one in there] == pytest.approx([one["score"] for one in wanted], abs=1e-4)
 
 
 def test_winograd_tells_what_it_costs(capfd, tmp_path):

@@ -104,3 +104,15 @@ def test_a_model_that_cannot_be_run_is_told():
     back = lb.back_to_darknet(net, port)
     assert back.proven is None
     assert any("cannot be run" in note and "no" in note for note in back.notes)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".hdf5"])
+def test_a_model_in_hdf5_is_run_whatever_its_file_ends_in(ending, tmp_path):
+    pytest.importorskip("keras")
+    from layoutbridge.darknet.ports.keras import write_keras
+
+    net = lb.darknet.load(NETS / "alexey/residual/net.cfg", NETS / "alexey/residual/net.weights")
+    path = tmp_path / f"net{ending}"
+    write_keras(net.network, net.parameters, path)
+    assert lb.back_to_darknet(net, path).proven
+    assert lb.scan(path).nodes == lb.scan(net.to_keras()).nodes

@@ -32,7 +32,7 @@ from layoutbridge.darknet.ports.provenance import BOX_UNIT, IN_SHARES
 from layoutbridge.darknet.reference import forward_layer
 from layoutbridge.darknet.structure.heads import Region
 from layoutbridge.darknet.structure.model import Network
-from layoutbridge.errors import UnsupportedError, UnusableInputError, visible
+from layoutbridge.errors import UnsupportedError, UnusableInputError, shown, visible
 from layoutbridge.inputs import read_json
 
 _BOX = 5  # numbers of a row before its scores
@@ -71,7 +71,13 @@ def answer_of(model: Opened, network: Network | None, classes: int | None = None
         if network.in_shape != model.in_shape:
             raise UnusableInputError(
                 f"'{model.source}' takes {list(model.in_shape)}, and {network.source} {list(network.in_shape)}: give "
-                "the cfg that it comes from"
+                "the cfg that it comes from, or the size that it was read at"
+            )
+        flavor = told.get("flavor", network.flavor) if "head" in told else network.flavor
+        if flavor != network.flavor:
+            raise UnusableInputError(
+                f"'{model.source}' is of the flavor {shown(flavor)}, and {network.source} is read as "
+                f"{network.flavor}, by whose rules its numbers are other boxes: give flavor {shown(flavor)}"
             )
         return Answer(_reader(model, network, told.get("head")), head_rules(network), names_in(model))
     if "head" in told:

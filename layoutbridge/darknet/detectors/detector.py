@@ -46,6 +46,7 @@ from layoutbridge.errors import (
     ParameterError,
     UnsupportedError,
     UnusableInputError,
+    counted,
     shown,
 )
 from layoutbridge.frameworks.base import check_count
@@ -80,6 +81,10 @@ class Found(list[Detections]):
     def __init__(self) -> None:
         super().__init__()
         self.unreadable: list[str] = []
+
+    def __str__(self) -> str:
+        told = [counted(len(self), "picture"), counted(sum(map(len, self)), "detection")]
+        return ", ".join([*told, f"{len(self.unreadable)} unreadable"] if self.unreadable else told)
 
 
 class Detector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -21,6 +21,7 @@ from layoutbridge.inputs import refuse_costly
 
 _FLOAT32_BYTES, _FLOAT64_BYTES = 4, 8
 _RUNS = 8
+_SHOWN = 4  # outputs that are told in full
 
 Run = Callable[[Network, Arrays, NDArray[Any], bool], list[NDArray[Any]]]
 States = Mapping[str, NDArray[Any]]  # by the name of the state, [N, ...]
@@ -85,6 +86,25 @@ class Export:
     def remarks(self) -> tuple[str, ...]:
         """None."""
         return ()
+
+    def __str__(self) -> str:
+        told = ", ".join(filter(None, (self.contents, self._told_outputs())))
+        return f"{' and '.join(map(str, self.files))}: {told}"
+
+    def shaped(self, shape: Sequence[int | None], *, batched: bool = True) -> str:
+        """The shape of a picture's output, or of a state, as text: behind the batch, unless it has none."""
+        leading = ("N" if length is None else str(length) for length in self.leading if batched)
+        return f"[{', '.join((*leading, *('?' if length is None else str(length) for length in shape)))}]"
+
+    def _told_outputs(self) -> str:
+        if not self.outputs:
+            return ""
+        told = [
+            f"{name} {self.shaped(shape, batched=name not in self.unbatched)}"
+            for name, shape in list(self.outputs.items())[:_SHOWN]
+        ]
+        more = f", and {len(self.outputs) - _SHOWN} more" if len(self.outputs) > _SHOWN else ""
+        return f"{'output' if len(self.outputs) == 1 else 'outputs'} {', '.join(told)}{more}"
 
 
 def _nothing(_: Path) -> tuple[Path, ...]:

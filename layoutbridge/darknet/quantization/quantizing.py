@@ -89,6 +89,11 @@ class Quantized:
         """Whether no more changes than should."""
         return self.changes.share <= MOST_CHANGED
 
+    def __str__(self) -> str:
+        told = f"{self.export}; {self.bytes:,} bytes, {self.share:.2f} of those in float32"
+        changes = self.changes
+        return told if changes.of == "nothing" else f"{told}; {changes.changed} of {changes.count} {changes.of} change"
+
 
 def targets_in_int8() -> tuple[str, ...]:
     """The targets that have it, in the table's order.

@@ -147,3 +147,15 @@ def test_what_does_not_go_together(tmp_path: Path):
         Detector(tmp_path / "none.onnx")
     with pytest.raises(UnsupportedError, match="no detection layer"):
         Detector(NETS / "alexey/softmax_groups/net.cfg", NETS / "alexey/softmax_groups/net.weights", framework="onnx")
+
+
+@pytest.mark.parametrize("framework", ["onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("head", GIVEN)
+def test_a_cfg_that_is_read_as_the_other_fork_is_refused(framework, head, tmp_path):
+    installed(framework)
+    net, cfg = net_of("pjreddie/region_logistic"), NETS / "pjreddie/region_logistic/net.cfg"
+    path = tmp_path / f"net{ENDINGS[framework][0]}"
+    port(framework).write(net.network, net.parameters, path, head=head)
+    with pytest.raises(UnusableInputError, match=r"is of the flavor 'pjreddie', .* give flavor 'pjreddie'"):
+        Detector(path, cfg=cfg)
+    Detector(path, cfg=cfg, flavor="pjreddie")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
@@ -16,6 +16,7 @@ from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_wr
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import print_json, progress_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports, runtimes
+from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from layoutbridge.darknet.networks.network import DarknetNetwork
     from layoutbridge.darknet.ports.port import Export, Port
     from layoutbridge.darknet.tuning.results import Tuning
-
-_SHOWN = 4  # outputs that are named in full
 
 
 def export_network(
@@ -164,7 +163,7 @@ def write_network(
             record = _record(quantized.export, target.name, quantized.bytes, unchecked)
             print_json(record | quantized_record(quantized) | dict(more))
         elif quantized.changes.of == "boxes":
-            _tell_next(quantized.export, cfg, output, options)
+            _tell_next(quantized.export, net, cfg, output, options)
         return True
     with ExitStack() as bars:
         if "progress" in taken:
@@ -182,11 +181,11 @@ def write_network(
     if differences:
         remark(differences)
     if not found.ok:
-        remark(f"what differs: layoutbridge compare {quote(cfg)} {quote(weights)} {quote(output)}")
+        remark(f"what differs: layoutbridge compare {quote(cfg)} {quote(weights)} {quote(output)}{_flavor(net)}")
     elif found.deviation is not None and any(
         isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
     ):
-        _tell_next(made, cfg, output, options)
+        _tell_next(made, net, cfg, output, options)
     if as_json:
         print_json(_record(made, target.name, size, found) | dict(more))
     return found.ok
@@ -233,11 +232,22 @@ def _head(made: Export, options: Mapping[str, Any]) -> str:
     return made.head or options.get("head") or "darknet"
 
 
-def _tell_next(made: Export, cfg: str, output: str, options: Mapping[str, Any]) -> None:
-    """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg."""
+def _tell_next(made: Export, net: DarknetNetwork, cfg: str, output: str, options: Mapping[str, Any]) -> None:
+    """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg.
+
+    That is read as it was here: by the other fork's rules the numbers are other boxes.
+    """
     if not options.get("dynamic_size"):  # detect fits pictures to the model's own size
-        needed = f" --cfg {quote(cfg)}" if _head(made, options) in ("darknet", "raw") else ""
+        needed = ""
+        if _head(made, options) in ("darknet", "raw"):
+            size = None if net.blueprint is None else net.blueprint.size
+            needed = f" --cfg {quote(cfg)}{_flavor(net)}{'' if size is None else ' --size {}x{}'.format(*size)}"
         remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}")
+
+
+def _flavor(net: DarknetNetwork) -> str:
+    """The option that commands need to read the cfg as it was here; nothing where they do so by themselves."""
+    return "" if net.network.flavor == FLAVORS[0] else f" --flavor {net.network.flavor}"
 
 
 def _record(made: Export, target: str, size: int, found: WrittenCheck) -> dict[str, Any]:
@@ -308,8 +318,7 @@ def _refuse_ending(target: Port, output: str) -> None:
 
 def _tell(made: Export) -> None:
     remark_warnings(made.warnings)
-    told = ", ".join(filter(None, (made.contents, _told_outputs(made))))
-    remark(f"wrote {' and '.join(map(str, made.files))}: {told}")
+    remark(f"wrote {made}")
     if made.states:
         from layoutbridge.darknet.ports.port import next_state
 
@@ -318,25 +327,5 @@ def _tell(made: Export) -> None:
         remark(line)
 
 
-def _told_outputs(made: Export) -> str:
-    if not made.outputs:
-        return ""
-    batch = _told_batch(made)
-    told = [
-        f"{name} [{'' if name in made.unbatched else batch}{_told_shape(shape)}]"
-        for name, shape in list(made.outputs.items())[:_SHOWN]
-    ]
-    more = f", and {len(made.outputs) - _SHOWN} more" if len(made.outputs) > _SHOWN else ""
-    return f"{'output' if len(made.outputs) == 1 else 'outputs'} {', '.join(told)}{more}"
-
-
-def _told_batch(made: Export) -> str:
-    return "".join(f"{'N' if length is None else length}, " for length in made.leading)
-
-
 def _told_states(made: Export) -> str:
-    return ", ".join(f"{name} [{_told_batch(made)}{_told_shape(shape)}]" for name, shape in made.states.items())
-
-
-def _told_shape(shape: Sequence[int | None]) -> str:
-    return ", ".join("?" if length is None else str(length) for length in shape)
+    return ", ".join(f"{name} {made.shaped(shape)}" for name, shape in made.states.items())

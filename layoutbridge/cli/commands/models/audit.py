@@ -46,6 +46,8 @@ def audit(
 
     A file that crashes or takes too long costs itself alone. Interrupted, the same command goes on where it was. Exit
     code 1 where a place is suspicious, 2 where no file could be scanned.
+
+    layoutbridge audit models/ -o places.parquet
     """
     from layoutbridge.auditing.processes import prepared
 

@@ -35,6 +35,8 @@ def checkpoint(
 
     A rule says tensors = "layers.*.{q,k}_proj.weight", pattern = "(h e r:2) d -> (h r e) d" and h = 32, or apply = a
     name of the catalogue with its parameters. docs/weights.md tells all.
+
+    layoutbridge checkpoint a.safetensors --rules rules.toml -o b.safetensors
     """
     from layoutbridge.checkpoints.rearranging import rearrange_checkpoint
     from layoutbridge.report.checkpoints import show_checkpoint

@@ -52,6 +52,8 @@ def compare(
     """Where does a port part from its original, why, and what is to be changed?
 
     file.py:Module RUNS THAT FILE: give only code that you trust. Exit code 0 where the two are equal, 1 where not.
+
+    layoutbridge compare yolov2.cfg yolov2.weights port.onnx
     """
     from layoutbridge.comparing.comparison import compare as run
     from layoutbridge.comparing.named import named_input, named_models

@@ -79,7 +79,9 @@ def rewrite(
 ) -> None:
     """Put the right op in a place of a model, permute the weights behind it, or write all shorter: proven, and tried.
 
-    layoutbridge scan MODEL lists the places; docs/rewrite.md tells all.
+    The places are those that scan lists; docs/rewrite.md tells all.
+
+    layoutbridge rewrite port.onnx -o fixed.onnx --fix 2=darknet_reorg
     """
     from layoutbridge.report.rewrites import show_rewrite
     from layoutbridge.rewriting.opening import refuse_output

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, Flavor, input_shapes
+from layoutbridge.cli.shared.arguments import AsJson, Flavor, complete_name, input_shapes
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
 from layoutbridge.cli.shared.printing import console, print_json, remark
@@ -25,14 +25,20 @@ def scan(
         typer.Option(help="The input's shape, 1,3,H,W; of several inputs name=1,3,224,224, once each."),
     ] = None,
     expect: Annotated[
-        str | None, typer.Option(help="A name: exit code 1 where a place of such shapes is another map.")
+        str | None,
+        typer.Option(
+            help="A name: exit code 1 where a place of such shapes is another map.", autocompletion=complete_name
+        ),
     ] = None,
     flavor: Flavor = "alexey",
     html: Html = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Which places in a model move elements, and what is each of them?"""
+    """Which places in a model move elements, and what is each of them?
+
+    layoutbridge scan port.onnx --expect darknet_reorg
+    """
     from layoutbridge.report.scans import show_scan
     from layoutbridge.scanning.expecting import other_than, remedies_for
     from layoutbridge.scanning.models import scan as find

@@ -64,7 +64,7 @@ def benchmark(
 ) -> None:
     """Size, load, time, memory and deviation of a network in every format that runs here, or of models.
 
-    layoutbridge benchmark yolov4-tiny.cfg yolov4-tiny.weights --picture dog.jpg --threads 2
+    layoutbridge benchmark yolov4-tiny.cfg yolov4-tiny.weights --picture dog.jpg
     """
     from layoutbridge.darknet.benchmarking.formats import benchmark as measure
     from layoutbridge.report.darknet.benchmarks import show_benchmark

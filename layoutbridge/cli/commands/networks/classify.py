@@ -46,7 +46,7 @@ def classify(
 ) -> None:
     """Say what pictures show: the surest classes of a classifier, as Darknet's `classifier predict` does.
 
-    layoutbridge classify darknet19.cfg darknet19.weights dog.jpg --names imagenet.shortnames.list
+    layoutbridge classify vgg-16.cfg vgg-16.weights dog.jpg --names imagenet.names
 
     layoutbridge classify darknet19.onnx pictures/ --top 1
     """

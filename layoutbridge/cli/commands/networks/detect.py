@@ -84,7 +84,7 @@ def detect(
 ) -> None:
     """Find objects in pictures with a network or an exported model, and draw them.
 
-    layoutbridge detect yolov4.cfg yolov4.weights dog.jpg --names coco.names -o found.png
+    layoutbridge detect yolov4.cfg yolov4.weights dog.jpg --names coco.names
 
     layoutbridge detect yolov4.onnx pictures/ -o drawn/ --save-txt labels/
     """

@@ -86,7 +86,7 @@ def evaluate(
 
     layoutbridge map yolov4.cfg yolov4.weights --data coco.data
 
-    layoutbridge map yolov4.tflite --coco instances_val2017.json --pictures val2017/
+    layoutbridge map yolov4.tflite --coco val2017.json --pictures val2017/
     """
     from layoutbridge.darknet.detectors.detector import Detector
     from layoutbridge.darknet.evaluation.datasets import data_options, data_path

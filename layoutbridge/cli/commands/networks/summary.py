@@ -37,7 +37,10 @@ def summary(
     allow_path: AllowPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs."""
+    """Darknet's familiar table of a network: layers, shapes, parameters, FLOPs.
+
+    layoutbridge summary yolov4.cfg
+    """
     from dataclasses import asdict
 
     from layoutbridge.report.darknet.networks import show_flavors, show_summary
@@ -96,6 +99,8 @@ def check(
     """Compare the network in every target with a float64 reference, layer by layer, on one random input.
 
     With --against all of them, the reference too, are compared with recorded outputs, on their input.
+
+    layoutbridge check yolov4.cfg yolov4.weights --targets onnx,torch
     """
     import json
     from dataclasses import asdict

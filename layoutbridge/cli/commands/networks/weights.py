@@ -73,6 +73,8 @@ def weights(
 
     Weights alone cannot be run: the layers are found by names, or by order and shapes, and that is told. file.py:Module
     RUNS THAT FILE: give only code that you trust. Exit code 0 where nothing differs, 1 where something does.
+
+    layoutbridge weights yolov3.cfg trained.keras -o trained.weights
     """
     from layoutbridge.comparing.named import named_source
     from layoutbridge.comparing.returning import back_to_darknet

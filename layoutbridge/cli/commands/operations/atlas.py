@@ -8,15 +8,24 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson
+from layoutbridge.cli.shared.arguments import AsJson, complete_name
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, progress_console, remark
 from layoutbridge.errors import UnusableInputError
 
 
+def _complete_subject(incomplete: str) -> list[str]:
+    from layoutbridge.atlas.table import SUBJECTS
+
+    return [name for name in SUBJECTS if name.startswith(incomplete)]
+
+
 @app.command()
 def atlas(
-    names: Annotated[list[str] | None, typer.Argument(help="Runtimes, importers, converters. (default: all)")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runtimes, importers, converters. (default: all)", autocompletion=_complete_subject),
+    ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it, a .json file.")] = None,
     page: Annotated[str | None, typer.Option(help="Where to write it for people, a .md file.")] = None,
     badge: Annotated[str | None, typer.Option(help="Where to write its summary, an .svg file.")] = None,
@@ -30,6 +39,8 @@ def atlas(
     """Run the layout ops of runtimes, importers and converters, and say which map each is.
 
     What was measured is kept in the folder of --environments, and not measured again while nothing changes.
+
+    layoutbridge atlas torch openvino -o mine.json
     """
     from layoutbridge.atlas.surveys import survey
     from layoutbridge.files import whole_file
@@ -56,16 +67,26 @@ def atlas(
 
 @app.command()
 def port(
-    target: Annotated[str, typer.Option("--to", help="A runtime of the atlas, such as onnxruntime.")],
+    target: Annotated[
+        str,
+        typer.Option("--to", help="A runtime of the atlas, such as onnxruntime.", autocompletion=_complete_subject),
+    ],
     name: Annotated[
-        str | None, typer.Argument(help="A catalogue name, or another runtime's op: ncnn:Reorg:1 is runtime, op, mode.")
+        str | None,
+        typer.Argument(
+            help="A catalogue name, or another runtime's op: ncnn:Reorg:1 is runtime, op, mode.",
+            autocompletion=complete_name,
+        ),
     ] = None,
     source: Annotated[
         str | None, typer.Option("--from", help="Another runtime's op, which has to be the map of the name.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What to write in a runtime to get the map of a catalogue name, or of another runtime's op: as it was measured."""
+    """What to write in a runtime to get the map of a catalogue name, or of another runtime's op: as it was measured.
+
+    layoutbridge port ncnn:Reorg:1 --to onnxruntime
+    """
     from layoutbridge.atlas.porting import port as ported
     from layoutbridge.report.atlas import show_ported
 

@@ -31,7 +31,10 @@ def explore(
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
     force: Force = False,
 ) -> None:
-    """Write the explorer: one HTML page to see where operations put elements, and to make permutations of your own."""
+    """Write the explorer: one HTML page to see where operations put elements, and to make permutations of your own.
+
+    layoutbridge explore darknet_reorg --compare space_to_depth -o reorg.html
+    """
     from layoutbridge.report.explorer.writing import explore as write
     from layoutbridge.report.explorer.writing import refuse_other_ending
 

@@ -77,7 +77,10 @@ def verify(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run every framework's ops and every emitted graph, and say which catalogue names each matches."""
+    """Run every framework's ops and every emitted graph, and say which catalogue names each matches.
+
+    layoutbridge verify --frameworks torch,onnx --ops focus
+    """
     if against is not None:
         if frameworks is not None or ops is not None:
             raise ParameterError("--against measures what the atlas has: leave --frameworks and --ops out")
@@ -146,7 +149,10 @@ def table(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print or write a gather table: which input position each place of the result reads."""
+    """Print or write a gather table: which input position each place of the result reads.
+
+    layoutbridge table darknet_reorg --shape 64,26,26 --stride 2 -o table.npy
+    """
     from layoutbridge.files import whole_file
     from layoutbridge.report.tables import format_of, write_table
     from layoutbridge.report.terminal import show_table
@@ -196,7 +202,10 @@ def code(
     ] = None,
     parameters: Parameters = None,
 ) -> None:
-    """Print a function that does it and needs nothing but that framework: code to paste."""
+    """Print a function that does it and needs nothing but that framework: code to paste.
+
+    layoutbridge code darknet_reorg --to torch
+    """
     from layoutbridge.frameworks import code as source
     from layoutbridge.frameworks.framework import options_of
 
@@ -216,7 +225,12 @@ def prove(
     parameters: Parameters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Are two operations the same map for all sizes? If not, the smallest example that differs."""
+    """Are two operations the same map for all sizes? If not, the smallest example that differs.
+
+    layoutbridge prove darknet_reorg space_to_depth --stride 2
+
+    layoutbridge prove 'c (h p:2) (w q:2) -> (q p c) h w' focus
+    """
     from dataclasses import asdict
 
     from layoutbridge.algebra.proof import prove as settle
@@ -266,6 +280,8 @@ def identify(
     """Name the permutation behind a callable, a model or a table; of a whole model, the places inside, as scan does.
 
     module:callable imports that module and file.py:callable RUNS THAT FILE: give only code that you trust.
+
+    layoutbridge identify ports.py:Reorg --shape 1,64,26,26
     """
     from layoutbridge.report.scans import show_model
     from layoutbridge.report.terminal import show_expectation, show_identification
@@ -326,7 +342,10 @@ def list_operations(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The catalogue: every operation by family, or all about one: its patterns, parameters, where it is defined."""
+    """The catalogue: every operation by family, or all about one: its patterns, parameters, where it is defined.
+
+    layoutbridge list darknet_reorg
+    """
     from layoutbridge.operations.catalog import catalog, entry
     from layoutbridge.report.catalogue import entry_record, show_catalog, show_entry
 

@@ -42,7 +42,12 @@ def show(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw where each element goes: numbered, coloured cells of input and output, to a file or on the terminal."""
+    """Draw where each element goes: numbered, coloured cells of input and output, to a file or on the terminal.
+
+    layoutbridge show focus --shape 1,4,4
+
+    layoutbridge show focus --compare space_to_depth --shape 1,4,4 -o focus.svg
+    """
     from layoutbridge.report.figures.plotting import figure_of, subject_of
     from layoutbridge.report.figures.records import figure_record
     from layoutbridge.report.figures.terminal import show_figure
