@@ -21,7 +21,7 @@ if not hasattr(os, "fork"):
 
 ASKED = int(os.environ.get("INTERRUPTIONS", "0"))
 SECONDS = 4.0  # in which as many writes are interrupted as go; 200 of a small file
-QUICK = ("onnx-external", "ncnn", "npy", "picture", "checkpoint", "shards")
+QUICK = ("onnx-external", "npy", "shards")
 FOLDERS = ("saved-model", "shards")  # are written once, and never over another
 
 

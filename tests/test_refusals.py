@@ -354,7 +354,7 @@ def server() -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-@pytest.mark.sample(12)
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=name, marks=[pytest.mark.slow] * case.slow) for name, case in CASES.items()]
 )

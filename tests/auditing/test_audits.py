@@ -185,6 +185,7 @@ def test_pipes_are_left_alone(models, tmp_path):
 PROGRAM = "import layoutbridge as lb; print(lb.audit(['{}']).files['scanned'])"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("how", ["file", "standard input", "-c"])
 def test_a_program_without_a_guard(how, models, tmp_path):
     program = PROGRAM.format(models / "a.onnx")

@@ -180,6 +180,7 @@ REFUSED_CALLS = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", REFUSED_CALLS)
 def test_calls_that_cannot_be_done_are_refused_and_nothing_is_written(name, folder, capfd):
     whole = (folder / "in.safetensors").read_bytes()

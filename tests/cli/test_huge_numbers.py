@@ -64,6 +64,7 @@ CALLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(25)
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(part[-24:] for part in call)[:80])
 def test_one_line_at_once(capfd, tmp_path, monkeypatch, call):
     for ending, module in NEEDED.items():

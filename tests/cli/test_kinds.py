@@ -54,6 +54,7 @@ def test_values_are_completed(words, expected):
     assert [word for word in completed(words) if word in expected or "," in word or len(expected) > 2] == expected
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("command", [name for names in COMMANDS.values() for name in names])
 def test_help_shows_what_each_value_is(capfd, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "160")

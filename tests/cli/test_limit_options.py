@@ -50,6 +50,7 @@ def test_a_network_as_a_program_expects_it(options, told, capfd, tmp_path):
     assert "from the float64 reference" in said or "TensorRT's plugin runs in TensorRT alone" in said
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

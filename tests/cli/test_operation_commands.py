@@ -260,6 +260,7 @@ def test_verify(capfd):
     assert "darknet_reorg" in refused(capfd, "verify", "--frameworks", "numpy", "--ops", "darknet_reorgg")
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
@@ -292,6 +293,7 @@ def test_a_table_too_large_for_memory(capfd, tmp_path):
     assert run(capfd, *arguments)[0] == 0  # the first entries need no table
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -325,6 +327,7 @@ def test_unusable_calls(capfd, tmp_path, monkeypatch, arguments, says):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("framework", WRITTEN)
 @pytest.mark.parametrize(
     ("asked", "operation"),

@@ -35,6 +35,7 @@ def at_a_terminal(folder, arguments, answer, *, streams="stdin stdout stderr"):
     return process.returncode, (shown.removesuffix(b"[end]") + (out or b"") + (err or b"")).decode()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("answer", "overwritten"), [(b"y\n", True), (b"Yes\n", True), (b"\n", False), (b"n\n", False),
                                                      (b"\x04", False), (b"yes, please\n", False)])  # fmt: skip
 def test_the_answer_is_followed(tmp_path, answer, overwritten):
@@ -58,6 +59,7 @@ def test_force_and_new_files_are_not_asked_about(tmp_path):
     assert (tmp_path / "t.csv").read_text() != "mine"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("streams", ["", "stdin", "stdout stderr"])
 def test_scripts_are_not_asked(tmp_path, streams):
     (tmp_path / "t.csv").write_text("mine")

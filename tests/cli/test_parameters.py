@@ -82,6 +82,7 @@ def test_words_stay_words_and_names_may_have_dashes(capfd, patches):
     assert "whole number, not 'cpq'" in refused(capfd, "table", "test_patches", "--shape", "3,4,4", "--patch-size=cpq")
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

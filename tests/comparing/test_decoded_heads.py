@@ -75,6 +75,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", ["yolo_scaled", "passthrough"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_wrong_boxes(name, fault):

@@ -118,6 +118,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(25)
 @pytest.mark.parametrize("name", FAULTS)
 def test_boxes_that_are_wrong(heads, name):
     change, words = FAULTS[name]

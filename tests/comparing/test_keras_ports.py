@@ -115,6 +115,7 @@ TWO = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", TWO)
 def test_faults_at_once(name):
     faults, causes = TWO[name]

@@ -104,6 +104,7 @@ RIGHT = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("style", RIGHT)
 def test_right_boxes(net, style):
     found = lb.compare(net, decoding(net, **RIGHT[style]))

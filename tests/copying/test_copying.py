@@ -150,6 +150,7 @@ def check_all_ways(sizes, order, dtype, in_shape=None, out_shape=None):
         same(crooked_out, want)
 
 
+@pytest.mark.sample(100)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", PATTERNS)
 def test_catalogue_patterns_for_every_dtype(name, dtype, engine):

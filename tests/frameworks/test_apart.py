@@ -66,6 +66,7 @@ def apart(function, path="x", size=0):
     return run_apart(f"tests.frameworks.test_apart:{function.__name__}", path, size)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("dtype", ["float32", "bool", "uint8", "int64", "bfloat16"])
 def test_arrays_go_there_and_come_back(dtype):
     if dtype == "bfloat16":

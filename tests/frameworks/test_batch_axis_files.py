@@ -93,6 +93,7 @@ def test_a_file_of_a_fixed_shape(framework, ending, case, tmp_path):
     compared(LOADERS[framework, ending](path), operation, shape, in_keras if framework == "tensorflow" else None)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("framework", "ending"), [key for key in LOADERS if key[0] != "numpy"])
 @pytest.mark.parametrize(
     ("name", "shape", "taken", "in_keras"),

@@ -12,6 +12,7 @@ INSTALLED = [record for record in frameworks() if record.installed()]
 ASKED = [{"stride": (1, 4)}, {"stride": (3, 2)}, {"spatial": 1}, {"spatial": 3}, {"stride": (2, 1, 3)}]
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("record", INSTALLED, ids=lambda record: record.name)
 @pytest.mark.parametrize("name", ["pixel_shuffle", "space_to_depth", "focus"])
 def test_every_form_is_emitted(record, name):

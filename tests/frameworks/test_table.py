@@ -42,6 +42,7 @@ def test_a_record_says_what_runs_and_in_which_layouts(record):
     assert {each.entry for each in runnables if each.emitted} == {"darknet_reorg", "nchw_to_nhwc"}
 
 
+@pytest.mark.sample(2)
 @RECORDS
 def test_what_a_framework_reads_it_wrote(record, tmp_path):
     if record.installed() is None:

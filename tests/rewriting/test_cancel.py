@@ -100,6 +100,7 @@ def test_drawn_models_compute_the_same(seed):
     assert not lb.rewrite(done.model, cancel=True).changed
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("seed", range(12, 20))
 def test_all_passes_together(seed):
     port, given = drawn_graph(Random(seed), 8)

@@ -77,6 +77,7 @@ def test_native_on_the_command_line(tmp_path, capfd):
     assert code == 0 and out.startswith("nothing to do: every place is as asked for")
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

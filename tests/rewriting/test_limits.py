@@ -72,6 +72,7 @@ SUBSETS = [*chain.from_iterable(combinations(MOVERS, count) for count in range(1
 NO_RESHAPE = ("Reshape", "Transpose", "SpaceToDepth", "Gather", "Einsum", "Slice")  # a form of several outputs is left
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["darknet_reorg", "pixel_unshuffle", "channel_shuffle"])
 def test_whatever_is_missing_what_is_left_is_right(name):
     shape, taken = (2, 8, 4, 6), {} if name != "channel_shuffle" else {"groups": 2}

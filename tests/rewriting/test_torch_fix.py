@@ -29,6 +29,7 @@ def run(program, *given):
         return program.module()(*given)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("net", "written"),
     [

@@ -169,6 +169,7 @@ def meeting(function):
     return Net(function, scale=nn.Parameter(torch.randn(8)), **parts)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("function", MEETINGS)
 def test_transposes_meet(function, decomposed):

@@ -520,7 +520,7 @@ def test_a_suppression_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -
     rows = np.ones((count, 9), np.float32)
     rows[:, 0], rows[:, 2:4] = np.arange(count), 0.5  # beside each other: none goes
     detector = giving(rows, YOLO)
-    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", "0.2")
+    monkeypatch.setenv("LAYOUTBRIDGE_SECONDS", "0.01")
     with pytest.raises(UnusableInputError, match="suppression of 20,000 boxes ran for 0 seconds"):
         detector.detect(picture())
 

@@ -107,6 +107,7 @@ def test_a_cfg_runs_in_every_framework(framework):
     assert repr(detector).startswith(f"<Detector net.cfg in {detector.framework}: 16x16, 4 classes")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("framework", ENDINGS)
 def test_names_travel_in_the_file(framework, tmp_path):
     installed(framework)

@@ -33,6 +33,7 @@ def numbers(found):
     return np.array([(one.class_index, one.score, one.left, one.top, one.width) for one in found]).reshape(-1, 5)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_many_are_found_as_each_alone_is(detector, batch):
     given = pictures(60)

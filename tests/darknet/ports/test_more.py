@@ -49,6 +49,7 @@ def test_trained_weights_go_back_into_the_file(name, tmp_path):
 # ---------------------------------------------------------------------- xnor
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("target", EVERY_TARGET)
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("rest", ["", "batch_normalize=1\n", "batch_normalize=1\nactivation=leaky\n"])

@@ -277,6 +277,7 @@ def test_an_onnx_file_names_its_states(tmp_path):
     np.testing.assert_allclose(first.reshape(layers[-1][0].shape), layers[-1][0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["alexey/lstm", "alexey/gru", "alexey/conv_lstm_yolo", "pjreddie/crnn_shortcut"])
 def test_a_keras_file_names_its_states(name, tmp_path):
     pytest.importorskip("keras")

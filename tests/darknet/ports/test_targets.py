@@ -71,6 +71,7 @@ def test_instance_segmentation(classes, ids, target, tmp_path):
     np.testing.assert_allclose(net.run(x, framework=target), wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_what_computes_in_training_alone(target, tmp_path):
     """Behind detection layers, as in the fork's own cfg: it changes none of their outputs."""

@@ -40,6 +40,7 @@ def same_outputs(net: DarknetNetwork, back: DarknetNetwork, tolerance: float) ->
         assert np.abs(mine - theirs).max() <= tolerance * max(np.abs(mine).max(), 1e-6)
 
 
+@pytest.mark.sample(40)
 @each
 def test_state_dicts_come_back_byte_for_byte(folder, tmp_path):
     pytest.importorskip("safetensors", reason="needs safetensors, of the extra torch")

@@ -79,6 +79,7 @@ def check(model):
 # ---------------------------------------------------------------------- every entry gives its table
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("value", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_entry_gives_its_table_with_fixed_and_with_open_lengths(name, value):
@@ -92,6 +93,7 @@ def test_every_entry_gives_its_table_with_fixed_and_with_open_lengths(name, valu
         assert_same(ReferenceEvaluator(model).run(None, {"input": x})[0], expected)
 
 
+@pytest.mark.sample(16)
 @pytest.mark.parametrize("dtype", ["float32", "int32"])  # SpaceToDepth and DepthToSpace, or Transposes alone
 @pytest.mark.parametrize("name", NAMES)
 def test_any_of_the_lengths_may_be_open(name, dtype):

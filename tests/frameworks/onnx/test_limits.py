@@ -249,6 +249,7 @@ def test_every_opset(opset):
         assert_exact(case, model, limits)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("dtype", ["float16", "float64", "uint8", "int8", "int32", "int64", "bool"])
 def test_every_dtype(dtype):
     for limits in ({"max_rank": 4}, {"without": ["Transpose"]}, {"without": [*BLOCKS, "Gather"], "max_rank": 4}):
@@ -318,6 +319,7 @@ def test_drawn_patterns_of_known_lengths_have_a_form(drawn, limits):
 # ---------------------------------------------------------------------- programs by name
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("name", PROFILES)
 def test_models_for_a_program_keep_its_limits(name):
     limits = PROFILES[name].limits

@@ -35,6 +35,7 @@ NAMES = sorted(pictures())
 # ---------------------------------------------------------------------- what a layer computes
 
 
+@pytest.mark.sample(60)
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)

@@ -335,6 +335,7 @@ def test_a_pattern_is_written_and_what_is_wrong_told(at):
 # ---------------------------------------------------------------------- links
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "link",
     [

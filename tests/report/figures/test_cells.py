@@ -72,6 +72,7 @@ def shapes_for(op):
         yield (2, *small)
 
 
+@pytest.mark.sample(25)
 @pytest.mark.parametrize("name", lb.catalog())
 def test_every_entry_is_drawn_as_it_moves(name):
     entry = lb.catalog()[name]

@@ -123,6 +123,7 @@ def test_vectors_where_keras_default_is_channels_first(tmp_path):
 # ---------------------------------------------------------------------- what is trained
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_as_many_numbers_are_trained_as_in_pytorch(name):
     pytest.importorskip("torch")

@@ -238,6 +238,7 @@ FIXED = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_one_model_for_all_sizes(name, tmp_path):
     """The model with its size left open computes what the model of that size does, or is refused."""

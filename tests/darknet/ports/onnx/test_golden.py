@@ -43,6 +43,7 @@ def test_the_last_layer_alone_for_a_batch(name):
         assert np.abs(picture - recorded[-1]).max() <= TOLERANCE * np.abs(recorded[-1]).max()
 
 
+@pytest.mark.sample(60)
 @pytest.mark.parametrize(
     "options",
     [{"keep_batch_norm": True}, {"opset": 13}, {"opset": 18}, {"opset": 23}, {"external_data": True}, {"batch": 2}],

@@ -104,6 +104,7 @@ def run_rounded(net, x, path, **options):
 # ---------------------------------------------------------------------- how far from Darknet
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_layer_is_near_darknets_with_every_rounding(name, tmp_path):
     net, x, recorded = read(name)
@@ -141,6 +142,7 @@ def test_every_layer_is_near_darknets_in_openvino(name, tmp_path):
         assert_near(np.asarray(results[layer.name])[0].reshape(wanted.shape), wanted)
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize(
     "options",
     [

@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 from layoutbridge.darknet.ports.onnx import run_model, run_onnx, write_onnx
 
 
+@pytest.mark.sample(1)
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # l2norm of zeros is 0/0, as in Darknet
 @pytest.mark.parametrize("flavor", ["alexey", "pjreddie"])
 @pytest.mark.parametrize("share", SHARES)

@@ -38,6 +38,7 @@ def test_small_networks(name, runtime, tmp_path):
         assert_same(RUN_IN[runtime], tmp_path / "net.onnx", x)
 
 
+@pytest.mark.sample(25)
 @pytest.mark.parametrize("runtime", OTHER_RUNTIMES)
 @pytest.mark.parametrize("head", ["boxes", "yolov5", "yolov8"])
 @pytest.mark.parametrize("name", [name for name in GOLDEN if "yolo_" in name or "region" in name or "_v1" in name])

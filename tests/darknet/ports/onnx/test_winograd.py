@@ -85,6 +85,7 @@ def test_the_matrices_convolve_exactly(tile):
     assert (matrices.outputs[:, arithmetic.POINTS[tile].index(Fraction(1))] == 1).all()  # where the bias goes
 
 
+@pytest.mark.sample(30)
 @pytest.mark.usefixtures("everywhere")
 @pytest.mark.parametrize("name", SUITED)
 def test_every_layer_is_darknets(name, tmp_path):

@@ -114,6 +114,7 @@ net.from_torch(module).save_weights(out)
 """
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["alexey/residual", "pjreddie/passthrough"])
 def test_another_process_reads_it(name, tmp_path):
     net, _, _ = read(name)
@@ -162,6 +163,7 @@ def test_another_networks_state_dict_is_refused_by_torch(tmp_path):
 # ---------------------------------------------------------------------- programs and their heads
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["alexey/dense_tiny", "pjreddie/dense_tiny"])
 def test_a_detector_returns_all_its_heads(name, tmp_path):
     net, x, recorded = read(name)
