@@ -18,6 +18,7 @@ ROUNDS = 5  # of a first trial
 _MOST_ROUNDS, _LEAST_ROUNDS = 25, 5  # of the last one
 _SURELY_SLOWER = 1.03  # in every round
 SAME = 1.02  # medians that lie nearer are as good as each other
+_LIGHT = 1.04  # the same of one that loads quickly, beside a fastest that does not
 _SHORT = 1e-3  # seconds: what takes less differs more from process to process than candidates do
 _JITTER = 2e-5  # seconds: by so much one candidate may differ from itself in another process
 _PROCESSES, _ROUNDS_EACH = 5, 3  # of what is short
@@ -140,7 +141,8 @@ def fastest(
         found = _in_processes(left, until, report)
         _tell(found, controls)
         return _simplest(found)
-    return min((one for one in left if ratio_of(one, leader) <= SAME), key=lambda one: one.order, default=leader)
+    as_good = [one for one in left if ratio_of(one, leader) <= (_LIGHT if leader.heavy and not one.heavy else SAME)]
+    return min(as_good, key=lambda one: one.order, default=leader)
 
 
 def _in_processes(left: Sequence[Running], until: float, report: Callable[[str], None]) -> dict[Running, list[float]]:
