@@ -80,6 +80,7 @@ def test_forms_that_are_the_same_are_tried_once_in_openvino(yolo, tmp_path):
     assert [trial.reason for trial in found.trials if trial.form == "winograd"] == ["it is the same file as plain"]
 
 
+@pytest.mark.slow
 def test_no_trial_within_the_budget_is_much_faster_than_the_choice(found):
     rest = [trial.seconds for trial in found.trials if trial.seconds and not trial.reason]
     assert found.best.seconds <= 1.3 * min(rest)  # other trials were measured at other times: beside others
@@ -296,6 +297,7 @@ def test_a_folder_that_is_there_may_have_any_name(capfd, tmp_path):
     assert code == 0 and (tmp_path / "yolo.v2" / "net.onnx").is_file(), err
 
 
+@pytest.mark.slow
 def test_a_target_whose_files_would_take_anothers_place_is_left_out(capfd, tmp_path):
     pytest.importorskip("ncnn")
     for name in ("net.xml", "net.bin"):  # a model of OpenVINO

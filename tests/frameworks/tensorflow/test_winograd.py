@@ -31,6 +31,7 @@ def case(padding, size, biased, batch=2, channels=3, filters=5):
     return x, arrays, wanted
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("padding", PADDINGS)

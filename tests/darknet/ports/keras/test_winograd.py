@@ -77,6 +77,7 @@ def test_steps_of_recurrent_layers_are_darknets(name):
     assert all(map(near, found, held.layers))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.usefixtures("everywhere")
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("head", ["darknet", "raw", "boxes"])
