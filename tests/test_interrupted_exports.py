@@ -26,13 +26,11 @@ FOLDERS = ("saved-model", "shards")  # are written once, and never over another
 
 
 def parameters(forms):
-    slow = [form for form in forms if form not in QUICK][::5]
     for form in forms:
         missing = [module for module in FORMS[form][1] if find_spec(module) is None]
-        marks = [pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")]
-        if form not in QUICK:
-            marks.append(pytest.mark.slow if form in slow else pytest.mark.thorough)
-        yield pytest.param(form, marks=marks)
+        yield pytest.param(
+            form, marks=pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
+        )
 
 
 def rounds(form):
@@ -77,6 +75,7 @@ class Place:
         return sorted(path.name for path in self.folder.iterdir() if path.name not in self.names)
 
 
+@pytest.mark.sample(slow=4, first=QUICK)
 @pytest.mark.parametrize("form", list(parameters(FORMS)))
 def test_killed_at_any_moment_the_old_file_or_the_new_one(form, tmp_path):
     chance = random.Random(1)
@@ -111,6 +110,7 @@ def test_killed_at_any_moment_the_old_file_or_the_new_one(form, tmp_path):
         pytest.skip("this machine wrote each file before it could be interrupted")
 
 
+@pytest.mark.sample(slow=4, first=QUICK)
 @pytest.mark.parametrize("form", list(parameters(FORMS)))
 def test_of_two_at_once_the_last_one_is_whole(form, tmp_path):
     with writers(form, tmp_path / "out", tmp_path) as ready:

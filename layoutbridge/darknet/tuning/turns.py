@@ -141,8 +141,13 @@ def fastest(
         found = _in_processes(left, until, report)
         _tell(found, controls)
         return _simplest(found)
-    as_good = [one for one in left if ratio_of(one, leader) <= (_LIGHT if leader.heavy and not one.heavy else SAME)]
-    return min(as_good, key=lambda one: one.order, default=leader)
+    return _as_good(left, leader)
+
+
+def _as_good(left: Sequence[Running], leader: Running) -> Running:
+    """The first in their order of those that are as fast as the leader, or nearly so where it loads slowly."""
+    near_it = [one for one in left if ratio_of(one, leader) <= (_LIGHT if leader.heavy and not one.heavy else SAME)]
+    return min(near_it, key=lambda one: one.order, default=leader)
 
 
 def _in_processes(left: Sequence[Running], until: float, report: Callable[[str], None]) -> dict[Running, list[float]]:

@@ -158,4 +158,5 @@ def _is_packable(weights: torch.Tensor) -> bool:
 
 def _is_exported() -> bool:
     """Whether torch.export (which PyTorch tells from 2.7 on) or a trace follows: neither can write packed weights."""
-    return bool(getattr(torch.compiler, "is_exporting", bool)()) or torch._C._get_tracing_state() is not None
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # public, without types
+    return bool(getattr(torch.compiler, "is_exporting", bool)()) or bool(traced)

@@ -22,7 +22,7 @@ from layoutbridge.darknet.tuning.convolutions import convolutions_of
 from layoutbridge.darknet.tuning.files import Files
 from layoutbridge.darknet.tuning.results import Trial
 from layoutbridge.darknet.tuning.searching import Search
-from layoutbridge.darknet.tuning.turns import Running, _simplest, _tell
+from layoutbridge.darknet.tuning.turns import Running, _as_good, _simplest, _tell
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, UnusableInputError
 from tests.command_line import refused, run
 from tests.darknet_files import made
@@ -169,6 +169,18 @@ def test_of_those_as_fast_as_each_other_one_that_loads_quickly_is_chosen():
     first, *_ = tried
     first.heavy = True
     assert _simplest(tried).number == 1
+
+
+@pytest.mark.parametrize(
+    ("heavy", "seconds", "chosen"),
+    [((True, False), 1.03, 1), ((True, False), 1.05, 0), ((False, False), 0.99, 0), ((True, True), 1.03, 0),
+     ((False, True), 0.97, 0), ((False, True), 0.95, 1)],
+)  # fmt: skip
+def test_what_loads_quickly_may_take_four_hundredths_more(heavy, seconds, chosen):
+    tried = [*candidates([], [])]
+    for one, slow, taken in zip(tried, heavy, (1.0, seconds), strict=True):
+        one.heavy, one.rounds = slow, [taken] * 5
+    assert _as_good(tried, min(tried, key=lambda one: one.rounds)) is tried[chosen]
 
 
 @pytest.mark.parametrize(("load", "wanted"), [(4.0, True), (1.9, True), (1.4, False)])
