@@ -7,7 +7,6 @@ for a file that is open already, and close that.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -147,6 +146,8 @@ def sha256_of(path: PathLike) -> str:
     ...     sha256_of(empty.name)[:16]
     'e3b0c44298fc1c14'
     """
+    import hashlib
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import errno
 import io
-import logging
 import os
 import signal
 import sys
-import warnings
 from contextlib import suppress
 
 from layoutbridge.cli.completing import command_for_completion, completes, words_in_front
@@ -21,14 +19,6 @@ from layoutbridge.errors import CfgError, LayoutBridgeError, class_and_first_lin
 from layoutbridge.version import __version__
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
-
-
-class _Remarks(logging.Handler):
-    """What libraries log and nobody listens to, as lines of ours."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Tell it."""
-        remark(f"{record.name}: {record.getMessage()}")
 
 
 class _Ended(SystemExit):
@@ -41,8 +31,9 @@ def program() -> int:
     if completes():
         return main()  # which loads no framework: there is nothing to keep from stderr
     with own_process():
-        logging.lastResort = _Remarks(logging.ERROR)  # Python's own writes warnings, too: of caches in homes, say
-        warnings.showwarning = _tell_warning
+        from layoutbridge.cli.listening import tell_what_libraries_say
+
+        tell_what_libraries_say()
         return main()
 
 
@@ -151,11 +142,6 @@ def _own_fault(error: BaseException) -> int:
         for line in trace:
             remark(line)
     return 3
-
-
-def _tell_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """A warning of somebody else's code in one line, without the line of code that Python would add."""
-    remark(f"{category.__name__}: {message}")
 
 
 def _end(number: int, _: object) -> None:

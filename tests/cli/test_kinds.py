@@ -7,7 +7,7 @@ import pytest
 
 from layoutbridge.cli.commands import COMMANDS, application
 from layoutbridge.darknet.ports.table import TARGETS
-from layoutbridge.darknet.structure.heads import HEADS, NMS_KINDS
+from layoutbridge.darknet.structure.choices import HEADS, NMS_KINDS
 from layoutbridge.version import __version__
 from tests.command_line import ROOT, completed, refused, run
 

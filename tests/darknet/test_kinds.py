@@ -12,11 +12,12 @@ from layoutbridge.darknet.meaning import MEANINGS
 from layoutbridge.darknet.reading import READERS
 from layoutbridge.darknet.reading.cfg import parse_cfg
 from layoutbridge.darknet.reference import RULES
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.darknet.structure.registry import register
-from layoutbridge.darknet.structure.settings import FLAVORS, Settings
+from layoutbridge.darknet.structure.settings import Settings
 from tests.darknet_files import GOLDEN, NETS, RECURRENT, SEQUENCES, built
 
 

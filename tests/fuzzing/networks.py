@@ -15,7 +15,7 @@ import numpy as np
 from layoutbridge.darknet import DarknetNetwork, load
 from layoutbridge.darknet.reading.fitting import floats_of
 from layoutbridge.darknet.reference.recorded import read_recorded
-from layoutbridge.darknet.structure.settings import FLAVORS
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.errors import LayoutBridgeError
 from tests.darknet_files import built
 from tests.drawn_networks import drawn

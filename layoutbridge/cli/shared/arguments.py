@@ -10,7 +10,7 @@ import typer
 
 from layoutbridge.cli.shared.kinds import one_of, whole_number
 from layoutbridge.darknet.ports.table import TARGETS
-from layoutbridge.darknet.structure.settings import FLAVORS
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ def complete_names(incomplete: str) -> list[str]:
 
     before, comma, last = incomplete.rpartition(",")
     return [before + comma + name for name in catalog() if name.startswith(last)]
+
+
+def complete_place(incomplete: str) -> list[str]:
+    """A place and an entry for it, `2=darknet_reorg`: the entry completed."""
+    place, equals, name = incomplete.partition("=")
+    return [place + equals + one for one in complete_name(name)] if equals else []
 
 
 NAME_TOLD = "A catalogue name, a pattern in quotes, or several: 'focus then inverse(space_to_depth)'."

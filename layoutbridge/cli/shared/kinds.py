@@ -52,11 +52,14 @@ def whole_number(option: str, *, least: int = 1) -> dict[str, Any]:
     return _kind(read, f"<int {least}..>")
 
 
-def share(option: str, *, most: float | None = 1.0) -> dict[str, Any]:
-    """A number from 0 to `most`, without limit for None.
+def share(option: str, *, most: float | None = 1.0, or_zero: bool = True) -> dict[str, Any]:
+    """A number from 0 to `most`, without limit for None; 0 itself only with `or_zero`.
 
     >>> share("--threshold")["parser"]("0.25"), share("--threshold")["metavar"]
     (0.25, '<float 0..1>')
+    >>> share("--max-load", most=None, or_zero=False)["parser"]("0")
+    Traceback (most recent call last):
+    layoutbridge.errors.ParameterError: --max-load must be over 0, not 0
     """
 
     def read(text: str | float) -> float:
@@ -64,8 +67,9 @@ def share(option: str, *, most: float | None = 1.0) -> dict[str, Any]:
             number = float(text)
         except ValueError:
             raise ParameterError(f"{option} must be a number, not '{str(text)[:80]}'") from None
-        if not 0 <= number <= (float("inf") if most is None else most) or number == float("inf"):
-            allowed = "at least 0" if most is None else f"from 0 to {most:g}"
+        fits = (number > 0 or (or_zero and number == 0)) and number <= (float("inf") if most is None else most)
+        if not fits or number == float("inf"):
+            allowed = f"from 0 to {most:g}" if most is not None else "at least 0" if or_zero else "over 0"
             raise ParameterError(f"{option} must be {allowed}, not {str(text)[:80]}")
         return number
 

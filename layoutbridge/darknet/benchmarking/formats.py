@@ -18,8 +18,8 @@ from layoutbridge.darknet.benchmarking.processes import Process, middle
 from layoutbridge.darknet.benchmarking.roofline import Roofline, work_of
 from layoutbridge.darknet.benchmarking.worker import MEMORY, Boxes, Loaded, Opening
 from layoutbridge.darknet.detection.boxes import head_layers
+from layoutbridge.darknet.detection.overlaps import box_iou
 from layoutbridge.darknet.detection.pictures import open_picture
-from layoutbridge.darknet.detection.suppression import box_iou
 from layoutbridge.darknet.detectors.detector import Detector
 from layoutbridge.darknet.detectors.written import deviation_of_file, reference_results
 from layoutbridge.darknet.networks.network import DarknetNetwork, load

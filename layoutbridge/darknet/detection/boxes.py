@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.resizing import letterbox_size
-from layoutbridge.darknet.structure.heads import NMS_KINDS, DetectionHead, GaussianYolo, Head, Region, YoloHead
+from layoutbridge.darknet.structure.choices import FLAVORS, NMS_KINDS
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Head, Region, YoloHead
 from layoutbridge.darknet.structure.kinds import KINDS, Softmax
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.darknet.structure.settings import FLAVORS, SoftmaxTree, check_tree, is_whole
+from layoutbridge.darknet.structure.settings import SoftmaxTree, check_tree, is_whole
 from layoutbridge.errors import ParameterError, ShapeError, UnsupportedError, shown
 from layoutbridge.inputs import read_json
 
@@ -149,15 +150,6 @@ def _heads(network: Network) -> tuple[tuple[Layer, Head], ...]:
         if head.coords < 4:
             raise UnsupportedError(f"{network.where(layer)}: a box needs coords=4 at least")
     return heads
-
-
-def box_count(network: Network) -> int:
-    """How many boxes the network gives, before any threshold; raises as `head_layers` does."""
-    sides = (
-        (head, (head.side, head.side) if isinstance(head, DetectionHead) else layer.out_shape[1:])
-        for layer, head in _heads(network)
-    )
-    return sum(head.num * prod(size) for head, size in sides)
 
 
 # ---------------------------------------------------------------------- decoding

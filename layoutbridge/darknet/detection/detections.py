@@ -59,16 +59,32 @@ class Detections(list[Detection]):
         self.left_out = left_out
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Detection: ...
+    def __getitem__(self, index: SupportsIndex) -> Detection: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __getitem__(self, index: slice) -> Detections: ...
+    def __getitem__(self, index: slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Detections: ...
 
-    def __getitem__(self, index: SupportsIndex | slice) -> Detection | Detections:
-        """The detection at a place, or the detections of a slice."""
-        if not isinstance(index, slice):
-            return super().__getitem__(index)
-        chosen = super().__getitem__(index)
+    def __getitem__(
+        self, index: SupportsIndex | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]
+    ) -> Detection | Detections:
+        """The detection at a place; the detections of a slice, of the places in an array, or where one of bool is true.
+
+        Raises `IndexError` for a place that is not there, and an array of bool of another length.
+
+        >>> two = Detections([Detection("dog", 1, s, 0.0, 0.0, 9.0, 9.0) for s in (0.75, 0.5)], (100, 200))
+        >>> len(two[two.scores > 0.6]), two[np.array([1, 0])].scores.tolist()
+        (1, [0.5, 0.75])
+        """
+        chosen: list[Detection]
+        if isinstance(index, slice):
+            chosen = super().__getitem__(index)
+        elif isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "biu":
+            if index.dtype.kind == "b" and len(index) != len(self):
+                raise IndexError(f"an array of {len(index)} bool chooses none of {len(self)} detections")
+            places = np.flatnonzero(index) if index.dtype.kind == "b" else index
+            chosen = [super(Detections, self).__getitem__(place) for place in places.tolist()]
+        else:
+            return super().__getitem__(index)  # type: ignore[index]
         return Detections(chosen, self.picture_size, self.picture, frame=self.frame, image=self.image)
 
     def __str__(self) -> str:

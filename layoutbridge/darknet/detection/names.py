@@ -43,16 +43,23 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
     They may be in UTF-8, UTF-16, GBK or Windows-1252; where that is guessed it is told as a warning, `GuessedEncoding`.
     Raises `UnusableInputError` for what is no text in any of these.
     """
+    content = read_bytes(path, "file of names", most=_LARGEST, pipe=True)
+    return [line.strip() for line in text_of(content, path, "names of classes").rstrip().splitlines()]
+
+
+def text_of(content: bytes, path: str | os.PathLike[str], what: str) -> str:
+    """The `content` of the file `path`, in whatever encoding it is; a guessed one is told, as `GuessedEncoding`.
+
+    Raises `UnusableInputError` where it is no text, and thus not `what` is wanted.
+    """
     source = os.fspath(path)
-    text, guessed = decode(read_bytes(path, "file of names", most=_LARGEST, pipe=True))
+    text, guessed = decode(content)
     if text is None or "\0" in text or (guessed and any(char < " " and char not in _BLANKS for char in text)):
-        raise UnusableInputError(f"'{source}' holds no names of classes: it is no text")
+        raise UnusableInputError(f"'{source}' holds no {what}: it is no text")
     if guessed is not None:
-        told = (
-            f"'{source}' is not in UTF-8: its names are read as {_TOLD[guessed]}; save it in UTF-8 if they look wrong"
-        )
-        warnings.warn(told, GuessedEncoding, stacklevel=2)
-    return [line.strip() for line in text.rstrip().splitlines()]
+        told = f"'{source}' is not in UTF-8: it is read as {_TOLD[guessed]}; save it in UTF-8 if names look wrong"
+        warnings.warn(told, GuessedEncoding, stacklevel=3)
+    return text
 
 
 def listed_names(names: Names) -> Sequence[str]:

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.crowds import Crowd, Places, Rows, kernel_for
-from layoutbridge.darknet.structure.heads import NMS_KINDS
+from layoutbridge.darknet.detection.crowds import Crowd, kernel_for, note
+from layoutbridge.darknet.detection.overlaps import Rows, overlaps
+from layoutbridge.darknet.detection.pairs import Places, overlapping_pairs, suppressed_by_pairs
+from layoutbridge.darknet.structure.choices import NMS_KINDS
 from layoutbridge.errors import ParameterError, shown
 from layoutbridge.inputs import too_slow
-
-Columns = tuple[Rows, ...]
 
 _GREEDY_EXPONENT = 0.6  # a constant in box_diou, whatever beta_nms says
 _BOX = 5  # numbers of a row before its scores
@@ -32,6 +32,11 @@ _BLOCK = 128  # boxes that are compared with all behind them at once
 _PAIRS = 1 << 20  # of a block that are looked at together: what fits into the caches
 _LEVELS = 255
 _MANY = 1000  # scores that are sorted as whole numbers: fewer take as long to make
+_PAYS_FROM = 1e7  # pairs of boxes of a class: finding those that overlap takes some hundredths of a second
+_MOST_COMPARED = 10_000_000  # pairs that lie near: with more, blocks and compiled code are faster
+_MOST_WITHOUT, _FEW_CLASSES = 60_000_000, 4  # such pairs where there is no compiled code, for more classes than these
+_PAIRS_SAVE = 10  # of all comparisons, so many times
+_PAIR_COSTS = 4  # times as long a pair that overlaps takes as one of a block
 _FEW = 64  # boxes in all, of which each pair is compared once for all classes
 
 
@@ -85,17 +90,6 @@ def distance_exponent(kind: str, beta: float) -> float | None:
     return {"greedynms": _GREEDY_EXPONENT, "diounms": beta}.get(kind)
 
 
-def box_iou(box: Rows, others: Rows) -> Rows:
-    """Intersection over union of one box [4] with others [n, 4], all x, y (centre), w, h: float32 [n].
-
-    Boxes that do not overlap, or have no area together, give 0.
-
-    >>> box_iou(np.float32([0.5, 0.5, 1, 1]), np.float32([[0.5, 0.5, 1, 0.5], [3, 3, 1, 1]])).tolist()
-    [0.5, 0.0]
-    """
-    return _iou(tuple(box), tuple(others.T))
-
-
 def _to_the_front(full: NDArray[np.bool_]) -> Places:
     """The places of the full rows in Darknet's order: empty ones in front give way to the last ones, backwards."""
     places = np.flatnonzero(full)
@@ -125,15 +119,33 @@ def _lost(
     boxes: Rows, classes: list[tuple[Rows, Places]], limit: np.float32, exponent: float | None, until: float
 ) -> Iterator[NDArray[np.bool_] | list[int]]:
     """For each class which of its candidates are suppressed, or their places; `TimeoutError` after `until`."""
-    over = _over_all(boxes, limit, exponent) if len(boxes) <= _FEW else None
-    kernel = kernel_for([len(candidates) for _, candidates in classes], limit)
+
+    def check() -> None:
+        if monotonic() > until:
+            raise TimeoutError
+
+    if len(boxes) <= _FEW:
+        over = _over_all(boxes, limit, exponent)
+        yield from (_suppressed_of_few(candidates.tolist(), over) for _, candidates in classes)
+        return
+    counts = [len(candidates) for _, candidates in classes]
+    most, asked = max(counts, default=0), sum(float(count) ** 2 for count in counts)
+    kernel, pairs = kernel_for(most, limit), None
+    if kernel is None and asked > _PAYS_FROM:
+        pairs = overlapping_pairs(boxes, limit, exponent, _MOST_COMPARED, check)
+    if pairs is not None:
+        note(asked / _PAIRS_SAVE)
+    elif kernel is None and (kernel := kernel_for(most, limit, asked)) is None and len(classes) > _FEW_CLASSES:
+        pairs = overlapping_pairs(boxes, limit, exponent, _MOST_WITHOUT, check)
     crowd = None if kernel is None else Crowd(kernel, boxes, limit, exponent, several=len(classes) > 1)
     for _, candidates in classes:
-        if over is not None:
-            yield _suppressed_of_few(candidates.tolist(), over)
-            continue
         lost = None if crowd is None else crowd.suppressed(candidates, until)
-        yield _suppressed(boxes[candidates], limit, exponent, until) if lost is None else lost[candidates]
+        if lost is not None:
+            yield lost[candidates]
+        elif pairs is not None and len(candidates) ** 2 > _PAIR_COSTS * len(pairs[0]):
+            yield suppressed_by_pairs(candidates, pairs, len(boxes), check)
+        else:
+            yield _suppressed(boxes[candidates], limit, exponent, until)
 
 
 # ---------------------------------------------------------------------- one class
@@ -143,7 +155,7 @@ def _over_all(boxes: Rows, limit: np.float32, exponent: float | None) -> list[se
     """For each of a few boxes [n, 4] those that it overlaps by more than `limit`."""
     first, second = np.divmod(np.arange(len(boxes) ** 2), max(len(boxes), 1))
     columns = np.ascontiguousarray(boxes.T)
-    over = _overlap(tuple(columns[:, first]), tuple(columns[:, second]), exponent) > limit
+    over = overlaps(tuple(columns[:, first]), tuple(columns[:, second]), exponent) > limit
     met: list[set[int]] = [set() for _ in boxes]
     for one, other in zip(first[over].tolist(), second[over].tolist(), strict=True):
         met[one].add(other)
@@ -215,35 +227,5 @@ def _over(
     first, second = np.divmod(np.flatnonzero(meet), len(others[0]))
     one = tuple(column[first] for column in some[:4])
     other = tuple(column[second] for column in others[:4])
-    over = _overlap(one, other, exponent) > limit
+    over = overlaps(one, other, exponent) > limit
     return first[over], second[over]
-
-
-def _overlap(box: Columns, other: Columns, exponent: float | None) -> Rows:
-    overlap = _iou(box, other)
-    return overlap if exponent is None else overlap - _distance_term(box, other, exponent)
-
-
-def _iou(box: Columns, other: Columns) -> Rows:
-    """Of boxes as columns x, y, w, h."""
-    reach = [
-        np.minimum(box[k] + box[k + 2] * _HALF, other[k] + other[k + 2] * _HALF)
-        - np.maximum(box[k] - box[k + 2] * _HALF, other[k] - other[k + 2] * _HALF)
-        for k in (0, 1)
-    ]
-    shared = np.where((reach[0] < 0) | (reach[1] < 0), np.float32(0), reach[0] * reach[1])
-    union = box[2] * box[3] + other[2] * other[3] - shared
-    overlapping = (shared != 0) & (union != 0)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=overlapping)
-
-
-def _distance_term(box: Columns, other: Columns, exponent: float) -> Rows:
-    spans = [
-        np.maximum(box[k] + box[k + 2] * _HALF, other[k] + other[k + 2] * _HALF)
-        - np.minimum(box[k] - box[k + 2] * _HALF, other[k] - other[k + 2] * _HALF)
-        for k in (0, 1)
-    ]
-    diagonal = spans[0] * spans[0] + spans[1] * spans[1]
-    distance = (box[0] - other[0]) ** 2 + (box[1] - other[1]) ** 2
-    share = np.divide(distance, diagonal, out=np.zeros_like(diagonal), where=diagonal != 0)
-    return (share.astype(np.float64) ** exponent).astype(np.float32)

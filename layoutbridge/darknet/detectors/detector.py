@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.copying.threads import worker_count
-from layoutbridge.darknet.detection import crowds
-from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, box_count, check_share, head_rules, sure_rows
+from layoutbridge.darknet.detection.boxes import Rows, apply_threshold, check_share, sure_rows
 from layoutbridge.darknet.detection.detections import Detections
 from layoutbridge.darknet.detection.fitting import Fit, fit, unfit
 from layoutbridge.darknet.detection.names import Names, listed_names
@@ -44,7 +43,6 @@ from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.errors import (
     LayoutBridgeError,
     ParameterError,
-    UnsupportedError,
     UnusableInputError,
     counted,
     shown,
@@ -63,7 +61,6 @@ OVERLAP = 0.45
 _BOX = 5  # numbers of a row before its scores
 _SECONDS = 60.0  # that a suppression may take
 _MOST_AT_ONCE = 1024
-_LEAVES_MOST = 0.001  # a confidence at which untrained networks, at least, leave most boxes
 _FEW = 16  # groups of pictures for which a model is not opened once more
 RowsOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Item = TypeVar("Item")
@@ -396,15 +393,6 @@ def detect(
         source, confidence=threshold, nms=nms, nms_kind=nms_kind, letterbox=letterbox, upright=upright
     )
     return found
-
-
-def expect_boxes(net: DarknetNetwork, confidence: float, nms: float | None) -> None:
-    """Prepare for what a picture of this network may give, before a `Detector` is made of it: what is loaded for a
-    suppression of very many boxes is loaded beside the runtime, where `confidence` leaves most of them.
-    """
-    with contextlib.suppress(UnsupportedError):
-        if nms and confidence <= _LEAVES_MOST:
-            crowds.expect(box_count(net.network), head_rules(net.network).classes)
 
 
 # ---------------------------------------------------------------------- small parts

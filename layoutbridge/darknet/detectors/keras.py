@@ -79,7 +79,7 @@ def _of_saved_model(path: str | os.PathLike[str]) -> Opened:
 
 
 def _opened(source: str, lengths: tuple[int | None, ...], call: Any, metadata: Any) -> Opened:
-    last = is_channels_last(lengths)
+    last = is_channels_last(lengths, metadata)
 
     def run(x: NDArray[np.float32]) -> Outputs:
         made = call(np.ascontiguousarray(x.transpose(0, 2, 3, 1) if last else x))

@@ -87,12 +87,18 @@ def picture_shape(
     return (third, first, second) if channels_last else (first, second, third)
 
 
-def is_channels_last(lengths: tuple[int | None, ...]) -> bool:
-    """Whether [N, H, W, C] is meant: its last length is a picture's number of channels, its second is not.
+def is_channels_last(lengths: tuple[int | None, ...], metadata: Mapping[str, str]) -> bool:
+    """Whether [N, H, W, C] is meant: as the file's `metadata` say, where they do.
 
-    >>> is_channels_last((1, 416, 416, 3)), is_channels_last((1, 3, 416, 416))
+    Else its last length is a picture's number of channels, and its second is not.
+
+    >>> is_channels_last((1, 416, 416, 3), {}), is_channels_last((1, 3, 416, 416), {})
     (True, False)
+    >>> is_channels_last((1, 8, 8, 128), {"input_layout": "NHWC"})
+    True
     """
+    if (told := metadata.get("input_layout")) in ("NHWC", "NCHW"):
+        return told == "NHWC"
     return len(lengths) == 4 and lengths[3] in _CHANNELS and lengths[1] not in _CHANNELS
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 
 from layoutbridge.copying.threads import worker_count
+from layoutbridge.darknet.detection.names import text_of
 from layoutbridge.darknet.detection.pictures import open_picture
 from layoutbridge.darknet.detectors.films import frame_count, frames_of, is_film
 from layoutbridge.errors import ShapeError, UnsupportedError, UnusableInputError
@@ -240,14 +242,22 @@ def files_of(path: str) -> list[str]:
 
 
 def listed_files(path: str | os.PathLike[str]) -> list[str]:
-    """A picture's path a line, seen from here or from the list's own folder."""
-    try:
-        text = read_bytes(path, "list of pictures", most=_LARGEST_LIST, pipe=True).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnusableInputError(f"'{path}' is no list of pictures: it is no text in UTF-8") from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """A picture's path a line, seen from here or from the list's own folder.
+
+    In whatever encoding, as names of classes are, and told likewise; its bytes may also be the files' names themselves.
+    Raises `UnusableInputError` for what is no text.
+    """
+    content = read_bytes(path, "list of pictures", most=_LARGEST_LIST, pipe=True).removeprefix(BOM_UTF8)
     folder = Path(path).parent
-    return [line if os.path.exists(line) else str(folder / line) for line in lines]
+    lines = [_seen_from(folder, os.fsdecode(line)) for line in content.splitlines()]
+    if not any(os.path.exists(line) for line in lines if not line.isascii()):
+        lines = [_seen_from(folder, line) for line in text_of(content, path, "list of pictures").splitlines()]
+    return [line for line in lines if line]
+
+
+def _seen_from(folder: Path, line: str) -> str:
+    line = line.strip()
+    return line if not line or os.path.exists(line) else str(folder / line)
 
 
 def _is_pattern(path: str) -> bool:

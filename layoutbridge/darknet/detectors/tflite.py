@@ -36,7 +36,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 0, *, settings: Sett
     if np.dtype(taken["dtype"]) != np.float32:
         raise UnsupportedError(f"'{source}' takes {np.dtype(taken['dtype'])}: float32 of RGB in 0..1 is wanted")
     lengths = tuple(int(length) for length in taken["shape"])
-    last = is_channels_last(lengths)
+    last = is_channels_last(lengths, metadata)
 
     def run(x: NDArray[np.float32]) -> Outputs:
         with refusals_to_run(path):

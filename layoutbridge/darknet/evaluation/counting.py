@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.detection.boxes import Rows
-from layoutbridge.darknet.detection.suppression import box_iou
+from layoutbridge.darknet.detection.overlaps import box_iou
 from layoutbridge.darknet.evaluation.labels import NOTHING, Truth
 
 SCORES_FROM = 0.005  # that Darknet counts

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from layoutbridge.algebra.rearrangement import Rearrangement
 from layoutbridge.darknet.detection.boxes import check_share, head_layers, head_rules
 from layoutbridge.darknet.detection.suppression import distance_exponent
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, DetectionHead, GaussianYolo, Region, YoloHead
+from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS
+from layoutbridge.darknet.structure.heads import DetectionHead, GaussianYolo, Region, YoloHead
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, UnknownNameError, UnsupportedError, shown

@@ -16,9 +16,9 @@ from layoutbridge.darknet.detection.boxes import head_rules
 from layoutbridge.darknet.networks.summary import count_flops
 from layoutbridge.darknet.reading.fitting import Blueprint, floats_of
 from layoutbridge.darknet.reading.weights import Arrays, Weights, read_header
+from layoutbridge.darknet.structure.choices import FLAVORS, Flavor
 from layoutbridge.darknet.structure.kinds import Convolutional, ScaledSum, Shortcut, Sum
 from layoutbridge.darknet.structure.model import Layer, Network, Shape
-from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import LayoutBridgeError
 
 _LEAST = 1e-6  # of a layer's largest value: what rounding alone may make

@@ -16,7 +16,7 @@ from layoutbridge.darknet.ports.outputs import check_head, check_steps, head_out
 from layoutbridge.darknet.ports.port import next_state, state_name
 from layoutbridge.darknet.ports.records.winograd import IN_HALF, WinogradUse, tiles_by_name, use_of
 from layoutbridge.darknet.rounding.options import Int8
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
+from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.errors import ParameterError
 from layoutbridge.frameworks.base import require

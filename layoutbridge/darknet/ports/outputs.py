@@ -16,7 +16,8 @@ from typing import Generic
 
 from layoutbridge.darknet.detection.boxes import head_layers
 from layoutbridge.darknet.meaning.boxes import Suppression, append_head
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, HEADS, Head
+from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS, HEADS
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.darknet.structure.kinds import Softmax
 from layoutbridge.darknet.structure.model import Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree

@@ -22,7 +22,7 @@ from layoutbridge.darknet.meaning.boxes import append_head
 from layoutbridge.darknet.ports.outputs import INPUT, check_steps, output_layers, output_name
 from layoutbridge.darknet.ports.port import state_name
 from layoutbridge.darknet.reading.weights import Header, Weights, made_weights, write_weights
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS
+from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.model import Layer, Network, is_statistic
 from layoutbridge.errors import ParameterError, ShapeError, WeightsError, counted
 from layoutbridge.frameworks.primitives import LazyArray

@@ -77,8 +77,11 @@ def pictures_for(network: Network, source: Any) -> Pictures:
         except (UnusableInputError, UnsupportedError, ShapeError) as error:
             unreadable.append(str(error))
     if not given:
-        told = f": {unreadable[0]}" if unreadable else ""
-        raise UnusableInputError(f"none of {len(unreadable)} pictures to measure int8 over can be read{told}")
+        if not unreadable:
+            raise UnusableInputError("there are no pictures to measure int8 over: the list is empty")
+        raise UnusableInputError(
+            f"none of {len(unreadable)} pictures to measure int8 over can be read: {unreadable[0]}"
+        )
     whole = np.stack(given)
     measured = np.concatenate([whole, np.stack(parts)]) if len(given) <= _FEW else whole
     return Pictures(whole, measured, tuple(unreadable), left_out)

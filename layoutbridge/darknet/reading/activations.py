@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from layoutbridge.darknet.structure.settings import Flavor
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.errors import ParameterError, shown
 
 ORIGINAL_ACTIVATIONS: Mapping[str, str] = MappingProxyType(

@@ -13,10 +13,11 @@ from layoutbridge.darknet.reading.activations import checked_activations
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Findings, Options
 from layoutbridge.darknet.reading.parametric import asks_for_binary_output, with_binary_outputs
 from layoutbridge.darknet.reading.place import Place
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.kinds import Empty, Shortcut
 from layoutbridge.darknet.structure.model import Layer, Network, Section, Shape
 from layoutbridge.darknet.structure.noted import Collected
-from layoutbridge.darknet.structure.settings import Activated, Flavor, words
+from layoutbridge.darknet.structure.settings import Activated, words
 from layoutbridge.errors import CfgError, ParameterError, shown
 
 # Options that Darknet reads and that change nothing outside training: of every layer, and of [net]. Those of one kind

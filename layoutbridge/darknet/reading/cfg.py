@@ -19,10 +19,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
+from layoutbridge.darknet.structure.choices import FLAVORS, Flavor
 from layoutbridge.darknet.structure.kinds import KINDS
 from layoutbridge.darknet.structure.model import Option, Section, place_in
 from layoutbridge.darknet.structure.noted import Collected, Warnings
-from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import CfgError, ParameterError, shown
 from layoutbridge.inputs import read_bytes
 

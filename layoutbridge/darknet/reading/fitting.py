@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import read_as
+from layoutbridge.darknet.structure.choices import FLAVORS, Flavor
 from layoutbridge.darknet.structure.heads import DetectionHead, Head
 from layoutbridge.darknet.structure.kinds import Connected, Convolutional
 from layoutbridge.darknet.structure.model import Layer, Network, Option, Section
-from layoutbridge.darknet.structure.settings import FLAVORS, Flavor
 from layoutbridge.errors import LayoutBridgeError
 
 _STEPS = range(1, 65)  # of class counts: behind a reorg not every one can be

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from layoutbridge.darknet.reading.activations import ACTIVATIONS, MEANT, known_activations
 from layoutbridge.darknet.reading.cfg import quoted
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.model import Option, Section
 from layoutbridge.darknet.structure.noted import Collected, Warnings
-from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import CfgError
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)

@@ -8,10 +8,11 @@ from math import prod
 from types import MappingProxyType
 
 from layoutbridge.darknet.reading.options import LARGEST_COUNT, Options
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.kinds import Route
 from layoutbridge.darknet.structure.model import Layer, Parameter, Shape
 from layoutbridge.darknet.structure.registry import register
-from layoutbridge.darknet.structure.settings import Flavor, Settings
+from layoutbridge.darknet.structure.settings import Settings
 from layoutbridge.errors import CfgError
 
 

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layoutbridge.darknet.reading.fitting import Blueprint, Fits, fits, floats_of
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.kinds import Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Layer, Network, Parameter
-from layoutbridge.darknet.structure.settings import Flavor
 from layoutbridge.errors import WeightsError, counted
 from layoutbridge.files import Progress, whole_file
 from layoutbridge.inputs import opened, refuse_costly, stamp_of

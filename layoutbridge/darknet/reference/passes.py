@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from layoutbridge.darknet.reference.values import RULES, Array, Feed
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.model import Layer, Network
-from layoutbridge.darknet.structure.settings import Flavor
 
 States = dict[tuple[int, str], Array]  # (layer index, name) to [N, ...]
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.model import Layer
 from layoutbridge.darknet.structure.registry import register
-from layoutbridge.darknet.structure.settings import Flavor, S
+from layoutbridge.darknet.structure.settings import S
 
 Array = NDArray[Any]
 

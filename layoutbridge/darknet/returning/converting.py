@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.meaning.normalization import divisor, kept_epsilon
 from layoutbridge.darknet.returning.slots import Slot
 from layoutbridge.darknet.returning.source import Normalization, Part, Tensor, plain
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.kinds import Batchnorm, Connected, Deconvolutional, Local
 from layoutbridge.darknet.structure.model import Shape
-from layoutbridge.darknet.structure.settings import Flavor
 
 Values = NDArray[np.float64]
 _LEAST_ROOT = 1e-12  # of a variance: what rounding a square to float32 leaves where it is 0

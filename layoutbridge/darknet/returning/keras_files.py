@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.returning.keras_source import KerasLayer, source_of_layers
 from layoutbridge.darknet.returning.source import Source
-from layoutbridge.darknet.structure.settings import Flavor
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.errors import LayoutBridgeError, UnusableInputError, first_line
 from layoutbridge.frameworks.apart import run_apart
 from layoutbridge.frameworks.framework import TypedCallable

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layoutbridge.darknet.meaning.normalization import kept_epsilon
 from layoutbridge.darknet.returning.source import Kind, Normalization, Part, Source, Tensor, loose_tensors
-from layoutbridge.darknet.structure.settings import Flavor
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.errors import UnusableInputError
 
 EPSILON = 1e-3  # of Keras' BatchNormalization

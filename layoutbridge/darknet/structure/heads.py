@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 from layoutbridge.darknet.structure.settings import Range, Settings, SoftmaxTree, words
-
-HeadLayout = Literal["boxes", "yolov5", "yolov8"]
-HEAD_LAYOUTS: tuple[HeadLayout, ...] = get_args(HeadLayout)
-HEADS = ("darknet", "raw", *HEAD_LAYOUTS)  # what an exported network returns: `darknet.ports.outputs`
-NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms", "greedynms-iou")  # the last: greedynms of older forks
 
 _TRAINING = words(
     "jitter resize random ignore_thresh truth_thresh thresh iou_thresh max max_boxes map focal_loss "

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from layoutbridge.darknet.structure.choices import Flavor
 from layoutbridge.darknet.structure.noted import NO_WARNINGS, Warnings
 from layoutbridge.darknet.structure.recurrent import History, Recurrent
-from layoutbridge.darknet.structure.settings import Flavor, Settings
+from layoutbridge.darknet.structure.settings import Settings
 
 Shape = tuple[int, ...]
 _STATISTICS = ("means", "variances")  # parameters that Darknet collects while it trains; they are not trained

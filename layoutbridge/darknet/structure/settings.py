@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, TypeVar
 
+from layoutbridge.darknet.structure.choices import FLAVORS, Flavor
 from layoutbridge.inputs import read_json
 
-Flavor = Literal["alexey", "pjreddie"]
-FLAVORS: tuple[Flavor, ...] = ("alexey", "pjreddie")
 Range = tuple[int, int]  # first, last + 1
 
 _TREE = ("parents", "sizes", "names")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layoutbridge.darknet import Detector, load
-from layoutbridge.darknet.detection import boxes, crowds
+from layoutbridge.darknet import load
+from layoutbridge.darknet.detection import boxes
 from layoutbridge.darknet.detection.suppression import suppress
-from layoutbridge.darknet.detectors.detector import expect_boxes
 from layoutbridge.darknet.meaning import boxes as heads
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, GaussianYolo, Region
+from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS
+from layoutbridge.darknet.structure.heads import GaussianYolo, Region
 from layoutbridge.darknet.structure.model import Layer, Network
 from layoutbridge.darknet.structure.settings import SoftmaxTree
 from layoutbridge.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
@@ -345,32 +345,3 @@ def test_least_objectness_of_the_main_forks_classfix(tmp_path: Path) -> None:
     for options in ({"head": "yolov8"}, {"head": "boxes", "nms": heads.Suppression()}):
         with pytest.raises(UnsupportedError, match="with classfix=-1 boxes of a lower objectness"):
             net.to_onnx(tmp_path / "never.onnx", **options)
-
-
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "alexey/yolo_head",
-        "alexey/gaussian_yolo",
-        "alexey/region_background",
-        "alexey/detection_v1",
-        "pjreddie/passthrough",
-    ],
-)
-def test_boxes_are_counted_before_they_are_computed(folder: str) -> None:
-    nets = FIXTURES / "nets" / folder
-    net = load(nets / "net.cfg", nets / "net.weights", flavor=folder.split("/", maxsplit=1)[0])
-    detector = Detector(net, framework="reference")
-    x = np.zeros((1, *net.network.in_shape), np.float32)
-    assert boxes.box_count(net.network) == detector.rows(x).shape[1]
-
-
-def test_very_many_boxes_are_expected_where_the_confidence_leaves_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    nets = FIXTURES / "nets" / "alexey" / "yolo_head"
-    net, asked = load(nets / "net.cfg", nets / "net.weights"), []
-    monkeypatch.setattr(crowds, "expect", lambda *counts: asked.append(counts))
-    for confidence, nms in ((0.25, 0.45), (0.0, 0.0), (0.0, None)):
-        expect_boxes(net, confidence, nms)
-    assert not asked
-    expect_boxes(net, 0.0, 0.45)
-    assert asked == [(boxes.box_count(net.network), 4)]

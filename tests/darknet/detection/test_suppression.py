@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layoutbridge.darknet.detection import crowds, suppression
-from layoutbridge.darknet.detection.suppression import box_iou, suppress
-from layoutbridge.darknet.structure.heads import NMS_KINDS
+from layoutbridge.darknet.detection import crowds, pairs, suppression
+from layoutbridge.darknet.detection.overlaps import box_iou, overlaps
+from layoutbridge.darknet.detection.suppression import suppress
+from layoutbridge.darknet.structure.choices import NMS_KINDS
 from layoutbridge.errors import ParameterError, UnusableInputError
 from tests.darknets_suppression import crowd, darknets_suppression, many
 
@@ -109,6 +110,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("numba", reason="numba is not installed")
     monkeypatch.setattr(crowds, "_state", crowds._State())
     monkeypatch.setattr(suppression, "_FEW", 0)
+    monkeypatch.setattr(suppression, "_MOST_COMPARED", -1)
+    monkeypatch.setattr(suppression, "_MOST_WITHOUT", -1)
     for name in ("_MANY", "_PAYS_FROM"):
         monkeypatch.setattr(crowds, name, 0)
     return crowds._state
@@ -219,16 +222,69 @@ def test_boxes_are_compared_once_for_all_classes(compiled: Any) -> None:
     assert looked > -crowds._PAIRS and crowd._state[1] == -crowds._PAIRS
 
 
-def test_compiled_code_is_loaded_ahead_for_very_many_boxes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_code_is_loaded_where_very_many_boxes_lie_close(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="numba is not installed")
     monkeypatch.setattr(crowds, "_state", crowds._State())
-    for boxes, classes in ((999, 10**9), (8000, 1), (11_000, 8)):
-        crowds.expect(boxes, classes)
-        assert crowds._state.loader is None
-    crowds.expect(46_000, 80)
-    assert crowds._state.loader is not None
-    assert crowds.kernel_for([46_000] * 2, np.float32(0.45)) is not None
-    assert not crowds._state.loader.is_alive()
+    for most, compared in ((999, 1e18), (46_000, 0), (46_000, 46_000.0**2)):
+        assert crowds.kernel_for(most, np.float32(0.45), compared) is None
+    assert crowds.kernel_for(46_000, np.float32(0.1), 1e18) is None
+    assert crowds.kernel_for(46_000, np.float32(0.45), 20 * 46_000.0**2) is not None
+    assert crowds.kernel_for(1000, np.float32(0.45)) is not None
+    assert crowds.kernel_for(999, np.float32(0.45)) is None
+
+
+@pytest.fixture
+def by_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pairs that overlap are found for all classes, from the first box on."""
+    monkeypatch.setattr(crowds, "_MANY", 10**9)
+    monkeypatch.setattr(suppression, "_FEW", 0)
+    monkeypatch.setattr(suppression, "_PAYS_FROM", -1)
+    monkeypatch.setattr(suppression, "_PAIR_COSTS", -1)
+    monkeypatch.setattr(suppression, "_suppressed", None)
+
+
+@pytest.mark.parametrize("kind", NMS_KINDS)
+def test_suppression_by_pairs_is_that_of_darknets_loops(kind: str, by_pairs: None) -> None:
+    for seed in range(40):
+        rows = crowd(seed)
+        for threshold, beta in ((0.2, 0.6), (0.45, 1.5), (0.7, 0.0), (1.0, 0.6)):
+            expected = darknets_suppression(rows, threshold, kind, beta)
+            assert np.array_equal(suppress(rows, threshold, kind, beta), expected)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow", "ignore:divide by zero")
+def test_all_pairs_that_overlap_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "_AT_ONCE", 1000)
+    for seed in range(16):
+        boxes = _odd(seed, 1)[:, :4]
+        one, other = np.triu_indices(len(boxes), 1)
+        columns = tuple(np.ascontiguousarray(boxes.T))
+        for limit in map(np.float32, (0.2, 0.45, 0.9, 1.0, 2.0)):
+            for exponent in (None, 0.6):
+                first, second = (tuple(column[places] for column in columns) for places in (one, other))
+                over = overlaps(first, second, exponent) > limit
+                found = pairs.overlapping_pairs(boxes, limit, exponent, 10**9, lambda: None)
+                assert found is not None
+                ordered = sorted(zip(np.minimum(*found).tolist(), np.maximum(*found).tolist(), strict=True))
+                assert ordered == list(zip(one[over].tolist(), other[over].tolist(), strict=True)), (seed, limit)
+
+
+def test_more_than_the_most_comparisons_are_not_begun() -> None:
+    boxes, rather = many(2000, 1, 0.1)[:, :4], []
+    assert pairs.overlapping_pairs(boxes, np.float32(0.45), None, 1000, lambda: rather.append(1)) is None
+    assert pairs.overlapping_pairs(boxes, np.float32(0.1), None, 10**9, lambda: rather.append(1)) is None
+    assert not rather
+
+
+@pytest.mark.parametrize("rising", [False, True])
+def test_a_long_chain_of_boxes_is_suppressed_box_by_box(rising: bool, by_pairs: None) -> None:
+    count = 4000
+    rows = np.zeros((count, 6), np.float32)
+    rows[:, 0], rows[:, 1:4] = np.arange(count) / 4, 1  # each overlaps two on either side by more than 0.25
+    rows[:, 4], rows[:, 5] = 1, np.linspace(0.1, 0.9, count)[:: 1 if rising else -1]
+    left = suppress(rows, 0.25, seconds=60)
+    kept = left[left[:, 5] > 0, 0]
+    assert np.array_equal(kept, np.arange(0, count, 3)[:: -1 if rising else 1] / 4)
 
 
 def test_suppression_that_takes_too_long_is_told() -> None:

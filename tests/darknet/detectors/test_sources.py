@@ -3,12 +3,15 @@
 import io
 import json
 import os
+import shutil
+import warnings
 from threading import Thread
 
 import numpy as np
 import pytest
 
 from layoutbridge.darknet import Detector, detect
+from layoutbridge.darknet.detection.names import GuessedEncoding
 from layoutbridge.darknet.detectors.detector import Unreadable
 from layoutbridge.darknet.detectors.sources import how_many
 from layoutbridge.errors import ParameterError, UnusableInputError
@@ -95,6 +98,35 @@ def test_a_list_of_files_may_end_in_capitals(detector, folder, tmp_path):
     assert [one.picture for one in detector.detect(tmp_path / "VALID.TXT")] == [f"{folder}/0.png", f"{folder}/1.png"]
     with pytest.raises(UnusableInputError, match=r"there is no list of pictures '.*NONE\.TXT'"):
         detector.detect(tmp_path / "NONE.TXT")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gbk"])
+def test_a_list_of_files_in_any_encoding(encoding, detector, folder, tmp_path):
+    named = tmp_path / "照片"
+    shutil.copytree(folder, named)
+    wanted = [f"{named}/{number}.png" for number in range(2)]
+    (tmp_path / "valid.txt").write_bytes("\r\n".join(wanted).encode(encoding))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert [one.picture for one in detector.detect(tmp_path / "valid.txt")] == wanted
+    assert {one.category for one in told} == ({GuessedEncoding} if encoding in ("utf-16-le", "gbk") else set())
+
+
+def test_the_bytes_of_a_list_may_be_the_names_on_the_disk(detector, folder, tmp_path):
+    named = os.fsencode(tmp_path) + b"/" + "图.png".encode("gbk")
+    try:
+        shutil.copyfile(folder / "0.png", named)
+    except OSError:
+        pytest.skip("this disk takes names in UTF-8 alone")
+    (tmp_path / "valid.txt").write_bytes(named + b"\n")
+    (found,) = detector.detect(tmp_path / "valid.txt")
+    assert plain(found) == plain(detector.detect(folder / "0.png"))
+
+
+def test_what_is_no_list_of_files(detector, tmp_path):
+    (tmp_path / "valid.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    with pytest.raises(UnusableInputError, match=r"valid\.txt' holds no list of pictures: it is no text"):
+        detector.detect(tmp_path / "valid.txt")
 
 
 def test_what_has_no_name_is_told_by_its_number(detector, folder):

@@ -12,8 +12,8 @@ import pytest
 
 from layoutbridge.darknet.reading.options import Options
 from layoutbridge.darknet.reference import forward_layer
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.darknet.structure.kinds import KINDS
-from layoutbridge.darknet.structure.settings import FLAVORS
 from tests.darknet_files import made
 from tests.drawn_networks import drawn, has_state
 from tests.targets import EVERY_TARGET, IN_WINOGRADS_FORM

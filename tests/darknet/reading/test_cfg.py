@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from layoutbridge.darknet import load
 from layoutbridge.darknet.reading.build import build_network
 from layoutbridge.darknet.reading.cfg import LARGEST_CFG, parse_cfg
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.darknet.structure.kinds import KINDS
-from layoutbridge.darknet.structure.settings import FLAVORS
 from layoutbridge.errors import CfgError, LayoutBridgeError, ParameterError
 from tests.darknet_files import GOLDEN, NETS, built
 

@@ -6,7 +6,7 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.reading.cfg import parse_cfg
-from layoutbridge.darknet.structure.settings import FLAVORS
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.errors import CfgError, UnsupportedError
 from tests.darknet_files import NETS, SHARED, built, check_onnx, made
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.reading.weights import read_header, read_weights
-from layoutbridge.darknet.structure.settings import FLAVORS
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.errors import LayoutBridgeError, WeightsError
 from tests.darknet_files import HEADER, NETS, ROOT, built, random_weights
 

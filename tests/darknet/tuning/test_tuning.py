@@ -290,7 +290,7 @@ def test_the_commands_refuse_in_a_line(capfd, tmp_path):
     assert "no head is called 'nonsense'" in refused(capfd, "tune", *YOLO, "--head", "nonsense")
     assert "give some, --calibrate" in refused(capfd, "tune", *YOLO, "--int8")
     assert "--calibrate is for --int8" in refused(capfd, "tune", *YOLO, "--calibrate", "pictures")
-    assert "the budget's load is a number over 0" in refused(capfd, "tune", *YOLO, "--max-load", "0")
+    assert "--max-load must be over 0, not 0" in refused(capfd, "tune", *YOLO, "--max-load", "0")
     assert "--max-memory must be a number" in refused(capfd, "tune", *YOLO, "--max-memory", "much")
     assert "--threads" in refused(capfd, "tune", *YOLO, "--threads", "0")
     assert "does not end in .cfg" in refused(capfd, "tune", "a.onnx", "b.weights")

@@ -18,8 +18,7 @@ from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.parameters import WithParameters, given_parameters, parameters_option, refuse_undeclared
 from layoutbridge.cli.shared.printing import remark
 from layoutbridge.darknet.ports.table import WRITTEN_FOR, runtimes
-from layoutbridge.darknet.structure.heads import HEADS, NMS_KINDS
-from layoutbridge.darknet.structure.settings import FLAVORS
+from layoutbridge.darknet.structure.choices import FLAVORS, HEADS, NMS_KINDS
 from layoutbridge.errors import ParameterError
 
 _LOADED_EVERYWHERE = 21  # opsets that every onnxruntime we allow loads

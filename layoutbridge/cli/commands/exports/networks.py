@@ -16,7 +16,7 @@ from layoutbridge.cli.shared.arguments import flag_of, loaded_network, target_wr
 from layoutbridge.cli.shared.overwriting import ask_before_overwriting
 from layoutbridge.cli.shared.printing import print_json, progress_console, remark, remark_warnings
 from layoutbridge.darknet.ports.table import port, ports, runtimes
-from layoutbridge.darknet.structure.settings import FLAVORS
+from layoutbridge.darknet.structure.choices import FLAVORS
 from layoutbridge.errors import ParameterError, UnknownNameError, UnusableInputError
 from layoutbridge.inputs import is_folder
 

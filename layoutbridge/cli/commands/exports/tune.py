@@ -17,7 +17,7 @@ from layoutbridge.cli.shared.kinds import one_of, share, whole_number, words_of
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, remark
 from layoutbridge.darknet.ports.table import TARGETS, port
-from layoutbridge.darknet.structure.heads import HEADS
+from layoutbridge.darknet.structure.choices import HEADS
 from layoutbridge.errors import ParameterError, UnusableInputError
 from layoutbridge.inputs import exists, is_folder
 
@@ -29,7 +29,8 @@ _MEGABYTE = 1_000_000
 
 
 def _limit(option: str, told: str) -> Any:
-    return typer.Option(option, help=told, rich_help_panel=_BUDGET, show_default=False, **share(option, most=None))
+    kind = share(option, most=None, or_zero=False)
+    return typer.Option(option, help=told, rich_help_panel=_BUDGET, show_default=False, **kind)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from layoutbridge.cli.shared.application import app
-from layoutbridge.cli.shared.arguments import AsJson, input_shapes, listed
+from layoutbridge.cli.shared.arguments import AsJson, complete_place, input_shapes, listed
 from layoutbridge.cli.shared.kinds import one_of, whole_number
 from layoutbridge.cli.shared.overwriting import Force
 from layoutbridge.cli.shared.pages import Html, ask_for_page, write_page
@@ -31,7 +31,12 @@ def rewrite(
     output: Annotated[str | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
     fix: Annotated[
         list[str] | None,
-        typer.Option(metavar="PLACE=NAME", help=f"Put the entry NAME there. {_PLACE_TOLD}", show_default=False),
+        typer.Option(
+            metavar="PLACE=NAME",
+            help=f"Put the entry NAME there. {_PLACE_TOLD}",
+            show_default=False,
+            autocompletion=complete_place,
+        ),
     ] = None,
     fix_weights: Annotated[
         list[str] | None,
@@ -39,6 +44,7 @@ def rewrite(
             metavar="PLACE=NAME",
             help="Keep the op, and permute the weights behind it as if NAME stood there. Repeatable.",
             show_default=False,
+            autocompletion=complete_place,
         ),
     ] = None,
     native: Annotated[bool, typer.Option("--native", help="Write what moves elements as shortly as can be.")] = False,

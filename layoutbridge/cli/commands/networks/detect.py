@@ -29,7 +29,7 @@ from layoutbridge.cli.shared.arguments import (
 from layoutbridge.cli.shared.kinds import one_of, share
 from layoutbridge.cli.shared.overwriting import Force, ask_before_overwriting
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, progress_console, remark
-from layoutbridge.darknet.structure.heads import NMS_KINDS
+from layoutbridge.darknet.structure.choices import NMS_KINDS
 from layoutbridge.errors import UnusableInputError, counted
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def detect(
 
     layoutbridge detect yolov4.onnx pictures/ -o drawn/ --save-txt labels/
     """
-    from layoutbridge.darknet.detectors.detector import Detector, expect_boxes
+    from layoutbridge.darknet.detectors.detector import Detector
     from layoutbridge.darknet.detectors.sources import is_single
     from layoutbridge.inputs import is_folder
 
@@ -112,7 +112,6 @@ def detect(
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
-        expect_boxes(net, confidence, nms)
     open_size = None if size is None or weights is not None else picture_size(size)
     detector = Detector(net, cfg=cfg, names=names, flavor=flavor, framework=framework, size=open_size)
     stems = _Stems()

@@ -12,7 +12,8 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.darknet.detection.boxes import decode, head_layers
-from layoutbridge.darknet.structure.heads import HEAD_LAYOUTS, Head
+from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS
+from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.errors import UnsupportedError
 from tests.constructed_layers import LAYERS, NET
 from tests.darknet_files import GOLDEN, RECURRENT, ROOT, SEQUENCES, SHARED, made, read
