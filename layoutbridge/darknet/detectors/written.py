@@ -52,17 +52,21 @@ def check_written(
     head: str = "darknet",
     *,
     tolerance: float = FLOAT32,
+    open_size: bool = False,
 ) -> WrittenCheck:
     """Run the file at `path`, written of `network` with this `head`, and the reference, on one random picture.
 
+    With `open_size` the file leaves the size of pictures open: it is run at the network's own.
+
     Boxes of any head are compared as Darknet has them, other outputs as they are. What cannot be run here (no runtime,
-    sizes that are open, states, no picture) is told in the answer; `OSError` for a file that cannot be read.
+    states, no picture) is told in the answer; `OSError` for a file that cannot be read.
     """
     if network.states:
         return WrittenCheck(None, tolerance, "it has states: layoutbridge check runs it step by step")
     try:
         wanted = reference_results(network, parameters, head)
-        deviation = deviation_of_file(path, network, head, wanted)
+        size = (network.width, network.height) if open_size else None
+        deviation = deviation_of_opened(open_file(path, size=size), network, head, wanted)
         if not deviation <= tolerance:
             rounded = reference_results(network, parameters, head, np.float32)
             tolerance = max(tolerance, _ROUNDINGS * _deviation(rounded, wanted))

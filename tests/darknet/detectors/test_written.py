@@ -78,6 +78,8 @@ def test_what_cannot_be_run_says_why(tmp_path):
     path = written("onnx", net, tmp_path, dynamic_size=True)
     found = check_written(path, net.network, net.parameters)
     assert found.ok and found.deviation is None and "a fixed size" in found.reason
+    sized = check_written(path, net.network, net.parameters, open_size=True)
+    assert sized.ok and sized.deviation is not None
     folder = RECURRENT / SEQUENCES[0]
     flavor = SEQUENCES[0].split("/")[0]
     recurrent = lb.darknet.load(folder / "net.cfg", folder / "net.weights", flavor=flavor)

@@ -211,8 +211,9 @@ def _checked(
     tolerance = FLOAT16 if in_half else WINOGRAD if options.get("winograd") else target.runner.tolerance
     with step_progress(progress_console(), "checking"):
         return check_written(
-            made.path, net.network, net.parameters, _head(made, options), tolerance=max(tolerance, allowed)
-        )
+            made.path, net.network, net.parameters, _head(made, options),
+            tolerance=max(tolerance, allowed), open_size=bool(options.get("dynamic_size")),
+        )  # fmt: skip
 
 
 def _tell_check(found: WrittenCheck, size: int, *, asked: bool) -> None:
@@ -237,12 +238,13 @@ def _tell_next(made: Export, net: DarknetNetwork, cfg: str, output: str, options
 
     That is read as it was here: by the other fork's rules the numbers are other boxes.
     """
-    if not options.get("dynamic_size"):  # detect fits pictures to the model's own size
-        needed = ""
-        if _head(made, options) in ("darknet", "raw"):
-            size = None if net.blueprint is None else net.blueprint.size
-            needed = f" --cfg {quote(cfg)}{_flavor(net)}{'' if size is None else ' --size {}x{}'.format(*size)}"
-        remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}")
+    needed, size = "", None
+    if _head(made, options) in ("darknet", "raw"):
+        needed, size = f" --cfg {quote(cfg)}{_flavor(net)}", None if net.blueprint is None else net.blueprint.size
+    if options.get("dynamic_size"):  # detect fits pictures to the model's own size, which is told there
+        size = net.network.width, net.network.height
+    needed += "" if size is None else " --size {}x{}".format(*size)
+    remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}")
 
 
 def _flavor(net: DarknetNetwork) -> str:
