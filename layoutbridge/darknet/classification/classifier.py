@@ -22,7 +22,7 @@ from layoutbridge.darknet.detection.names import Names, listed_names
 from layoutbridge.darknet.detectors.answers import names_in
 from layoutbridge.darknet.detectors.detector import Unreadable
 from layoutbridge.darknet.detectors.networks import open_model, read_model
-from layoutbridge.darknet.detectors.opened import Opened
+from layoutbridge.darknet.detectors.opened import Opened, Size
 from layoutbridge.darknet.detectors.sources import ColorOrder, Frame, frames, is_single, open_frame, readable, through
 from layoutbridge.darknet.networks.network import DarknetNetwork
 from layoutbridge.darknet.ports.outputs import class_tree, is_classifier, output_name
@@ -42,8 +42,8 @@ class Classifier:
     """A classifier that is loaded once and run on many pictures.
 
     `model` is a .cfg with its `weights`, a network from `load`, or a file that `export` wrote, with the head `darknet`,
-    or one of YOLOv8's classifiers; `weights`, `cfg`, `names`, `flavor`, `framework` and `threads` are those of
-    `Detector`. Names are those given, else the file's, else the tree's, else numbers.
+    or one of YOLOv8's classifiers; `weights`, `cfg`, `names`, `flavor`, `framework`, `threads` and the argument `size`
+    are those of `Detector`. Names are those given, else the file's, else the tree's, else numbers.
 
     `size` is (width, height) of the network's input, `preparation` how pictures are brought to it (`fitting`).
 
@@ -70,12 +70,13 @@ class Classifier:
         flavor: str = "alexey",
         framework: str | None = None,
         threads: int | None = None,
+        size: Size | None = None,
     ) -> None:
         check_count("threads", threads, may_be_open=True)
         listed = None if names is None else listed_names(names)
-        given, network = read_model(model, weights, cfg=cfg, flavor=flavor)
+        given, network = read_model(model, weights, cfg=cfg, flavor=flavor, size=size)
         rules = None if network is None else _rules_of(network)
-        self._model = open_model(given, framework, threads or 0, head="darknet")
+        self._model = open_model(given, framework, threads or 0, head="darknet", size=size)
         self._rules = rules = _told_rules(self._model) if rules is None else rules
         self.source, self.framework, self.preparation = self._model.source, self._model.framework, rules.preparation
         self.channels, height, width = self._model.in_shape

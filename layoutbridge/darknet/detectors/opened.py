@@ -79,7 +79,7 @@ def picture_shape(
         lengths = (*lengths[:2], *wanted)
     if len(lengths) != 4 or (lengths[0] or 0) < 0 or any((length or 0) < 1 for length in lengths[1:]):
         is_open = len(lengths) == 4 and None in lengths[2:] and lengths[1] is not None and not channels_last
-        how = "; detect and evaluate are told one by --size 416x416" if is_open else ""
+        how = "; detect, classify and map are told one by --size 416x416" if is_open else ""
         raise UnsupportedError(
             f"'{source}' takes {list(lengths)[:8]}: a picture of a fixed size, [N, C, H, W], is wanted{how}"
         )

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 
 from layoutbridge.cli.running import main
-from layoutbridge.darknet import Detector, load
+from layoutbridge.darknet import Classifier, Detector, load
 from layoutbridge.darknet.ports.table import port
 from layoutbridge.errors import ParameterError, UnsupportedError
+from tests.darknet_files import HEADER
 
 NET = ("fixtures/nets/alexey/yolo_head/net.cfg", "fixtures/nets/alexey/yolo_head/net.weights")
 PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
 
 
-def _written(folder: Path, target: str, **options: Any) -> str:
+def _written(folder: Path, target: str, files: tuple[str, str] = NET, **options: Any) -> str:
     pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[target])
     pytest.importorskip("onnx")
     path = folder / {"onnx": "net.onnx", "openvino": "net.xml"}[target]
-    net = load(*NET)
+    net = load(*files)
     port(target).write(net.network, net.parameters, path, **{"head": "darknet"} | options)
     return str(path)
 
@@ -35,6 +36,29 @@ def test_an_open_file_finds_what_the_network_of_that_size_finds(target: str, siz
     assert len(found) == len(wanted) > 0
     assert found.classes.tolist() == wanted.classes.tolist()
     assert np.allclose(found.xyxy, wanted.xyxy, atol=0.05)
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_an_open_classifier_says_what_the_network_of_that_size_says(
+    target: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.cfg").write_text(
+        "[net]\nwidth=16\nheight=16\nchannels=3\n[convolutional]\nfilters=5\nsize=3\npad=1\nactivation=leaky\n"
+        "[avgpool]\n[softmax]\n"
+    )
+    values = np.random.default_rng(0).normal(size=5 + 5 * 27).astype("<f4")
+    (tmp_path / "net.weights").write_bytes(HEADER + values.tobytes())
+    files = str(tmp_path / "net.cfg"), str(tmp_path / "net.weights")
+    path = _written(tmp_path, target, files, dynamic_size=True)
+    shown = Classifier(path, size=(32, 48)).classify(PICTURE)
+    wanted = Classifier(load(*files, size=(32, 48)), framework="reference").classify(PICTURE)
+    assert np.allclose(shown.probabilities, wanted.probabilities, atol=1e-5)
+    with pytest.raises(UnsupportedError, match="--size 416x416"):
+        Classifier(path)
+    picture = tmp_path / "a.ppm"
+    picture.write_bytes(b"P6 60 40 255\n" + PICTURE.tobytes())
+    assert main(["classify", path, str(picture), "--size", "32x48"]) == 0
+    assert f"{shown[0].score:.6f}" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("target", ["onnx", "openvino"])

@@ -17,11 +17,12 @@ from layoutbridge.cli.shared.arguments import (
     Size,
     Sources,
     loaded_network,
+    picture_size,
     weights_and_pictures,
 )
 from layoutbridge.cli.shared.kinds import whole_number
 from layoutbridge.cli.shared.printing import console, print_json, print_json_text, remark
-from layoutbridge.errors import ParameterError, UnusableInputError
+from layoutbridge.errors import UnusableInputError
 
 if TYPE_CHECKING:
     from layoutbridge.darknet.classification.classifier import Classifier
@@ -57,9 +58,8 @@ def classify(
     net: Any = model
     if weights is not None:
         net = loaded_network(model, weights, flavor=flavor, size=size, upto=None)
-    elif size is not None:
-        raise ParameterError("--size is for a .cfg: a model file has its own size")
-    classifier = Classifier(net, cfg=cfg, names=names, flavor=flavor, framework=framework)
+    open_size = None if size is None or weights is not None else picture_size(size)
+    classifier = Classifier(net, cfg=cfg, names=names, flavor=flavor, framework=framework, size=open_size)
     if len(pictures) == 1 and is_single(pictures[0]):
         from layoutbridge.report.darknet.networks import show_classification
 
