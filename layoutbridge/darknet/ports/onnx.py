@@ -246,7 +246,7 @@ def write_onnx(
         )
     beside = {}
     if runtime == head == deepstream.RUNTIME:
-        beside = deepstream.texts_beside(Path(path), head_rules(network), names, batch)
+        beside = deepstream.texts_beside(Path(path), head_rules(network), names, batch, network.channels)
         with whole_files(tuple(beside)) as temporaries:
             for temporary, text in zip(temporaries, beside.values(), strict=True):
                 temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from layoutbridge.darknet import Detector, load
+from layoutbridge.darknet.detection.boxes import HeadRules
 from layoutbridge.darknet.ports.outputs import is_classifier
-from layoutbridge.darknet.ports.readers import ultralytics
+from layoutbridge.darknet.ports.readers import deepstream, ultralytics
 from layoutbridge.darknet.ports.table import port
 from layoutbridge.darknet.ports.tflite import run_tflite
-from tests.darknet_files import NETS, built
+from tests.darknet_files import NETS, built, made
 
 NAMES = ["собака", 'a "bird", or: #two', "it's\\n", "汽车 \U0001f600 \x7f"]
 HEAD = "alexey/yolo_head"
+YOLO = "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=1\nmask=0\nanchors=2,3\n"
 
 
 def net_of(name=HEAD):
@@ -119,7 +121,7 @@ def test_deepstream(named, tmp_path):
     pytest.importorskip("onnx", reason="onnx is not installed")
     net = net_of("alexey/yolo_head")
     names = NAMES if named else None
-    made = net.to_onnx(tmp_path / "net.onnx", runtime="deepstream", names=names, batch=4)
+    export = net.to_onnx(tmp_path / "net.onnx", runtime="deepstream", names=names, batch=4)
     config = configparser.ConfigParser()
     config.read(tmp_path / "config_infer_primary_net.txt", encoding="utf-8")
     held = config["property"]
@@ -127,7 +129,7 @@ def test_deepstream(named, tmp_path):
     assert (held["parse-bbox-func-name"], held["cluster-mode"]) == ("NvDsInferParseYolo", "2")
     assert float(held["net-scale-factor"]) == pytest.approx(1 / 255)
     assert held.get("labelfile-path") == ("labels_net.txt" if named else None)
-    assert [path.name for path in made.files][1:] == [
+    assert [path.name for path in export.files][1:] == [
         "config_infer_primary_net.txt",
         *(["labels_net.txt"] if named else []),
     ]
@@ -136,6 +138,24 @@ def test_deepstream(named, tmp_path):
         assert labels == [" ".join(name.split()) for name in names]
     net.to_onnx(tmp_path / "other.onnx", runtime="deepstream", head="boxes")
     assert not (tmp_path / "config_infer_primary_other.txt").exists()
+
+
+@pytest.mark.parametrize(("channels", "told"), [(1, "2"), (3, "0")])
+def test_deepstream_is_told_of_gray_pictures(channels, told, tmp_path):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    made(f"[net]\nwidth=16\nheight=8\nchannels={channels}\n{YOLO}", tmp_path).to_onnx(
+        tmp_path / "net.onnx", runtime="deepstream"
+    )
+    config = configparser.ConfigParser()
+    config.read(tmp_path / "config_infer_primary_net.txt", encoding="utf-8")
+    assert config["property"]["model-color-format"] == told
+
+
+def test_labels_of_deepstream_stay_a_line_each():
+    """nvinfer passes over empty lines, and takes what stands before a semicolon."""
+    rules = HeadRules("alexey", 4)
+    texts = deepstream.texts_beside(Path("net.onnx"), rules, ["a;b", "", " ", '行人: "c", d'], None)
+    assert texts[Path("labels_net.txt")] == 'a,b\n1\n2\n行人: "c", d\n'
 
 
 def test_boxes_of_litert_are_shares(tmp_path):
