@@ -5,6 +5,13 @@ import pytest
 NET = "[net]\nwidth=12\nheight=8\nchannels=6\n"
 CONV = "[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=linear\n"
 TREE = "animal -1\nplant -1\ncat 0\ndog 0\nfish 0\noak 1\nrose 1\nterrier 3\n"  # groups of 2, 3, 2 and 1
+JOINED = (
+    CONV * 2 + "[route]\nlayers=-2\n" + CONV + "[route]\nlayers=-1,-3\n" + CONV
+)  # what two layers give, read there alone
+SIGNS = CONV + (
+    "[convolutional]\nfilters=32\nactivation=relu\n"
+    "[convolutional]\nfilters=4\nxnor=1\nbin_output=1\nactivation=linear\n"
+)
 
 LAYERS = {
     "second_order": (CONV * 2 + "[shortcut]\nfrom=-2\nsecond_order=1\nepsilon=0.01\nactivation=relu\n", "both"),

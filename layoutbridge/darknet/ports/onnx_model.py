@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,6 +161,8 @@ def _assemble(
         converted = in_half(nodes, initializers, given, outputs, _stays_in_float32(network))
         nodes, initializers, types = converted.nodes, converted.initializers, converted.types
         warnings = tuple(_unfit_warnings(network, converted.unfit))
+    if target.forms.copies_outputs:
+        nodes = list(_copied_before_joining(nodes, outputs))
     batch = "N" if target.batch is None else target.batch // (target.steps or 1)
     leading = [batch] if target.steps is None else [target.steps, batch]
 
@@ -214,6 +216,22 @@ def _assemble(
     return BuiltModel(
         model, initializers, shapes, None if isinstance(batch, str) else batch, unbatched, states, warnings, used
     )
+
+
+def _copied_before_joining(nodes: Iterable[NodeProto], outputs: Collection[str]) -> Iterator[NodeProto]:
+    """`nodes` with an Identity between each of the `outputs` and the Concats that read it."""
+    from onnx import helper
+
+    copies: set[str] = set()
+    for node in nodes:
+        for place, name in enumerate(node.input if node.op_type == "Concat" else ()):
+            if name not in outputs:
+                continue
+            node.input[place] = copy = f"{name}/joined"
+            if copy not in copies:
+                copies.add(copy)
+                yield helper.make_node("Identity", [name], [copy], name=copy)
+        yield node
 
 
 def in_whole_numbers(built: BuiltModel, network: Network, int8: Int8, *, behind_products: bool) -> BuiltModel:

@@ -314,7 +314,7 @@ class OnnxTarget:
 
     def activation(self, x: OnnxValue, function: Function, **numbers: float) -> OnnxValue:
         """One operator, or the few that runtimes recognise as one."""
-        name = activation(self.graph, x.name, function, numbers, self.forms.mish_by_exp, self.limits.without)
+        name = activation(self.graph, x.name, function, numbers, self.forms, self.limits.without)
         return replace(x, name=name)
 
     def add(self, a: OnnxValue, b: OnnxValue | float) -> OnnxValue:

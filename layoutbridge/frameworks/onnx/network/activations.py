@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from layoutbridge.frameworks.onnx.network.graph import Graph
 from layoutbridge.frameworks.onnx.network.operators import clip
+from layoutbridge.frameworks.onnx.programs.forms import Forms
 from layoutbridge.frameworks.primitives import Function
 
 _DIRECT: dict[str, tuple[str, dict[str, str]]] = {
@@ -28,15 +29,17 @@ def activation(
     x: str,
     function: Function,
     numbers: Mapping[str, float],
-    mish_by_exp: bool,
+    forms: Forms,
     without: Collection[str],
 ) -> str:
-    """`function` of every element of x, `numbers` as `Function` names them; mish by its exponential alone, or not.
+    """`function` of every element of x, `numbers` as `Function` names them, in the `forms` of a runtime.
 
     Where Clip, Softplus or Selu are in `without`, others stand for them.
     """
     add = graph.add
     if "Clip" in without and function in ("clip", "step"):
+        if function == "step" and forms.whole_constants:  # no number is repeated for several pictures in Greater
+            return add("Ceil", [add("Tanh", [add("Relu", [x])])])
         if function == "step":
             return add("Cast", [add("Greater", [x, graph.number(0.0)])], to=TensorProto.FLOAT)
         return _clip_by_relu(graph, x, numbers)
@@ -48,7 +51,7 @@ def activation(
         return add("Mul", [x, add("Sigmoid", [x])])
     if function == "selu" and "Selu" in without:
         return add("Mul", [add("Elu", [x], alpha=float(numbers["alpha"])), graph.number(numbers["gamma"])])
-    if function == "mish" and (mish_by_exp or "Softplus" in without):  # right at both ends, where exp is 0 or infinite
+    if function == "mish" and (forms.mish_by_exp or "Softplus" in without):  # right where exp is 0 or infinite, too
         power = add("Exp", [x])
         ratio = add("Mul", [power, add("Add", [power, graph.number(2.0)])])
         below = add("Add", [add("Div", [graph.number(2.0), ratio]), graph.number(1.0)])

@@ -29,16 +29,18 @@ class Forms:
     `whole_constants`: those that are repeated along axes are stored as long as what they meet, and one channel beside
     several becomes several, where a runtime repeats nothing but numbers and those of channels. `pads_dilated`,
     `pads_strided`: a Pad stands before depthwise convolutions that reach further than their padding, or of a stride,
-    where a runtime's own kernel for these is wrong. `winograd` is what Winograd's form takes there. Of 25
-    shapes alone (16 to 1024 channels, 7 × 7 to 208 × 208; two threads, Zen 4) the form chosen by it takes 2 % more
-    than the fastest on average in OpenVINO (at most 24 %), in onnxruntime 5 % (the smallest one twice as long): those
-    numbers were lowered for what transforms take in the midst of a network.
+    where a runtime's own kernel for these is wrong. `copies_outputs`: an Identity stands between an output and a
+    Concat, where a runtime lets what is joined lie in the Concat and forgets the output. `winograd` is what Winograd's
+    form takes there. Of 25 shapes alone (16 to 1024 channels, 7 × 7 to 208 × 208; two threads, Zen 4) the form chosen
+    by it takes 2 % more than the fastest on average in OpenVINO (at most 24 %), in onnxruntime 5 % (the smallest one
+    twice as long): those numbers were lowered for what transforms take in the midst of a network.
     """
 
     mish_by_exp: bool = False
     whole_constants: bool = False
     pads_dilated: bool = False
     pads_strided: bool = False
+    copies_outputs: bool = False
     winograd: Costs = _ONNXRUNTIME
 
     def pads_before(self, stride: Pair, dilation: Pair, padding: Padding) -> bool:

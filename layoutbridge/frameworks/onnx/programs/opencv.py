@@ -12,6 +12,7 @@ _NO_BLOCKS, _OLD_CONSTANTS, _OLD_OPSET, _NO_EINSUM = _TAGS[:1], _TAGS[:2], _TAGS
 _PICTURES = _TAGS[:5]
 _NUMPY = f"{_OPENCV}/blob/{{tag}}/modules/python/src2/cv2_convert.cpp"
 _RACING = ("4.8.1",)
+_JOINING = ("4.5.5",)  # an output that a Concat joins is written into the Concat alone, and read where it lay before
 _STRIDED = ("4.7.0",)  # reads beside the picture in depthwise convolutions of stride 2: issue 23151
 
 
@@ -63,7 +64,12 @@ def _opencv4(tag: str) -> Profile:
     if tag in _PICTURES:
         pictures = "Python's arrays of three axes are read as pictures with channels"
         networks.append(without_option("steps", _NUMPY.format(tag=tag), pictures))
-    forms = Forms(whole_constants=tag in _OLD_CONSTANTS, pads_dilated=True, pads_strided=tag in _STRIDED)
+    forms = Forms(
+        whole_constants=tag in _OLD_CONSTANTS,
+        pads_dilated=True,
+        pads_strided=tag in _STRIDED,
+        copies_outputs=tag in _JOINING,
+    )
     return Profile(f"OpenCV {_minor(tag)}", tuple(documented), tuple(networks), forms, batch=1)
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from layoutbridge.darknet import load
 from layoutbridge.errors import UnknownNameError
-from tests.darknet_files import GOLDEN, NETS, built
+from tests.constructed_layers import JOINED, NET, SIGNS
+from tests.darknet_files import GOLDEN, NETS, built, made
 from tests.onnx_runtimes import NEEDS, RUN_IN
 
 onnx = pytest.importorskip("onnx")
@@ -70,3 +71,31 @@ def test_names(tmp_path):
     with pytest.raises(UnknownNameError, match="no runtime of ONNX models is called 'litert'"):
         write_onnx(built(MISH), {}, tmp_path / "net.onnx", runtime="litert")
     assert not (tmp_path / "net.onnx").exists()
+
+
+@pytest.mark.parametrize(("runtime", "reads"), [("opencv45", False), ("opencv46", True), (None, True)])
+def test_an_output_is_copied_before_it_is_joined(runtime, reads, tmp_path):
+    """OpenCV 4.5 writes what is joined alone into the Concat, and reads the output where nobody wrote."""
+    net, path = made(NET + JOINED, tmp_path), tmp_path / "net.onnx"
+    x = np.random.default_rng(0).random((1, *net.network.in_shape), np.float32)
+    results = []
+    for name in (None, runtime):
+        write_onnx(net.network, net.parameters, path, runtime=name, every_layer=True, batch=1)
+        onnx.checker.check_model(str(path), full_check=True)
+        results.append(run_model(path, x))
+    graph = onnx.load(path).graph
+    joined = {name for node in graph.node if node.op_type == "Concat" for name in node.input}
+    assert bool(joined & {value.name for value in graph.output}) == reads
+    assert all(np.array_equal(*pair) for pair in zip(*results, strict=True))
+
+
+def test_signs_without_clip(tmp_path):
+    """OpenCV 4.5 and 4.6 repeat no number for several pictures in Greater."""
+    net, path = made(NET + SIGNS, tmp_path), tmp_path / "net.onnx"
+    x = np.random.default_rng(0).uniform(-1, 1, (2, *net.network.in_shape)).astype(np.float32)
+    write_onnx(net.network, net.parameters, path, batch=2)
+    [wanted] = run_model(path, x)
+    for runtime in ("opencv45", "opencv46"):
+        write_onnx(net.network, net.parameters, path, runtime=runtime, batch=2)
+        assert not {"Greater", "Clip"} & {node.op_type for node in onnx.load(path).graph.node}
+        assert np.abs(run_model(path, x)[0] - wanted).max() <= TOLERANCE * np.abs(wanted).max()

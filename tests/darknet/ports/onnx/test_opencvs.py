@@ -15,7 +15,7 @@ from layoutbridge.darknet.detection.boxes import decode, head_layers
 from layoutbridge.darknet.structure.choices import HEAD_LAYOUTS
 from layoutbridge.darknet.structure.heads import Head
 from layoutbridge.errors import UnsupportedError
-from tests.constructed_layers import LAYERS, NET
+from tests.constructed_layers import JOINED, LAYERS, NET, SIGNS
 from tests.darknet_files import GOLDEN, RECURRENT, ROOT, SEQUENCES, SHARED, made, read
 from tests.onnx_runtimes import NEEDS
 
@@ -147,6 +147,7 @@ def test_layers_that_no_recording_has_and_options(opencv, tmp_path):
         (f"[activation]\nactivation={name}\n", "alexey")
         for name in ("hardtan", "plse", "normalize_channels_softmax_maxval")
     ]
+    texts += [(text, "alexey") for text in (JOINED, SIGNS)]
     for text, flavor in texts:
         net = made(NET + text, tmp_path, flavor)
         for options in ({}, {"every_layer": True}, {"batch": 2}, {"half": True}, {"dynamic_size": True}):
@@ -157,9 +158,9 @@ def test_layers_that_no_recording_has_and_options(opencv, tmp_path):
                 continue
             x = rng.uniform(-1, 1, (options.get("batch", 1), *net.network.in_shape)).astype(np.float32)
             outputs = opencv(path, {"input": x})
-            write_onnx(net.network, net.parameters, path)
+            write_onnx(net.network, net.parameters, path, every_layer="every_layer" in options)
             wanted = in_onnxruntime(path, {"input": x})
-            for output, plain in zip(outputs, wanted, strict="every_layer" not in options):
+            for output, plain in zip(outputs, wanted, strict=True):
                 largest = np.abs(plain).max()
                 near = 5e-3 if "half" in options else TOLERANCE
                 assert np.abs(output.reshape(plain.shape) - plain).max() <= near * largest, (text, options)
