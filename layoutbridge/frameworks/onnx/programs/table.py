@@ -33,7 +33,10 @@ PROFILES = {
                 "its checker refuses IR version 10, which begins at opset 21",
             ),
         ),
-        (without_option("head of boxes", f"{_HAILO}/2384", "it takes the convolutions before what decodes boxes"),),
+        tuple(
+            without_option(option, f"{_HAILO}/2384", "it takes the convolutions before what decodes boxes")
+            for option in ("nms", "head of boxes")
+        ),
         batch=1,
         head="raw",
     ),

@@ -122,6 +122,8 @@ def test_accelerators_get_each_head_as_its_convolution_gives_it(name, tmp_path):
     ("runtime", "options", "told"),
     [
         ("hailo", {"head": "boxes"}, "Hailo Dataflow Compiler does not take head of boxes .*: leave it out"),
+        ("hailo", {"nms": True}, "Hailo Dataflow Compiler does not take nms .*: leave it out"),
+        ("hailo", {"head": "boxes", "nms": True}, "Hailo Dataflow Compiler does not take nms .*: leave it out"),
         ("deepstream", {"nms": True}, "does not take nms .its cluster-mode suppresses boxes.: leave it out"),
         ("tensorrt", {"nms": True, "nms_kind": "diounms"}, "measures the plain overlap, .*: give nms_kind default"),
         ("rknn", {"head": "boxes", "nms": True}, "needs NonMaxSuppression"),
