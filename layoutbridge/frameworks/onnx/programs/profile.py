@@ -69,6 +69,10 @@ class Profile:
         for each in (*self.documented, *self.of_networks):
             if given.get(each.option):
                 raise UnsupportedError(f"{self.title} does not take {each.option} ({each.what}): leave it out")
+        if given.get("nms") and "NonMaxSuppression" in self.network_limits.without:
+            raise UnsupportedError(
+                f"{self.title} has no NonMaxSuppression: leave out nms, and suppress what the head boxes gives"
+            )
 
 
 def without(*operators: str) -> Limits:

@@ -126,7 +126,11 @@ def test_accelerators_get_each_head_as_its_convolution_gives_it(name, tmp_path):
         ("hailo", {"head": "boxes", "nms": True}, "Hailo Dataflow Compiler does not take nms .*: leave it out"),
         ("deepstream", {"nms": True}, "does not take nms .its cluster-mode suppresses boxes.: leave it out"),
         ("tensorrt", {"nms": True, "nms_kind": "diounms"}, "measures the plain overlap, .*: give nms_kind default"),
-        ("rknn", {"head": "boxes", "nms": True}, "needs NonMaxSuppression"),
+        *(
+            (runtime, {"nms": True} | head, "has no NonMaxSuppression: leave out nms")
+            for runtime in ("rknn", "opencv45", "opencv412")
+            for head in ({}, {"head": "boxes"})
+        ),
         ("opencv45", {"half": True}, "OpenCV 4.5 does not take half"),
         ("opencv412", {"external_data": True}, "does not take external_data"),
         ("opencv48", {"head": "boxes", "nms": True}, "needs NonMaxSuppression"),
