@@ -78,7 +78,7 @@ class Detections(list[Detection]):
         chosen: list[Detection]
         if isinstance(index, slice):
             chosen = super().__getitem__(index)
-        elif isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "biu":
+        elif isinstance(index, np.ndarray) and index.ndim == 1 and (index.dtype.kind in "biu" or not index.size):
             if index.dtype.kind == "b" and len(index) != len(self):
                 raise IndexError(f"an array of {len(index)} bool chooses none of {len(self)} detections")
             places = np.flatnonzero(index) if index.dtype.kind == "b" else index

@@ -104,10 +104,14 @@ def kinds_of(x: Rows, y: Rows, w: Rows, h: Rows) -> NDArray[np.uint8]:
 
 
 def _one_after_another(better: Places, worse: Places, lost: NDArray[np.bool_]) -> None:
+    """Box by box, the best first: what each suppresses stands together, however many pairs there are."""
     order = np.argsort(better, kind="stable")
-    for one, other in zip(better[order].tolist(), worse[order].tolist(), strict=True):
+    better, worse = better[order], worse[order]
+    starts = np.flatnonzero(np.diff(better, prepend=-1))
+    ends = np.append(starts[1:], len(better))
+    for one, start, end in zip(better[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
         if not lost[one]:
-            lost[other] = True
+            lost[worse[start:end]] = True
 
 
 # ---------------------------------------------------------------------- which may overlap at all
@@ -117,9 +121,9 @@ def _one_after_another(better: Places, worse: Places, lost: NDArray[np.bool_]) -
 class _Group:
     """Boxes whose heights are below the same `power` of two and not below its half, row by row, from the left on.
 
-    A row is as high as the middles of two of them may be apart, the first begins at `start` (x, y); `keys` is the row
-    times the `span` of all x, and the x from there. `across` and `down` are how much of a distance each box has for
-    itself: so far apart as those of both together may their middles be.
+    A row is as high as the middles of two of them may be apart, the first begins at `start` (x, y), `last` numbers
+    the last one; `keys` is the row times the `span` of all x, and the x from there. `across` and `down` are how much
+    of a distance each box has for itself: so far apart as those of both together may their middles be.
     """
 
     power: int
@@ -130,6 +134,7 @@ class _Group:
     down: Rows
     keys: NDArray[np.float64]
     start: tuple[float, float]
+    last: float
     height: float
     span: float
 
@@ -202,11 +207,13 @@ def _groups(columns: tuple[Rows, ...], places: Places, share: float) -> list[_Gr
         x, y, w, h = (column[own] for column in columns)
         power, start = int(powers[own[0]]), (float(x.min()), float(y.min()))
         height, span = 2 * share * 2.0**power, _ROW * (float(x.max()) - start[0]) + float(w.max())
-        keys = np.floor((y.astype(np.float64) - start[1]) / height) * span + (x.astype(np.float64) - start[0])
+        rows = np.floor((y.astype(np.float64) - start[1]) / height)
+        keys = rows * span + (x.astype(np.float64) - start[0])
         sorting = np.argsort(keys)
         across, down = ((side * share).astype(np.float32)[sorting] for side in (w, h))
         x, y, keys = x[sorting], y[sorting], keys[sorting]
-        groups.append(_Group(power, places[own[sorting]], x, y, across, down, keys, start, height, span))
+        last = float(rows.max())
+        groups.append(_Group(power, places[own[sorting]], x, y, across, down, keys, start, last, height, span))
     return groups
 
 
@@ -221,7 +228,7 @@ def _beside(lower: _Group, higher: _Group, share: float, ratio: float) -> Iterat
     down = lower.down + share * 2.0**higher.power
     left, right = (x if lower is higher else x - across), x + across
     top = np.floor((y - down) / higher.height).clip(0)
-    bottom = np.floor((y + down) / higher.height).clip(None, higher.keys[-1] // higher.span)
+    bottom = np.floor((y + down) / higher.height).clip(None, higher.last)
     slack = _SLACK * higher.span
     left, right = left.clip(0) - slack, right.clip(None, higher.span / _ROW) + slack
     there = np.flatnonzero((left <= right) & (top <= bottom))

@@ -32,7 +32,9 @@ _BLOCK = 128  # boxes that are compared with all behind them at once
 _PAIRS = 1 << 20  # of a block that are looked at together: what fits into the caches
 _LEVELS = 255
 _MANY = 1000  # scores that are sorted as whole numbers: fewer take as long to make
-_PAYS_FROM = 1e7  # pairs of boxes of a class: finding those that overlap takes some hundredths of a second
+_PAYS_FROM = 1e8  # pairs of boxes of a class: finding those that overlap takes some hundredths of a second
+_NEAR_COSTS = 1000  # times as long a pair that lies near takes as one of a class, of which blocks leave out most
+_CROWDED = 200  # boxes near each: with more, few are left of a class, and blocks are faster
 _MOST_COMPARED = 10_000_000  # pairs that lie near: with more, blocks and compiled code are faster
 _MOST_WITHOUT, _FEW_CLASSES = 60_000_000, 4  # such pairs where there is no compiled code, for more classes than these
 _PAIRS_SAVE = 10  # of all comparisons, so many times
@@ -130,13 +132,13 @@ def _lost(
         return
     counts = [len(candidates) for _, candidates in classes]
     most, asked = max(counts, default=0), sum(float(count) ** 2 for count in counts)
-    kernel, pairs = kernel_for(most, limit), None
+    kernel, pairs, worth = kernel_for(most, limit), None, int(min(asked / _NEAR_COSTS, _CROWDED * len(boxes)))
     if kernel is None and asked > _PAYS_FROM:
-        pairs = overlapping_pairs(boxes, limit, exponent, _MOST_COMPARED, check)
+        pairs = overlapping_pairs(boxes, limit, exponent, min(_MOST_COMPARED, worth), check)
     if pairs is not None:
         note(asked / _PAIRS_SAVE)
     elif kernel is None and (kernel := kernel_for(most, limit, asked)) is None and len(classes) > _FEW_CLASSES:
-        pairs = overlapping_pairs(boxes, limit, exponent, _MOST_WITHOUT, check)
+        pairs = overlapping_pairs(boxes, limit, exponent, min(_MOST_WITHOUT, worth), check)
     crowd = None if kernel is None else Crowd(kernel, boxes, limit, exponent, several=len(classes) > 1)
     for _, candidates in classes:
         lost = None if crowd is None else crowd.suppressed(candidates, until)

@@ -239,6 +239,8 @@ def by_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowds, "_MANY", 10**9)
     monkeypatch.setattr(suppression, "_FEW", 0)
     monkeypatch.setattr(suppression, "_PAYS_FROM", -1)
+    monkeypatch.setattr(suppression, "_NEAR_COSTS", 1e-9)
+    monkeypatch.setattr(suppression, "_CROWDED", 10**9)
     monkeypatch.setattr(suppression, "_PAIR_COSTS", -1)
     monkeypatch.setattr(suppression, "_suppressed", None)
 
@@ -267,6 +269,29 @@ def test_all_pairs_that_overlap_are_found_once(monkeypatch: pytest.MonkeyPatch) 
                 assert found is not None
                 ordered = sorted(zip(np.minimum(*found).tolist(), np.maximum(*found).tolist(), strict=True))
                 assert ordered == list(zip(one[over].tolist(), other[over].tolist(), strict=True)), (seed, limit)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_pairs_at_the_corners_of_all_boxes_are_found(first: bool) -> None:
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        boxes = random.uniform([0.3, 0, 0.1, 0.1], [0.35, 1, 0.15, 0.15], (40, 4)).astype(np.float32)
+        boxes[:, 1] *= random.uniform(1, 9)
+        edge = boxes.min(axis=0) if first else boxes.max(axis=0)
+        boxes[-2:] = 0.3, edge[1], 0.13, 0.13  # the leftmost, highest or lowest of all
+        found = pairs.overlapping_pairs(boxes, np.float32(0.45), None, 10**9, lambda: None)
+        assert found is not None
+        assert (38, 39) in set(zip(np.minimum(*found).tolist(), np.maximum(*found).tolist(), strict=True)), seed
+
+
+@pytest.mark.parametrize("side", [0.5, 0.1])
+def test_pairs_are_not_gone_through_where_blocks_are_faster(side: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "_MANY", 10**9)
+    monkeypatch.delattr(suppression, "suppressed_by_pairs")
+    rows = many(4000, 8, side)  # most are suppressed at once, and each overlaps very many
+    assert np.count_nonzero(suppress(rows, 0.45)[:, 5:]) < 10_000
+    monkeypatch.setattr(pairs, "_AT_ONCE", None)  # not even compared
+    suppress(rows, 0.45)
 
 
 def test_more_than_the_most_comparisons_are_not_begun() -> None:

@@ -129,3 +129,9 @@ def test_three_hundred_detections_are_told_without_richs_table(monkeypatch: pyte
     file = io.StringIO()
     networks.show_detections(PlainConsole(file=file, width=80), Detections(objects, (640, 480)))
     assert file.getvalue().count("\n") == 301
+
+
+def test_an_empty_array_of_places_chooses_nothing() -> None:
+    found = Detections([Detection("dog", 1, 0.75, 0.0, 0.0, 9.0, 9.0)], (100, 200), "a.png")
+    for places in (np.array([]), np.array([], np.intp), np.array([False])):
+        assert len(found[places]) == 0 and found[places].picture == "a.png"
