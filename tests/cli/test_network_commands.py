@@ -174,6 +174,43 @@ def test_what_is_told_as_next_finds_what_the_cfg_finds(capfd, tmp_path, monkeypa
     assert [one["score"] for one in there] == pytest.approx([one["score"] for one in wanted], abs=1e-4)
 
 
+@pytest.mark.parametrize("ending", ["onnx", "param", "xml", "tflite"])
+@pytest.mark.parametrize("name", ["alexey/classifier", "pjreddie/classifier"])
+def test_a_classifiers_next_command_says_what_the_cfg_says(capfd, tmp_path, monkeypatch, name, ending):
+    pytest.importorskip(WRITTEN_WITH.get(f".{ending}", "onnxruntime"))
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    net = [str(ROOT / f"fixtures/nets/{name}/net.{each}") for each in ("cfg", "weights")]
+    image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save("a.png")
+    reading = ["--flavor", "pjreddie"] if name.startswith("pjreddie") else []
+    err = run(capfd, "export", *net, "-o", f"my net.{ending}", *reading)[2]
+    told = err.split("next: layoutbridge ")[1].splitlines()[0]
+    code, found, err = run(capfd, *split(told.replace("PICTURES", "a.png")))
+    assert code == 0, err
+    wanted = run(capfd, "classify", *net, "a.png", *reading)[1]
+    there, here = ([line.rsplit(None, 1) for line in text.splitlines()[1:]] for text in (found, wanted))
+    assert len(here) == 5 and [label for label, _ in there] == [label for label, _ in here]
+    assert [float(score) for _, score in there] == pytest.approx([float(score) for _, score in here], abs=1e-5)
+
+
+def test_a_classifier_in_int8_has_the_next_command_too(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    image = pytest.importorskip("PIL.Image")
+    net = [str(ROOT / f"fixtures/nets/alexey/classifier/net.{each}") for each in ("cfg", "weights")]
+    picture, written = str(tmp_path / "a.png"), str(tmp_path / "net.onnx")
+    image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(picture)
+    code, _, err = run(capfd, "export", *net, "-o", written, "--int8", "--calibrate", picture)
+    assert code == 0 and f"next: layoutbridge classify {written} PICTURES" in " ".join(err.split()), err
+    assert run(capfd, "classify", written, picture)[0] == 0
+
+
+def test_what_neither_finds_nor_classifies_has_no_next_command(capfd, tmp_path):
+    pytest.importorskip("onnxruntime")
+    net = [f"fixtures/nets/alexey/residual/net.{each}" for each in ("cfg", "weights")]
+    code, _, err = run(capfd, "export", *net, "-o", str(tmp_path / "net.onnx"))
+    assert (code, "next: " in err) == (0, False), err
+
+
 def test_winograd_tells_what_it_costs(capfd, tmp_path):
     pytest.importorskip("onnxruntime")
     text = "[net]\nwidth=52\nheight=52\nchannels=64\n" + 2 * "[convolutional]\nfilters=128\nsize=3\npad=1\n"

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from layoutbridge.darknet.ports.port import FLOAT16, Port
 from layoutbridge.darknet.ports.records.halves import Half
 from layoutbridge.darknet.ports.records.tuned import SETTINGS, Settings
-from layoutbridge.darknet.ports.table import full_name, port
+from layoutbridge.darknet.ports.table import WRITTEN_FOR, full_name, port
 from layoutbridge.darknet.tuning.budgets import DEVIATION
-from layoutbridge.errors import ParameterError
+from layoutbridge.errors import ParameterError, UnknownNameError, shown
 from layoutbridge.frameworks.base import check_count, installed_version
 from layoutbridge.frameworks.framework import options_of
 from layoutbridge.frameworks.winograd import Tile
@@ -137,9 +137,11 @@ def installed_targets(names: Sequence[str] | None) -> tuple[list[Port], dict[str
     asked = TUNED_TARGETS if names is None else tuple(dict.fromkeys(map(full_name, names)))
     fitting, missing = [], {}
     for name in asked:
+        if name not in TUNED_TARGETS:
+            kind = ParameterError if name in WRITTEN_FOR else UnknownNameError
+            raise kind(f"what is tuned is {', '.join(TUNED_TARGETS)}, not {shown(name)}")
         target = port(name)
-        if name not in TUNED_TARGETS or target.runner is None:
-            raise ParameterError(f"what is tuned is {', '.join(TUNED_TARGETS)}, not {name}")
+        assert target.runner is not None
         if installed_version(target.runner.package) is None:
             missing[name] = f"{target.runner.package} is not installed"
         else:

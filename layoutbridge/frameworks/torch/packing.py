@@ -111,8 +111,10 @@ class PackedConvolution(torch.nn.Module):
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> PackedConvolution:
         """What `to`, `double` and `cuda` call: packed weights neither change their type nor leave the processor."""
         self._unpack()
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._pack()
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:  # a device that is not there changes nothing
+            self._pack()
         return self
 
     def __getstate__(self) -> dict[str, Any]:

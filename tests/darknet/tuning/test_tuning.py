@@ -254,8 +254,13 @@ def test_forms_are_those_of_the_writer():
     assert held == ["plain", "winograd", "winograd by layer"], "whose files hold the weights so anyway"
 
 
+@pytest.mark.parametrize("option", ["--seconds", "--max-deviation", "--max-load", "--max-memory", "--max-size"])
+def test_a_limit_of_nothing_is_told_by_its_option(capfd, option):
+    assert f"{option} must be over 0, not 0" in refused(capfd, "tune", *YOLO, "--targets", "onnx", option, "0")
+
+
 def test_what_cannot_be_tuned(yolo, tmp_path):
-    with pytest.raises(UnknownNameError):
+    with pytest.raises(UnknownNameError, match="what is tuned is ncnn, openvino, onnx, tflite, torch, not 'caffe'"):
         lb.darknet.tune(yolo, targets=["caffe"])
     with pytest.raises(ParameterError, match="what is tuned is"):
         lb.darknet.tune(yolo, targets=["keras"])

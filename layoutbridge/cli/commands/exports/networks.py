@@ -149,7 +149,6 @@ def write_network(
     """
     from layoutbridge.darknet.detectors.written import WrittenCheck
     from layoutbridge.darknet.networks.flavors import told_differences
-    from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead
     from layoutbridge.frameworks.framework import options_of
     from layoutbridge.report.progress import byte_progress
 
@@ -162,7 +161,7 @@ def write_network(
             unchecked = WrittenCheck(None, 0.0, "int8 deviates: see changes and layers")
             record = _record(quantized.export, target.name, quantized.bytes, unchecked)
             print_json(record | quantized_record(quantized) | dict(more))
-        elif quantized.changes.of == "boxes":
+        else:
             _tell_next(quantized.export, net, cfg, output, options)
         return True
     with ExitStack() as bars:
@@ -182,9 +181,7 @@ def write_network(
         remark(differences)
     if not found.ok:
         remark(f"what differs: layoutbridge compare {quote(cfg)} {quote(weights)} {quote(output)}{_flavor(net)}")
-    elif found.deviation is not None and any(
-        isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers
-    ):
+    elif found.deviation is not None:
         _tell_next(made, net, cfg, output, options)
     if as_json:
         print_json(_record(made, target.name, size, found) | dict(more))
@@ -234,17 +231,29 @@ def _head(made: Export, options: Mapping[str, Any]) -> str:
 
 
 def _tell_next(made: Export, net: DarknetNetwork, cfg: str, output: str, options: Mapping[str, Any]) -> None:
-    """How to find objects with what was written, where `detect` can; anchors of Darknet's heads stand in the cfg.
+    """How to look at pictures with what was written, where `detect` or `classify` can.
 
-    That is read as it was here: by the other fork's rules the numbers are other boxes.
+    Anchors of Darknet's heads stand in the cfg, which is read as it was here: by the other fork's rules the numbers are
+    other boxes.
     """
+    from layoutbridge.darknet.ports.outputs import is_classifier
+    from layoutbridge.darknet.structure.heads import DetectionHead, Region, YoloHead
+
     needed, size = "", None
-    if _head(made, options) in ("darknet", "raw"):
-        needed, size = f" --cfg {quote(cfg)}{_flavor(net)}", None if net.blueprint is None else net.blueprint.size
-    if options.get("dynamic_size"):  # detect fits pictures to the model's own size, which is told there
-        size = net.network.width, net.network.height
-    needed += "" if size is None else " --size {}x{}".format(*size)
-    remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}")
+    if is_classifier(net.network):
+        if _head(made, options) == "darknet":
+            needed = _sized((net.network.width, net.network.height) if options.get("dynamic_size") else None)
+            remark(f"next: layoutbridge classify {quote(output)} PICTURES{needed}")
+    elif any(isinstance(layer.settings, DetectionHead | Region | YoloHead) for layer in net.layers):
+        if _head(made, options) in ("darknet", "raw"):
+            needed, size = f" --cfg {quote(cfg)}{_flavor(net)}", None if net.blueprint is None else net.blueprint.size
+        if options.get("dynamic_size"):  # detect fits pictures to the model's own size, which is told there
+            size = net.network.width, net.network.height
+        remark(f"next: layoutbridge detect {quote(output)} PICTURES -o FOLDER{needed}{_sized(size)}")
+
+
+def _sized(size: tuple[int, int] | None) -> str:
+    return "" if size is None else " --size {}x{}".format(*size)
 
 
 def _flavor(net: DarknetNetwork) -> str:

@@ -87,7 +87,7 @@ def tune(
         typer.Option(
             help="No trial but of plain forms begins after so many. (default: 110)",
             show_default=False,
-            **share("--seconds", most=None),
+            **share("--seconds", most=None, or_zero=False),
         ),
     ] = None,
     head: Annotated[

@@ -116,6 +116,21 @@ def test_copies_types_and_files():
     assert module.to("meta")(given.to("meta")).shape == wanted.shape
 
 
+@needs_onednn
+def test_a_move_that_fails_leaves_the_weights_packed():
+    def refuse(_):
+        raise RuntimeError("there is no such device")
+
+    net, x, _ = network()
+    module, given = net.to_torch(for_inference=True), torch.from_numpy(x)[None]
+    wanted = module(given)
+    with pytest.raises(RuntimeError, match="no such device"):
+        module._apply(refuse)
+    packed = [one for one in module.modules() if isinstance(one, PackedConvolution)]
+    assert packed and all(one._packed is not None and one.weights is None for one in packed)
+    assert torch.equal(module(given), wanted)
+
+
 @pytest.mark.slow
 def test_compiled():
     net, x, _ = network()
