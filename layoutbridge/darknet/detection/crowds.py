@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from layoutbridge.darknet.detection.overlaps import Rows
 from layoutbridge.darknet.detection.pairs import CAREFUL, LEAST_LIMIT, SURE, Places, kinds_of
 
-_PAYS_FROM = 5e9  # pairs of boxes of a class: where they lie close NumPy takes 0.3 to 1.5 s with so many, loading 0.6
+_PAYS_FROM = 1.5  # seconds of NumPy's ways: loading takes 0.6, and it takes a third of theirs then
 _MANY = 1000  # boxes of a class for which it is faster, once it is loaded
 _ROOM = 1 << 23  # numbers of boxes that are kept for the next classes: 32 MiB
 _PAIRS = 1 << 26  # that are looked at between two looks at the clock
@@ -29,7 +29,7 @@ _Kernel = Callable[..., int]
 class _State:
     """What this process has done so far."""
 
-    pairs = 0.0
+    seconds = 0.0
     kernel: _Kernel | None = None
 
     def __init__(self) -> None:
@@ -80,22 +80,17 @@ class Crowd:
         return None if place < 0 else lost
 
 
-def kernel_for(most: int, limit: np.float32, pairs: float = 0) -> _Kernel | None:
+def kernel_for(most: int, limit: np.float32, seconds: float = 0) -> _Kernel | None:
     """The compiled code, where it is faster for a class of so many boxes at `most`, and there.
 
-    It is loaded where this process has so many pairs of boxes behind it, or `pairs` more before it, that it pays.
+    It is loaded where this process has spent so many seconds without, or `seconds` more are before it, that it pays.
     """
     if not limit >= LEAST_LIMIT or most < _MANY:
         return None
-    note(pairs)
-    if _state.kernel is None and _state.pairs > _PAYS_FROM and _state.loading.acquire(blocking=False):
+    _state.seconds += seconds
+    if _state.kernel is None and _state.seconds > _PAYS_FROM and _state.loading.acquire(blocking=False):
         _load()
     return _state.kernel
-
-
-def note(pairs: float) -> None:
-    """Count so many pairs of boxes as compared."""
-    _state.pairs += pairs
 
 
 def _load() -> None:

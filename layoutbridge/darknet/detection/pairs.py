@@ -26,6 +26,7 @@ _LEAST_SIDE = np.float32(2e-5)  # of how far off a box lies: rounding moves edge
 _SMALLEST, _LARGEST = np.float32(1e-15), np.float32(1e15)  # sides whose products have all their digits
 _HALF = np.float32(0.5)
 _AT_ONCE = 1 << 20  # pairs that are compared together
+_ASKED = 50_000  # comparisons that say how many pairs to expect
 _FEW_PAIRS = 500  # that are gone through one by one, as chains are, whose turns settle little
 _ROW = 1.001  # times all x, what lies between the beginnings of two rows
 _SLACK = 1e-9  # of all x: what rounding may do to a key
@@ -34,34 +35,66 @@ _MARGIN = 1.001  # what rounding may do to a distance, and far more
 NOTHING, PLAIN, CAREFUL = 0, 1, 2  # what a box is compared with: see `kinds_of`
 
 
-def overlapping_pairs(
-    boxes: Rows, limit: np.float32, exponent: float | None, most: int, check: Callable[[], object]
-) -> Pairs | None:
-    """The pairs of `boxes` [n, 4] that overlap by more than `limit`, each once: places of the one and of the other.
+@dataclass(frozen=True, slots=True)
+class NearBoxes:
+    """The boxes that may overlap by more than `limit`, found before any are compared: what `near_boxes` gives."""
 
-    Boxes are x, y (centre), w, h; `exponent` is that of `overlaps`. None where that takes more than `most` comparisons,
-    or the limit is below 0.2. `check` is called now and then.
+    columns: tuple[Rows, ...]
+    limit: np.float32
+    exponent: float | None
+    careful: Places
+    plain: Places
+    neighbours: tuple[_Neighbours, ...]
+
+    @property
+    def count(self) -> int:
+        """How many comparisons these are."""
+        return len(self.careful) * len(self.columns[0]) + sum(each.count for each in self.neighbours)
+
+    def expected(self) -> int:
+        """About how many pairs overlap: of the boxes, some are asked."""
+        step = max(sum(each.count for each in self.neighbours) // _ASKED, 1)
+        found = passed = 0
+        for each in self.neighbours:
+            for one, other in each.every(step, -passed % step).pairs():
+                found += int(np.count_nonzero(self._over(one, other)))
+            passed += len(each.own)
+        return found * step
+
+    def overlapping(self, check: Callable[[], object]) -> Pairs:
+        """The pairs that overlap by more than the limit, each once: places of the one and of the other.
+
+        `check` is called now and then.
+        """
+        found: list[Pairs] = [(np.empty(0, np.intp), np.empty(0, np.intp))]
+        everywhere = _with_all(self.careful, self.plain)
+        for one, other in chain(everywhere, *(each.pairs() for each in self.neighbours)):
+            check()
+            over = self._over(one, other)
+            found.append((one[over], other[over]))
+        return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
+
+    def _over(self, one: Places, other: Places) -> NDArray[np.bool_]:
+        first, second = (tuple(column[places] for column in self.columns) for places in (one, other))
+        over: NDArray[np.bool_] = overlaps(first, second, self.exponent) > self.limit
+        return over
+
+
+def near_boxes(boxes: Rows, limit: np.float32, exponent: float | None) -> NearBoxes:
+    """Which of `boxes` [n, 4], x, y (centre), w, h, may overlap by more than `limit`, which is 0.2 at least.
+
+    `exponent` is that of `overlaps`.
 
     >>> boxes = np.float32([[0.5, 0.5, 0.2, 0.2], [0.7, 0.5, 0.2, 0.2], [0.51, 0.5, 0.2, 0.2]])
-    >>> one, other = overlapping_pairs(boxes, np.float32(0.45), None, 100, lambda: None)
+    >>> one, other = near_boxes(boxes, np.float32(0.45), None).overlapping(lambda: None)
     >>> one.tolist(), other.tolist()
     ([0], [2])
     """
-    if not limit >= LEAST_LIMIT:
-        return None
     columns = tuple(np.ascontiguousarray(boxes.T))
     kinds = kinds_of(*columns)
     careful, plain = np.flatnonzero(kinds == CAREFUL), np.flatnonzero(kinds == PLAIN)
     neighbours = _neighbours(tuple(column[plain] for column in columns), plain, SURE * min(float(limit), 1.0))
-    if len(careful) * len(boxes) + sum(each.count for each in neighbours) > most:
-        return None
-    found: list[Pairs] = [(np.empty(0, np.intp), np.empty(0, np.intp))]
-    for one, other in chain(_with_all(careful, plain), *(each.pairs() for each in neighbours)):
-        check()
-        first, second = (tuple(column[places] for column in columns) for places in (one, other))
-        over = overlaps(first, second, exponent) > limit
-        found.append((one[over], other[over]))
-    return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
+    return NearBoxes(columns, limit, exponent, careful, plain, tuple(neighbours))
 
 
 def suppressed_by_pairs(candidates: Places, pairs: Pairs, count: int, check: Callable[[], object]) -> NDArray[np.bool_]:
@@ -153,6 +186,11 @@ class _Neighbours:
     def count(self) -> int:
         """How many comparisons these are."""
         return int((self.ends - self.starts).sum())
+
+    def every(self, step: int, first: int) -> _Neighbours:
+        """The same of every so many of its own boxes, from one of them on."""
+        part = slice(first, None, step)
+        return _Neighbours(self.group, self.own[part], self.others, self.starts[part], self.ends[part])
 
     def pairs(self) -> Iterator[Pairs]:
         """The pairs of boxes that are near enough, each once, some at a time."""

@@ -10,7 +10,7 @@ Definitions: do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 from time import monotonic
 from typing import Any
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layoutbridge.darknet.detection.crowds import Crowd, kernel_for, note
+from layoutbridge.darknet.detection.crowds import Crowd, kernel_for
 from layoutbridge.darknet.detection.overlaps import Rows, overlaps
-from layoutbridge.darknet.detection.pairs import Places, overlapping_pairs, suppressed_by_pairs
+from layoutbridge.darknet.detection.pairs import LEAST_LIMIT, Places, near_boxes, suppressed_by_pairs
 from layoutbridge.darknet.structure.choices import NMS_KINDS
 from layoutbridge.errors import ParameterError, shown
 from layoutbridge.inputs import too_slow
@@ -33,12 +33,8 @@ _PAIRS = 1 << 20  # of a block that are looked at together: what fits into the c
 _LEVELS = 255
 _MANY = 1000  # scores that are sorted as whole numbers: fewer take as long to make
 _PAYS_FROM = 1e8  # pairs of boxes of a class: finding those that overlap takes some hundredths of a second
-_NEAR_COSTS = 1000  # times as long a pair that lies near takes as one of a class, of which blocks leave out most
-_CROWDED = 200  # boxes near each: with more, few are left of a class, and blocks are faster
-_MOST_COMPARED = 10_000_000  # pairs that lie near: with more, blocks and compiled code are faster
-_MOST_WITHOUT, _FEW_CLASSES = 60_000_000, 4  # such pairs where there is no compiled code, for more classes than these
-_PAIRS_SAVE = 10  # of all comparisons, so many times
-_PAIR_COSTS = 4  # times as long a pair that overlaps takes as one of a block
+_BLOCKED = 1.2e-9  # seconds that blocks take for a pair of a class of which none is suppressed
+_NEAR, _HELD, _GONE_THROUGH = 7e-8, 2e-8, 1e-7  # for a pair that is near; that overlaps, and in a class where both are
 _FEW = 64  # boxes in all, of which each pair is compared once for all classes
 
 
@@ -131,23 +127,37 @@ def _lost(
         yield from (_suppressed_of_few(candidates.tolist(), over) for _, candidates in classes)
         return
     counts = [len(candidates) for _, candidates in classes]
-    most, asked = max(counts, default=0), sum(float(count) ** 2 for count in counts)
-    kernel, pairs, worth = kernel_for(most, limit), None, int(min(asked / _NEAR_COSTS, _CROWDED * len(boxes)))
-    if kernel is None and asked > _PAYS_FROM:
-        pairs = overlapping_pairs(boxes, limit, exponent, min(_MOST_COMPARED, worth), check)
-    if pairs is not None:
-        note(asked / _PAIRS_SAVE)
-    elif kernel is None and (kernel := kernel_for(most, limit, asked)) is None and len(classes) > _FEW_CLASSES:
-        pairs = overlapping_pairs(boxes, limit, exponent, min(_MOST_WITHOUT, worth), check)
+    asked = sum(float(count) ** 2 for count in counts)
+    kernel, pairs = kernel_for(max(counts, default=0), limit), None
+    if kernel is None and limit >= LEAST_LIMIT and asked > _PAYS_FROM:
+        near = near_boxes(boxes, limit, exponent)
+        expected = _seconds(counts, len(boxes), near.expected())
+        all_blocks = sum(blocks for blocks, _ in expected)
+        all_pairs = _NEAR * near.count + sum(by_pairs for _, by_pairs in expected)
+        kernel = kernel_for(max(counts), limit, min(all_blocks, all_pairs))
+        pairs = near.overlapping(check) if kernel is None and all_pairs < all_blocks else None
     crowd = None if kernel is None else Crowd(kernel, boxes, limit, exponent, several=len(classes) > 1)
-    for _, candidates in classes:
+    costs = _seconds(counts, len(boxes), 0 if pairs is None else len(pairs[0]))
+    for (_, candidates), (blocks, by_pairs) in zip(classes, costs, strict=True):
         lost = None if crowd is None else crowd.suppressed(candidates, until)
         if lost is not None:
             yield lost[candidates]
-        elif pairs is not None and len(candidates) ** 2 > _PAIR_COSTS * len(pairs[0]):
+        elif pairs is not None and by_pairs < blocks:
             yield suppressed_by_pairs(candidates, pairs, len(boxes), check)
         else:
             yield _suppressed(boxes[candidates], limit, exponent, until)
+
+
+def _seconds(counts: Sequence[int], boxes: int, pairs: int) -> list[tuple[float, float]]:
+    """About what each class takes, of so many boxes each: by blocks, and by the `pairs` that overlap of all `boxes`.
+
+    A box with many beside it leaves few of them, and blocks compare with those that are left alone.
+    """
+    beside = pairs / (2 * boxes**2)  # of one, for each box of a class: half of them are left in the mean
+    return [
+        (_BLOCKED * count**2 / (1 + beside * count), pairs * (_HELD + _GONE_THROUGH * (count / boxes) ** 2))
+        for count in counts
+    ]
 
 
 # ---------------------------------------------------------------------- one class

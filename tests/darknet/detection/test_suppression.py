@@ -110,10 +110,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("numba", reason="numba is not installed")
     monkeypatch.setattr(crowds, "_state", crowds._State())
     monkeypatch.setattr(suppression, "_FEW", 0)
-    monkeypatch.setattr(suppression, "_MOST_COMPARED", -1)
-    monkeypatch.setattr(suppression, "_MOST_WITHOUT", -1)
     for name in ("_MANY", "_PAYS_FROM"):
-        monkeypatch.setattr(crowds, name, 0)
+        monkeypatch.setattr(crowds, name, -1)
     return crowds._state
 
 
@@ -225,10 +223,10 @@ def test_boxes_are_compared_once_for_all_classes(compiled: Any) -> None:
 def test_compiled_code_is_loaded_where_very_many_boxes_lie_close(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="numba is not installed")
     monkeypatch.setattr(crowds, "_state", crowds._State())
-    for most, compared in ((999, 1e18), (46_000, 0), (46_000, 46_000.0**2)):
-        assert crowds.kernel_for(most, np.float32(0.45), compared) is None
-    assert crowds.kernel_for(46_000, np.float32(0.1), 1e18) is None
-    assert crowds.kernel_for(46_000, np.float32(0.45), 20 * 46_000.0**2) is not None
+    for most, seconds in ((999, 60), (46_000, 0), (46_000, 0.8)):
+        assert crowds.kernel_for(most, np.float32(0.45), seconds) is None
+    assert crowds.kernel_for(46_000, np.float32(0.1), 60) is None
+    assert crowds.kernel_for(46_000, np.float32(0.45), 0.8) is not None  # the second time
     assert crowds.kernel_for(1000, np.float32(0.45)) is not None
     assert crowds.kernel_for(999, np.float32(0.45)) is None
 
@@ -238,10 +236,9 @@ def by_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pairs that overlap are found for all classes, from the first box on."""
     monkeypatch.setattr(crowds, "_MANY", 10**9)
     monkeypatch.setattr(suppression, "_FEW", 0)
-    monkeypatch.setattr(suppression, "_PAYS_FROM", -1)
-    monkeypatch.setattr(suppression, "_NEAR_COSTS", 1e-9)
-    monkeypatch.setattr(suppression, "_CROWDED", 10**9)
-    monkeypatch.setattr(suppression, "_PAIR_COSTS", -1)
+    monkeypatch.setattr(suppression, "_PAYS_FROM", 0)
+    for name in ("_NEAR", "_HELD", "_GONE_THROUGH"):
+        monkeypatch.setattr(suppression, name, 0)
     monkeypatch.setattr(suppression, "_suppressed", None)
 
 
@@ -265,8 +262,7 @@ def test_all_pairs_that_overlap_are_found_once(monkeypatch: pytest.MonkeyPatch) 
             for exponent in (None, 0.6):
                 first, second = (tuple(column[places] for column in columns) for places in (one, other))
                 over = overlaps(first, second, exponent) > limit
-                found = pairs.overlapping_pairs(boxes, limit, exponent, 10**9, lambda: None)
-                assert found is not None
+                found = pairs.near_boxes(boxes, limit, exponent).overlapping(lambda: None)
                 ordered = sorted(zip(np.minimum(*found).tolist(), np.maximum(*found).tolist(), strict=True))
                 assert ordered == list(zip(one[over].tolist(), other[over].tolist(), strict=True)), (seed, limit)
 
@@ -279,26 +275,24 @@ def test_pairs_at_the_corners_of_all_boxes_are_found(first: bool) -> None:
         boxes[:, 1] *= random.uniform(1, 9)
         edge = boxes.min(axis=0) if first else boxes.max(axis=0)
         boxes[-2:] = 0.3, edge[1], 0.13, 0.13  # the leftmost, highest or lowest of all
-        found = pairs.overlapping_pairs(boxes, np.float32(0.45), None, 10**9, lambda: None)
-        assert found is not None
+        found = pairs.near_boxes(boxes, np.float32(0.45), None).overlapping(lambda: None)
         assert (38, 39) in set(zip(np.minimum(*found).tolist(), np.maximum(*found).tolist(), strict=True)), seed
 
 
 @pytest.mark.parametrize("side", [0.5, 0.1])
 def test_pairs_are_not_gone_through_where_blocks_are_faster(side: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowds, "_MANY", 10**9)
-    monkeypatch.delattr(suppression, "suppressed_by_pairs")
-    rows = many(4000, 8, side)  # most are suppressed at once, and each overlaps very many
-    assert np.count_nonzero(suppress(rows, 0.45)[:, 5:]) < 10_000
-    monkeypatch.setattr(pairs, "_AT_ONCE", None)  # not even compared
-    suppress(rows, 0.45)
+    monkeypatch.delattr(pairs.NearBoxes, "overlapping")
+    rows = many(12_000, 2, side)  # most are suppressed at once, and each overlaps very many
+    assert np.count_nonzero(suppress(rows, 0.45)[:, 5:]) < 12_000
 
 
-def test_more_than_the_most_comparisons_are_not_begun() -> None:
-    boxes, rather = many(2000, 1, 0.1)[:, :4], []
-    assert pairs.overlapping_pairs(boxes, np.float32(0.45), None, 1000, lambda: rather.append(1)) is None
-    assert pairs.overlapping_pairs(boxes, np.float32(0.1), None, 10**9, lambda: rather.append(1)) is None
-    assert not rather
+@pytest.mark.parametrize("side", [0.005, 0.05, 0.3])
+def test_how_many_pairs_overlap_is_known_before_they_are_compared(side: float) -> None:
+    near = pairs.near_boxes(many(20_000, 1, side)[:, :4], np.float32(0.45), None)
+    there = len(near.overlapping(lambda: None)[0])
+    assert near.count > there
+    assert near.expected() == pytest.approx(there, rel=0.2)
 
 
 @pytest.mark.parametrize("rising", [False, True])

@@ -134,4 +134,5 @@ def test_three_hundred_detections_are_told_without_richs_table(monkeypatch: pyte
 def test_an_empty_array_of_places_chooses_nothing() -> None:
     found = Detections([Detection("dog", 1, 0.75, 0.0, 0.0, 9.0, 9.0)], (100, 200), "a.png")
     for places in (np.array([]), np.array([], np.intp), np.array([False])):
-        assert len(found[places]) == 0 and found[places].picture == "a.png"
+        chosen = found[places]
+        assert isinstance(chosen, Detections) and len(chosen) == 0 and chosen.picture == "a.png"
