@@ -26,7 +26,7 @@ _LEAST_SIDE = np.float32(2e-5)  # of how far off a box lies: rounding moves edge
 _SMALLEST, _LARGEST = np.float32(1e-15), np.float32(1e15)  # sides whose products have all their digits
 _HALF = np.float32(0.5)
 _AT_ONCE = 1 << 20  # pairs that are compared together
-_ASKED = 50_000  # comparisons that say how many pairs to expect
+_ASKED = 32  # boxes that say how many lie beside each
 _FEW_PAIRS = 500  # that are gone through one by one, as chains are, whose turns settle little
 _ROW = 1.001  # times all x, what lies between the beginnings of two rows
 _SLACK = 1e-9  # of all x: what rounding may do to a key
@@ -51,15 +51,11 @@ class NearBoxes:
         """How many comparisons these are."""
         return len(self.careful) * len(self.columns[0]) + sum(each.count for each in self.neighbours)
 
-    def expected(self) -> int:
-        """About how many pairs overlap: of the boxes, some are asked."""
-        step = max(sum(each.count for each in self.neighbours) // _ASKED, 1)
-        found = passed = 0
-        for each in self.neighbours:
-            for one, other in each.every(step, -passed % step).pairs():
-                found += int(np.count_nonzero(self._over(one, other)))
-            passed += len(each.own)
-        return found * step
+    def some_beside(self) -> NDArray[np.intp]:
+        """How many boxes some of them overlap, here and there among all."""
+        count = len(self.columns[0])
+        asked = np.unique(np.linspace(0, count - 1, _ASKED).astype(np.intp))
+        return np.array([np.count_nonzero(self._over(np.full(count, one), np.arange(count))) - 1 for one in asked])
 
     def overlapping(self, check: Callable[[], object]) -> Pairs:
         """The pairs that overlap by more than the limit, each once: places of the one and of the other.
@@ -76,7 +72,8 @@ class NearBoxes:
 
     def _over(self, one: Places, other: Places) -> NDArray[np.bool_]:
         first, second = (tuple(column[places] for column in self.columns) for places in (one, other))
-        over: NDArray[np.bool_] = overlaps(first, second, self.exponent) > self.limit
+        with np.errstate(over="ignore", invalid="ignore"):  # of boxes without end, which overlap nothing
+            over: NDArray[np.bool_] = overlaps(first, second, self.exponent) > self.limit
         return over
 
 
@@ -186,11 +183,6 @@ class _Neighbours:
     def count(self) -> int:
         """How many comparisons these are."""
         return int((self.ends - self.starts).sum())
-
-    def every(self, step: int, first: int) -> _Neighbours:
-        """The same of every so many of its own boxes, from one of them on."""
-        part = slice(first, None, step)
-        return _Neighbours(self.group, self.own[part], self.others, self.starts[part], self.ends[part])
 
     def pairs(self) -> Iterator[Pairs]:
         """The pairs of boxes that are near enough, each once, some at a time."""

@@ -131,13 +131,14 @@ def _lost(
     kernel, pairs = kernel_for(max(counts, default=0), limit), None
     if kernel is None and limit >= LEAST_LIMIT and asked > _PAYS_FROM:
         near = near_boxes(boxes, limit, exponent)
-        expected = _seconds(counts, len(boxes), near.expected())
+        expected = _seconds(counts, len(boxes), near.some_beside())
         all_blocks = sum(blocks for blocks, _ in expected)
         all_pairs = _NEAR * near.count + sum(by_pairs for _, by_pairs in expected)
         kernel = kernel_for(max(counts), limit, min(all_blocks, all_pairs))
         pairs = near.overlapping(check) if kernel is None and all_pairs < all_blocks else None
     crowd = None if kernel is None else Crowd(kernel, boxes, limit, exponent, several=len(classes) > 1)
-    costs = _seconds(counts, len(boxes), 0 if pairs is None else len(pairs[0]))
+    beside = np.zeros(1) if pairs is None else np.bincount(np.concatenate(pairs), minlength=len(boxes))
+    costs = _seconds(counts, len(boxes), beside)
     for (_, candidates), (blocks, by_pairs) in zip(classes, costs, strict=True):
         lost = None if crowd is None else crowd.suppressed(candidates, until)
         if lost is not None:
@@ -148,16 +149,18 @@ def _lost(
             yield _suppressed(boxes[candidates], limit, exponent, until)
 
 
-def _seconds(counts: Sequence[int], boxes: int, pairs: int) -> list[tuple[float, float]]:
-    """About what each class takes, of so many boxes each: by blocks, and by the `pairs` that overlap of all `boxes`.
+def _seconds(counts: Sequence[int], boxes: int, beside: NDArray[Any]) -> list[tuple[float, float]]:
+    """About what each class takes, of so many boxes each: by blocks, and by the pairs that overlap of all `boxes`.
 
-    A box with many beside it leaves few of them, and blocks compare with those that are left alone.
+    `beside` says how many overlap each box, or some. Blocks compare with those that are left alone, and of a box and
+    those beside it few are: about one in so many as a quarter of them.
     """
-    beside = pairs / (2 * boxes**2)  # of one, for each box of a class: half of them are left in the mean
-    return [
-        (_BLOCKED * count**2 / (1 + beside * count), pairs * (_HELD + _GONE_THROUGH * (count / boxes) ** 2))
-        for count in counts
-    ]
+    pairs, seconds = boxes * float(beside.mean()) / 2, []
+    for count in counts:
+        share = count / boxes
+        left = float(np.mean(1 / (1 + beside * (share / 4))))
+        seconds.append((_BLOCKED * count**2 * left, pairs * (_HELD + _GONE_THROUGH * share**2)))
+    return seconds
 
 
 # ---------------------------------------------------------------------- one class
