@@ -59,7 +59,7 @@ def share(option: str, *, most: float | None = 1.0, or_zero: bool = True) -> dic
     (0.25, '<float 0..1>')
     >>> share("--max-load", most=None, or_zero=False)["parser"]("0")
     Traceback (most recent call last):
-    layoutbridge.errors.ParameterError: --max-load must be over 0, not 0
+    layoutbridge.cli.shared.kinds.UnfitValue: --max-load must be over 0, not 0
     """
 
     def read(text: str | float) -> float:
