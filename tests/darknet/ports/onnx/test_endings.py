@@ -128,12 +128,11 @@ def test_accelerators_get_each_head_as_its_convolution_gives_it(name, tmp_path):
         ("tensorrt", {"nms": True, "nms_kind": "diounms"}, "measures the plain overlap, .*: give nms_kind default"),
         *(
             (runtime, {"nms": True} | head, "has no NonMaxSuppression: leave out nms")
-            for runtime in ("rknn", "opencv45", "opencv412")
+            for runtime in ("rknn", "opencv45", "opencv48", "opencv412")
             for head in ({}, {"head": "boxes"})
         ),
         ("opencv45", {"half": True}, "OpenCV 4.5 does not take half"),
         ("opencv412", {"external_data": True}, "does not take external_data"),
-        ("opencv48", {"head": "boxes", "nms": True}, "needs NonMaxSuppression"),
     ],
 )
 def test_what_a_program_does_not_take_is_refused(runtime, options, told, tmp_path):
