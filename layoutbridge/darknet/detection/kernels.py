@@ -1,6 +1,6 @@
 """Darknet's resize and its suppression, compiled.
 
-Importing this module imports numba: only `resizing.py` and `suppression.py` do, where it pays.
+Importing this module imports numba: only `resizing.py` and `crowds.py` do, where it pays.
 """
 
 # numba infers the types, and types its own decorators badly.

@@ -2,8 +2,8 @@
 
 Darknet compares every box with every better one. Here the better ones come in blocks, and only boxes that overlap are
 compared at all: an overlap is at most the intersection over the union, so that boxes apart never suppress each other.
-Which are apart is told by edges that are rounded to a byte, most of them at least. Very many boxes are suppressed by
-compiled code (`crowds.py`).
+Which are apart is told by edges that are rounded to a byte, most of them at least. Of very many boxes those that
+overlap are found once for all classes (`pairs.py`), or compiled code suppresses them (`crowds.py`): what takes less.
 
 Definitions: do_nms_sort, diounms_sort, box_iou, box_diou and box_diounms in box.c of the forks.
 """
